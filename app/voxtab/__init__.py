@@ -1,0 +1,1 @@
+"""Voxtab: streaming speech recognition in a browser tab and natively."""
