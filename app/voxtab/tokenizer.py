@@ -1,0 +1,220 @@
+"""Token ids -> text: Mistral's Tekken vocabulary and UTF-8 decoding, one token at a time.
+
+Needs no numpy: the same file runs in the browser.
+"""
+
+import binascii
+import codecs
+import json
+import re
+from array import array
+
+from voxtab.config import FIRST_PIECE
+from voxtab.errors import TokenizerError
+
+READ_BYTES = 1 << 16                # of a file at a time
+LONGEST_VALUE = 1 << 20             # characters; what is longer is not a Tekken file: its entries have about 100
+
+_SPACE = re.compile(r"[ \t\n\r]*")  # JSON's own, narrower than \s
+_value_at = json.JSONDecoder().raw_decode
+
+
+class Tokenizer:
+    """The bytes of each token. 131072 tokens take 1.4 MB: one run of bytes and where each piece ends.
+
+    Made by `from_file`, `from_json` or, in pieces, by `TekkenReader`.
+    """
+
+    def __init__(self, pieces: bytes, ends: array):
+        self._pieces = pieces
+        self._ends = ends           # [1 + pieces]: piece r is pieces[ends[r]:ends[r + 1]]
+
+    @classmethod
+    def from_file(cls, path, vocabulary: int | None = None) -> "Tokenizer":
+        """Read `tekken.json` at `path`; `vocabulary` and errors as in `TekkenReader`."""
+        reader = TekkenReader(vocabulary, name=str(path))
+        try:
+            with open(path, "rb") as file:
+                while data := file.read(READ_BYTES):
+                    reader.feed(data)
+        except FileNotFoundError:
+            raise TokenizerError(f"{path} does not exist: download the model's tekken.json "
+                                 "and put it there.") from None
+        except OSError as error:
+            raise TokenizerError(f"{path} cannot be read ({error.strerror}): name the model's tekken.json.") from None
+        return reader.finish()
+
+    @classmethod
+    def from_json(cls, data: bytes | str, vocabulary: int | None = None) -> "Tokenizer":
+        """The same from the file's content."""
+        reader = TekkenReader(vocabulary)
+        for start in range(0, len(data), READ_BYTES):
+            part = data[start:start + READ_BYTES]
+            reader.feed(part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part)
+        return reader.finish()
+
+    def __len__(self) -> int:
+        """Tokens: the control tokens and the pieces."""
+        return FIRST_PIECE + len(self._ends) - 1
+
+    def token_bytes(self, token: int) -> bytes:
+        """UTF-8 of one token, perhaps only a part of a character; b"" for a control token and past the table."""
+        rank = token - FIRST_PIECE
+        if not 0 <= rank < len(self._ends) - 1:
+            return b""
+        return self._pieces[self._ends[rank]:self._ends[rank + 1]]
+
+
+class TekkenReader:
+    """Builds a Tokenizer from `tekken.json` as it comes: feed(bytes) as often as you like, then finish().
+
+    The result does not depend on how the bytes are cut. The real file is 15 MB of JSON, which as Python
+    objects is 40 MB, a heap that Pyodide never gives back; so entries are decoded one at a time.
+
+    `vocabulary`: the model's number of tokens. The file holds more pieces than the model knows (150000 to
+    130072); only the model's are kept. None keeps all.
+    Raises TokenizerError, from feed() or finish(), for anything but a whole file that has every piece.
+    """
+
+    def __init__(self, vocabulary: int | None = None, name: str = "tekken.json"):
+        self._name = name
+        self._wanted = None if vocabulary is None else vocabulary - FIRST_PIECE
+        self._pieces = bytearray()
+        self._ends = array("I", [0])
+        self._rank = 0              # of the next entry
+        self._utf8 = codecs.getincrementaldecoder("utf-8-sig")()
+        self._text = ""             # what has come and is not yet walked over begins at self._at
+        self._at = 0
+        self._complete = False
+        self._walk = self._document()
+
+    def feed(self, data: bytes) -> None:
+        self._decode(data)
+        next(self._walk)
+
+    def finish(self) -> Tokenizer:
+        self._decode(b"", final=True)
+        if not self._complete:
+            raise self._error("is cut short or broken")
+        if not self._rank:
+            raise self._error("has no vocabulary")
+        if self._wanted is not None and self._rank < self._wanted:
+            raise self._error(f"has {self._rank} pieces, but the model uses {self._wanted}")
+        return Tokenizer(bytes(self._pieces), self._ends)
+
+    def _error(self, what: str) -> TokenizerError:
+        return TokenizerError(f"{self._name} {what}: download the model's tekken.json again.")
+
+    def _decode(self, data: bytes, final: bool = False) -> None:
+        try:
+            text = self._utf8.decode(data, final)
+        except UnicodeDecodeError:
+            raise self._error("is not JSON") from None
+        self._text = self._text[self._at:] + text
+        self._at = 0
+
+    # The walk over the document is one generator: each bare `yield` waits for more text.
+
+    def _document(self):
+        yield from self._mark("{")
+        mark = ","
+        while mark == ",":
+            key = yield from self._value()
+            yield from self._mark(":")
+            if (yield from self._next()) == "[":
+                yield from self._array(self._keep if key == "vocab" else lambda item: None)
+            else:
+                yield from self._value()
+            mark = yield from self._mark(",}")
+        self._complete = True
+        yield from self._next()
+        raise self._error("goes on after its end")
+
+    def _array(self, take):
+        """Walk over an array item by item, so that no array is ever in memory."""
+        self._at += 1
+        if (yield from self._next()) == "]":
+            self._at += 1
+            return
+        mark = ","
+        while mark == ",":
+            take((yield from self._value()))
+            mark = yield from self._mark(",]")
+
+    def _next(self):
+        """The next character that is not white space; it stays."""
+        while True:
+            self._at = _SPACE.match(self._text, self._at).end()
+            if self._at < len(self._text):
+                return self._text[self._at]
+            yield
+
+    def _mark(self, allowed: str):
+        """Walk over the next character, which must be one of `allowed`."""
+        mark = yield from self._next()
+        if mark not in allowed:
+            raise self._error("is not JSON")
+        self._at += 1
+        return mark
+
+    def _value(self):
+        """Walk over one value and return it."""
+        yield from self._next()
+        while True:
+            try:
+                value, end = _value_at(self._text, self._at)
+            except (ValueError, RecursionError):
+                # Wrong, or not all here yet. Which of the two shows at the latest when it gets too long.
+                if len(self._text) - self._at > LONGEST_VALUE:
+                    raise self._error("is not JSON") from None
+            else:
+                if end < len(self._text):       # else it may go on: 12 of 123
+                    self._at = end
+                    return value
+            yield
+
+    def _keep(self, entry) -> None:
+        """Add one entry of the vocabulary: {"rank": r, "token_bytes": base64, "token_str": ...}, r = 0, 1, 2, ..."""
+        try:
+            rank, text = entry["rank"], entry["token_bytes"]
+        except (TypeError, LookupError):
+            raise self._error(f"has an entry without rank or token_bytes where piece {self._rank} should be") from None
+        if rank != self._rank:
+            raise self._error(f"has rank {rank!r:.20} where piece {self._rank} should be")
+        self._rank += 1
+        if self._wanted is not None and self._rank > self._wanted:
+            return
+        try:
+            self._pieces += binascii.a2b_base64(text, strict_mode=True)
+        except (TypeError, ValueError):
+            raise self._error(f"has token_bytes that are not base64 in piece {rank}") from None
+        self._ends.append(len(self._pieces))
+
+
+class TextDecoder:
+    """Tokens -> text as it grows. The texts of all push() and of flush(), joined, are the transcript.
+
+    A character may be spread over tokens, with pads between them: up to three bytes wait for the rest.
+    (mistral-common decodes each run of text tokens for itself and breaks such characters.) What is not UTF-8
+    becomes U+FFFD. The space in front of the transcript's first word is left out.
+    """
+
+    def __init__(self, tokenizer: Tokenizer):
+        self._tokenizer = tokenizer
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+        self._started = False
+
+    def push(self, token: int) -> str:
+        """The text that this token completes, often ""."""
+        return self._text(self._tokenizer.token_bytes(token))
+
+    def flush(self) -> str:
+        """What waits for bytes that will not come: "" or U+FFFD. More tokens may follow."""
+        return self._text(b"", final=True)
+
+    def _text(self, data: bytes, final: bool = False) -> str:
+        text = self._utf8.decode(data, final)
+        if text and not self._started:
+            self._started = True
+            return text.removeprefix(" ")
+        return text
