@@ -1,0 +1,133 @@
+"""Words with times, from tokens as they are predicted.
+
+Needs no numpy: the same file runs in the browser.
+"""
+
+import re
+from dataclasses import dataclass
+
+from voxtab.config import FIRST_PIECE, TOKEN_MS
+
+# The first text token of a word comes one token after the token in which the word ended (spec 7).
+LAG_TOKENS = 1
+# The model says nothing of where a word began. People speak about 15 characters a second, spaces included,
+# in alphabets, and about 5 syllables, which are the characters of Chinese, Japanese and Korean.
+SECONDS_PER_LETTER = 1 / 15
+SECONDS_PER_SYLLABLE = 1 / 5
+SHORTEST_WORD = 0.1                 # seconds
+
+# Hiragana, Katakana, Han: written without spaces. Hangul has spaces.
+_LETTERS = "\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U000323af"
+_UNSPACED = re.compile(f"[{_LETTERS}\u3000-\u303f\uff00-\uff65]")     # the letters and their punctuation
+_SYLLABLE = re.compile(f"[{_LETTERS}\uac00-\ud7a3]")                  # the letters and Hangul
+_OPENING = "「『（［｛〈《【〔“‘([{"
+_SPACES_OR_NOT = re.compile(r"\s+|\S+")
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word with its punctuation; no white space. Times in seconds of the user's audio, start <= end."""
+
+    text: str
+    start: float
+    end: float
+
+
+class WordTimer:
+    """Cuts the transcript into words and says when each was spoken.
+
+    Words end at white space. Text without a space in front belongs to the word before, however many pads
+    lie between; except beside Chinese and Japanese characters, where each emission group (the text tokens
+    after a pad or word token) is a word.
+
+    A word's end is measured, within about 100 ms. Its start is an estimate: the end less the time that
+    its letters take, and not before the end of the word before.
+
+    The texts of all words, joined, are the transcript without its white space.
+    """
+
+    def __init__(self):
+        self._text = ""             # of the word that is open
+        self._end = 0.0             # its end
+        self._last_end = 0.0        # of the word before
+        self._after_space = False
+        self._group_starts = True   # with the next text
+        self._held = False          # the last text token was a part of a character
+        self._begun = 0             # k of the text token with which the next character or the last one began
+        self._pending = False       # the next one, or the space in front of it
+        self._silences = []         # (seconds of the user's audio, seconds inserted there)
+
+    def push(self, token: int, text: str, k: int) -> list[Word]:
+        """Take generated token k (k = 0 belongs to the audio's start) with its text from TextDecoder.
+
+        Returns the words that are complete: a word is when the next one begins.
+        """
+        if token < FIRST_PIECE:
+            if not self._held:              # a character goes on over pads
+                self._group_starts = True
+                self._pending = False       # a space does not begin the word that comes seconds later
+            return []
+        if not self._pending:
+            self._begun = k
+        words = self._add(text, k)
+        self._held = not text
+        self._pending = self._held or self._after_space
+        return words
+
+    def flush(self, text: str = "") -> list[Word]:
+        """The last word, for which no next one will come; `text` is what TextDecoder.flush() gave.
+
+        More tokens may follow; they begin a new word.
+        """
+        words = self._add(text, self._begun) + self._close()
+        self._held = self._pending = self._after_space = False
+        return words
+
+    def insert_silence(self, at: float, seconds: float) -> None:
+        """Say that, after `at` seconds of the user's audio, `seconds` of silence were put into the stream.
+
+        Words that would end in that silence end at `at`, later ones end `seconds` earlier. Call it before
+        the tokens of the silence are pushed.
+        """
+        self._silences.append((at, seconds))
+
+    def _add(self, text: str, k: int) -> list[Word]:
+        words = []
+        for part in _SPACES_OR_NOT.findall(text):
+            if part.isspace():
+                self._after_space = True
+                continue
+            if self._starts_word(part):
+                words += self._close()
+                self._end = self._seconds(self._begun)
+            self._text += part
+            self._after_space = self._group_starts = False
+            self._begun = k
+        return words
+
+    def _starts_word(self, part: str) -> bool:
+        if self._after_space or not self._text:
+            return True
+        if not self._group_starts or not (_UNSPACED.match(self._text[-1]) or _UNSPACED.match(part)):
+            return False
+        if self._text[-1] in _OPENING:
+            return False
+        return part[0].isalnum() or part[0] in _OPENING     # other punctuation stays with the word before
+
+    def _close(self) -> list[Word]:
+        if not self._text:
+            return []
+        syllables = len(_SYLLABLE.findall(self._text))
+        seconds = syllables * SECONDS_PER_SYLLABLE + (len(self._text) - syllables) * SECONDS_PER_LETTER
+        start = max(self._last_end, self._end - max(seconds, SHORTEST_WORD))
+        word = Word(self._text, start, self._end)
+        self._text = ""
+        self._last_end = self._end
+        return [word]
+
+    def _seconds(self, k: int) -> float:
+        """Where, in the user's audio, a word ended whose first text token is k."""
+        seconds = TOKEN_MS * (k - LAG_TOKENS) / 1000
+        for at, inserted in self._silences:
+            seconds -= min(max(seconds - at, 0), inserted)
+        return max(seconds, self._last_end)
