@@ -1,0 +1,102 @@
+"""Audio files -> samples: 16 kHz, mono, float32, a block at a time. Native only."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy
+import soundfile
+import soxr
+
+from voxtab.config import SAMPLE_RATE
+from voxtab.errors import AudioError
+
+# Of a file, at a time, in its own rate. A FLAC file that is cut off loses the block with the cut, so not many.
+BLOCK_SAMPLES = 1 << 14
+
+
+class _Forward(soundfile.SoundFile):
+    """A file that is only read forward.
+
+    soundfile seeks after each read when it may, and then fails on FLAC files that do not know their length.
+    """
+
+    def seekable(self):
+        return False
+
+
+@dataclass(frozen=True)
+class AudioFile:
+    """A file that holds audio. Made by open_audio()."""
+
+    path: Path
+    rate: int                       # of the file, in Hz
+    seconds: float | None           # by the file's header, which a file that is cut off does not reach; None: unknown
+
+    def samples(self, block_samples: int = BLOCK_SAMPLES) -> Iterator[numpy.ndarray]:
+        """Blocks [samples] float32 of 16 kHz mono, of varying size, none empty. Each call reads the file anew.
+
+        Channels are averaged. Audio of another rate is resampled by soxr at quality HQ, as mistral-common
+        does; 16 kHz mono passes untouched. A file that is cut off or damaged ends where decoding ends.
+        `block_samples` is how much of the file is in memory; the joined blocks do not depend on it.
+        Raises AudioError at a sample that is NaN or infinite.
+        """
+        resampler = soxr.ResampleStream(self.rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+        done = 0
+        for block in self._blocks(block_samples):
+            if not numpy.isfinite(block).all():
+                first = (done + numpy.flatnonzero(~numpy.isfinite(block))[0]) / self.rate
+                raise AudioError(f"{self.path} holds a sample that is not a finite number at {first:.3f} s: "
+                                 "export the audio again.")
+            done += len(block)
+            if self.rate != SAMPLE_RATE:
+                block = resampler.resample_chunk(block)
+            if len(block):
+                yield block
+        if self.rate != SAMPLE_RATE:
+            block = resampler.resample_chunk(numpy.zeros(0, "float32"), last=True)
+            if len(block):
+                yield block
+
+    def _blocks(self, block_samples: int) -> Iterator[numpy.ndarray]:
+        """Blocks [samples] float32 in the file's own rate, channels averaged."""
+        with _open(self.path) as file:
+            while True:
+                try:
+                    block = file.read(block_samples, dtype="float32", always_2d=True)
+                except soundfile.LibsndfileError:
+                    return          # cut off or damaged: what came before is good
+                if not len(block):
+                    return
+                yield block[:, 0] if block.shape[1] == 1 else _mean(block)
+
+
+def open_audio(path) -> AudioFile:
+    """Look whether `path` is audio: WAV, FLAC, OGG, Opus, MP3 and what else libsndfile reads.
+
+    Any rate, any number of channels. Raises AudioError if it is not, or holds no samples.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise AudioError(f"{path} does not exist: name an audio file.")
+    if path.is_dir():
+        raise AudioError(f"{path} is a directory: name an audio file.")
+    with _open(path) as file:
+        unknown = file.frames == 2**63 - 1
+        audio = AudioFile(path, file.samplerate, None if unknown else file.frames / file.samplerate)
+    if next(audio.samples(), None) is None:
+        raise AudioError(f"{path} holds no samples: it is empty or cut off.")
+    return audio
+
+
+def _mean(block: numpy.ndarray) -> numpy.ndarray:
+    with numpy.errstate(over="ignore", invalid="ignore"):       # samples() tells of what is not finite
+        return block.mean(axis=1)
+
+
+def _open(path: Path) -> _Forward:
+    try:
+        return _Forward(path)
+    except (soundfile.LibsndfileError, TypeError):  # TypeError: a .raw file, of which nothing is known
+        raise AudioError(f"{path} is not audio that can be read: convert it to WAV, FLAC, OGG, Opus or MP3, "
+                         "for example with ffmpeg.") from None

@@ -1,0 +1,132 @@
+"""The model's numbers and what follows from them; a wrong rate fails here, at import.
+
+    samples 16000/s -> frames 100/s -> states 50/s -> tokens 12.5/s
+"""
+
+from dataclasses import dataclass
+
+from voxtab.errors import ModelError, UserError
+
+SAMPLE_RATE = 16000                 # samples per second
+FRAME_HOP = 160                     # samples from one mel frame to the next
+FRAME_WINDOW = 400                  # samples that one mel frame sees, centred on its own
+MEL_BINS = 128
+FRAMES_PER_STATE = 2                # the second convolution's stride
+STATES_PER_TOKEN = 4                # states that the adapter joins
+
+FRAMES_PER_TOKEN = FRAMES_PER_STATE * STATES_PER_TOKEN
+SAMPLES_PER_TOKEN = FRAME_HOP * FRAMES_PER_TOKEN
+TOKEN_MS = 1000 * SAMPLES_PER_TOKEN // SAMPLE_RATE
+assert SAMPLES_PER_TOKEN == 1280 and TOKEN_MS * SAMPLE_RATE == 1000 * SAMPLES_PER_TOKEN
+
+# State t sees frames 2t-3 .. 2t+1: two convolutions of three taps, the second of stride two, padded on
+# the left only. So a block of tokens starts three frames early, and there is nothing else to carry over.
+CONTEXT_FRAMES = 3
+CONTEXT_CONV0 = 1                   # of these, rows of the first convolution before the block
+# The window of token j's last frame, 8j+7, ends at sample 160 (8j+7) + 200 = 1280 (j+1) + LOOKAHEAD.
+LOOKAHEAD_SAMPLES = FRAME_WINDOW // 2 - FRAME_HOP
+# The window of a block's first frame starts at sample 160 (8j-3) - 200 = 1280 j - HISTORY.
+HISTORY_SAMPLES = CONTEXT_FRAMES * FRAME_HOP + FRAME_WINDOW // 2
+assert (LOOKAHEAD_SAMPLES, HISTORY_SAMPLES) == (40, 680)
+
+MAX_POSITIONS = 131072              # tokens; RoPE positions stay below (longer streams re-anchor)
+
+BOS, EOS, PAD, WORD = 1, 2, 32, 33  # <s>, </s>, [STREAMING_PAD], [STREAMING_WORD]
+FIRST_PIECE = 1000                  # token id of Tekken rank 0; the ids below are control tokens
+
+TRAINED_LEFT_SILENCE_TOKENS = 32    # tekken.json: streaming_n_left_pad_tokens
+RIGHT_SILENCE_EXTRA_TOKENS = 11     # beyond the delay: mistral-common's D + 1 + 10
+DEFAULT_DELAY_MS = 480
+DELAYS_MS = (*range(80, 1201, 80), 2400)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What one session's delay and left silence decide (spec 2.2, 8.1).
+
+    `left_silence_tokens`: silent tokens in front of the audio. 32 is what the model was trained with;
+    33 + D fills the whole prompt with silence, so that no speech falls under prompt tokens, and costs
+    (1 + D) x 80 ms of extra computing once; the first Rust port used 76.
+    """
+
+    delay_ms: int = DEFAULT_DELAY_MS
+    left_silence_tokens: int = TRAINED_LEFT_SILENCE_TOKENS
+
+    def __post_init__(self):
+        if self.delay_ms not in DELAYS_MS:
+            raise UserError(f"A delay of {self.delay_ms} ms is not one the model knows: "
+                            "use a multiple of 80 from 80 to 1200, or 2400.")
+        if not 0 <= self.left_silence_tokens <= 1000:
+            raise UserError(f"left_silence_tokens is {self.left_silence_tokens}: use a number from 0 to 1000 "
+                            "(32 is what the model was trained with).")
+
+    @property
+    def delay_tokens(self) -> int:
+        return self.delay_ms // TOKEN_MS
+
+    @property
+    def prompt(self) -> list[int]:
+        """Token ids of the first positions: BOS, then 32 + D pads, whatever the left silence is."""
+        return [BOS] + [PAD] * (TRAINED_LEFT_SILENCE_TOKENS + self.delay_tokens)
+
+    @property
+    def right_silence_tokens(self) -> int:
+        return self.delay_tokens + RIGHT_SILENCE_EXTRA_TOKENS
+
+    def token_index(self, position: int) -> int:
+        """k of the token at `position`: it belongs to 80 k ms of live audio (spec 7)."""
+        return position - 1 - self.left_silence_tokens - self.delay_tokens
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One stack of transformer layers: the encoder's or the decoder's."""
+
+    layers: int
+    width: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    hidden: int                     # width inside the feed-forward part
+    window: int                     # positions that a query sees, its own included
+    epsilon: float
+    rope_base: float
+
+    @property
+    def qkv_rows(self) -> int:
+        return (self.heads + 2 * self.kv_heads) * self.head_dim
+
+    def check(self, name: str):
+        for field in ("layers", "width", "heads", "kv_heads", "head_dim", "hidden", "window"):
+            if getattr(self, field) <= 0:
+                raise ModelError(f"The model's {name} has {field} {getattr(self, field)}: its metadata is broken.")
+        for field in ("width", "hidden"):
+            if getattr(self, field) % 32:
+                raise ModelError(f"The model's {name} has {field} {getattr(self, field)}, "
+                                 "which is no multiple of 32 and so not supported.")
+        if self.head_dim % 4 or self.head_dim > 128:
+            raise ModelError(f"The model's {name} has head_dim {self.head_dim}: "
+                             "multiples of 4 up to 128 are supported.")
+        if self.heads % self.kv_heads or self.heads // self.kv_heads * self.head_dim > 1024:
+            raise ModelError(f"The model's {name} has {self.heads} heads over {self.kv_heads} key-value heads, "
+                             "which is not supported.")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    encoder: Stack
+    decoder: Stack
+    vocabulary: int
+    half_rope: bool                 # rows of wq and wk in halves (Hugging Face) instead of pairs (Mistral)
+
+    def __post_init__(self):
+        self.encoder.check("encoder")
+        self.decoder.check("decoder")
+        if self.vocabulary <= FIRST_PIECE:
+            raise ModelError(f"The model's vocabulary has {self.vocabulary} tokens: "
+                             f"the first {FIRST_PIECE} are control tokens, so it needs more.")
+
+
+# What tensor shapes cannot tell, in the published 4B model, whose file has no metadata.
+ENCODER_4B = {"heads": 32, "kv_heads": 32, "head_dim": 64, "window": 750, "epsilon": 1e-5, "rope_base": 1e6}
+DECODER_4B = {"heads": 32, "kv_heads": 8, "head_dim": 128, "window": 8192, "epsilon": 1e-5, "rope_base": 1e6}

@@ -1,0 +1,81 @@
+"""samples -> frames -> states: the front end, the convolutions and the causal encoder (spec 2.3, 3, 4)."""
+
+from voxtab import mel, rope
+from voxtab.config import (CONTEXT_CONV0, CONTEXT_FRAMES, FRAMES_PER_STATE, FRAMES_PER_TOKEN, FRAME_HOP, FRAME_WINDOW,
+                           HISTORY_SAMPLES, LOOKAHEAD_SAMPLES, MEL_BINS, SAMPLES_PER_TOKEN, STATES_PER_TOKEN, Stack)
+from voxtab.gpu.kernels import ADD, HEADS, SILU, Dispatch, Kernels
+from voxtab.kv_cache import KvCache
+from voxtab.weights.load import Weights
+
+
+def block_samples(tokens: int) -> int:
+    """Samples that a block of tokens sees: its own, and those around them that its first and last frames reach."""
+    return HISTORY_SAMPLES + tokens * SAMPLES_PER_TOKEN + LOOKAHEAD_SAMPLES
+
+
+class Encoder:
+    """Buffers of one block of up to `tokens` tokens, and the dispatches that fill them.
+
+    The convolutions carry nothing from block to block: each starts three frames early and makes the rows that it
+    needs again, so that only the layers' rings of keys and values are state.
+    """
+
+    def __init__(self, kernels: Kernels, stack: Stack, weights: Weights, tokens: int, half_rope: bool, cache_f16: bool):
+        device, states, frames = kernels.device, tokens * STATES_PER_TOKEN, tokens * FRAMES_PER_TOKEN
+        self.kernels, self.stack, self.weights, self.half_rope = kernels, stack, weights, half_rope
+        self.cache = KvCache(device, stack, states, cache_f16)
+
+        def buffer(label, *shape):
+            values = 1
+            for n in shape:
+                values *= n
+            return device.buffer(4 * values, label)
+
+        self.step = device.buffer(16, "encoder step")
+        self.samples = buffer("samples", block_samples(tokens))
+        self.frames = buffer("frames", frames + CONTEXT_FRAMES, MEL_BINS)
+        self.conv0 = buffer("conv0", frames + CONTEXT_CONV0, stack.width)
+        self.x = buffer("encoder x", states, stack.width)
+        self.queries = buffer("encoder queries", states, stack.heads * stack.head_dim)
+        self.attended = buffer("encoder attended", states, stack.heads * stack.head_dim)
+        self.hidden = buffer("encoder hidden", states, stack.hidden)
+        self.states = buffer("states", states, stack.width)
+
+        filters, self.taps = mel.sparse_filters()
+        self.waves = self._table("waves", mel.waves())
+        self.filters = self._table("mel filters", filters)
+        self.angles = self._table("encoder angles", rope.table(stack, STATES_PER_TOKEN))
+
+    def _table(self, label, values) -> int:
+        buffer = self.kernels.device.buffer(4 * len(values), label)
+        self.kernels.device.write(buffer, 0, values)
+        return buffer
+
+    def record(self, tokens: int, layers: int | None = None) -> list[Dispatch]:
+        """A block: samples [block_samples(tokens)] -> states [4 tokens, width]. With `layers`, only the first ones."""
+        k, stack, weights = self.kernels, self.stack, self.weights
+        rows = tokens * STATES_PER_TOKEN
+        frames = tokens * FRAMES_PER_TOKEN + CONTEXT_FRAMES
+        conv0_rows = tokens * FRAMES_PER_TOKEN + CONTEXT_CONV0
+        assert (frames - 1) * FRAME_HOP + FRAME_WINDOW == block_samples(tokens)
+        dispatches = [
+            k.mel(self.step, self.samples, self.waves, self.filters, self.frames, frames=frames,
+                  frames_per_position=FRAMES_PER_STATE, context=CONTEXT_FRAMES, taps=self.taps),
+            self._conv(0, self.frames, self.conv0, stride=1, rows=conv0_rows, rows_per_position=FRAMES_PER_STATE, context=CONTEXT_CONV0),
+            self._conv(1, self.conv0, self.x, stride=FRAMES_PER_STATE, rows=rows, rows_per_position=1, context=0)]
+        for layer, cache in list(zip(weights.encoder, self.cache.layers))[:layers]:
+            dispatches += k.linear(self.step, self.x, layer.wqkv, self.queries, rows=rows, ending=HEADS,
+                                   gain=layer.attention_norm, epsilon=stack.epsilon, bias=layer.qkv_bias, heads=stack,
+                                   half_rope=self.half_rope, angles=self.angles, cache=cache, cache_f16=self.cache.f16)
+            dispatches.append(k.attention(self.step, self.queries, cache, self.attended, rows=rows, heads=stack, cache_f16=self.cache.f16))
+            dispatches += k.linear(self.step, self.attended, layer.wo, self.x, rows=rows, ending=ADD, bias=layer.wo_bias)
+            dispatches += k.linear(self.step, self.x, layer.w13, self.hidden, rows=rows, ending=SILU,
+                                   gain=layer.ffn_norm, epsilon=stack.epsilon)
+            dispatches += k.linear(self.step, self.hidden, layer.w2, self.x, rows=rows, ending=ADD, bias=layer.w2_bias)
+        dispatches.append(k.rms_norm(self.x, weights.encoder_norm, self.states, rows=rows, columns=stack.width, epsilon=stack.epsilon))
+        return dispatches
+
+    def _conv(self, i, x, out, **shape) -> Dispatch:
+        conv = self.weights.conv[i]
+        return self.kernels.conv(self.step, x, conv.weights, conv.bias, out, type=conv.type, inputs=conv.inputs,
+                                 outputs=self.stack.width, **shape)

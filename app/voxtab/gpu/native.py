@@ -1,0 +1,164 @@
+"""The seam on wgpu-py (Vulkan, Metal, DirectX 12)."""
+
+import contextlib
+import importlib
+import os
+import re
+import sys
+
+from voxtab import resources
+from voxtab.errors import DeviceError
+from voxtab.gpu.device import DEFAULT_LIMITS, UPLOAD_BACKPRESSURE_BYTES, bindings, check_limits
+
+_USAGE = 64 | 128 | 4 | 8           # UNIFORM | STORAGE | COPY_SRC | COPY_DST
+_READBACK_USAGE = 1 | 8             # MAP_READ | COPY_DST
+
+
+@contextlib.contextmanager
+def _quiet_drivers():
+    """Vulkan loaders and drivers write to file descriptor 2 while they start; a command's stderr is not theirs."""
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
+
+
+def _kebab(limit: str) -> str:
+    return re.sub(r"[A-Z]", lambda letter: "-" + letter[0].lower(), limit)
+
+
+class NativeDevice:
+    """See `voxtab.gpu.device.Device`."""
+
+    @classmethod
+    async def open(cls, library: str = "wgpu", default_limits: bool = False) -> "NativeDevice":
+        """The strongest adapter, with all it grants or, with `default_limits`, just WebGPU's guaranteed limits.
+
+        `library` is a package with wgpu-py's interface. Raises DeviceError without a usable adapter.
+        """
+        with _quiet_drivers():
+            wgpu = importlib.import_module(library)
+            try:
+                adapter = await wgpu.gpu.request_adapter_async(power_preference="high-performance")
+            except RuntimeError as error:
+                raise DeviceError("No GPU adapter was found: install a Vulkan driver (on Debian, mesa-vulkan-drivers "
+                                  "gives a software one).") from error
+            granted = {name: int(adapter.limits[_kebab(name)]) for name in DEFAULT_LIMITS}
+            check_limits(granted, adapter.info["device"])
+            limits = DEFAULT_LIMITS if default_limits else granted
+            device = await adapter.request_device_async(
+                required_features=[], required_limits={_kebab(name): value for name, value in limits.items()})
+        return cls(device, limits, {key: str(adapter.info[key]) for key in ("vendor", "device", "description", "adapter_type", "backend_type")})
+
+    def __init__(self, device, limits: dict[str, int], info: dict[str, str]):
+        self._device, self._queue = device, device.queue
+        self.limits, self.info = dict(limits), info
+        self._objects: dict[int, object] = {}
+        self._layouts: dict[int, object] = {}
+        self._readbacks: list = []
+        self._last = 0
+        self._nothing = self.buffer(4, "nothing")
+
+    def _handle(self, thing) -> int:
+        self._last += 1
+        self._objects[self._last] = thing
+        return self._last
+
+    def buffer(self, nbytes: int, label: str = "") -> int:
+        return self._handle(self._device.create_buffer(size=-(-nbytes // 16) * 16, usage=_USAGE, label=label))
+
+    def free(self, handle: int) -> None:
+        thing = self._objects.pop(handle)
+        self._layouts.pop(handle, None)
+        if hasattr(thing, "destroy"):
+            thing.destroy()
+
+    def write(self, buffer: int, offset: int, data) -> None:
+        self._queue.write_buffer(self._objects[buffer], offset, data)
+
+    async def upload(self, source, table, progress=None) -> None:
+        total = waited = 0
+        for offset, nbytes, buffer, buffer_offset, plan in table:
+            data = source.read(offset, nbytes)
+            self.write(buffer, buffer_offset, data + bytes(-nbytes % 4))
+            if plan:
+                self.run(plan)
+            total += nbytes
+            if total - waited >= UPLOAD_BACKPRESSURE_BYTES:
+                await self._done()
+                waited = total
+            if progress:
+                progress(total)
+        await self._done()
+
+    async def pipeline(self, name: str, constants: dict[str, float]) -> int:
+        # naga knows subgroups without the line that Tint requires.
+        wgsl = resources.shader(name).replace("enable subgroups;\n", "")
+        layout = self._device.create_bind_group_layout(entries=[
+            {"binding": i, "visibility": 4, "buffer": {"type": kind}} for i, kind in enumerate(bindings(wgsl))])
+        handle = self._handle(await self._device.create_compute_pipeline_async(
+            label=name,
+            layout=self._device.create_pipeline_layout(bind_group_layouts=[layout]),
+            compute={"module": self._device.create_shader_module(label=name, code=wgsl),
+                     "entry_point": "main", "constants": constants}))
+        self._layouts[handle] = layout
+        return handle
+
+    def bind(self, pipeline: int, buffers: list[int]) -> int:
+        return self._handle(self._device.create_bind_group(layout=self._layouts[pipeline], entries=[
+            {"binding": i, "resource": {"buffer": self._objects[buffer], "offset": 0, "size": self._objects[buffer].size}}
+            for i, buffer in enumerate(buffers)]))
+
+    def plan(self, commands: list[int]) -> int:
+        known = self._objects
+        return self._handle([(known[commands[i]], known[commands[i + 1]], *commands[i + 2:i + 5])
+                             for i in range(0, len(commands), 5)])
+
+    def run(self, plan: int, read=None):
+        encoder = self._device.create_command_encoder()
+        compute = encoder.begin_compute_pass()
+        last = None
+        for pipeline, group, x, y, z in self._objects[plan]:
+            if pipeline is not last:
+                compute.set_pipeline(pipeline)
+                last = pipeline
+            compute.set_bind_group(0, group)
+            compute.dispatch_workgroups(x, y, z)
+        compute.end()
+        if read is None:
+            self._queue.submit([encoder.finish()])
+            return None
+        buffer, offset, nbytes = read
+        readback = self._readback(nbytes)
+        encoder.copy_buffer_to_buffer(self._objects[buffer], offset, readback, 0, nbytes)
+        self._queue.submit([encoder.finish()])
+        return self._mapped(readback, readback.map_async("READ", 0, nbytes), nbytes)
+
+    async def _done(self) -> None:
+        """Wait for what was submitted, by a small readback: wgpu-py 0.32's on_submitted_work_done_async raises TypeError."""
+        empty = self._handle([])
+        await self.run(empty, (self._nothing, 0, 4))
+        self.free(empty)
+
+    def _readback(self, nbytes: int):
+        for i, buffer in enumerate(self._readbacks):
+            if buffer.size >= nbytes:
+                return self._readbacks.pop(i)
+        return self._device.create_buffer(size=max(nbytes, 4096), usage=_READBACK_USAGE, label="readback")
+
+    async def _mapped(self, readback, promise, nbytes: int) -> bytes:
+        await promise
+        data = bytes(readback.read_mapped(0, nbytes))
+        readback.unmap()
+        self._readbacks.append(readback)
+        return data
+
+    def close(self) -> None:
+        self._objects.clear()
+        self._readbacks.clear()
+        self._device.destroy()

@@ -1,0 +1,22 @@
+"""Files that travel with the package: shaders and the embedded model."""
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parent
+EMBEDDED_MODEL = "delay480"
+
+
+def folder(name: str, in_checkout: str) -> Path:
+    """`name` inside the installed package, or, in an editable install, `in_checkout` in the checkout."""
+    installed = _PACKAGE / name
+    return installed if installed.is_dir() else _PACKAGE.parent.parent / in_checkout
+
+
+def shader(name: str) -> str:
+    """The text of one WGSL file."""
+    return (folder("shaders", "shaders") / f"{name}.wgsl").read_text(encoding="utf-8")
+
+
+def embedded_model() -> Path:
+    """The folder of the model that comes with the package."""
+    return folder("models", "web/models") / EMBEDDED_MODEL

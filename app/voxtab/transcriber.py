@@ -1,0 +1,213 @@
+"""feed(samples) -> text with times. The one streaming loop: a file is a stream that is fed quickly.
+
+    samples 16000/s -> frames 100/s -> states 50/s -> tokens 12.5/s -> text
+
+The stream is silence (left_silence_tokens), the live samples, and at a flush silence again. Position p is its
+p-th token of 80 ms: the encoder makes p's audio embedding from the samples up to 40 after its end; the decoder
+adds the embedding of p's token and predicts the token of p + 1. The first 33 + D tokens, the prompt, are given;
+every later one is what was predicted for it. So text comes D tokens, and one step, after the voice.
+"""
+
+import asyncio
+import time
+from array import array
+from collections import deque
+from collections.abc import AsyncIterator
+
+from voxtab.captions import Word, WordTimer
+from voxtab.config import (DEFAULT_DELAY_MS, HISTORY_SAMPLES, LOOKAHEAD_SAMPLES, MAX_POSITIONS, SAMPLE_RATE, SAMPLES_PER_TOKEN,
+                           TOKEN_MS, TRAINED_LEFT_SILENCE_TOKENS, Schedule)
+from voxtab.encoder import block_samples
+from voxtab.errors import AudioError
+from voxtab.gpu.kernels import TOKENS_RING
+from voxtab.model import BLOCK_TOKENS, PROMPT_ROWS, Model
+from voxtab.tokenizer import TextDecoder
+
+BLOCKS_IN_FLIGHT = 2                # submitted before the oldest one's tokens are awaited
+_SAMPLE = 4                         # bytes
+
+
+class Transcriber:
+    """One stream of audio through a model, which serves one transcriber at a time.
+
+        transcriber = Transcriber(model)
+        transcriber.feed(samples); ...; transcriber.finish()
+        async for word in transcriber: ...          # or: async for text in transcriber.text()
+
+    Work happens while one of the iterators is awaited; `feed`, `flush` and `finish` only note what has come, and
+    may be called while it waits. How the audio is cut into feeds changes nothing.
+
+    `delay_ms`: 80 to 1200 in steps of 80, or 2400; how long the model listens before it writes. UserError otherwise.
+    `left_silence_tokens`: see `config.Schedule`. `first_rotation`: RoPE position to start from; for tests of long streams.
+    """
+
+    def __init__(self, model: Model, delay_ms: int = DEFAULT_DELAY_MS,
+                 left_silence_tokens: int = TRAINED_LEFT_SILENCE_TOKENS, *, first_rotation: int = 0):
+        self.schedule = Schedule(delay_ms, left_silence_tokens)
+        self._model = model
+        self._model.session = self
+        model.start(self.schedule)
+        self._prompt = self.schedule.prompt
+        self._tokens = list(self._prompt)       # ids from position 0 on
+        self._samples = bytearray(_SAMPLE * (HISTORY_SAMPLES + left_silence_tokens * SAMPLES_PER_TOKEN))
+        self._stream_samples = left_silence_tokens * SAMPLES_PER_TOKEN
+        self._live_samples = 0
+        self._position = 0                      # of the next token to submit
+        self._rotation = first_rotation         # its RoPE position
+        self._finished_at: int | None = None    # N, the number of positions, once finish() was called
+        self._flushes: deque[int] = deque()     # positions up to which a flush reaches
+        self._news = asyncio.Event()
+        self._decoder = TextDecoder(model.tokenizer)
+        self._timer = WordTimer()
+        self.words: list[Word] = []
+        self.step_seconds: list[float] = []     # for each token, the time its block took, shared evenly
+
+    # --- audio in
+
+    def feed(self, samples) -> None:
+        """Take 16 kHz mono samples: any contiguous one-dimensional float32 buffer, -1 to 1, of any length.
+
+        Raises AudioError for another type or shape, or for samples that are not finite.
+        """
+        view = memoryview(samples)
+        if view.format not in ("f", "<f") or view.ndim != 1 or not view.contiguous:
+            raise AudioError("feed() takes a one-dimensional, contiguous float32 buffer of 16 kHz mono samples; "
+                             f"it got format {view.format!r} with {view.ndim} dimensions.")
+        # A sum is finite only if all that went into it was; a few million samples of 1e38 apart.
+        if not abs(sum(view)) < float("inf"):
+            raise AudioError("The samples hold NaN or infinity: feed finite ones.")
+        self._check_open()
+        self._samples += view.cast("B")
+        self._live_samples += len(view)
+        self._stream_samples += len(view)
+        self._news.set()
+
+    def flush(self) -> None:
+        """Get the words out that are still inside the delay, by silence behind them (spec 8.3).
+
+        The stream may go on afterwards; times stay those of the live audio.
+        """
+        self._check_open()
+        silence = -self._stream_samples % SAMPLES_PER_TOKEN + self.schedule.right_silence_tokens * SAMPLES_PER_TOKEN
+        self._timer.insert_silence(self.audio_seconds, silence / SAMPLE_RATE)
+        self._samples += bytes(_SAMPLE * silence)
+        self._stream_samples += silence
+        self._flushes.append(self._stream_samples // SAMPLES_PER_TOKEN)
+        self._news.set()
+
+    def finish(self) -> None:
+        """Flush, and end the iteration once all is out. Nothing can be fed afterwards."""
+        self.flush()
+        self._finished_at = self._flushes[-1]
+        # What lies behind the last token belongs to nobody; its frames reach a little into it.
+        self._samples += bytes(_SAMPLE * LOOKAHEAD_SAMPLES)
+        self._stream_samples += LOOKAHEAD_SAMPLES
+
+    def close(self) -> None:
+        """End the stream here, without a flush; the model is free for another transcriber."""
+        if self._model.session is self:
+            self._model.session = None
+        self._news.set()
+
+    # --- text out
+
+    @property
+    def audio_seconds(self) -> float:
+        """Seconds of live audio fed so far."""
+        return self._live_samples / SAMPLE_RATE
+
+    @property
+    def tokens(self) -> list[int]:
+        """Token ids of positions 0.. so far, the prompt included; after finish() and iteration all N (spec 8.1)."""
+        return self._tokens[:self._finished_at]
+
+    async def __aiter__(self) -> AsyncIterator[Word]:
+        """Words with times, each when the next one begins or a flush ends it."""
+        done = 0
+        async for _ in self.text():
+            for word in self.words[done:]:
+                yield word
+            done = len(self.words)
+
+    async def text(self) -> AsyncIterator[str]:
+        """Text as it is decoded, a piece of a word at a time; all pieces, joined, are the transcript.
+
+        A piece may be empty: it tells that `words` has grown.
+        """
+        async for block in self._blocks():
+            text, known = "", len(self.words)
+            for token in block:
+                text += self._push(token)
+            if text or len(self.words) > known:
+                yield text
+
+    def _push(self, token: int) -> str:
+        position = len(self._tokens)
+        self._tokens.append(token)
+        if self._finished_at is not None and position >= self._finished_at:
+            return ""                           # the prediction of a position behind the end
+        text = self._decoder.push(token)
+        self.words += self._timer.push(token, text, self.schedule.token_index(position))
+        while self._flushes and position + 1 >= self._flushes[0]:
+            self._flushes.popleft()
+            tail = self._decoder.flush()
+            self.words += self._timer.flush(tail)
+            text += tail
+        return text
+
+    # --- the loop
+
+    async def _blocks(self) -> AsyncIterator[list[int]]:
+        """New token ids, a block's at a time. Blocks are submitted ahead; their tokens are read late."""
+        in_flight: deque[tuple[int, int, object]] = deque()
+        since = time.perf_counter()
+        while True:
+            self._check_open()
+            while len(in_flight) < BLOCKS_IN_FLIGHT and (tokens := self._complete_tokens()):
+                if not in_flight:
+                    since = time.perf_counter()
+                in_flight.append(self._submit(tokens))
+            if in_flight:
+                first, tokens, read = in_flight.popleft()
+                ring = array("I", await read) if read else array("I")
+                now = time.perf_counter()
+                self.step_seconds += [(now - since) / tokens] * tokens
+                since = now
+                # Position p makes the token of p + 1; the prompt's are given.
+                yield [ring[p % TOKENS_RING] for p in range(max(first + 1, len(self._prompt)), first + tokens + 1)]
+            elif self._finished_at is not None:
+                return
+            else:
+                self._news.clear()
+                await self._news.wait()
+
+    def _complete_tokens(self) -> int:
+        """How many tokens to take now: a whole block if that much audio is there, else one, else none."""
+        behind = (self._stream_samples - LOOKAHEAD_SAMPLES) // SAMPLES_PER_TOKEN - self._position
+        return BLOCK_TOKENS if behind >= BLOCK_TOKENS else min(1, max(0, behind))
+
+    def _submit(self, tokens: int):
+        """Encode a block and decode its positions; returns (first position, tokens, the read that is under way)."""
+        if self._rotation + tokens > MAX_POSITIONS:
+            self._model.turn_back(self._rotation)
+            self._rotation = 0
+        first = self._position
+        self._model.encode(first, self._rotation, tokens, self._samples[:_SAMPLE * block_samples(tokens)])
+        del self._samples[:_SAMPLE * tokens * SAMPLES_PER_TOKEN]
+        row, read = 0, None
+        while row < tokens:
+            given = len(self._prompt) - 1 - (first + row)       # positions from here whose next token is given too
+            rows = PROMPT_ROWS if given >= PROMPT_ROWS and tokens - row >= PROMPT_ROWS else 1
+            read = self._model.decode(first + row, self._rotation + row, row, rows=rows, head=given <= 0,
+                                      read=given <= 0 and row + rows == tokens)
+            row += rows
+        self._position += tokens
+        self._rotation += tokens
+        return first, tokens, read
+
+    def _check_open(self):
+        if self._model.session is not self:
+            raise RuntimeError("this transcriber is closed, or another one was started on its model")
+
+
+assert TOKENS_RING > (BLOCKS_IN_FLIGHT + 1) * BLOCK_TOKENS + max(1, BLOCK_TOKENS) and TOKEN_MS * 12.5 == 1000

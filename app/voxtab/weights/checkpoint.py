@@ -1,0 +1,175 @@
+"""What a checkpoint's tensors are called, which shapes they have, and what model they make (spec 9).
+
+Mistral's names are used throughout; Hugging Face's are translated at the door.
+"""
+
+import re
+from dataclasses import replace
+
+from voxtab.config import DECODER_4B, ENCODER_4B, MEL_BINS, STATES_PER_TOKEN, ModelConfig, Stack
+from voxtab.errors import ModelError
+from voxtab.weights.directory import Directory, shown
+
+EMBEDDING = "mm_streams_embeddings.embedding_module.tok_embeddings.weight"
+CONV = "mm_streams_embeddings.embedding_module.whisper_encoder.conv_layers.{}.conv.{}"
+ENCODER_LAYER = "mm_streams_embeddings.embedding_module.whisper_encoder.transformer.layers.{}."
+ENCODER_NORM = "mm_streams_embeddings.embedding_module.whisper_encoder.transformer.norm.weight"
+ADAPTER = "mm_streams_embeddings.embedding_module.audio_language_projection.{}.weight"
+DECODER_LAYER = "layers.{}."
+DECODER_NORM = "norm.weight"
+ADA = "ada_rms_norm_t_cond.{}.weight"
+
+_FROM_HUGGING_FACE = [
+    (r"^model\.", ""),
+    (r"^language_model\.(model\.)?", ""),
+    (r"^embed_tokens", EMBEDDING.removesuffix(".weight")),
+    (r"^audio_tower\.embedder\.conv1\.", CONV.format(0, "")),
+    (r"^audio_tower\.embedder\.conv2\.", CONV.format(1, "")),
+    (r"^audio_tower\.layers\.(\d+)\.", ENCODER_LAYER.format(r"\1")),
+    (r"^audio_tower\.norm\.weight", ENCODER_NORM),
+    (r"^multi_modal_projector\.linear_1\.weight", ADAPTER.format(0)),
+    (r"^multi_modal_projector\.linear_2\.weight", ADAPTER.format(2)),
+    (r"\.self_attn\.([qkvo])_proj\.", r".attention.w\1."),
+    (r"\.mlp\.gate_proj\.", ".feed_forward.w1."),
+    (r"\.mlp\.down_proj\.", ".feed_forward.w2."),
+    (r"\.mlp\.up_proj\.", ".feed_forward.w3."),
+    (r"\.self_attn_layer_norm\.|\.input_layernorm\.", ".attention_norm."),
+    (r"\.final_layer_norm\.|\.post_attention_layernorm\.", ".ffn_norm."),
+    (r"\.ada_rms_norm\.linear1\.", ".ada_rms_norm_t_cond.0."),
+    (r"\.ada_rms_norm\.linear2\.", ".ada_rms_norm_t_cond.2."),
+]
+
+_METADATA_KEYS = {"heads": "attention.head_count", "kv_heads": "attention.head_count_kv", "head_dim": "attention.key_length",
+                  "window": "attention.sliding_window", "epsilon": "attention.layer_norm_rms_epsilon",
+                  "rope_base": "rope.freq_base"}
+
+
+def with_mistral_names(directory: Directory) -> Directory:
+    """The same directory under Mistral's names; GGUF files have them already."""
+    if directory.dialect == "gguf":
+        return directory
+    tensors = {}
+    for name, tensor in directory.tensors.items():
+        for pattern, to in _FROM_HUGGING_FACE:
+            name = re.sub(pattern, to, name)
+        tensors[name] = tensor
+    return replace(directory, tensors=tensors)
+
+
+def read_config(directory: Directory, hugging_face: dict | None = None) -> ModelConfig:
+    """The model's numbers: from shapes, and from metadata or a `config.json` what shapes cannot tell.
+
+    Checks that every tensor is there with a shape that fits, so that loading cannot fail on them later.
+    """
+    if hugging_face is None:
+        encoder, decoder = (
+            {field: directory.metadata.get(f"voxtral_realtime.{part}.{key}", known[field]) for field, key in _METADATA_KEYS.items()}
+            for part, known in (("encoder", ENCODER_4B), ("decoder", DECODER_4B)))
+    else:
+        encoder, decoder = (_from_config_json(hugging_face, part) for part in ("audio_config", "text_config"))
+    width = _shape(directory, ENCODER_NORM, 1)[0]
+    vocabulary, decoder_width = _shape(directory, EMBEDDING, 2)
+    config = ModelConfig(
+        encoder=_stack(directory, "encoder", ENCODER_LAYER, width, encoder),
+        decoder=_stack(directory, "decoder", DECODER_LAYER, decoder_width, decoder),
+        vocabulary=vocabulary, half_rope=directory.dialect == "safetensors")
+    for name, shape in _shapes(directory, config).items():
+        found = _shape(directory, name, len(shape))
+        if found != shape:
+            raise ModelError(f"Tensor {shown(name)} has the shape {list(found)}, and {list(shape)} is what fits the "
+                             "rest of the model: the file or its metadata is broken.")
+        if directory.tensors[name].type == "Q4_0" and (len(shape) != 2):
+            raise ModelError(f"Tensor {shown(name)} is Q4_0, which only matrices can be: use a file that keeps it in F32 or F16.")
+    for stack, layer in ((config.encoder, ENCODER_LAYER), (config.decoder, DECODER_LAYER)):
+        for i in range(stack.layers):
+            _same_type(directory, [layer.format(i) + f"attention.{w}.weight" for w in ("wq", "wk", "wv")])
+            _same_type(directory, [layer.format(i) + f"feed_forward.{w}.weight" for w in ("w1", "w3")])
+    return config
+
+
+def ada_width(directory: Directory) -> int:
+    """Width of the bottleneck of the delay's conditioning."""
+    return _shape(directory, DECODER_LAYER.format(0) + ADA.format(0), 2)[0]
+
+
+def _from_config_json(config: dict, part: str) -> dict:
+    try:
+        stack = config[part]
+        return {"heads": stack["num_attention_heads"],
+                "kv_heads": stack.get("num_key_value_heads", stack["num_attention_heads"]),
+                "head_dim": stack["head_dim"], "window": stack["sliding_window"], "epsilon": stack["rms_norm_eps"],
+                "rope_base": (stack.get("rope_parameters") or stack)["rope_theta"]}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"config.json has no usable {part} ({error}): give the one of a Voxtral Realtime model.") from None
+
+
+def _stack(directory: Directory, name: str, layer: str, width: int, told: dict) -> Stack:
+    for field in ("heads", "kv_heads", "head_dim", "window"):
+        if type(told[field]) is not int or not 0 < told[field] < 1 << 20:
+            raise ModelError(f"The model's metadata gives the {name} {field} {shown(str(told[field]))}: use an unbroken file.")
+    for field in ("epsilon", "rope_base"):
+        if not isinstance(told[field], int | float) or not 0 < told[field] < 1e12:
+            raise ModelError(f"The model's metadata gives the {name} {field} {shown(str(told[field]))}: use an unbroken file.")
+    layers = 0
+    while layer.format(layers) + "attention.wq.weight" in directory.tensors:
+        layers += 1
+    if not layers:
+        raise ModelError(f"The model has no tensor {shown(layer.format(0) + 'attention.wq.weight')}: "
+                         "give a Voxtral Realtime model with Mistral's tensor names, or Hugging Face's in a SafeTensors file.")
+    hidden = _shape(directory, layer.format(0) + "feed_forward.w1.weight", 2)[0]
+    return Stack(layers=layers, width=width, hidden=hidden, **told)
+
+
+def _shapes(directory: Directory, config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Every tensor that the model is made of, with its shape."""
+    encoder, decoder = config.encoder, config.decoder
+    ada = ada_width(directory)
+    if ada % 32:
+        raise ModelError(f"The delay conditioning is {ada} wide, which is no multiple of 32 and so not supported.")
+    shapes = {
+        EMBEDDING: (config.vocabulary, decoder.width),
+        CONV.format(0, "weight"): (encoder.width, MEL_BINS, 3), CONV.format(0, "bias"): (encoder.width,),
+        CONV.format(1, "weight"): (encoder.width, encoder.width, 3), CONV.format(1, "bias"): (encoder.width,),
+        ENCODER_NORM: (encoder.width,),
+        ADAPTER.format(0): (decoder.width, STATES_PER_TOKEN * encoder.width),
+        ADAPTER.format(2): (decoder.width, decoder.width),
+        DECODER_NORM: (decoder.width,),
+    }
+    for stack, prefix in ((encoder, ENCODER_LAYER), (decoder, DECODER_LAYER)):
+        queries, keys = stack.heads * stack.head_dim, stack.kv_heads * stack.head_dim
+        for i in range(stack.layers):
+            layer = prefix.format(i)
+            shapes |= {
+                layer + "attention_norm.weight": (stack.width,),
+                layer + "attention.wq.weight": (queries, stack.width),
+                layer + "attention.wk.weight": (keys, stack.width),
+                layer + "attention.wv.weight": (keys, stack.width),
+                layer + "attention.wo.weight": (stack.width, queries),
+                layer + "ffn_norm.weight": (stack.width,),
+                layer + "feed_forward.w1.weight": (stack.hidden, stack.width),
+                layer + "feed_forward.w3.weight": (stack.hidden, stack.width),
+                layer + "feed_forward.w2.weight": (stack.width, stack.hidden),
+            }
+            if stack is encoder:
+                shapes |= {layer + "attention.wq.bias": (queries,), layer + "attention.wv.bias": (keys,),
+                           layer + "attention.wo.bias": (stack.width,), layer + "feed_forward.w2.bias": (stack.width,)}
+            else:
+                shapes |= {layer + ADA.format(0): (ada, stack.width), layer + ADA.format(2): (stack.width, ada)}
+    return shapes
+
+
+def _shape(directory: Directory, name: str, dims: int) -> tuple[int, ...]:
+    if name not in directory.tensors:
+        raise ModelError(f"The model has no tensor {shown(name)}: give a complete Voxtral Realtime model.")
+    shape = directory.tensors[name].shape
+    if len(shape) != dims:
+        raise ModelError(f"Tensor {shown(name)} has {len(shape)} dimensions instead of {dims}: give a Voxtral Realtime model.")
+    return shape
+
+
+def _same_type(directory: Directory, names: list[str]) -> None:
+    """Tensors that are stacked into one matrix."""
+    types = {directory.tensors[name].type for name in names}
+    if len(types) > 1:
+        raise ModelError(f"Tensors {shown(names[0])} and its neighbours mix the types {', '.join(sorted(types))}: "
+                         "convert the model with one type for them.")

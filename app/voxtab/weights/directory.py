@@ -1,0 +1,92 @@
+"""The directory of a model: which tensor lies at which bytes, of which type and shape.
+
+`gguf.py` and `safetensors.py` make it from the first bytes of a file. Plain Python, without numpy:
+this runs in the page too.
+"""
+
+from dataclasses import dataclass
+from math import prod
+
+from voxtab.errors import ModelError
+
+# No header of a real model comes near this (a GGUF with a tokenizer has about 10 MB), so that a damaged
+# length never makes anybody read gigabytes in search of the header's end.
+HEADER_LIMIT = 100_000_000  # bytes
+
+MAX_DIMS = 4
+
+# type -> (values per block, bytes per block)
+_BLOCKS = {"F32": (1, 4), "F16": (1, 2), "BF16": (1, 2), "Q4_0": (32, 18)}
+
+
+class HeaderIncomplete(Exception):
+    """The bytes given end inside the header, but the file goes on.
+
+    `needed` is how many bytes from the file's start the header has at the least: never more than the file
+    has, always more than were given. A parse of so many may still ask for more.
+    """
+
+    def __init__(self, needed: int):
+        super().__init__(f"the header has at least {needed} bytes")
+        self.needed = needed
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One entry of the directory. All its bytes lie inside the file."""
+
+    name: str
+    type: str  # 'F32', 'F16', 'BF16' or 'Q4_0'
+    shape: tuple[int, ...]  # outermost first: a Linear is (out, in). 1 to 4 numbers, none is 0
+    offset: int  # bytes from the file's start. GGUF: a multiple of 4; safetensors: any
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class Directory:
+    """All tensors of a file by name, in the order of its header, and what else the header says."""
+
+    dialect: str  # 'gguf' or 'safetensors'
+    tensors: dict[str, Tensor]
+    metadata: dict[str, object]  # numbers, truth values and strings; an array is there as None
+    version: int | None  # of the GGUF format; safetensors has none
+
+
+def tensor_nbytes(type: str, shape: tuple[int, ...]) -> int:
+    """Bytes of a tensor, or of one row of it: give `shape[1:]`.
+
+    Q4_0 puts each 32 consecutive values of a row into 18 bytes. ValueError if rows are not whole blocks.
+    """
+    values, nbytes = _BLOCKS[type]
+    if shape[-1] % values:
+        raise ValueError(f"a row of {shape[-1]} values is not made of whole {type} blocks of {values}")
+    return prod(shape) // values * nbytes
+
+
+def locate(name: str, type: str, shape: tuple[int, ...], offset: int, size: int) -> Tensor:
+    """The tensor a header describes, checked; `size` is the file's in bytes. ModelError if it cannot be."""
+    if type not in _BLOCKS:
+        raise ModelError(
+            f"tensor {shown(name)} has the type {shown(type)}, which is not supported: "
+            f"use a model whose tensors are Q4_0, F16, BF16 or F32"
+        )
+    if not 1 <= len(shape) <= MAX_DIMS or min(shape) < 1:
+        raise ModelError(
+            f"tensor {shown(name)} has a shape of {len(shape)} numbers, where 1 to {MAX_DIMS} and none "
+            f"below 1 are expected: the header is damaged, so download the model again"
+        )
+    try:
+        nbytes = tensor_nbytes(type, shape)
+    except ValueError as error:
+        raise ModelError(f"tensor {shown(name)} cannot be read, {error}: convert the model again") from None
+    if offset + nbytes > size:
+        raise ModelError(
+            f"tensor {shown(name)} ends at byte {offset + nbytes:,} but the model has only {size:,} bytes: "
+            f"a shard is missing or short, so download the model again"
+        )
+    return Tensor(name, type, shape, offset, nbytes)
+
+
+def shown(text: str) -> str:
+    """A name from a file as it stands in a message: quoted, on one line, not too long."""
+    return repr(text if len(text) <= 120 else text[:120] + "...")
