@@ -12,7 +12,8 @@ from voxtab.errors import TokenizerError
 from voxtab.tokenizer import TekkenReader, TextDecoder, Tokenizer
 
 # 256 bytes, as in the real file, then merges: words, several characters, parts of characters.
-MERGES = [" I", "ing", "न", "मस्ते", " नम", "السلام", " عل", "你好", "世界", "。", "こん", "にちは", " 안녕", "하세요", "\n", "  ", "é"]
+MERGES = [" I", "ing", "न", "मस्ते", " नम", "السلام", " عل", "你好", "世界", "。", "こん", "にちは", " 안녕", "하세요",
+          "\n", "  ", "é"]
 PARTS = [b" \xd0", b"\xe0\xa4", b"\xa8\xe0", b"\xf0\x9f", b"\x9f\x98", b"\xe4\xbd\xa0\xe5", b"\xa5\xbd a"]
 PIECES = [bytes([b]) for b in range(256)] + [merge.encode() for merge in MERGES] + PARTS
 
@@ -66,7 +67,7 @@ def test_other_tokens_have_no_bytes():
 
 
 def test_only_the_models_pieces_are_kept():
-    tokenizer = Tokenizer.from_json(JSON, vocabulary=FIRST_PIECE + 260)
+    tokenizer = Tokenizer.from_json(JSON, vocab_size=FIRST_PIECE + 260)
     assert table(tokenizer) == PIECES[:260]
     assert tokenizer.token_bytes(FIRST_PIECE + 260) == b""
 
@@ -182,7 +183,7 @@ def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path, content, words):
 
 def test_fewer_pieces_than_the_model_uses():
     with pytest.raises(TokenizerError, match="has 280 pieces, but the model uses 281"):
-        Tokenizer.from_json(JSON, vocabulary=FIRST_PIECE + 281)
+        Tokenizer.from_json(JSON, vocab_size=FIRST_PIECE + 281)
 
 
 @pytest.mark.parametrize("name", ["absent.json", "."])

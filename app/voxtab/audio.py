@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy
+import numpy as np
 import soundfile
 import soxr
 
@@ -33,7 +33,7 @@ class AudioFile:
     rate: int                       # of the file, in Hz
     seconds: float | None           # by the file's header, which a file that is cut off does not reach; None: unknown
 
-    def samples(self, block_samples: int = BLOCK_SAMPLES) -> Iterator[numpy.ndarray]:
+    def samples(self, block_samples: int = BLOCK_SAMPLES) -> Iterator[np.ndarray]:
         """Blocks [samples] float32 of 16 kHz mono, of varying size, none empty. Each call reads the file anew.
 
         Channels are averaged. Audio of another rate is resampled by soxr at quality HQ, as mistral-common
@@ -41,25 +41,20 @@ class AudioFile:
         `block_samples` is how much of the file is in memory; the joined blocks do not depend on it.
         Raises AudioError at a sample that is NaN or infinite.
         """
+        blocks = self._blocks(block_samples)
+        if self.rate == SAMPLE_RATE:
+            yield from blocks
+            return
         resampler = soxr.ResampleStream(self.rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
-        done = 0
-        for block in self._blocks(block_samples):
-            if not numpy.isfinite(block).all():
-                first = (done + numpy.flatnonzero(~numpy.isfinite(block))[0]) / self.rate
-                raise AudioError(f"{self.path} holds a sample that is not a finite number at {first:.3f} s: "
-                                 "export the audio again.")
-            done += len(block)
-            if self.rate != SAMPLE_RATE:
-                block = resampler.resample_chunk(block)
-            if len(block):
-                yield block
-        if self.rate != SAMPLE_RATE:
-            block = resampler.resample_chunk(numpy.zeros(0, "float32"), last=True)
-            if len(block):
-                yield block
+        for block in blocks:
+            if len(resampled := resampler.resample_chunk(block)):
+                yield resampled
+        if len(resampled := resampler.resample_chunk(np.zeros(0, "float32"), last=True)):
+            yield resampled
 
-    def _blocks(self, block_samples: int) -> Iterator[numpy.ndarray]:
+    def _blocks(self, block_samples: int) -> Iterator[np.ndarray]:
         """Blocks [samples] float32 in the file's own rate, channels averaged."""
+        done = 0
         with _open(self.path) as file:
             while True:
                 try:
@@ -68,7 +63,14 @@ class AudioFile:
                     return          # cut off or damaged: what came before is good
                 if not len(block):
                     return
-                yield block[:, 0] if block.shape[1] == 1 else _mean(block)
+                block = block[:, 0] if file.channels == 1 else _mean(block)
+                finite = np.isfinite(block)
+                if not finite.all():
+                    at = (done + int(finite.argmin())) / self.rate
+                    raise AudioError(f"{self.path} holds a sample that is not a finite number at {at:.3f} s: "
+                                     "export the audio again.")
+                yield block
+                done += len(block)
 
 
 def open_audio(path) -> AudioFile:
@@ -89,8 +91,8 @@ def open_audio(path) -> AudioFile:
     return audio
 
 
-def _mean(block: numpy.ndarray) -> numpy.ndarray:
-    with numpy.errstate(over="ignore", invalid="ignore"):       # samples() tells of what is not finite
+def _mean(block: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore", invalid="ignore"):       # _blocks() looks for what is not finite
         return block.mean(axis=1)
 
 

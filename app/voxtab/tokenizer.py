@@ -30,9 +30,9 @@ class Tokenizer:
         self._ends = ends           # [1 + pieces]: piece r is pieces[ends[r]:ends[r + 1]]
 
     @classmethod
-    def from_file(cls, path, vocabulary: int | None = None) -> "Tokenizer":
-        """Read `tekken.json` at `path`; `vocabulary` and errors as in `TekkenReader`."""
-        reader = TekkenReader(vocabulary, name=str(path))
+    def from_file(cls, path, vocab_size: int | None = None) -> "Tokenizer":
+        """Read `tekken.json` at `path`; `vocab_size` and errors as in `TekkenReader`."""
+        reader = TekkenReader(vocab_size, name=str(path))
         try:
             with open(path, "rb") as file:
                 while data := file.read(READ_BYTES):
@@ -45,9 +45,9 @@ class Tokenizer:
         return reader.finish()
 
     @classmethod
-    def from_json(cls, data: bytes | str, vocabulary: int | None = None) -> "Tokenizer":
+    def from_json(cls, data: bytes | str, vocab_size: int | None = None) -> "Tokenizer":
         """The same from the file's content."""
-        reader = TekkenReader(vocabulary)
+        reader = TekkenReader(vocab_size)
         for start in range(0, len(data), READ_BYTES):
             part = data[start:start + READ_BYTES]
             reader.feed(part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part)
@@ -71,14 +71,14 @@ class TekkenReader:
     The result does not depend on how the bytes are cut. The real file is 15 MB of JSON, which as Python
     objects is 40 MB, a heap that Pyodide never gives back; so entries are decoded one at a time.
 
-    `vocabulary`: the model's number of tokens. The file holds more pieces than the model knows (150000 to
+    `vocab_size`: the model's number of tokens. The file holds more pieces than the model knows (150000 to
     130072); only the model's are kept. None keeps all.
     Raises TokenizerError, from feed() or finish(), for anything but a whole file that has every piece.
     """
 
-    def __init__(self, vocabulary: int | None = None, name: str = "tekken.json"):
+    def __init__(self, vocab_size: int | None = None, name: str = "tekken.json"):
         self._name = name
-        self._wanted = None if vocabulary is None else vocabulary - FIRST_PIECE
+        self._wanted = None if vocab_size is None else vocab_size - FIRST_PIECE
         self._pieces = bytearray()
         self._ends = array("I", [0])
         self._rank = 0              # of the next entry
