@@ -118,6 +118,8 @@ class ModelConfig:
     decoder: Stack
     vocabulary: int
     half_rope: bool                 # rows of wq and wk in halves (Hugging Face) instead of pairs (Mistral)
+    delay_ms: int = DEFAULT_DELAY_MS                            # what the model's maker recommends
+    left_silence_tokens: int = TRAINED_LEFT_SILENCE_TOKENS
 
     def __post_init__(self):
         self.encoder.check("encoder")
@@ -125,6 +127,11 @@ class ModelConfig:
         if self.vocabulary <= FIRST_PIECE:
             raise ModelError(f"The model's vocabulary has {self.vocabulary} tokens: "
                              f"the first {FIRST_PIECE} are control tokens, so it needs more.")
+
+    def schedule(self, delay_ms: int | None = None, left_silence_tokens: int | None = None) -> Schedule:
+        """A session's schedule; None means the model's default."""
+        return Schedule(self.delay_ms if delay_ms is None else delay_ms,
+                        self.left_silence_tokens if left_silence_tokens is None else left_silence_tokens)
 
 
 # What tensor shapes cannot tell, in the published 4B model, whose file has no metadata.

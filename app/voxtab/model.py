@@ -5,7 +5,7 @@ from array import array
 
 from voxtab import rope
 from voxtab.adapter import Adapter
-from voxtab.config import MAX_POSITIONS, STATES_PER_TOKEN, ModelConfig, Schedule
+from voxtab.config import STATES_PER_TOKEN, ModelConfig, Schedule
 from voxtab.decoder import Decoder, delay_condition
 from voxtab.encoder import Encoder, block_samples
 from voxtab.gpu.device import Device, Source
@@ -89,5 +89,3 @@ class Model:
         """Free the GPU's memory; the model cannot be used afterwards."""
         self.device.close()
 
-
-assert TOKENS_RING > 2 * BLOCK_TOKENS and BLOCK_TOKENS % PROMPT_ROWS == 0 and MAX_POSITIONS % BLOCK_TOKENS == 0

@@ -15,8 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 
 from voxtab.captions import Word, WordTimer
-from voxtab.config import (DEFAULT_DELAY_MS, HISTORY_SAMPLES, LOOKAHEAD_SAMPLES, MAX_POSITIONS, SAMPLE_RATE, SAMPLES_PER_TOKEN,
-                           TOKEN_MS, TRAINED_LEFT_SILENCE_TOKENS, Schedule)
+from voxtab.config import HISTORY_SAMPLES, LOOKAHEAD_SAMPLES, MAX_POSITIONS, SAMPLE_RATE, SAMPLES_PER_TOKEN, TOKEN_MS
 from voxtab.encoder import block_samples
 from voxtab.errors import AudioError
 from voxtab.gpu.kernels import TOKENS_RING
@@ -24,6 +23,7 @@ from voxtab.model import BLOCK_TOKENS, PROMPT_ROWS, Model
 from voxtab.tokenizer import TextDecoder
 
 BLOCKS_IN_FLIGHT = 2                # submitted before the oldest one's tokens are awaited
+ROOM_SECONDS = 10                   # of audio that may wait before `room` holds back who feeds a file
 _SAMPLE = 4                         # bytes
 
 
@@ -38,12 +38,13 @@ class Transcriber:
     may be called while it waits. How the audio is cut into feeds changes nothing.
 
     `delay_ms`: 80 to 1200 in steps of 80, or 2400; how long the model listens before it writes. UserError otherwise.
-    `left_silence_tokens`: see `config.Schedule`. `first_rotation`: RoPE position to start from; for tests of long streams.
+    `left_silence_tokens`: see `config.Schedule`. Both are the model's defaults unless given. `first_rotation`: RoPE position to start from; for tests of long streams.
     """
 
-    def __init__(self, model: Model, delay_ms: int = DEFAULT_DELAY_MS,
-                 left_silence_tokens: int = TRAINED_LEFT_SILENCE_TOKENS, *, first_rotation: int = 0):
-        self.schedule = Schedule(delay_ms, left_silence_tokens)
+    def __init__(self, model: Model, delay_ms: int | None = None, left_silence_tokens: int | None = None, *,
+                 first_rotation: int = 0):
+        self.schedule = model.config.schedule(delay_ms, left_silence_tokens)
+        left_silence_tokens = self.schedule.left_silence_tokens
         self._model = model
         self._model.session = self
         model.start(self.schedule)
@@ -56,9 +57,11 @@ class Transcriber:
         self._rotation = first_rotation         # its RoPE position
         self._finished_at: int | None = None    # N, the number of positions, once finish() was called
         self._flushes: deque[int] = deque()     # positions up to which a flush reaches
-        self._news = asyncio.Event()
+        self._news = asyncio.Event()            # audio, a flush or a close has come
+        self._progress = asyncio.Event()        # a block was submitted
         self._decoder = TextDecoder(model.tokenizer)
         self._timer = WordTimer()
+        self.transcript = ""
         self.words: list[Word] = []
         self.step_seconds: list[float] = []     # for each token, the time its block took, shared evenly
 
@@ -103,11 +106,19 @@ class Transcriber:
         self._samples += bytes(_SAMPLE * LOOKAHEAD_SAMPLES)
         self._stream_samples += LOOKAHEAD_SAMPLES
 
+    async def room(self) -> None:
+        """Wait until less than ROOM_SECONDS of audio wait: for feeding a file at the model's pace, in small memory."""
+        while self.waiting_seconds > ROOM_SECONDS:
+            self._progress.clear()
+            await self._progress.wait()
+            self._check_open()
+
     def close(self) -> None:
         """End the stream here, without a flush; the model is free for another transcriber."""
         if self._model.session is self:
             self._model.session = None
         self._news.set()
+        self._progress.set()
 
     # --- text out
 
@@ -115,6 +126,16 @@ class Transcriber:
     def audio_seconds(self) -> float:
         """Seconds of live audio fed so far."""
         return self._live_samples / SAMPLE_RATE
+
+    @property
+    def waiting_seconds(self) -> float:
+        """Seconds of audio, silence included, that are fed and not yet submitted: the lag of a live stream."""
+        return (self._stream_samples - self._position * SAMPLES_PER_TOKEN) / SAMPLE_RATE
+
+    @property
+    def done_seconds(self) -> float:
+        """Seconds of live audio that the text so far covers."""
+        return min(self.audio_seconds, max(0.0, self.schedule.token_index(len(self._tokens)) * TOKEN_MS / 1000))
 
     @property
     def tokens(self) -> list[int]:
@@ -138,6 +159,7 @@ class Transcriber:
             text, known = "", len(self.words)
             for token in block:
                 text += self._push(token)
+            self.transcript += text
             if text or len(self.words) > known:
                 yield text
 
@@ -203,11 +225,10 @@ class Transcriber:
             row += rows
         self._position += tokens
         self._rotation += tokens
+        self._progress.set()
         return first, tokens, read
 
     def _check_open(self):
         if self._model.session is not self:
             raise RuntimeError("this transcriber is closed, or another one was started on its model")
 
-
-assert TOKENS_RING > (BLOCKS_IN_FLIGHT + 1) * BLOCK_TOKENS + max(1, BLOCK_TOKENS) and TOKEN_MS * 12.5 == 1000

@@ -43,6 +43,8 @@ _METADATA_KEYS = {"heads": "attention.head_count", "kv_heads": "attention.head_c
                   "window": "attention.sliding_window", "epsilon": "attention.layer_norm_rms_epsilon",
                   "rope_base": "rope.freq_base"}
 
+_DEFAULTS = {"delay_ms": "voxtral_realtime.default_delay_ms", "left_silence_tokens": "voxtral_realtime.left_silence_tokens"}
+
 
 def with_mistral_names(directory: Directory) -> Directory:
     """The same directory under Mistral's names; GGUF files have them already."""
@@ -72,7 +74,8 @@ def read_config(directory: Directory, hugging_face: dict | None = None) -> Model
     config = ModelConfig(
         encoder=_stack(directory, "encoder", ENCODER_LAYER, width, encoder),
         decoder=_stack(directory, "decoder", DECODER_LAYER, decoder_width, decoder),
-        vocabulary=vocabulary, half_rope=directory.dialect == "safetensors")
+        vocabulary=vocabulary, half_rope=directory.dialect == "safetensors",
+        **{field: directory.metadata[key] for field, key in _DEFAULTS.items() if key in directory.metadata})
     for name, shape in _shapes(directory, config).items():
         found = _shape(directory, name, len(shape))
         if found != shape:

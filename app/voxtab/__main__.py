@@ -1,0 +1,3 @@
+from voxtab.cli import main
+
+main()

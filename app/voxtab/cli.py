@@ -1,0 +1,173 @@
+"""`voxtab transcribe` and `voxtab info`."""
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections import Counter
+
+from tqdm import tqdm
+
+from voxtab import local
+from voxtab.audio import AudioFile, open_audio
+from voxtab.config import DELAYS_MS, SAMPLE_RATE, Schedule
+from voxtab.errors import DeviceError, UserError
+from voxtab.gpu.native import NativeDevice
+from voxtab.model import Model
+from voxtab.result import result
+from voxtab.transcriber import Transcriber
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        """One sentence, without the usage lines."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help.\n")
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive whole number")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="voxtab", description="Streaming speech recognition on your own GPU; nothing leaves the machine.")
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+
+    transcribe = commands.add_parser("transcribe", help="audio files to text", description="Audio files to text, on stdout.")
+    transcribe.add_argument("audio", nargs="+", help="WAV, FLAC, OGG, Opus, MP3, ...; any rate, any number of channels")
+    _model_arguments(transcribe)
+    transcribe.add_argument("--delay-ms", type=int, metavar="N",
+                            help=f"how long to listen before writing: {DELAYS_MS[0]} to 1200 in steps of 80, or 2400 (the most "
+                                 "accurate); default: the model's, usually 480")
+    transcribe.add_argument("--left-silence-tokens", type=int, metavar="N",
+                            help="silent tokens of 80 ms in front of the audio: 32 as trained; 33 plus the delay in tokens keeps speech "
+                                 "out of the prompt, for 80 ms of computing each; default: the model's, usually 32")
+    transcribe.add_argument("--format", choices=("text", "json"), default="text",
+                            help="json: an object for one file, an array for several")
+    transcribe.add_argument("--chunk-ms", type=_positive, default=1000, metavar="N",
+                            help="feed the audio in pieces of this length; the result does not depend on it")
+
+    info = commands.add_parser("info", help="what a model is and what it needs", description="What a model is, what it needs, and what the GPU grants.")
+    info.add_argument("model", nargs="?", help="as --model of transcribe; without it, the embedded model")
+    info.add_argument("--tokenizer", metavar="F", help="the model's tekken.json")
+    return parser
+
+
+def _model_arguments(parser):
+    parser.add_argument("--model", metavar="M", help="a .gguf file, a folder of raw shards, or one with model.safetensors and "
+                                                     "config.json; default: the embedded model")
+    parser.add_argument("--tokenizer", metavar="F", help="the model's tekken.json; default: beside the model, in its folder or above it")
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    try:
+        status = asyncio.run({"transcribe": _transcribe, "info": _info}[arguments.command](arguments))
+    except UserError as error:
+        _complain(error)
+        status = 2
+    except KeyboardInterrupt:
+        status = 130
+    except BrokenPipeError:         # the reader of stdout has gone, which is its right
+        sys.stderr.close()
+        status = 141
+    sys.exit(status)
+
+
+def _complain(error: UserError):
+    print(f"voxtab: {error}", file=sys.stderr)
+
+
+async def _transcribe(arguments) -> int:
+    found = local.read_model(arguments.model, arguments.tokenizer)
+    schedule = found.config.schedule(arguments.delay_ms, arguments.left_silence_tokens)
+    status, files = 0, []
+    for path in arguments.audio:    # all that can be wrong is found before the GPU is opened
+        try:
+            files.append(open_audio(path))
+        except UserError as error:
+            _complain(error)
+            status = 2
+    if not files:
+        return status
+    since = time.perf_counter()
+    with tqdm(total=found.source.size, unit="B", unit_scale=True, desc="loading", leave=False, disable=None) as bar:
+        model = await local.load_model(found, progress=lambda done: bar.update(done - bar.n))
+    load_s = time.perf_counter() - since
+    results = []
+    for audio in files:
+        try:
+            results.append(await _one_file(model, audio, schedule, arguments, load_s))
+        except UserError as error:
+            _complain(error)
+            status = 2
+    if arguments.format == "json":
+        print(json.dumps(results if len(arguments.audio) > 1 else results[0] if results else None, ensure_ascii=False))
+    return status
+
+
+async def _one_file(model: Model, audio: AudioFile, schedule: Schedule, arguments, load_s: float) -> dict:
+    since = time.perf_counter()
+    transcriber = Transcriber(model, schedule.delay_ms, schedule.left_silence_tokens)
+    feeding = asyncio.ensure_future(_feed(transcriber, audio, arguments.chunk_ms * SAMPLE_RATE // 1000))
+    printing, printed = arguments.format == "text", False
+    try:
+        with tqdm(total=audio.seconds and round(audio.seconds, 1), unit="s", desc=audio.path.name, leave=False,
+                  disable=None if not printing or not sys.stdout.isatty() else True) as bar:
+            async for text in transcriber.text():
+                if printing and text:
+                    print(text, end="", flush=True)
+                    printed = True
+                bar.update(min(transcriber.done_seconds, bar.total or float("inf")) - bar.n)
+        await feeding
+    finally:
+        feeding.cancel()
+        transcriber.close()
+        if printing and (printed or feeding.done() and not feeding.cancelled() and not feeding.exception()):
+            print(flush=True)
+    return {"audio": str(audio.path)} | result(transcriber, model=model.name, load_s=load_s, run_s=time.perf_counter() - since)
+
+
+async def _feed(transcriber: Transcriber, audio: AudioFile, chunk: int):
+    """Feed a file in chunks, never far ahead of the model, so that an hour of audio is not in memory."""
+    try:
+        for block in audio.samples():
+            for start in range(0, len(block), chunk):
+                transcriber.feed(block[start:start + chunk])
+                await transcriber.room()
+        transcriber.finish()
+    except BaseException:
+        transcriber.close()         # so that who waits for text wakes up
+        raise
+
+
+async def _info(arguments) -> int:
+    found = local.read_model(arguments.model, arguments.tokenizer)
+    config, tensors = found.config, found.directory.tensors.values()
+    types = Counter(tensor.type for tensor in tensors)
+    decoder, encoder = config.decoder, config.encoder
+    print(f"model       {found.name}")
+    version = f" version {found.directory.version}" if found.directory.version else ""
+    print(f"dialect     {found.directory.dialect}{version}, {'half-split' if config.half_rope else 'interleaved'} rows of wq and wk")
+    print("tensors     " + ", ".join(f"{count} {type}" for type, count in types.most_common()))
+    print(f"size        {found.source.size:,} bytes")
+    for name, stack in (("encoder", encoder), ("decoder", decoder)):
+        print(f"{name}     {stack.layers} layers of {stack.width}, {stack.heads} heads of {stack.head_dim} over {stack.kv_heads}, "
+              f"hidden {stack.hidden}, window {stack.window}")
+    print(f"vocabulary  {config.vocabulary} tokens")
+    print(f"tokenizer   {found.tokenizer_path}, {len(found.tokenizer)} tokens")
+    print(f"defaults    delay {config.delay_ms} ms, left silence {config.left_silence_tokens} tokens")
+    caches = sum(stack.layers * stack.window * 2 * stack.kv_heads * stack.head_dim * 2 for stack in (encoder, decoder))
+    weights = sum(tensor.nbytes for tensor in tensors)
+    print(f"needs       {(weights + caches) / 1e9:.2f} GB of GPU memory: weights {weights / 1e9:.2f}, caches with full windows {caches / 1e9:.2f}")
+    try:
+        device = await NativeDevice.open()
+    except DeviceError as error:
+        print(f"adapter     none: {error}")
+        return 0
+    print(f"adapter     {device.info['description'] or device.info['device']} ({device.info['adapter_type']}, {device.info['backend_type']})")
+    print("grants      " + ", ".join(f"{name} {value:,}" for name, value in device.limits.items()))
+    device.close()
+    return 0
