@@ -24,7 +24,7 @@ def refused(head: bytes, size: int | None = None) -> str:
     with pytest.raises(ModelError) as caught:
         gguf.parse(head, len(head) if size is None else size)
     message = str(caught.value)
-    assert message.isprintable() and len(message) < 400, message
+    assert message.isprintable() and message.endswith(".") and len(message) < 400, message
     return message
 
 
@@ -252,6 +252,17 @@ def test_lies(lie, size):
     # `head` has the whole header and enough data for an honest tensor, so whatever is refused is the lie
     head = g.with_data(LIES[lie], bytes(64))
     refused(head, size or len(head))
+
+
+@pytest.mark.parametrize("counts", [{"key_count": HUGE}, {"tensor_count": HUGE}])
+def test_counts_are_refused_before_anything_they_count_is_there(counts):
+    refused(g.header(**counts), 2_511_942_691)
+
+
+def test_an_array_of_strings_that_ends_the_header_is_not_believed():
+    # four bytes follow the only string, so that the second one's length is cut
+    array = g.array(g.STRING, [g.string("x" * 40)], 2) + bytes(4)
+    refused(g.header([g.key("a", g.ARRAY, array)]))
 
 
 def nested(levels: int) -> bytes:

@@ -37,7 +37,7 @@ def refused(head: bytes, size: int | None = None) -> str:
     with pytest.raises(ModelError) as caught:
         reader.parse(head, len(head) if size is None else size)
     message = str(caught.value)
-    assert message.isprintable() and len(message) < 400, message
+    assert message.isprintable() and message.endswith(".") and len(message) < 400, message
     return message
 
 

@@ -67,22 +67,22 @@ def locate(name: str, type: str, shape: tuple[int, ...], offset: int, size: int)
     """The tensor a header describes, checked; `size` is the file's in bytes. ModelError if it cannot be."""
     if type not in _BLOCKS:
         raise ModelError(
-            f"tensor {shown(name)} has the type {shown(type)}, which is not supported: "
-            f"use a model whose tensors are Q4_0, F16, BF16 or F32"
+            f"Tensor {shown(name)} has the type {shown(type)}, which is not supported: "
+            f"use a model whose tensors are Q4_0, F16, BF16 or F32."
         )
     if not 1 <= len(shape) <= MAX_DIMS or min(shape) < 1:
         raise ModelError(
-            f"tensor {shown(name)} has a shape of {len(shape)} numbers, where 1 to {MAX_DIMS} and none "
-            f"below 1 are expected: the header is damaged, so download the model again"
+            f"Tensor {shown(name)} has a shape of {len(shape)} numbers, where 1 to {MAX_DIMS} and none "
+            f"below 1 are expected: the header is damaged, so download the model again."
         )
     try:
         nbytes = tensor_nbytes(type, shape)
     except ValueError as error:
-        raise ModelError(f"tensor {shown(name)} cannot be read, {error}: convert the model again") from None
+        raise ModelError(f"Tensor {shown(name)} cannot be read, {error}: convert the model again.") from None
     if offset + nbytes > size:
         raise ModelError(
-            f"tensor {shown(name)} ends at byte {offset + nbytes:,} but the model has only {size:,} bytes: "
-            f"a shard is missing or short, so download the model again"
+            f"Tensor {shown(name)} ends at byte {offset + nbytes:,} but the model has only {size:,} bytes: "
+            f"a shard is missing or short, so download the model again."
         )
     return Tensor(name, type, shape, offset, nbytes)
 

@@ -57,21 +57,21 @@ def parse(head: bytes | memoryview, size: int) -> Directory:
     cursor = _Cursor(head, size)
     magic = bytes(head[:4])
     if not _MAGIC.startswith(magic):
-        raise ModelError(f"this is no GGUF file, it begins with {magic!r}: give a .gguf file, or all its shards")
+        raise ModelError(f"This is no GGUF file, it begins with {magic!r}: give a .gguf file, or all its shards.")
     _, version, tensor_count, key_count = cursor.unpack(_START)
     if version not in _VERSIONS:
-        raise ModelError(f"GGUF version {version} is not supported: use a little-endian file of version 2 or 3")
+        raise ModelError(f"GGUF version {version} is not supported: use a little-endian file of version 2 or 3.")
     cursor.claim(key_count * _LEAST_KEY + tensor_count * _LEAST_TENSOR)
 
     metadata = _metadata(cursor, key_count)
     alignment = metadata.get("general.alignment", 32)
-    if type(alignment) is not int or alignment < 4 or alignment & (alignment - 1):
+    if not isinstance(alignment, int) or alignment < 4 or alignment & (alignment - 1):
         raise ModelError(
-            f"general.alignment is {shown(str(alignment))}, where a power of two from 4 is expected: "
-            f"convert the model again"
+            f"The metadata give general.alignment as {shown(str(alignment))}, where a power of two from 4 is expected: "
+            f"convert the model again."
         )
     if metadata.get("split.count", 1) not in (0, 1):
-        raise ModelError("this is one part of a model split by gguf-split: merge it with llama-gguf-split --merge")
+        raise ModelError("This is one part of a model split by gguf-split: merge it with llama-gguf-split --merge.")
 
     entries = {}
     for _ in range(tensor_count):
@@ -85,8 +85,8 @@ def parse(head: bytes | memoryview, size: int) -> Directory:
     for name, (kind, shape, offset) in entries.items():
         if offset % alignment:
             raise ModelError(
-                f"tensor {shown(name)} starts at byte {offset:,} of the data, which is no multiple of {alignment:,}: "
-                f"convert the model again"
+                f"Tensor {shown(name)} starts at byte {offset:,} of the data, which is no multiple of {alignment:,}: "
+                f"convert the model again."
             )
         tensors[name] = locate(name, kind, shape, data + offset, size)
     return Directory("gguf", tensors, metadata, version)
@@ -145,7 +145,7 @@ class _Cursor:
 
     def damaged(self, why: str) -> ModelError:
         where = f"at byte {self.at:,}, {why}"
-        return ModelError(f"the GGUF header is damaged or cut short {where}: download the model again")
+        return ModelError(f"The GGUF header is damaged or cut short {where}: download the model again.")
 
 
 def _metadata(cursor: _Cursor, count: int) -> dict[str, object]:
@@ -189,7 +189,7 @@ def _skip_array(cursor: _Cursor, nesting: int) -> None:
 def _entry(cursor: _Cursor) -> tuple[str, tuple[int, ...], int]:
     """Type, shape (outermost first) and offset into the data of the tensor whose name was just read."""
     (dims,) = cursor.unpack(_U32)
-    if not 1 <= dims <= MAX_DIMS:
+    if dims > MAX_DIMS:
         raise cursor.damaged(f"a tensor has {dims:,} dims")
     shape = tuple(cursor.unpack(_U64)[0] for _ in range(dims))[::-1]
     kind, offset = cursor.unpack(_TYPE_AND_OFFSET)

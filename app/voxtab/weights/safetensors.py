@@ -22,8 +22,8 @@ def parse(head: bytes | memoryview, size: int) -> Directory:
     start = 8 + int.from_bytes(head[:8], "little")
     if size < start or start > HEADER_LIMIT:
         raise ModelError(
-            f"this is no safetensors file, or it is cut short: its header would end at byte {start:,} where at most "
-            f"{min(size, HEADER_LIMIT):,} can be, so download the model again"
+            f"This is no safetensors file, or it is cut short: its header would end at byte {start:,} where at most "
+            f"{min(size, HEADER_LIMIT):,} can be, so download the model again."
         )
     if len(head) < start:
         raise HeaderIncomplete(start)
@@ -76,4 +76,4 @@ def _fields(name: str, entry: object) -> tuple[str, tuple[int, ...], int, int]:
 
 
 def _damaged(why: str) -> ModelError:
-    return ModelError(f"the safetensors header is damaged, {why}: download the model again")
+    return ModelError(f"The safetensors header is damaged, {why}: download the model again.")

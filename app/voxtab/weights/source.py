@@ -62,12 +62,12 @@ class FileSource:
         try:
             with open(path, "rb", buffering=0) as file:
                 if _stamp(path) != self._stamps[index]:
-                    raise ModelError(f"{path} has changed since it was opened: start again when it is complete")
+                    raise ModelError(f"{path} has changed since it was opened: start again when it is complete.")
                 file.seek(offset)
                 while view:
                     count = file.readinto(view)
                     if not count:
-                        raise ModelError(f"{path} is shorter than it was: start again when it is complete")
+                        raise ModelError(f"{path} is shorter than it was: start again when it is complete.")
                     view = view[count:]
         except OSError as error:
             raise _unreadable(path, error) from None
@@ -107,7 +107,7 @@ def find_model(path: str | Path) -> ModelFiles:
         return _model_files("gguf", [path])
     if path.suffix == ".safetensors":
         return _model_files("safetensors", [path])
-    raise ModelError(f"{path} is no .gguf file: give one, or the folder that holds all its shards")
+    raise ModelError(f"{path} is no .gguf file: give one, or the folder that holds all its shards.")
 
 
 def read_directory(source: FileSource, kind: str) -> Directory:
@@ -131,7 +131,7 @@ def _find_in_folder(folder: Path) -> ModelFiles:
         raise _unreadable(folder, error) from None
     whole = [file for file in files if file.suffix == ".gguf"]
     if len(whole) > 1:
-        raise ModelError(f"{folder} holds {len(whole)} .gguf files: give the path of one, such as {whole[0]}")
+        raise ModelError(f"{folder} holds {len(whole)} .gguf files: give the path of one, such as {whole[0]}.")
     if whole:
         return _model_files("gguf", whole)
     if folder / "model.safetensors" in files:
@@ -139,21 +139,22 @@ def _find_in_folder(folder: Path) -> ModelFiles:
 
     shards = [file for file in files if file.suffix.lower() not in _NOT_SHARDS and file.stem not in _NOT_SHARD_NAMES]
     if not shards:
-        raise ModelError(f"{folder} holds no model: give a .gguf file or the folder of a model")
+        raise ModelError(f"{folder} holds no model: give a .gguf file or the folder of a model.")
     shards = [folder / name for name in in_order([file.name for file in shards])]
-    source = FileSource(shards)
-    if source.read(0, min(4, source.size)) != b"GGUF":
+    found = _model_files("gguf", shards)
+    if found.source.read(0, min(4, found.source.size)) != b"GGUF":
         raise ModelError(
-            f"{folder} holds no model, or not its first shard: its first file {shards[0].name} does not begin with GGUF"
+            f"{folder} holds no model, as its first file {shards[0].name} does not begin with GGUF: "
+            f"download the first shard, or give the folder of a model."
         )
-    return _model_files("gguf", shards)
+    return found
 
 
 def _model_files(kind: str, paths: list[Path]) -> ModelFiles:
     folder = paths[0].parent
     config = folder / "config.json" if kind == "safetensors" else None
     if config and not config.is_file():
-        raise ModelError(f"{folder} holds no config.json: put the one that belongs to {paths[0].name} beside it")
+        raise ModelError(f"{folder} holds no config.json: put the one that belongs to {paths[0].name} beside it.")
     tokenizers = [place / "tekken.json" for place in (folder, folder.parent)]
     return ModelFiles(kind, FileSource(paths), config, next(filter(Path.is_file, tokenizers), None))
 
@@ -173,11 +174,11 @@ def in_order(names: list[str]) -> list[str]:
     else:
         raise ModelError(
             f"{min(names)} and {max(names)} are not numbered as shards of one model: "
-            f"leave nothing but the shards, config.json and tekken.json in their folder"
+            f"leave nothing but the shards, config.json and tekken.json in their folder."
         )
     for counter, following in zip(counters, counters[1:]):
         if following != _next(counter):
-            raise ModelError(f"the shard {head}{_next(counter)}{tail} is missing: download it to where the others are")
+            raise ModelError(f"The shard {head}{_next(counter)}{tail} is missing: download it to where the others are.")
     return [head + counter + tail for counter in counters]
 
 
@@ -196,9 +197,9 @@ def _stamp(path: Path) -> tuple[int, int]:
     except OSError as error:
         raise _unreadable(path, error) from None
     if not status.st_size:
-        raise ModelError(f"{path} is empty: download it again")
+        raise ModelError(f"{path} is empty: download it again.")
     return status.st_size, status.st_mtime_ns
 
 
 def _unreadable(path: Path, error: OSError) -> ModelError:
-    return ModelError(f"{path} cannot be read ({error.strerror}): see that it is there and that you may read it")
+    return ModelError(f"{path} cannot be read ({error.strerror}): see that it is there and that you may read it.")
