@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+"""Print every (kernel, constants) that loading a model can ask a device for, a JSON object a line.
+
+Nothing is listed by hand: the engine itself loads and records the published 4B model's shapes and the embedded
+models' on a device that only takes notes, for each weight type, cache type, order of RoPE's rows and layout.
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "app"))
+
+from voxtab import resources
+from voxtab.config import DECODER_4B, ENCODER_4B, ModelConfig, Stack
+from voxtab.gpu.device import DEFAULT_LIMITS, bindings
+from voxtab.gpu.kernels import Variants
+from voxtab.model import Model
+from voxtab.weights import checkpoint, source
+from voxtab.weights.directory import Directory, Tensor, tensor_nbytes
+
+Variant = tuple[str, tuple[tuple[str, float], ...]]     # kernel, constants
+
+# One layer of each stack: the others ask for nothing new.
+VOXTRAL_4B = ModelConfig(Stack(layers=1, width=1280, hidden=5120, **ENCODER_4B),
+                         Stack(layers=1, width=3072, hidden=9216, **DECODER_4B), vocabulary=131072, half_rope=False)
+ADA_WIDTH = 32
+# Types of a file's matrices and of everything else: convolutions, gains, biases.
+TYPES = [("F32", "F32"), ("F16", "F16"), ("BF16", "BF16"), ("Q4_0", "F32"), ("Q4_0", "F16")]
+ADAPTER_TYPES = ["CPU", "IntegratedGPU", "DiscreteGPU"]     # of WebGPU's adapters: what layouts are chosen by
+
+
+class NotingDevice:
+    """A `voxtab.gpu.device.Device` that computes nothing: handles are numbers, pipelines are noted.
+
+    It refuses what a browser refuses at WebGPU's default limits and a native driver may let pass.
+    """
+
+    limits = DEFAULT_LIMITS
+    info = {"adapter_type": "CPU"}
+
+    def __init__(self):
+        self.variants: set[Variant] = set()
+        self._handles = itertools.count(1)
+        self._kernels: dict[int, str] = {}
+
+    def buffer(self, nbytes: int, label: str = "") -> int:
+        assert 0 < nbytes <= self.limits["maxStorageBufferBindingSize"], f"buffer '{label}' has {nbytes} bytes"
+        return next(self._handles)
+
+    def free(self, handle: int) -> None: ...
+
+    def write(self, buffer: int, offset: int, data) -> None: ...
+
+    async def upload(self, source, table, progress=None) -> None: ...
+
+    async def pipeline(self, name: str, constants: dict[str, float]) -> int:
+        self.variants.add((name, tuple(sorted(constants.items()))))
+        handle = next(self._handles)
+        self._kernels[handle] = name
+        return handle
+
+    def bind(self, pipeline: int, buffers: list[int]) -> int:
+        kernel = self._kernels[pipeline]
+        assert len(buffers) == len(bindings(resources.shader(kernel))), f"{kernel} has {len(buffers)} buffers bound"
+        return next(self._handles)
+
+    def plan(self, commands: list[int]) -> int:
+        for i in range(0, len(commands), 5):
+            kernel, grid = self._kernels[commands[i]], commands[i + 2:i + 5]
+            assert 0 < min(grid) <= max(grid) <= self.limits["maxComputeWorkgroupsPerDimension"], f"{kernel} has the grid {grid}"
+        return next(self._handles)
+
+
+def embedded_configs() -> Iterator[ModelConfig]:
+    for path in sorted((ROOT / "web/models").glob("*/*.gguf")):
+        files = source.find_model(path)
+        yield checkpoint.read_config(source.read_directory(files.source, files.kind))
+
+
+def directory(config: ModelConfig, matrices: str, others: str) -> Directory:
+    """The directory of a file with a model of this shape, in the types given."""
+    tensors = {}
+    ada = checkpoint.DECODER_LAYER.format(0) + checkpoint.ADA.format(0)
+    for name, shape in checkpoint._shapes(Directory("gguf", {ada: Tensor(ada, "F32", (ADA_WIDTH, 0), 0, 0)}, {}, 3), config).items():
+        type = matrices if len(shape) == 2 else others
+        tensors[name] = Tensor(name, type, shape, 0, prod(shape[:-1]) * tensor_nbytes(type, shape[-1:]))
+    return Directory("gguf", tensors, {}, 3)
+
+
+async def _record() -> set[Variant]:
+    device = NotingDevice()
+    layouts = {Variants.of({"adapter_type": type}) for type in ADAPTER_TYPES}
+    for config in (VOXTRAL_4B, *embedded_configs()):
+        for types, half_rope, cache_f16, layout in itertools.product(TYPES, (False, True), (False, True), layouts):
+            await Model.load(device, directory(config, *types), replace(config, half_rope=half_rope), None, None,
+                             name="", cache_f16=cache_f16, variants=layout)
+    return device.variants
+
+
+def all_variants() -> list[Variant]:
+    """Every kernel with every set of constants that it is compiled with."""
+    return sorted(asyncio.run(_record()))
+
+
+if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    for kernel, constants in all_variants():
+        print(json.dumps({"kernel": kernel, "constants": dict(constants)}))
