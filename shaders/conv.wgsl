@@ -10,7 +10,7 @@
 
 override WORKGROUP: u32 = 64;
 override LANES: u32 = 1;
-override ROWS: u32 = 4;                     // at most 8
+override ROWS: u32 = 4;                     // at most 4
 override STRIDE: u32 = 1;
 override TYPE: u32 = 0;                     // of the weights: 0 F32, 1 F16, 2 BF16
 
@@ -49,7 +49,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let o = min(index, params.outputs - 1);
   let lane = local % LANES;
   let first = group.z * ROWS;
-  var sums: array<f32, 8>;
+  var sums: array<f32, 4>;
   for (var c = lane; c < params.inputs; c += LANES) {
     let at = (o * params.inputs + c) * 3;
     let w = vec3f(weight(at), weight(at + 1), weight(at + 2));

@@ -19,7 +19,7 @@
 
 override WORKGROUP: u32 = 64;
 override LANES: u32 = 1;
-override ROWS: u32 = 1;                     // at most 8
+override ROWS: u32 = 1;                     // at most 4
 override TYPE: u32 = 3;                     // of the weights: 0 F32, 1 F16, 2 BF16, 3 Q4_0
 override NORM: bool = false;
 override EPSILON: f32 = 1e-5;
@@ -164,12 +164,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let first = group.z * ROWS;
   let blocks = params.columns / 32;
 
-  var sums: array<vec3f, 8>;                // of a row of x: the pair's products, and its own squares
+  var sums: array<vec3f, 4>;                // of a row of x: the pair's products, and its own squares
   for (var b = lane; b < blocks; b += LANES) {
     let block_a = rows.x * blocks + b;
     let block_b = rows.y * blocks + b;
     let scale = vec2f(block_scale(block_a), block_scale(block_b));
-    var block_sums = array<vec2f, 8>();     // said outright: naga zeroes a bare `var` in a loop only once
+    var block_sums = array<vec2f, 4>();     // said outright: naga zeroes a bare `var` in a loop only once
     for (var w = 0u; w < 4; w++) {
       var a = block_part(block_a, w);
       var c = block_part(block_b, w);

@@ -15,7 +15,7 @@ TYPE_CODES = {"F32": 0, "F16": 1, "BF16": 2, "Q4_0": 3}
 STORE, GELU, ADD, SILU, HEADS = range(5)    # linear's endings
 TOKENS_RING = 256                           # ids kept on the GPU, by position
 ANGLES_FINE = 512                           # positions in RoPE's fine table
-MAX_ROWS = 8                                # rows of x that an invocation of linear or conv takes at most
+MAX_ROWS = 4                                # rows of x that an invocation of linear or conv takes at most
 MAX_GRID = 65535
 
 
@@ -82,7 +82,7 @@ class Kernels:
     # --- one method per shader
 
     def mel(self, step, samples, waves, filters, out, *, frames, frames_per_position, context, taps) -> Dispatch:
-        return self._dispatch("mel", {"TAPS": taps}, (frames, frames_per_position, context),
+        return self._dispatch("mel", {"TAPS": taps}, (frames, frames_per_position, context, 0),
                               (step, samples, waves, filters, out), (frames, 1, 1))
 
     def conv(self, step, x, weights, bias, out, *, type, stride, rows, inputs, outputs, rows_per_position, context) -> Dispatch:

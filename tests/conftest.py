@@ -1,0 +1,39 @@
+"""One GPU for all tests: lavapipe where there is no other, opened with WebGPU's default limits."""
+
+import asyncio
+
+import pytest
+
+from lab import Lab
+from voxtab.gpu.kernels import Kernels, Variants
+from voxtab.gpu.native import NativeDevice
+
+VARIANTS = {"rows": Variants(workgroup=64, lanes=1), "lanes32": Variants(workgroup=64, lanes=32),
+            "lanes8": Variants(workgroup=128, lanes=8), "whole": Variants(workgroup=32, lanes=32)}
+
+
+@pytest.fixture(scope="session")
+def run():
+    """Runs a coroutine on the session's one event loop."""
+    with asyncio.Runner() as runner:
+        yield runner.run
+
+
+@pytest.fixture(scope="session")
+def device(run):
+    device = run(NativeDevice.open(default_limits=True))
+    yield device
+    device.close()
+
+
+@pytest.fixture(scope="session")
+def kernel_layouts(device):
+    return {name: Kernels(device, variants) for name, variants in VARIANTS.items()}
+
+
+@pytest.fixture(params=VARIANTS)
+def lab(request, device, run, kernel_layouts):
+    """A lab for each layout of kernels."""
+    lab = Lab(device, kernel_layouts[request.param], run)
+    yield lab
+    lab.clear()

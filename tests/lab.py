@@ -1,0 +1,102 @@
+"""Runs dispatches on a real device and reads what they wrote: guarded, and NaN where nothing was written."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from voxtab.gpu.kernels import Kernels, Matrix, Part
+from voxtab.weights import q4_0
+
+GUARD = np.float32(-12345.5)
+GUARDS = 64
+
+
+@dataclass
+class Lab:
+    """One device and one layout of kernels. Buffers live until `clear`."""
+
+    device: object
+    kernels: Kernels
+    run: object                     # a coroutine to its result
+
+    def __post_init__(self):
+        self.buffers = []
+
+    def put(self, array) -> int:
+        data = np.ascontiguousarray(array)
+        buffer = self.device.buffer(max(4, data.nbytes))
+        self.device.write(buffer, 0, data.tobytes() + bytes(-data.nbytes % 4))
+        self.buffers.append(buffer)
+        return buffer
+
+    def out(self, *shape) -> int:
+        """NaN, with a tail of guards behind, so that a missing write and one too many both show."""
+        return self.put(np.concatenate([np.full(int(np.prod(shape)), np.nan, np.float32), np.full(GUARDS, GUARD)]))
+
+    def step(self, position=0, rotation=None, capacity=0, audio_row=0) -> int:
+        return self.put(np.array([position, position if rotation is None else rotation, capacity, audio_row], np.uint32))
+
+    def matrix(self, weights, type="F32", most_rows=None, gate_up=False) -> tuple[Matrix, np.ndarray]:
+        """The matrix on the GPU, in parts of `most_rows`, and what it holds after rounding to its type, float64."""
+        rows, columns = weights.shape
+        half = rows // 2
+        if gate_up:     # each part holds some gate rows, then the same up rows
+            most = (most_rows or rows) // 2
+            cuts = [np.r_[a:min(a + most, half), half + a:half + min(a + most, half)] for a in range(0, half, most)]
+        else:
+            cuts = [np.arange(a, min(a + (most_rows or rows), rows)) for a in range(0, rows, most_rows or rows)]
+        parts, rounded, done = [], np.empty((rows, columns)), 0
+        for cut in cuts:
+            values, scales = weights[cut].astype(np.float32), self.kernels.unused
+            if type == "Q4_0":
+                raw = np.frombuffer(bytes(q4_0.quantise(values)), np.uint8).reshape(-1, 18)
+                rounded[cut] = q4_0.dequantise(raw, values.shape)
+                buffer, scales = self.put(raw[:, 2:]), self.put(raw[:, :2])
+            elif type == "F16":
+                rounded[cut] = values.astype(np.float16)
+                buffer = self.put(values.astype(np.float16))
+            elif type == "BF16":
+                bits = (values.view(np.uint32) >> 16).astype(np.uint16)
+                rounded[cut] = (bits.astype(np.uint32) << 16).view(np.float32)
+                buffer = self.put(bits)
+            else:
+                rounded[cut] = values
+                buffer = self.put(values)
+            parts.append(Part(done, len(cut), buffer, scales))
+            done += len(cut)
+        return Matrix(type, rows, columns, tuple(parts)), rounded
+
+    def go(self, *dispatches) -> None:
+        plan = self.run(self.kernels.plan(list(dispatches)))
+        self.device.run(plan)
+        self.device.free(plan)
+
+    def get(self, buffer, *shape, dtype=np.float32, guarded=False) -> np.ndarray:
+        count = int(np.prod(shape))
+        empty = self.device.plan([])
+        data = self.run(_await(self.device.run(empty, (buffer, 0, 4 * (count + GUARDS * guarded)))))
+        self.device.free(empty)
+        values = np.frombuffer(data, dtype)
+        if guarded:
+            assert (values[count:] == GUARD).all(), "a kernel wrote behind its output"
+        return values[:count].reshape(shape)
+
+    def clear(self):
+        self.kernels.forget_binds()
+        for buffer in self.buffers:
+            self.device.free(buffer)
+        self.buffers.clear()
+
+
+async def _await(awaitable):
+    return await awaitable
+
+
+def assert_close(case, got, want, tolerance):
+    """|got - want| <= tolerance everywhere; a NaN never is. Names the case and the worst index."""
+    got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
+    assert got.shape == want.shape, f"{case}: shape {got.shape} instead of {want.shape}"
+    error = np.where(np.isnan(got), np.inf, np.abs(got - want))
+    worst = np.unravel_index(error.argmax(), error.shape)
+    assert error[worst] <= tolerance, (f"{case}: {got[worst]} instead of {want[worst]} at {tuple(map(int, worst))}, "
+                                       f"off by {error[worst]:.3g}, allowed {tolerance:.3g}")

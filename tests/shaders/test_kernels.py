@@ -1,0 +1,260 @@
+"""Every shader against float64: real shapes and awkward ones, in every layout of kernels."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import reference
+from lab import GUARDS, assert_close
+from voxtab import mel, rope
+from voxtab.config import CONTEXT_FRAMES, Stack
+from voxtab.gpu.kernels import ADD, GELU, HEADS, SILU, STORE, TOKENS_RING
+
+ROUNDING = 2e-6                     # f32 sums of some thousand products of about one, relative to their size
+
+
+def random(seed, *shape, scale=1.0):
+    return scale * np.random.default_rng(seed).standard_normal(shape)
+
+
+# --- mel
+
+@pytest.mark.parametrize("signal", ["noise", "quiet", "tone", "silence", "clipped"])
+def test_mel(lab, signal):
+    frames, n = 11, np.arange(10 * 160 + 400)
+    samples = {"noise": random(1, len(n), scale=0.1), "quiet": random(2, len(n), scale=1e-4),
+               "tone": 0.5 * np.sin(2 * np.pi * 440 * n / 16000), "silence": 0.0 * n,
+               "clipped": np.sign(np.sin(n / 7.3))}[signal].astype(np.float32)
+    filters, taps = mel.sparse_filters()
+    out = lab.out(frames, 128)
+    lab.go(lab.kernels.mel(lab.step(position=40), lab.put(samples), lab.put(np.array(mel.waves(), np.float32)),
+                           lab.put(np.array(filters, np.float32)), out, frames=frames, frames_per_position=2,
+                           context=CONTEXT_FRAMES, taps=taps))
+    want = reference.log_mel(np.lib.stride_tricks.sliding_window_view(samples.astype(float), 400)[::160])
+    # In f32 a bin far below the frame's loudest is mostly rounding: float64's 1e-7 of a tone's 1e4 power shows.
+    assert_close(signal, lab.get(out, frames, 128, guarded=True), want, 1e-3 if signal in ("tone", "clipped") else 3e-5)
+
+
+def test_mel_is_zero_before_the_stream(lab):
+    filters, taps = mel.sparse_filters()
+    out = lab.out(5, 128)
+    lab.go(lab.kernels.mel(lab.step(position=0), lab.put(np.zeros(4 * 160 + 400, np.float32)), lab.put(np.array(mel.waves(), np.float32)),
+                           lab.put(np.array(filters, np.float32)), out, frames=5, frames_per_position=2,
+                           context=CONTEXT_FRAMES, taps=taps))
+    got = lab.get(out, 5, 128, guarded=True)
+    assert (got[:3] == 0).all() and (got[3:] == np.float32(-0.625)).all()
+
+
+def test_the_filterbank_is_slaneys():
+    assert_close("filters", np.array(mel.filterbank()).T, reference.slaney_filters(), 1e-15)
+
+
+# --- conv
+
+@pytest.mark.parametrize("type", ["F32", "F16", "BF16"])
+@pytest.mark.parametrize("stride,inputs,outputs,rows", [(1, 128, 1280, 9), (2, 1280, 1280, 4), (2, 64, 64, 1), (1, 30, 65, 3), (2, 33, 1, 7)])
+def test_conv(lab, type, stride, inputs, outputs, rows):
+    x = random(1, stride * (rows - 1) + 3, inputs)
+    weights = random(2, outputs, inputs * 3, scale=(3 * inputs) ** -0.5)
+    bias = random(3, outputs)
+    matrix, rounded = lab.matrix(weights, type)
+    out = lab.out(rows, outputs)
+    lab.go(lab.kernels.conv(lab.step(position=9), lab.put(x.astype(np.float32)), matrix.parts[0].weights, lab.put(bias.astype(np.float32)), out,
+                            type=type, stride=stride, rows=rows, inputs=inputs, outputs=outputs, rows_per_position=1, context=0))
+    want = reference.conv(x, rounded.reshape(outputs, inputs, 3), bias, stride)
+    assert_close((type, stride, inputs, outputs, rows), lab.get(out, rows, outputs, guarded=True), want, 1e-5)
+
+
+def test_conv_is_zero_before_the_stream(lab):
+    out = lab.out(3, 4)
+    lab.go(lab.kernels.conv(lab.step(position=0), lab.put(np.ones((5, 8), np.float32)), lab.put(np.ones(96, np.float32)), lab.put(np.ones(4, np.float32)), out,
+                            type="F32", stride=1, rows=3, inputs=8, outputs=4, rows_per_position=2, context=1))
+    got = lab.get(out, 3, 4, guarded=True)
+    assert (got[0] == 0).all() and (got[1:] > 24).all()
+
+
+# --- linear
+
+@pytest.mark.parametrize("type", ["Q4_0", "F32", "F16", "BF16"])
+@pytest.mark.parametrize("rows,outputs,columns", [(1, 3072, 4096), (4, 1280, 2048), (1, 30, 64), (3, 65, 96), (9, 2, 32), (1, 1, 9216), (5, 131, 160)])
+def test_linear(lab, type, rows, outputs, columns):
+    x, weights = random(1, rows, columns), random(2, outputs, columns, scale=columns ** -0.5)
+    matrix, rounded = lab.matrix(weights, type)
+    out = lab.out(rows, outputs)
+    lab.go(*lab.kernels.linear(lab.kernels.unused, lab.put(x.astype(np.float32)), matrix, out, rows=rows))
+    assert_close((type, rows, outputs, columns), lab.get(out, rows, outputs, guarded=True), x.astype(np.float32) @ rounded.T, 5 * ROUNDING)
+
+
+@pytest.mark.parametrize("ending", [STORE, GELU, ADD, SILU])
+@pytest.mark.parametrize("norm", [False, True])
+@pytest.mark.parametrize("biased", [False, True])
+def test_linear_endings(lab, ending, norm, biased):
+    rows, outputs, columns = 5, 70, 160
+    x, weights = random(1, rows, columns, scale=3), random(2, outputs, columns, scale=columns ** -0.5)
+    gain, bias, before = random(3, columns), random(4, outputs), random(5, rows, outputs)
+    matrix, rounded = lab.matrix(weights, "Q4_0", gate_up=ending == SILU)
+    out = lab.put(np.concatenate([before.ravel(), np.full(GUARDS, -12345.5)]).astype(np.float32)) if ending == ADD else lab.out(rows, outputs // (2 if ending == SILU else 1))
+    lab.go(*lab.kernels.linear(lab.kernels.unused, lab.put(x.astype(np.float32)), matrix, out, rows=rows, ending=ending,
+                               gain=lab.put(gain.astype(np.float32)) if norm else None, epsilon=1e-5,
+                               bias=lab.put(bias.astype(np.float32)) if biased else None))
+    y = (reference.rms_norm(x, gain) if norm else x) @ rounded.T + bias * biased
+    want = {STORE: lambda: y, GELU: lambda: reference.gelu(y), ADD: lambda: before + y,
+            SILU: lambda: reference.silu(y[:, :35]) * y[:, 35:]}[ending]()
+    assert_close((ending, norm, biased), lab.get(out, *want.shape, guarded=True), want, 2e-5)
+
+
+@pytest.mark.parametrize("gate_up", [False, True])
+def test_linear_in_parts(lab, gate_up):
+    """A matrix over the binding limit comes in parts, each a dispatch of its own."""
+    rows, outputs, columns = 3, 140, 64
+    x, weights = random(1, rows, columns), random(2, outputs, columns)
+    matrix, rounded = lab.matrix(weights, "Q4_0", most_rows=48, gate_up=gate_up)
+    assert len(matrix.parts) == 3
+    out = lab.out(rows, outputs // (1 + gate_up))
+    lab.go(*lab.kernels.linear(lab.kernels.unused, lab.put(x.astype(np.float32)), matrix, out, rows=rows, ending=SILU if gate_up else STORE))
+    y = x @ rounded.T
+    want = reference.silu(y[:, :70]) * y[:, 70:] if gate_up else y
+    assert_close("parts", lab.get(out, *want.shape, guarded=True), want, 1e-4 if gate_up else 2e-5)
+
+
+STACK = Stack(layers=1, width=96, heads=4, kv_heads=2, head_dim=32, hidden=32, window=12, epsilon=1e-5, rope_base=1e6)
+STACKS = {"gqa": STACK, "mha": replace(STACK, heads=3, kv_heads=3, head_dim=64), "decoder": replace(STACK, heads=32, kv_heads=8, head_dim=128, width=64, window=150)}
+
+
+@pytest.mark.parametrize("half_rope", [False, True])
+@pytest.mark.parametrize("cache_f16", [False, True])
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("position,rotation", [(0, 0), (29, 29), (29, 131000)])
+def test_linear_heads(lab, half_rope, cache_f16, stack, position, rotation):
+    """Queries, and keys and values in the slots of their positions, over the ring's end."""
+    s, rows = STACKS[stack], 3
+    capacity = 31 if position else 14
+    x, weights = random(1, rows, s.width), random(2, s.qkv_rows, s.width, scale=s.width ** -0.5)
+    gain, bias = random(3, s.width), random(4, s.qkv_rows)
+    matrix, rounded = lab.matrix(weights, "Q4_0")
+    angles = lab.put(np.array(rope.table(s, 1), np.float32))
+    cache = lab.out(capacity, 2 * s.kv_heads, s.head_dim // (2 if cache_f16 else 1))
+    queries = lab.out(rows, s.heads, s.head_dim)
+    lab.go(*lab.kernels.linear(lab.step(position, rotation, capacity), lab.put(x.astype(np.float32)), matrix, queries, rows=rows, ending=HEADS,
+                               gain=lab.put(gain.astype(np.float32)), epsilon=1e-5, bias=lab.put(bias.astype(np.float32)), heads=s,
+                               half_rope=half_rope, angles=angles, cache=cache, cache_f16=cache_f16))
+    y = (reference.rms_norm(x, gain) @ rounded.T + bias).reshape(rows, -1, s.head_dim)
+    at = rotation + np.arange(rows)
+    q, k = (reference.rope(part, at, s.rope_base, half_rope) for part in (y[:, :s.heads], y[:, s.heads:s.heads + s.kv_heads]))
+    assert_close("queries", lab.get(queries, rows, s.heads, s.head_dim, guarded=True), q, 3e-5)
+    ring = lab.get(cache, capacity, 2, s.kv_heads, s.head_dim // (2 if cache_f16 else 1), guarded=True)
+    slots = (position + np.arange(rows)) % capacity
+    assert np.isnan(np.delete(ring, slots, 0)).all(), "a slot of another position was written"
+    if cache_f16:
+        ring = np.ascontiguousarray(ring).view(np.float16).astype(float)
+    assert_close("keys", ring[slots, 0], k, 5e-3 if cache_f16 else 3e-5)          # f16 has 11 bits: 2e-3 of 4
+    assert_close("values", ring[slots, 1], y[:, s.heads + s.kv_heads:], 5e-3 if cache_f16 else 3e-5)
+
+
+# --- attention
+
+@pytest.mark.parametrize("cache_f16", [False, True])
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("position", ["first", "filling", "window", "rolled"])
+@pytest.mark.parametrize("rows", [1, 4])
+def test_attention(lab, cache_f16, stack, position, rows):
+    s = STACKS[stack]
+    capacity = s.window - 1 + rows
+    position = {"first": 0, "filling": s.window // 2, "window": s.window - 1, "rolled": 5 * s.window + 3}[position]
+    positions = np.arange(max(0, position + rows - capacity), position + rows)
+    k, v = random(1, len(positions), s.kv_heads, s.head_dim), random(2, len(positions), s.kv_heads, s.head_dim)
+    q = random(3, rows, s.heads, s.head_dim)
+    ring = np.full((capacity, 2, s.kv_heads, s.head_dim), np.nan)       # an unused slot must not be read
+    ring[positions % capacity, 0], ring[positions % capacity, 1] = k, v
+    ring = ring.astype(np.float16 if cache_f16 else np.float32)
+    out = lab.out(rows, s.heads, s.head_dim)
+    lab.go(lab.kernels.attention(lab.step(position, 0, capacity), lab.put(q.astype(np.float32)), lab.put(ring), out, rows=rows, heads=s, cache_f16=cache_f16))
+    rounded = ring[positions % capacity].astype(float)
+    want = reference.attention(q, rounded[:, 0], rounded[:, 1], position + np.arange(rows), positions, s.window)
+    assert_close((stack, position, rows), lab.get(out, rows, s.heads, s.head_dim, guarded=True), want, 1e-5)
+
+
+@pytest.mark.parametrize("cache_f16", [False, True])
+def test_turn_keys(lab, cache_f16):
+    """Keys cached at some positions become keys cached `back` positions earlier; values stay."""
+    s, capacity, back = STACK, 70, 131000
+    keys, values = random(1, capacity, s.kv_heads, s.head_dim), random(2, capacity, s.kv_heads, s.head_dim)
+    at = back + 5 + np.arange(capacity)
+    ring = np.stack([reference.rope(keys, at, s.rope_base), values], 1).astype(np.float16 if cache_f16 else np.float32)
+    cache = lab.put(np.concatenate([ring.ravel(), np.full(GUARDS, -12345.5, np.float32).view(ring.dtype)]))
+    lab.go(lab.kernels.turn_keys(lab.put(np.array(rope.turns(s, back), np.float32)), cache, capacity=capacity, heads=s, cache_f16=cache_f16))
+    got = lab.get(cache, capacity, 2, s.kv_heads, s.head_dim // (2 if cache_f16 else 1), guarded=True)
+    got = np.ascontiguousarray(got).view(ring.dtype)
+    assert_close("keys", got[:, 0], reference.rope(keys, at - back, s.rope_base), 6e-3 if cache_f16 else 2e-6)
+    assert (got[:, 1] == ring[:, 1]).all()
+
+
+# --- the small ones
+
+@pytest.mark.parametrize("rows,columns", [(1, 32), (4, 1280), (3, 3072), (64, 64)])
+def test_rms_norm(lab, rows, columns):
+    x, gain, out = random(1, rows, columns, scale=30), random(2, columns), lab.out(rows, columns)
+    lab.go(lab.kernels.rms_norm(lab.put(x.astype(np.float32)), lab.put(gain.astype(np.float32)), out, rows=rows, columns=columns, epsilon=1e-5))
+    assert_close((rows, columns), lab.get(out, rows, columns, guarded=True), reference.rms_norm(x, gain), 1e-5)
+
+
+@pytest.mark.parametrize("type", ["Q4_0", "F32", "F16", "BF16"])
+@pytest.mark.parametrize("most_rows", [None, 50])
+def test_embed(lab, type, most_rows):
+    columns, rows, position = 96, 3, TOKENS_RING - 1
+    audio, weights = random(1, 5, columns), random(2, 131, columns)
+    matrix, rounded = lab.matrix(weights, type, most_rows)
+    ids = [130, 0, 49]
+    tokens = np.full(TOKENS_RING, 7, np.uint32)
+    tokens[(position + np.arange(rows)) % TOKENS_RING] = ids
+    out = lab.out(rows, columns)
+    lab.go(*lab.kernels.embed(lab.step(position, audio_row=2), lab.put(audio.astype(np.float32)), lab.put(tokens), matrix, out, rows=rows))
+    assert_close(type, lab.get(out, rows, columns, guarded=True), audio[2:5] + rounded[ids], 1e-6)
+
+
+@pytest.mark.parametrize("columns", [1, 33, 255, 2048, 131072])
+@pytest.mark.parametrize("case", ["random", "equal", "last", "negative"])
+def test_argmax(lab, columns, case):
+    rows, position = 2, TOKENS_RING - 2
+    logits = random(columns, rows, columns).astype(np.float32)
+    if case == "equal":
+        logits[:, :] = 1.5                              # the lowest index wins
+    if case == "last":
+        logits[:, -1] = 100
+    if case == "negative":
+        logits -= 1e30
+    tokens = lab.put(np.full(TOKENS_RING, 77777777, np.uint32))
+    lab.go(lab.kernels.argmax(lab.step(position), lab.put(logits), tokens, rows=rows, columns=columns))
+    got = lab.get(tokens, TOKENS_RING, dtype=np.uint32)
+    slots = (position + 1 + np.arange(rows)) % TOKENS_RING
+    assert got[slots].tolist() == logits.argmax(1).tolist()
+    assert (np.delete(got, slots) == 77777777).all()
+
+
+def test_delay_gain(lab):
+    norm, ada, out = random(1, 96), random(2, 96), lab.out(96)
+    lab.go(lab.kernels.delay_gain(lab.put(norm.astype(np.float32)), lab.put(ada.astype(np.float32)), out, columns=96))
+    assert_close("delay_gain", lab.get(out, 96, guarded=True), norm * (1 + ada), 1e-6)
+
+
+@pytest.mark.parametrize("blocks,first", [(2, 0), (7, 0), (1, 4), (600, 2)])
+def test_split_q4_0(lab, blocks, first):
+    raw = np.random.default_rng(blocks).integers(0, 256, (blocks, 18), np.uint8)
+    nibbles, scales = lab.put(np.zeros(4 * (first + blocks + 2), np.uint32)), lab.put(np.zeros((first + blocks + 3) // 2, np.uint32))
+    lab.go(lab.kernels.split_q4_0(lab.put(raw), nibbles, scales, blocks=blocks, first_block=first))
+    got = lab.get(nibbles, first + blocks + 2, 4, dtype=np.uint32).copy().view(np.uint8)
+    assert (got[first:first + blocks] == raw[:, 2:]).all() and not got[:first].any() and not got[first + blocks:].any()
+    got = lab.get(scales, (first + blocks + 3) // 2, dtype=np.uint32).copy().view(np.uint8).reshape(-1, 2)
+    assert (got[first:first + blocks] == raw[:, :2]).all() and not got[first + blocks:].any()
+
+
+@pytest.mark.parametrize("type", ["F16", "BF16"])
+def test_widen(lab, type):
+    values = random(1, 65).astype(np.float32)
+    bits = values.astype(np.float16).view(np.uint16) if type == "F16" else (values.view(np.uint32) >> 16).astype(np.uint16)
+    want = values.astype(np.float16).astype(float) if type == "F16" else (bits.astype(np.uint32) << 16).view(np.float32)
+    out = lab.out(70)
+    lab.go(lab.kernels.widen(lab.put(bits), out, type=type, count=65, first=5))
+    got = lab.get(out, 70, guarded=True)
+    assert np.isnan(got[:5]).all() and (got[5:] == want).all()
