@@ -1,0 +1,62 @@
+"""The built site in headless Chromium, whose WebGPU is SwiftShader where there is no GPU."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import soundfile
+from playwright.sync_api import sync_playwright
+
+from web.site_server import Server
+
+CHECKOUT = Path(__file__).parents[2]
+ORACLES = CHECKOUT / "tests" / "oracle"
+CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory) -> Path:
+    """The static site, built as users build it, outside the checkout."""
+    folder = tmp_path_factory.mktemp("web") / "site"
+    subprocess.run([CHECKOUT / "tools" / "build_site", "--out", folder], check=True, stdout=subprocess.DEVNULL)
+    shutil.copy(Path(__file__).with_name("bare.html"), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory) -> Path:
+    """Models and clips as tests serve them: the oracles, with each clip also as raw f32 samples."""
+    folder = tmp_path_factory.mktemp("files")
+    for oracle in ("delay480", "delay160"):
+        (folder / oracle).mkdir()
+        for name in ("tiny-q4.gguf", "tekken.json"):
+            shutil.copy(ORACLES / oracle / name, folder / oracle)
+        samples, rate = soundfile.read(ORACLES / oracle / "clip.flac", dtype="float32")
+        assert rate == 16000
+        (folder / oracle / "clip.f32").write_bytes(samples.tobytes())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def elsewhere(files):
+    """Another origin, which lets others read."""
+    server = Server({"files": files}, cors=True)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def server(site, files, elsewhere):
+    server = Server({"site": site, "files": files})
+    server.elsewhere = elsewhere.url
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, chromium_sandbox=False, args=["--enable-unsafe-webgpu"])
+        yield browser
+        browser.close()

@@ -1,0 +1,33 @@
+// Boots Python and hands it the page's messages; what they mean is in worker.py.
+
+import { loadPyodide } from './pyodide/pyodide.mjs';
+import * as gpu from './gpu.js';
+import * as source from './source.js';
+
+const here = new URL('./', import.meta.url).href;
+const post = message => self.postMessage(message);
+
+async function boot() {
+  post({ event: 'progress', stage: 'python', done: 0, total: 0 });
+  const [python, site] = await Promise.all([
+    loadPyodide({ indexURL: `${here}pyodide/` }),
+    fetch(`${here}site.json`).then(response => response.json()),
+  ]);
+  const quiet = { messageCallback() {} };
+  await python.loadPackage(site.installer.map(path => here + path), quiet);
+  await python.pyimport('micropip').install.callKwargs(here + site.wheel, { deps: false });
+  python.registerJsModule('page', { post, gpu, source, here, site });
+  const receive = await python.runPythonAsync(await (await fetch(`${here}worker.py`)).text(), { filename: 'worker.py' });
+  post({ event: 'progress', stage: 'python', done: 1, total: 1 });
+  return receive;
+}
+
+const booted = boot();
+booted.catch(() => {});     // each message is answered with it
+self.onmessage = async ({ data }) => {
+  try {
+    (await booted)(data);
+  } catch (error) {
+    post({ id: data.id, error: { kind: 'network', message: `The page's own files did not load (${error.message}): reload the page.` } });
+  }
+};
