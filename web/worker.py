@@ -24,7 +24,7 @@ from voxtab.weights import checkpoint, gguf
 from voxtab.weights.directory import HeaderIncomplete
 from voxtab.weights.source import in_order
 
-FIRST_READ = 1 << 20                # bytes: the header of a file without a tokenizer is a tenth of it
+FIRST_READ = 1 << 18                # bytes: the header of a file without a tokenizer is smaller
 SIZE_UNKNOWN = 1 << 62              # of a file, when a server does not say
 FEED_SAMPLES = 10 * SAMPLE_RATE     # that go into Python's heap at a time
 LAG_SECONDS = 0.5                   # between reports of the lag
@@ -237,6 +237,8 @@ async def _wanted(request) -> tuple[str, list[dict], dict]:
     tokenizer = None
     if "files" in model:
         files = {file.name: file for file in model["files"]}
+        if not files:
+            raise ModelError("No model file was chosen: choose a .gguf file, or all its shards, and tekken.json.")
         names = in_order(sorted(files))
         name, parts = names[0], [{"file": files[name]} for name in names]
     else:

@@ -20,7 +20,8 @@ def site(tmp_path_factory) -> Path:
     """The static site, built as users build it, outside the checkout."""
     folder = tmp_path_factory.mktemp("web") / "site"
     subprocess.run([CHECKOUT / "tools" / "build_site", "--out", folder], check=True, stdout=subprocess.DEVNULL)
-    shutil.copy(Path(__file__).with_name("bare.html"), folder)
+    for name in ("bare.html", "patched_worker.js"):
+        shutil.copy(Path(__file__).with_name(name), folder)
     return folder
 
 

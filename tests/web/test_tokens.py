@@ -1,40 +1,353 @@
-"""The Worker alone: the same tokens as the native engine, from wherever a model comes."""
+"""The Worker alone: the same tokens as the native engine from wherever a model comes, and errors that say what to do.
 
+Most cases share one booted Worker: a second model replaces the first, and an error leaves it usable.
+"""
+
+import hashlib
 import json
+import struct
+from pathlib import Path
 
 import pytest
 
-from web.conftest import ORACLES
+ORACLES = Path(__file__).parents[1] / "oracle"
+BOTH = pytest.mark.parametrize("oracle", ["delay480", "delay160"])
 
 
 @pytest.fixture(scope="module")
 def bare(browser, server):
-    """One page with a booted Worker; a case opens its model in it."""
     page = browser.new_page()
-    page.on("console", lambda message: print("console:", message.text))
     page.goto(f"{server.url}/site/bare.html")
     yield page
     page.close()
 
 
-def expected(oracle: str) -> dict:
-    return json.loads((ORACLES / oracle / "expected.json").read_text())
+def open_url(page, url: str | None, **more) -> dict:
+    return page.evaluate("([url, more]) => openUrl(url, more)", [url, more])
 
 
-def transcribe(page, server, oracle: str, chunk: int = 16000) -> dict:
-    return page.evaluate("([url, delay, chunk]) => transcribe(url, delay, chunk)",
-                         [f"{server.url}/files/{oracle}/clip.f32", expected(oracle)["delay_ms"], chunk])
+def open_chosen(page, paths: list[Path]) -> dict:
+    page.set_input_files("input", paths)
+    return page.evaluate("openChosen()")
 
 
-def check(page, server, oracle: str):
-    answer = transcribe(page, server, oracle)
-    assert "error" not in answer, answer
-    assert answer["tokens"] == expected(oracle)["tokens_q4_0"]
+def error_of(answer: dict) -> tuple[str, str]:
+    assert "error" in answer, answer
+    return answer["error"]["kind"], answer["error"]["message"]
 
 
-@pytest.mark.parametrize("oracle", ["delay480", "delay160"])
-def test_by_url(bare, server, oracle):
-    opened = bare.evaluate("url => openUrl(url)", f"{server.url}/files/{oracle}/tiny-q4.gguf")
+def check_tokens(page, server, oracle: str, opened: dict, chunk: int = 16000):
     assert "error" not in opened, opened
-    print(opened)
-    check(bare, server, oracle)
+    expected = json.loads((ORACLES / oracle / "expected.json").read_text())
+    answer = page.evaluate("([url, delay, chunk]) => transcribe(url, delay, chunk)",
+                           [f"{server.url}/files/{oracle}/clip.f32", expected["delay_ms"], chunk])
+    assert "error" not in answer, answer
+    assert answer["tokens"] == expected["tokens_q4_0"]
+    assert answer["text"] and answer["words"][0]["start"] <= answer["words"][0]["end"]
+    return answer
+
+
+def cut(data: bytes, *at: int) -> list[bytes]:
+    return [data[start:end] for start, end in zip((0, *at), (*at, len(data)))]
+
+
+def manifest(folder: Path, shards: list[bytes], **more) -> str:
+    """Shards and their manifest in `folder`; the manifest's path under /files/."""
+    folder.mkdir()
+    entries = []
+    for i, shard in enumerate(shards):
+        (folder / f"part-{i}").write_bytes(shard)
+        entries.append({"path": f"part-{i}", "bytes": len(shard), "sha256": hashlib.sha256(shard).hexdigest()})
+    (folder / "model.json").write_text(json.dumps({"shards": entries, "tokenizer": "../delay160/tekken.json", **more}))
+    return f"{folder.name}/model.json"
+
+
+@pytest.fixture(scope="session")
+def model() -> bytes:
+    return (ORACLES / "delay160" / "tiny-q4.gguf").read_bytes()
+
+
+# --- where a model comes from
+
+@BOTH
+def test_by_url(bare, server, oracle):
+    opened = open_url(bare, f"/files/{oracle}/tiny-q4.gguf")
+    check_tokens(bare, server, oracle, opened)
+    assert opened["dialect"] == "gguf" and opened["vocabulary"] == 2048
+    assert opened["model_bytes"] < opened["gpu_bytes"]
+    assert opened["adapter"]["software"] or opened["adapter"]["vendor"] != "google"
+
+
+@BOTH
+def test_chosen_file(bare, server, oracle):
+    opened = open_chosen(bare, [ORACLES / oracle / name for name in ("tekken.json", "tiny-q4.gguf")])
+    check_tokens(bare, server, oracle, opened)
+
+
+@BOTH
+def test_chosen_shards(bare, server, oracle, tmp_path):
+    """Cut at odd places: inside the header, inside a 4-byte word, with a shard of one byte."""
+    data = (ORACLES / oracle / "tiny-q4.gguf").read_bytes()
+    names = []
+    for letter, shard in zip("abcdef", cut(data, 1001, 200_003, 200_004, 500_002), strict=False):
+        names.append(tmp_path / f"shard-a{letter}")
+        names[-1].write_bytes(shard)
+    # The order is the names', whatever the order of choosing.
+    opened = open_chosen(bare, [*names[::-1], ORACLES / oracle / "tekken.json"])
+    check_tokens(bare, server, oracle, opened, chunk=777)
+
+
+def test_the_sites_own_model(bare, server):
+    opened = open_url(bare, None)
+    assert "error" not in opened, opened
+    assert opened["name"].endswith("(embedded)")
+
+
+def test_manifest(bare, server, files, model):
+    path = manifest(files / "whole", cut(model, 4097, 300_001))
+    check_tokens(bare, server, "delay160", open_url(bare, f"/files/{path}"))
+
+
+def test_long_header(bare, server, files, model):
+    """A header of several reads: one more key, a vocabulary, of a length that keeps the data aligned."""
+    words = b"".join(struct.pack("<Q", 25) + b"%025d" % i for i in range(32_000))
+    key = b"vocabulary.with.a.name.of.33bytes"
+    key = struct.pack("<Q", len(key)) + key + struct.pack("<IIQ", 9, 8, 32_000) + words
+    fill = struct.pack("<Q", 1) + b"x" + struct.pack("<I", 8) + struct.pack("<Q", -(len(key) + 21) % 32) + bytes(-(len(key) + 21) % 32)
+    tensors, keys = struct.unpack_from("<QQ", model, 8)
+    (files / "long").mkdir()
+    (files / "long/model.gguf").write_bytes(model[:8] + struct.pack("<QQ", tensors, keys + 2) + key + fill + model[24:])
+    opened = open_url(bare, "/files/long/model.gguf", tokenizer={"url": f"{server.url}/files/delay160/tekken.json"})
+    check_tokens(bare, server, "delay160", opened)
+
+
+@pytest.mark.parametrize("behaviour", ["moved", "no_ranges", "cut", "cut_no_ranges"])
+def test_servers(bare, server, elsewhere, behaviour):
+    """A redirect to another origin; a server without ranges; a connection that breaks in the middle, on both kinds."""
+    asked, asked_elsewhere = len(server.requests), len(elsewhere.requests)
+    opened = open_url(bare, f"/{behaviour}/files/delay160/tiny-q4.gguf")
+    assert "error" not in opened, opened
+    ranges = [range for path, range in server.requests[asked:] if path.endswith(".gguf")]
+    assert ranges[0] is None and len(ranges) == (2 if behaviour.startswith("cut") else 1)
+    # What the browser had not handed over when the connection broke, it throws away.
+    assert behaviour not in ("cut", "cut_no_ranges") or 100_000 < int(ranges[1].strip("bytes=-")) <= 400_001
+    assert (len(elsewhere.requests) > asked_elsewhere) == (behaviour == "moved")
+    check_tokens(bare, server, "delay160", opened)
+
+
+def test_sub_path_in_a_frame(browser, server, elsewhere):
+    """Under another path, in a frame of another origin; no request leaves but for the frame's own site."""
+    page = browser.new_page()
+    page.goto(f"{elsewhere.url}/files/delay160/tekken.json")
+    page.set_content(f'<iframe src="{server.url}/some/where/site/bare.html"></iframe>')
+    frame = page.frames[1]
+    frame.wait_for_load_state()
+    asked = len(server.requests)
+    opened = frame.evaluate("openUrl(null)")
+    assert "error" not in opened, opened
+    assert all(path.startswith("/some/where/site/") for path, _ in server.requests[asked:])
+    page.close()
+
+
+def test_no_request_leaves_the_origin(browser, server):
+    context = browser.new_context()
+    asked = []
+    context.on("request", lambda request: asked.append(request.url))
+    page = context.new_page()
+    page.goto(f"{server.url}/site/bare.html")
+    assert "error" not in open_url(page, None)
+    context.close()
+    assert len(asked) > 10 and all(url.startswith(server.url) for url in asked)
+
+
+# --- what can be wrong with a model
+
+@pytest.mark.parametrize("behaviour, kind, words", [
+    ("gone", "model", "does not exist (404)"),
+    ("html", "model", "is a web page and no model"),
+    ("once", "model", "the link has expired"),
+    ("replaced", "model", "changed while it was read"),
+    ("cut_for_good", "network", " MB of http://"),
+])
+def test_broken_servers(bare, server, behaviour, kind, words):
+    found, message = error_of(open_url(bare, f"/{behaviour}/files/delay160/tiny-q4.gguf?signature=secret"))
+    assert found == kind and words in message and "tiny-q4.gguf" in message and "secret" not in message
+
+
+def test_another_origin_refuses(bare, server, files, browser):
+    from web.site_server import Server
+    closed = Server({"files": files})
+    kind, message = error_of(open_url(bare, f"{closed.url}/files/delay160/tiny-q4.gguf"))
+    assert kind == "network" and "does not allow other sites" in message
+    closed.close()
+    kind, message = error_of(open_url(bare, f"{closed.url}/files/delay160/tiny-q4.gguf"))
+    assert kind == "network" and "cannot be reached" in message
+
+
+def test_shard_short(bare, server, files, model):
+    path = manifest(files / "short", cut(model, 300_000))
+    (files / "short/part-1").write_bytes(model[300_000:-1000])
+    kind, message = error_of(open_url(bare, f"/files/{path}"))
+    assert kind == "model" and "part-1" in message and "cut short" in message
+
+
+def test_shard_changed(bare, server, files, model):
+    path = manifest(files / "changed", cut(model, 300_000))
+    broken = bytearray(model[300_000:])
+    broken[5000] ^= 1
+    (files / "changed/part-1").write_bytes(broken)
+    kind, message = error_of(open_url(bare, f"/files/{path}"))
+    assert kind == "model" and "part-1" in message and "SHA-256" in message
+    assert "error" not in open_url(bare, f"/files/{path}", check=False)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"shards": []}', '{"shards": [{"path": "a"}]}', '{"shards": [{"path": "a", "bytes": -1}]}'])
+def test_no_manifest(bare, server, files, text):
+    (files / "none.json").write_text(text)
+    kind, message = error_of(open_url(bare, "/files/none.json"))
+    assert kind == "model" and "none.json is no manifest" in message
+
+
+def test_chosen_wrong_files(bare, tmp_path, model):
+    tekken = ORACLES / "delay160/tekken.json"
+    (tmp_path / "model.gguf").write_bytes(model[:500_000])
+    kind, message = error_of(open_chosen(bare, [tmp_path / "model.gguf", tekken]))
+    assert kind == "model" and "short" in message
+    (tmp_path / "note.txt").write_text("a note")
+    kind, message = error_of(open_chosen(bare, [tmp_path / "note.txt", tekken]))
+    assert kind == "model" and "no GGUF file" in message
+    (tmp_path / "empty.gguf").write_bytes(b"")
+    kind, message = error_of(open_chosen(bare, [tmp_path / "empty.gguf", tekken]))
+    assert kind == "model"
+    kind, message = error_of(open_chosen(bare, [tekken]))
+    assert kind == "model" and "No model file" in message
+    kind, message = error_of(open_chosen(bare, [ORACLES / "delay160/tiny-q4.gguf", ORACLES / "delay160/config.json"]))
+    assert kind == "tokenizer" and "vocabulary" in message
+
+
+def test_no_tokenizer(bare, server, files, model):
+    (files / "alone").mkdir()
+    (files / "alone/model.gguf").write_bytes(model)
+    kind, message = error_of(open_url(bare, "/files/alone/model.gguf"))
+    assert kind == "tokenizer" and "alone/tekken.json does not exist" in message
+
+
+# --- requests
+
+def test_events_while_opening(bare, server):
+    bare.evaluate("events.length = 0")
+    assert "error" not in open_url(bare, "/files/delay160/tiny-q4.gguf")
+    events = [event for event in bare.evaluate("events") if event["event"] == "progress"]
+    stages = list(dict.fromkeys(event["stage"] for event in events))
+    assert stages == ["device", "tokenizer", "weights", "kernels"]
+    for stage in ("tokenizer", "weights"):
+        last = [event for event in events if event["stage"] == stage][-1]
+        assert last["done"] == last["total"] > 0
+
+
+def test_text_comes_while_feeding(bare, server):
+    """Live: text and lag before the end, a flush in the middle, and the pieces make the transcript."""
+    open_url(bare, "/files/delay160/tiny-q4.gguf")
+    result = bare.evaluate("""async url => {
+      events.length = 0;
+      const samples = new Float32Array(await (await fetch(url)).arrayBuffer());
+      await ask('start', { delay_ms: 160, left_silence_tokens: null });
+      await ask('feed', { samples: samples.slice(0, 24000) });
+      await ask('flush');
+      while (!events.some(event => event.event === 'text')) await new Promise(resolve => setTimeout(resolve, 20));
+      window.early = events.length;
+      await ask('feed', { samples: samples.slice(24000) });
+      return ask('finish');
+    }""", f"{server.url}/files/delay160/clip.f32")
+    events = bare.evaluate("events")
+    texts = [event for event in events if event["event"] == "text"]
+    assert "".join(event["text"] for event in texts) == result["text"]
+    assert all(event["lag_seconds"] >= 0 for event in texts) and texts[-1]["audio_seconds"] <= result["audio_seconds"]
+    assert set(result) == {"text", "tokens", "words", "audio_seconds", "delay_ms", "model", "timings"}
+
+
+def test_stop_and_start_again(bare, server):
+    opened = open_url(bare, "/files/delay160/tiny-q4.gguf")
+    finished = bare.evaluate("""async url => {
+      const samples = new Float32Array(await (await fetch(url)).arrayBuffer());
+      await ask('start', { delay_ms: 160, left_silence_tokens: null });
+      await ask('feed', { samples });
+      const finished = ask('finish');
+      await ask('stop');
+      return finished;
+    }""", f"{server.url}/files/delay160/clip.f32")
+    assert error_of(finished)[0] == "aborted"
+    check_tokens(bare, server, "delay160", opened)
+
+
+def test_cancel_an_open(bare, server):
+    """It answers at once, and the download stops."""
+    answer = bare.evaluate("""async url => {
+      events.length = 0;
+      const opened = openUrl(url);
+      while (!events.some(event => event.stage === 'weights')) await new Promise(resolve => setTimeout(resolve, 10));
+      await ask('cancel');
+      return opened;
+    }""", f"{server.url}/slow/files/delay160/tiny-q4.gguf")
+    assert error_of(answer)[0] == "aborted"
+    assert error_of(bare.evaluate("ask('start', {})")) == ("model", "No model is open: open one first.")
+
+
+def test_requests_out_of_turn(bare, server):
+    open_url(bare, "/files/delay160/tiny-q4.gguf")
+    assert "No transcription is under way" in error_of(bare.evaluate("ask('finish')"))[1]
+    assert "100 ms is not one" in error_of(bare.evaluate("ask('start', { delay_ms: 100, left_silence_tokens: null })"))[1]
+    kind, message = error_of(bare.evaluate("""(async () => {
+      await ask('start', { delay_ms: 160, left_silence_tokens: null });
+      await ask('feed', { samples: new Float32Array([0, NaN]) });
+      return ask('finish');
+    })()"""))
+    assert kind == "audio" and "NaN" in message
+
+
+# --- browsers that are not as usual
+
+@pytest.mark.parametrize("how, kind, words", [
+    ("no_webgpu", "device", "has no WebGPU"),
+    ("no_adapter", "device", "found no GPU"),
+    ("low_limits", "device", "maxComputeInvocationsPerWorkgroup 128"),
+])
+def test_browsers(browser, server, how, kind, words):
+    page = browser.new_page()
+    page.goto(f"{server.url}/site/bare.html")
+    page.evaluate("how => { boot('./patched_worker.js?' + how); }", how)
+    page.wait_for_function("events.some(event => event.stage === 'python' && event.done)")
+    found, message = error_of(open_url(page, None))
+    assert found == kind and words in message
+    page.close()
+
+
+def test_device_lost(browser, server):
+    """The page is told; a pending finish answers; the model can be opened again."""
+    page = browser.new_page()
+    page.goto(f"{server.url}/site/bare.html")
+    page.evaluate("boot('./patched_worker.js?lose')")
+    page.wait_for_function("events.filter(event => event.stage === 'python' && event.done).length")
+    open_url(page, "/files/delay160/tiny-q4.gguf")
+    finished = page.evaluate("""async url => {
+      const samples = new Float32Array(await (await fetch(url)).arrayBuffer());
+      await ask('start', { delay_ms: 160, left_silence_tokens: null });
+      await ask('feed', { samples });
+      const finished = ask('finish');
+      ask('lose');
+      return finished;
+    }""", f"{server.url}/files/delay160/clip.f32")
+    kind, message = error_of(finished)
+    assert kind == "device" and "was lost" in message
+    assert [event["message"] for event in page.evaluate("events") if event["event"] == "lost"] == [message]
+    check_tokens(page, server, "delay160", open_url(page, "/files/delay160/tiny-q4.gguf"))
+    page.close()
+
+
+def test_python_does_not_load(browser, server):
+    page = browser.new_page()
+    page.route("**/worker.py", lambda route: route.fulfill(status=404))
+    page.goto(f"{server.url}/site/bare.html")
+    kind, message = error_of(open_url(page, None))
+    assert kind == "network" and "reload the page" in message
+    page.close()
