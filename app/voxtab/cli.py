@@ -2,7 +2,9 @@
 
 import argparse
 import asyncio
+import contextlib
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -61,19 +63,42 @@ def _model_arguments(parser):
     parser.add_argument("--tokenizer", metavar="F", help="the model's tekken.json; default: beside the model, in its folder or above it")
 
 
+@contextlib.contextmanager
+def _quiet_libraries():
+    """Drivers and decoders write to file descriptor 2 as they please; a command's stderr is not theirs, only Python's."""
+    sys.stderr.flush()
+    ours, theirs = sys.stderr, os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with os.fdopen(os.dup(2), "w", buffering=1, encoding=ours.encoding, errors="backslashreplace") as stderr:
+        os.dup2(nowhere, 2)
+        sys.stderr = stderr
+        try:
+            yield
+        finally:
+            sys.stderr = ours
+            os.dup2(theirs, 2)
+            os.close(theirs)
+            os.close(nowhere)
+
+
 def main() -> None:
     arguments = _parser().parse_args()
+    with _quiet_libraries():
+        sys.exit(_run(arguments))
+
+
+def _run(arguments) -> int:
+    """The exit status: 0, or 2 for what the user gave wrong."""
     try:
-        status = asyncio.run({"transcribe": _transcribe, "info": _info}[arguments.command](arguments))
+        return asyncio.run({"transcribe": _transcribe, "info": _info}[arguments.command](arguments))
     except UserError as error:
         _complain(error)
-        status = 2
+        return 2
     except KeyboardInterrupt:
-        status = 130
+        return 130
     except BrokenPipeError:         # the reader of stdout has gone, which is its right
-        sys.stderr.close()
-        status = 141
-    sys.exit(status)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
 
 
 def _complain(error: UserError):
@@ -112,21 +137,19 @@ async def _one_file(model: Model, audio: AudioFile, schedule: Schedule, argument
     since = time.perf_counter()
     transcriber = Transcriber(model, schedule.delay_ms, schedule.left_silence_tokens)
     feeding = asyncio.ensure_future(_feed(transcriber, audio, arguments.chunk_ms * SAMPLE_RATE // 1000))
-    printing, printed = arguments.format == "text", False
+    printing = arguments.format == "text"
     try:
         with tqdm(total=audio.seconds and round(audio.seconds, 1), unit="s", desc=audio.path.name, leave=False,
-                  disable=None if not printing or not sys.stdout.isatty() else True) as bar:
+                  disable=printing and sys.stdout.isatty() or None) as bar:
             async for text in transcriber.text():
                 if printing and text:
                     print(text, end="", flush=True)
-                    printed = True
                 bar.update(min(transcriber.done_seconds, bar.total or float("inf")) - bar.n)
+        if printing:
+            print(flush=True)
         await feeding
     finally:
-        feeding.cancel()
         transcriber.close()
-        if printing and (printed or feeding.done() and not feeding.cancelled() and not feeding.exception()):
-            print(flush=True)
     return {"audio": str(audio.path)} | result(transcriber, model=model.name, load_s=load_s, run_s=time.perf_counter() - since)
 
 
@@ -137,10 +160,8 @@ async def _feed(transcriber: Transcriber, audio: AudioFile, chunk: int):
             for start in range(0, len(block), chunk):
                 transcriber.feed(block[start:start + chunk])
                 await transcriber.room()
-        transcriber.finish()
-    except BaseException:
-        transcriber.close()         # so that who waits for text wakes up
-        raise
+    finally:
+        transcriber.finish()        # also when the file goes bad in the middle: what came before is transcribed
 
 
 async def _info(arguments) -> int:

@@ -55,6 +55,7 @@ class Transcriber:
         self._live_samples = 0
         self._position = 0                      # of the next token to submit
         self._rotation = first_rotation         # its RoPE position
+        self._closed = False
         self._finished_at: int | None = None    # N, the number of positions, once finish() was called
         self._flushes: deque[int] = deque()     # positions up to which a flush reaches
         self._news = asyncio.Event()            # audio, a flush or a close has come
@@ -108,13 +109,13 @@ class Transcriber:
 
     async def room(self) -> None:
         """Wait until less than ROOM_SECONDS of audio wait: for feeding a file at the model's pace, in small memory."""
-        while self.waiting_seconds > ROOM_SECONDS:
+        while self.waiting_seconds > ROOM_SECONDS and not self._closed:
             self._progress.clear()
             await self._progress.wait()
-            self._check_open()
 
     def close(self) -> None:
-        """End the stream here, without a flush; the model is free for another transcriber."""
+        """End the stream and its iteration here, without a flush; the model is free for another transcriber."""
+        self._closed = True
         if self._model.session is self:
             self._model.session = None
         self._news.set()
@@ -183,8 +184,8 @@ class Transcriber:
         """New token ids, a block's at a time. Blocks are submitted ahead; their tokens are read late."""
         in_flight: deque[tuple[int, int, object]] = deque()
         since = time.perf_counter()
-        while True:
-            self._check_open()
+        while not self._closed:
+            self._check_session()
             while len(in_flight) < BLOCKS_IN_FLIGHT and (tokens := self._complete_tokens()):
                 if not in_flight:
                     since = time.perf_counter()
@@ -229,6 +230,11 @@ class Transcriber:
         return first, tokens, read
 
     def _check_open(self):
+        if self._closed or self._finished_at is not None:
+            raise RuntimeError("this transcriber is closed or finished: start another one")
+        self._check_session()
+
+    def _check_session(self):
         if self._model.session is not self:
-            raise RuntimeError("this transcriber is closed, or another one was started on its model")
+            raise RuntimeError("another transcriber was started on this one's model")
 

@@ -1,10 +1,7 @@
 """The seam on wgpu-py (Vulkan, Metal, DirectX 12)."""
 
-import contextlib
 import importlib
-import os
 import re
-import sys
 
 from voxtab import resources
 from voxtab.errors import DeviceError
@@ -12,20 +9,6 @@ from voxtab.gpu.device import DEFAULT_LIMITS, UPLOAD_BACKPRESSURE_BYTES, binding
 
 _USAGE = 64 | 128 | 4 | 8           # UNIFORM | STORAGE | COPY_SRC | COPY_DST
 _READBACK_USAGE = 1 | 8             # MAP_READ | COPY_DST
-
-
-@contextlib.contextmanager
-def _quiet_drivers():
-    """Vulkan loaders and drivers write to file descriptor 2 while they start; a command's stderr is not theirs."""
-    sys.stderr.flush()
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
 
 
 def _kebab(limit: str) -> str:
@@ -41,18 +24,17 @@ class NativeDevice:
 
         `library` is a package with wgpu-py's interface. Raises DeviceError without a usable adapter.
         """
-        with _quiet_drivers():
-            wgpu = importlib.import_module(library)
-            try:
-                adapter = await wgpu.gpu.request_adapter_async(power_preference="high-performance")
-            except RuntimeError as error:
-                raise DeviceError("No GPU adapter was found: install a Vulkan driver (on Debian, mesa-vulkan-drivers "
-                                  "gives a software one).") from error
-            granted = {name: int(adapter.limits[_kebab(name)]) for name in DEFAULT_LIMITS}
-            check_limits(granted, adapter.info["device"])
-            limits = DEFAULT_LIMITS if default_limits else granted
-            device = await adapter.request_device_async(
-                required_features=[], required_limits={_kebab(name): value for name, value in limits.items()})
+        wgpu = importlib.import_module(library)
+        try:
+            adapter = await wgpu.gpu.request_adapter_async(power_preference="high-performance")
+        except RuntimeError as error:
+            raise DeviceError("No GPU adapter was found: install a Vulkan driver (on Debian, mesa-vulkan-drivers "
+                              "gives a software one).") from error
+        granted = {name: int(adapter.limits[_kebab(name)]) for name in DEFAULT_LIMITS}
+        check_limits(granted, adapter.info["device"])
+        limits = DEFAULT_LIMITS if default_limits else granted
+        device = await adapter.request_device_async(
+            required_features=[], required_limits={_kebab(name): value for name, value in limits.items()})
         return cls(device, limits, {key: str(adapter.info[key]) for key in ("vendor", "device", "description", "adapter_type", "backend_type")})
 
     def __init__(self, device, limits: dict[str, int], info: dict[str, str]):
