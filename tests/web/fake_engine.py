@@ -1,0 +1,66 @@
+"""The real page on a Worker that does what a test says: every state and every error, in milliseconds."""
+
+import json
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+WEB = Path(__file__).parents[2] / "web"
+FAKE_WORKER = Path(__file__).with_name("fake_worker.js").read_text()
+
+# SwiftShader is a software adapter, of which the page warns; most tests want a machine that is as it should be.
+GOOD_GPU = """
+Object.defineProperty(Navigator.prototype, "gpu", { configurable: true, get: () => ({ requestAdapter: async () => ({
+  info: { vendor: "acme", architecture: "", device: "", description: "Acme 9000" }, features: new Set(), limits: {} }) }) });
+"""
+# What the fake Worker was asked; messages are noted before the page sees them.
+NOTE = """
+window.heard = [];
+window.Worker = class extends Worker {
+  constructor(...all) {
+    super(...all);
+    window.workers = (window.workers ?? 0) + 1;
+    this.addEventListener("message", ({ data }) => data.event?.startsWith("fake") && window.heard.push(data));
+  }
+};
+"""
+
+
+@contextmanager
+def page_on(browser, url, script=None, query="", gpu=GOOD_GPU, state="ready", **context):
+    """The page at `url`, a folder, once it is in `state`; any error that it does not catch fails the test."""
+    context = browser.new_context(**context)
+    context.set_default_timeout(5000)
+    page = context.new_page()
+    uncaught = []
+    page.on("pageerror", lambda error: uncaught.append(error))
+    page.add_init_script(NOTE + gpu)
+    page.route("**/worker.js", lambda route: route.fulfill(
+        content_type="text/javascript", body=f"const script = {json.dumps(script or {})};\n{FAKE_WORKER}"))
+    page.goto(f"{url}/{query}")
+    if state:
+        wait_for(page, state)
+    try:
+        yield page
+    finally:
+        context.close()
+    assert not uncaught
+
+
+def wait_for(page, state):
+    expect(page.locator("html")).to_have_attribute("data-state", state)
+
+
+def at(page, name):
+    return page.get_by_test_id(name)
+
+
+def calls(page, verb):
+    """What the Worker was asked under `verb`."""
+    return page.evaluate("verb => window.heard.map(({ call }) => call).filter(call => call?.verb === verb)", verb)
+
+
+def fed(page):
+    """What the Worker was fed: {fed, first, loudest} for each block."""
+    return page.evaluate("() => window.heard.filter(({ event }) => event === 'fake-fed')")

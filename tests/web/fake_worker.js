@@ -1,0 +1,58 @@
+// A Worker that speaks the page's protocol and does what a test says; `script` stands in front of this file.
+// script: {verb: [what happens at its first call, at its second, ...]}; the last entry repeats. An entry may have
+// events (posted first), result or error (the answer), after (ms before it), silent (no answer), crash.
+
+const MODEL = {
+  name: "voxtral-q4.gguf", dialect: "gguf", vocabulary: 131072, default_delay_ms: 480, left_silence_tokens: 32,
+  adapter: { vendor: "acme", device: "", description: "Acme 9000", software: false },
+  model_bytes: 2511866880, gpu_bytes: 2600000000,
+};
+const RESULT = {
+  text: " Hello tab. It works.", tokens: [1, 32, 33], audio_seconds: 1.5, delay_ms: 480, model: "voxtral-q4.gguf",
+  words: [{ text: "Hello", start: 0.1, end: 0.4 }, { text: "tab.", start: 0.5, end: 0.8 },
+    { text: "It", start: 2.5, end: 2.6 }, { text: "works.", start: 2.7, end: 3661.25 }],
+  timings: { load_s: 1, run_s: 1, rtf: 0.5, step_ms: { median: 5, p99: 9 } },
+};
+const USUAL = {
+  open: {
+    events: [{ event: "progress", stage: "device", done: 0, total: 0 },
+      { event: "progress", stage: "weights", done: 2511866880, total: 2511866880 }],
+    result: MODEL,
+  },
+  finish: {
+    events: [{ event: "text", text: " Hello tab.", audio_seconds: 0.8, lag_seconds: 0.1 },
+      { event: "text", text: " It works.", audio_seconds: 1.5, lag_seconds: 0 }],
+    result: RESULT,
+  },
+};
+
+const calls = {};
+const open = new Map();             // verb -> id of a call without an answer
+let fed = 0;
+
+self.onmessage = async ({ data }) => {
+  const { id, verb } = data;
+  const given = script[verb] ?? [];
+  const entry = given[Math.min(calls[verb] ?? 0, given.length - 1)] ?? USUAL[verb] ?? {};
+  calls[verb] = (calls[verb] ?? 0) + 1;
+  const { samples, ...plain } = data;
+  if (samples) {
+    fed += samples.length;
+    postMessage({ event: "fake-fed", fed, first: Array.from(samples.slice(0, 8)),
+      loudest: samples.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0) });
+  } else {
+    postMessage({ event: "fake-call", call: JSON.parse(JSON.stringify(plain)) });
+  }
+  if (verb === "start") fed = 0;
+  for (const event of entry.events ?? []) postMessage(event);
+  if (entry.after) await new Promise((resolve) => setTimeout(resolve, entry.after));
+  if (entry.crash) setTimeout(() => { throw new Error("out of memory"); });
+  const ended = { stop: "finish", cancel: "open" }[verb];
+  if (open.has(ended) && !entry.silent) {
+    postMessage({ id: open.get(ended), error: { kind: "aborted", message: "This was stopped." } });
+    open.delete(ended);
+  }
+  if (entry.silent || entry.crash) open.set(verb, id);
+  else if (entry.error) postMessage({ id, error: entry.error });
+  else postMessage({ id, result: entry.result ?? {} });
+};

@@ -1,0 +1,239 @@
+"""What the page shows and does when all goes well."""
+
+import struct
+
+import pytest
+from playwright.sync_api import expect
+from web.fake_engine import WEB, at, calls, fed, page_on, wait_for
+from web.site_server import Server
+
+
+@pytest.fixture(scope="module")
+def url():
+    server = Server({"site": WEB})
+    yield f"{server.url}/site"
+    server.close()
+
+
+def wav(samples, rate=16000, channels=1, bits=16, form=1):
+    """A WAV file as bytes; `samples` are its data."""
+    head = struct.pack("<HHIIHH", form, channels, rate, rate * channels * bits // 8, channels * bits // 8, bits)
+    return b"RIFF" + struct.pack("<I", 36 + len(samples)) + b"WAVEfmt " + struct.pack("<I", 16) + head + \
+        b"data" + struct.pack("<I", len(samples)) + samples
+
+
+SECOND = {"name": "clip.wav", "mimeType": "audio/wav", "buffer": wav(bytes(32000))}
+
+
+def test_shows_itself_before_python(browser, url):
+    with page_on(browser, url, {"open": [{"silent": True}]}, state="loading") as page:
+        expect(at(page, "status")).to_have_text("Loading the self-test model…")
+        assert page.evaluate("performance.getEntriesByType('paint')[0].startTime") < 1000
+        expect(page.get_by_text("Audio and text never leave this machine.")).to_be_visible()
+        expect(at(page, "speak")).to_be_disabled()
+
+
+def test_ready_with_the_self_test_model(browser, url):
+    with page_on(browser, url) as page:
+        assert calls(page, "open")[0]["model"] is None
+        expect(at(page, "model")).to_contain_text("letters, digits, dates, commands")
+        expect(at(page, "speak")).to_be_enabled()
+        expect(at(page, "delay")).to_have_value("480")
+        expect(at(page, "left-silence")).to_have_value("32")
+        expect(at(page, "warning")).to_be_hidden()
+
+
+def test_progress_in_bytes(browser, url):
+    script = {"open": [{"events": [{"event": "progress", "stage": "weights", "done": 1200000000, "total": 2511866880}],
+                        "silent": True}]}
+    with page_on(browser, url, script, state="loading") as page:
+        expect(at(page, "progress")).to_contain_text("1.20 GB of 2.51 GB")
+        expect(at(page, "stop")).to_have_text("Stop")
+
+
+def test_file(browser, url):
+    with page_on(browser, url) as page:
+        at(page, "audio-file").set_input_files(SECOND)
+        wait_for(page, "done")
+        assert at(page, "transcript").text_content() == " Hello tab. It works."
+        assert page.evaluate("voxtab.result.tokens") == [1, 32, 33]
+        assert calls(page, "start") == [{"id": 2, "verb": "start", "delay_ms": 480, "left_silence_tokens": 32}]
+        assert fed(page)[-1]["fed"] == 16000
+        expect(at(page, "save-wav")).to_be_hidden()
+
+
+def test_several_files_one_after_the_other(browser, url):
+    with page_on(browser, url) as page:
+        for n in range(2):
+            at(page, "audio-file").set_input_files(SECOND)
+            expect(at(page, "earlier").locator("article")).to_have_count(n)
+            wait_for(page, "done")
+        assert at(page, "transcript").text_content() == " Hello tab. It works."
+        at(page, "earlier").locator("summary").click()
+        expect(at(page, "earlier").get_by_role("heading")).to_have_text("clip.wav")
+
+
+def test_file_before_the_model(browser, url):
+    with page_on(browser, url, {"open": [{"after": 500}]}, state="loading") as page:
+        at(page, "audio-file").set_input_files(SECOND)
+        expect(at(page, "lag")).to_contain_text("clip.wav is transcribed as soon as the model is open")
+        wait_for(page, "done")
+
+
+def drop(page, *files):
+    """Drop files, [name, text of the file] each, on the page."""
+    transfer = page.evaluate_handle("""files => {
+        const transfer = new DataTransfer();
+        for (const [name, bytes] of files) transfer.items.add(new File([new Uint8Array(bytes)], name));
+        return transfer;
+    }""", [[name, list(data)] for name, data in files])
+    page.dispatch_event("body", "drop", {"dataTransfer": transfer})
+
+
+def test_dropped_audio(browser, url):
+    with page_on(browser, url) as page:
+        drop(page, ("clip.wav", wav(bytes(3200))))
+        wait_for(page, "done")
+
+
+def test_dropped_model(browser, url):
+    with page_on(browser, url) as page:
+        drop(page, ("voxtral-q4.gguf", b"GGUF"), ("tekken.json", b"{}"))
+        expect(at(page, "status")).to_have_text("Ready, with voxtral-q4.gguf.")
+        expect(at(page, "model")).to_have_text("voxtral-q4.gguf, 2.51 GB.")
+        assert "files" in calls(page, "open")[1]["model"]
+
+
+def test_dropped_shards_and_then_the_tokenizer(browser, url):
+    with page_on(browser, url) as page:
+        drop(page, ("shard-aa", b"GGUF"), ("shard-ab", b"x"))
+        expect(at(page, "error")).to_contain_text("choose its tekken.json as well")
+        drop(page, ("tekken.json", b"{}"))
+        expect(at(page, "status")).to_have_text("Ready, with voxtral-q4.gguf.")
+        expect(at(page, "error")).to_be_hidden()
+
+
+def test_model_by_address(browser, url):
+    with page_on(browser, url) as page:
+        expect(page.get_by_text("It would come from huggingface.co")).to_be_visible()
+        at(page, "model-url").fill("https://models.example/voxtral.gguf")
+        expect(page.get_by_text("It would come from models.example")).to_be_visible()
+        at(page, "load-url").click()
+        expect(at(page, "status")).to_have_text("Ready, with voxtral-q4.gguf.")
+        assert calls(page, "open")[1]["model"] == {"url": "https://models.example/voxtral.gguf"}
+        assert calls(page, "open")[1]["tokenizer"] is None
+
+
+def test_link(browser, url):
+    query = "?model=models/a.gguf&tokenizer=t.json&audio=test.wav&delay=960&left_silence=40&autostart=1"
+    with page_on(browser, url, query=query, state=None) as page:
+        page.route("**/test.wav", lambda route: route.fulfill(body=wav(bytes(3200))))
+        page.reload()
+        wait_for(page, "done")
+        asked = calls(page, "open")[0]
+        assert asked["model"] == {"url": f"{url}/models/a.gguf"} and asked["tokenizer"] == {"url": f"{url}/t.json"}
+        assert calls(page, "start")[0]["delay_ms"] == 960 and calls(page, "start")[0]["left_silence_tokens"] == 40
+
+
+def test_link_without_autostart(browser, url):
+    with page_on(browser, url, query="?audio=test.wav", state=None) as page:
+        page.route("**/test.wav", lambda route: route.fulfill(body=wav(bytes(3200))))
+        page.reload()
+        wait_for(page, "ready")
+        assert not calls(page, "start")
+        page.get_by_role("button", name="Transcribe test.wav").click()
+        wait_for(page, "done")
+
+
+@pytest.mark.parametrize("answer", ["confirm", "decline"])
+def test_link_to_another_host_asks_first(browser, url, answer):
+    with page_on(browser, url, query="?model=https://models.example/a.gguf&autostart=1", state=None) as page:
+        expect(at(page, "question")).to_contain_text("from models.example")
+        expect(at(page, "confirm")).to_have_text("Fetch from models.example")
+        assert not calls(page, "open")
+        at(page, answer).click()
+        wait_for(page, "ready")
+        (asked,) = calls(page, "open")
+        assert asked["model"] == ({"url": "https://models.example/a.gguf"} if answer == "confirm" else None)
+        assert not calls(page, "start")
+
+
+def test_settings(browser, url):
+    with page_on(browser, url) as page:
+        assert at(page, "delay").locator("option").count() == 16
+        at(page, "delay").select_option("2400")
+        page.get_by_text("Advanced").click()
+        at(page, "left-silence").fill("76")
+        at(page, "audio-file").set_input_files(SECOND)
+        wait_for(page, "done")
+        assert calls(page, "start")[0]["delay_ms"] == 2400 and calls(page, "start")[0]["left_silence_tokens"] == 76
+
+
+def test_a_models_own_defaults(browser, url):
+    script = {"open": [{"result": {"name": "m", "model_bytes": 1, "default_delay_ms": 160, "left_silence_tokens": 39}}]}
+    with page_on(browser, url, script) as page:
+        expect(at(page, "delay")).to_have_value("160")
+        expect(at(page, "left-silence")).to_have_value("39")
+
+
+def test_copy_and_captions(browser, url):
+    with page_on(browser, url, permissions=["clipboard-read", "clipboard-write"]) as page:
+        at(page, "audio-file").set_input_files(SECOND)
+        wait_for(page, "done")
+        at(page, "copy").click()
+        expect(at(page, "status")).to_have_text("Copied.")
+        assert page.evaluate("navigator.clipboard.readText()") == "Hello tab. It works."
+        saved = {}
+        for kind in ("txt", "srt", "vtt"):
+            with page.expect_download() as download:
+                at(page, f"save-{kind}").click()
+            assert download.value.suggested_filename == f"clip.{kind}"
+            saved[kind] = download.value.path().read_text()
+        assert saved["txt"] == "Hello tab. It works.\n"
+        assert saved["srt"] == ("1\n00:00:00,100 --> 00:00:00,800\nHello tab.\n\n"
+                                "2\n00:00:02,500 --> 00:00:02,600\nIt\n\n3\n00:00:02,700 --> 01:01:01,250\nworks.\n")
+        assert saved["vtt"].startswith("WEBVTT\n\n00:00:00.100 --> 00:00:00.800\nHello tab.\n\n")
+
+
+def test_new_text_is_read_aloud_once_in_whole_words(browser, url):
+    with page_on(browser, url) as page:
+        assert page.get_by_test_id("transcript").get_attribute("aria-live") is None
+        at(page, "audio-file").set_input_files(SECOND)
+        wait_for(page, "done")
+        assert page.get_by_role("log").all_text_contents() == [" Hello tab. It works."]
+
+
+def test_keyboard_alone(browser, url):
+    with page_on(browser, url, {"feed": [{"silent": True}]}) as page:
+        at(page, "audio-file").focus()
+        with page.expect_file_chooser() as chooser:
+            page.keyboard.press("Space")
+        chooser.value.set_files(SECOND)
+        wait_for(page, "transcribing")
+        at(page, "stop").focus()
+        page.keyboard.press("Enter")
+        expect(at(page, "status")).to_contain_text("Stop")
+        # Every control has a name.
+        unnamed = page.evaluate("""() => [...document.querySelectorAll('button, input, select')].filter(e =>
+            e.checkVisibility() && !e.labels?.length && !e.textContent.trim()).map(e => e.outerHTML)""")
+        assert unnamed == []
+
+
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_nothing_is_wider_than_the_window(browser, url, width):
+    with page_on(browser, url, viewport={"width": width, "height": 700}) as page:
+        at(page, "audio-file").set_input_files(SECOND)
+        wait_for(page, "done")
+        page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_nothing_is_asked_of_other_hosts(browser, url):
+    with page_on(browser, url, state=None) as page:
+        hosts = []
+        page.on("request", lambda request: hosts.append(request.url))
+        page.reload()
+        wait_for(page, "ready")
+        at(page, "audio-file").set_input_files(SECOND)
+        wait_for(page, "done")
+        assert all(host.startswith((url, "data:", "blob:")) for host in hosts)

@@ -1,0 +1,78 @@
+// The microphone -> a Recording that grows.
+
+import { Recording } from "./audio.js";
+import { EngineError } from "./session.js";
+
+const REFUSED = {
+  NotAllowedError: "The microphone was refused. Allow it for this page (the icon beside the address, and the " +
+    "system's privacy settings), then press Speak again.",
+  SecurityError: "This page is not allowed to use the microphone: open it in a tab of its own.",
+  NotFoundError: "No microphone was found. Plug one in, then press Speak again, or choose an audio file.",
+  NotReadableError: "The microphone is in use by another program, or the system holds it back. Close that program, " +
+    "then press Speak again.",
+};
+
+export class Microphone {
+  // onlevel(0..1): the loudest sample of the last tenth of a second. onlost(): it was unplugged or taken away.
+  static async open({ onlevel, onlost }) {
+    if (!navigator.mediaDevices) {
+      throw new EngineError("microphone",
+        "The browser gives microphones to pages from https:// or localhost only: open this page from there.");
+    }
+    let stream;
+    try {
+      // Gain control helps, because the model writes nothing for very quiet speech; the two filters take speech away.
+      stream = await navigator.mediaDevices.getUserMedia({
+        audio: { channelCount: 1, autoGainControl: true, echoCancellation: false, noiseSuppression: false },
+      });
+    } catch (error) {
+      throw new EngineError("microphone", REFUSED[error.name] ?? `The microphone did not start (${error.message}).`);
+    }
+    const microphone = new Microphone();
+    try {
+      await microphone._start(stream, onlevel, onlost);
+    } catch (error) {
+      await microphone._release();
+      throw new EngineError("microphone", `The microphone did not start (${error.message}).`);
+    }
+    return microphone;
+  }
+
+  async _start(stream, onlevel, onlost) {
+    this._stream = stream;
+    this.recording = new Recording("microphone");
+    this._context = new AudioContext();
+    await this._context.audioWorklet.addModule(new URL("./capture-worklet.js", import.meta.url));
+    this._node = new AudioWorkletNode(this._context, "capture", {
+      numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit",
+    });
+    this._ended = new Promise((resolve) => {
+      this._node.port.onmessage = ({ data }) => {
+        if (!data) return resolve();
+        this.recording.append(data);
+        onlevel(data.reduce((loudest, sample) => Math.max(loudest, Math.abs(sample)), 0));
+      };
+    });
+    this._context.createMediaStreamSource(stream).connect(this._node);
+    stream.getAudioTracks()[0].onended = onlost;
+    await this._context.resume();
+  }
+
+  // Takes in what was said until now, then ends the recording.
+  async stop() {
+    if (!this.recording.live) return;
+    this._node.port.postMessage("stop");
+    // A suspended context does not answer.
+    await Promise.race([this._ended, new Promise((resolve) => setTimeout(resolve, 500))]);
+    await this._release();
+    this.recording.end();
+  }
+
+  async _release() {
+    for (const track of this._stream.getTracks()) {
+      track.onended = null;
+      track.stop();
+    }
+    if (this._context) await this._context.close();
+  }
+}
