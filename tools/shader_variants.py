@@ -12,26 +12,21 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from math import prod
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "app"))
 
+from synthetic import VOXTRAL_4B, directory
 from voxtab import resources
-from voxtab.config import DECODER_4B, ENCODER_4B, ModelConfig, Stack
+from voxtab.config import ModelConfig
 from voxtab.gpu.device import DEFAULT_LIMITS, bindings
 from voxtab.gpu.kernels import Variants
 from voxtab.model import Model
 from voxtab.weights import checkpoint, source
-from voxtab.weights.directory import Directory, Tensor, tensor_nbytes
 
 Variant = tuple[str, tuple[tuple[str, float], ...]]     # kernel, constants
 
-# One layer of each stack: the others ask for nothing new.
-VOXTRAL_4B = ModelConfig(Stack(layers=1, width=1280, hidden=5120, **ENCODER_4B),
-                         Stack(layers=1, width=3072, hidden=9216, **DECODER_4B), vocabulary=131072, half_rope=False)
-ADA_WIDTH = 32
 # Types of a file's matrices and of everything else: convolutions, gains, biases.
 TYPES = [("F32", "F32"), ("F16", "F16"), ("BF16", "BF16"), ("Q4_0", "F32"), ("Q4_0", "F16")]
 ADAPTER_TYPES = ["CPU", "IntegratedGPU", "DiscreteGPU"]     # of WebGPU's adapters: what layouts are chosen by
@@ -85,20 +80,11 @@ def embedded_configs() -> Iterator[ModelConfig]:
         yield checkpoint.read_config(source.read_directory(files.source, files.kind))
 
 
-def directory(config: ModelConfig, matrices: str, others: str) -> Directory:
-    """The directory of a file with a model of this shape, in the types given."""
-    tensors = {}
-    ada = checkpoint.DECODER_LAYER.format(0) + checkpoint.ADA.format(0)
-    for name, shape in checkpoint._shapes(Directory("gguf", {ada: Tensor(ada, "F32", (ADA_WIDTH, 0), 0, 0)}, {}, 3), config).items():
-        type = matrices if len(shape) == 2 else others
-        tensors[name] = Tensor(name, type, shape, 0, prod(shape[:-1]) * tensor_nbytes(type, shape[-1:]))
-    return Directory("gguf", tensors, {}, 3)
-
-
 async def _record() -> set[Variant]:
     device = NotingDevice()
     layouts = {Variants.of({"adapter_type": type}) for type in ADAPTER_TYPES}
-    for config in (VOXTRAL_4B, *embedded_configs()):
+    one_layer = replace(VOXTRAL_4B, encoder=replace(VOXTRAL_4B.encoder, layers=1), decoder=replace(VOXTRAL_4B.decoder, layers=1))
+    for config in (one_layer, *embedded_configs()):     # the other layers ask for nothing new
         for types, half_rope, cache_f16, layout in itertools.product(TYPES, (False, True), (False, True), layouts):
             await Model.load(device, directory(config, *types), replace(config, half_rope=half_rope), None, None,
                              name="", cache_f16=cache_f16, variants=layout)

@@ -119,7 +119,7 @@ class NativeDevice:
         readback = self._readback(nbytes)
         encoder.copy_buffer_to_buffer(self._objects[buffer], offset, readback, 0, nbytes)
         self._queue.submit([encoder.finish()])
-        return self._mapped(readback, readback.map_async("READ", 0, nbytes), nbytes)
+        return _Read(self._readbacks, readback, readback.map_async("READ", 0, nbytes), nbytes)
 
     async def _done(self) -> None:
         """Wait for what was submitted, by a small readback: wgpu-py 0.32's on_submitted_work_done_async raises TypeError."""
@@ -133,14 +133,21 @@ class NativeDevice:
                 return self._readbacks.pop(i)
         return self._device.create_buffer(size=max(nbytes, 4096), usage=_READBACK_USAGE, label="readback")
 
-    async def _mapped(self, readback, promise, nbytes: int) -> bytes:
-        await promise
-        data = bytes(readback.read_mapped(0, nbytes))
-        readback.unmap()
-        self._readbacks.append(readback)
-        return data
-
     def close(self) -> None:
         self._objects.clear()
         self._readbacks.clear()
         self._device.destroy()
+
+
+class _Read:
+    """Bytes on their way back; awaited late, or, when a stream is given up, never."""
+
+    def __init__(self, pool: list, readback, promise, nbytes: int):
+        self._pool, self._readback, self._promise, self._nbytes = pool, readback, promise, nbytes
+
+    def __await__(self):
+        yield from self._promise.__await__()
+        data = bytes(self._readback.read_mapped(0, self._nbytes))
+        self._readback.unmap()
+        self._pool.append(self._readback)
+        return data

@@ -76,7 +76,7 @@ def read_config(directory: Directory, hugging_face: dict | None = None) -> Model
         decoder=_stack(directory, "decoder", DECODER_LAYER, decoder_width, decoder),
         vocabulary=vocabulary, half_rope=directory.dialect == "safetensors",
         **{field: directory.metadata[key] for field, key in _DEFAULTS.items() if key in directory.metadata})
-    for name, shape in _shapes(directory, config).items():
+    for name, shape in shapes(config, _ada_width(directory)).items():
         found = _shape(directory, name, len(shape))
         if found != shape:
             raise ModelError(f"Tensor {shown(name)} has the shape {list(found)}, and {list(shape)} is what fits the "
@@ -90,45 +90,9 @@ def read_config(directory: Directory, hugging_face: dict | None = None) -> Model
     return config
 
 
-def ada_width(directory: Directory) -> int:
-    """Width of the bottleneck of the delay's conditioning."""
-    return _shape(directory, DECODER_LAYER.format(0) + ADA.format(0), 2)[0]
-
-
-def _from_config_json(config: dict, part: str) -> dict:
-    try:
-        stack = config[part]
-        return {"heads": stack["num_attention_heads"],
-                "kv_heads": stack.get("num_key_value_heads", stack["num_attention_heads"]),
-                "head_dim": stack["head_dim"], "window": stack["sliding_window"], "epsilon": stack["rms_norm_eps"],
-                "rope_base": (stack.get("rope_parameters") or stack)["rope_theta"]}
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"config.json has no usable {part} ({error}): give the one of a Voxtral Realtime model.") from None
-
-
-def _stack(directory: Directory, name: str, layer: str, width: int, told: dict) -> Stack:
-    for field in ("heads", "kv_heads", "head_dim", "window"):
-        if type(told[field]) is not int or not 0 < told[field] < 1 << 20:
-            raise ModelError(f"The model's metadata gives the {name} {field} {shown(str(told[field]))}: use an unbroken file.")
-    for field in ("epsilon", "rope_base"):
-        if not isinstance(told[field], int | float) or not 0 < told[field] < 1e12:
-            raise ModelError(f"The model's metadata gives the {name} {field} {shown(str(told[field]))}: use an unbroken file.")
-    layers = 0
-    while layer.format(layers) + "attention.wq.weight" in directory.tensors:
-        layers += 1
-    if not layers:
-        raise ModelError(f"The model has no tensor {shown(layer.format(0) + 'attention.wq.weight')}: "
-                         "give a Voxtral Realtime model with Mistral's tensor names, or Hugging Face's in a SafeTensors file.")
-    hidden = _shape(directory, layer.format(0) + "feed_forward.w1.weight", 2)[0]
-    return Stack(layers=layers, width=width, hidden=hidden, **told)
-
-
-def _shapes(directory: Directory, config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Every tensor that the model is made of, with its shape."""
+def shapes(config: ModelConfig, ada_width: int) -> dict[str, tuple[int, ...]]:
+    """Every tensor that a model is made of, with its shape; `ada_width` is that of the delay conditioning's bottleneck."""
     encoder, decoder = config.encoder, config.decoder
-    ada = ada_width(directory)
-    if ada % 32:
-        raise ModelError(f"The delay conditioning is {ada} wide, which is no multiple of 32 and so not supported.")
     shapes = {
         EMBEDDING: (config.vocabulary, decoder.width),
         CONV.format(0, "weight"): (encoder.width, MEL_BINS, 3), CONV.format(0, "bias"): (encoder.width,),
@@ -157,8 +121,43 @@ def _shapes(directory: Directory, config: ModelConfig) -> dict[str, tuple[int, .
                 shapes |= {layer + "attention.wq.bias": (queries,), layer + "attention.wv.bias": (keys,),
                            layer + "attention.wo.bias": (stack.width,), layer + "feed_forward.w2.bias": (stack.width,)}
             else:
-                shapes |= {layer + ADA.format(0): (ada, stack.width), layer + ADA.format(2): (stack.width, ada)}
+                shapes |= {layer + ADA.format(0): (ada_width, stack.width), layer + ADA.format(2): (stack.width, ada_width)}
     return shapes
+
+
+def _ada_width(directory: Directory) -> int:
+    width = _shape(directory, DECODER_LAYER.format(0) + ADA.format(0), 2)[0]
+    if width % 32:
+        raise ModelError(f"The delay conditioning is {width} wide, which is no multiple of 32 and so not supported.")
+    return width
+
+
+def _from_config_json(config: dict, part: str) -> dict:
+    try:
+        stack = config[part]
+        return {"heads": stack["num_attention_heads"],
+                "kv_heads": stack.get("num_key_value_heads", stack["num_attention_heads"]),
+                "head_dim": stack["head_dim"], "window": stack["sliding_window"], "epsilon": stack["rms_norm_eps"],
+                "rope_base": (stack.get("rope_parameters") or stack)["rope_theta"]}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"config.json has no usable {part} ({error}): give the one of a Voxtral Realtime model.") from None
+
+
+def _stack(directory: Directory, name: str, layer: str, width: int, told: dict) -> Stack:
+    for field in ("heads", "kv_heads", "head_dim", "window"):
+        if type(told[field]) is not int or not 0 < told[field] < 1 << 20:
+            raise ModelError(f"The model's metadata gives the {name} {field} {shown(str(told[field]))}: use an unbroken file.")
+    for field in ("epsilon", "rope_base"):
+        if not isinstance(told[field], int | float) or not 0 < told[field] < 1e12:
+            raise ModelError(f"The model's metadata gives the {name} {field} {shown(str(told[field]))}: use an unbroken file.")
+    layers = 0
+    while layer.format(layers) + "attention.wq.weight" in directory.tensors:
+        layers += 1
+    if not layers:
+        raise ModelError(f"The model has no tensor {shown(layer.format(0) + 'attention.wq.weight')}: "
+                         "give a Voxtral Realtime model with Mistral's tensor names, or Hugging Face's in a SafeTensors file.")
+    hidden = _shape(directory, layer.format(0) + "feed_forward.w1.weight", 2)[0]
+    return Stack(layers=layers, width=width, hidden=hidden, **told)
 
 
 def _shape(directory: Directory, name: str, dims: int) -> tuple[int, ...]:
