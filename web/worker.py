@@ -101,7 +101,7 @@ class Stream:
     async def _report_lag(self):
         while True:
             await asyncio.sleep(LAG_SECONDS)
-            tell("lag", seconds=self._lag())
+            tell("lag", seconds=self._lag(), audio_seconds=self._transcriber.done_seconds)
 
     def _lag(self) -> float:
         """Seconds of audio that have come and were not given to the model yet."""
