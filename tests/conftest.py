@@ -9,7 +9,7 @@ from voxtab.gpu.kernels import Kernels, Variants
 from voxtab.gpu.native import NativeDevice
 
 VARIANTS = {"rows": Variants(workgroup=64, lanes=1), "lanes32": Variants(workgroup=64, lanes=32),
-            "lanes8": Variants(workgroup=128, lanes=8), "whole": Variants(workgroup=32, lanes=32)}
+            "lanes8": Variants(workgroup=128, lanes=8), "wide": Variants(workgroup=256, lanes=64)}
 
 
 @pytest.fixture(scope="session")

@@ -61,3 +61,11 @@ def browser():
         browser = playwright.chromium.launch(executable_path=CHROMIUM, chromium_sandbox=False, args=["--enable-unsafe-webgpu"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def url():
+    """The page as it lies in the checkout, for tests that put a fake Worker behind it (fake_engine.py)."""
+    server = Server({"site": CHECKOUT / "web"})
+    yield f"{server.url}/site"
+    server.close()

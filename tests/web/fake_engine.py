@@ -1,6 +1,7 @@
 """The real page on a Worker that does what a test says: every state and every error, in milliseconds."""
 
 import json
+import struct
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +21,7 @@ window.heard = [];
 window.Worker = class extends Worker {
   constructor(...all) {
     super(...all);
-    window.workers = (window.workers ?? 0) + 1;
+    (window.made ??= []).push(this);
     this.addEventListener("message", ({ data }) => data.event?.startsWith("fake") && window.heard.push(data));
   }
 };
@@ -64,3 +65,23 @@ def calls(page, verb):
 def fed(page):
     """What the Worker was fed: {fed, first, loudest} for each block."""
     return page.evaluate("() => window.heard.filter(({ event }) => event === 'fake-fed')")
+
+
+def drop(page, *files):
+    """Drop files, [name, text of the file] each, on the page."""
+    transfer = page.evaluate_handle("""files => {
+        const transfer = new DataTransfer();
+        for (const [name, bytes] of files) transfer.items.add(new File([new Uint8Array(bytes)], name));
+        return transfer;
+    }""", [[name, list(data)] for name, data in files])
+    page.dispatch_event("body", "drop", {"dataTransfer": transfer})
+
+
+def wav(samples, rate=16000, channels=1, bits=16, form=1):
+    """A WAV file as bytes; `samples` are its data."""
+    head = struct.pack("<HHIIHH", form, channels, rate, rate * channels * bits // 8, channels * bits // 8, bits)
+    return b"RIFF" + struct.pack("<I", 36 + len(samples)) + b"WAVEfmt " + struct.pack("<I", 16) + head + \
+        b"data" + struct.pack("<I", len(samples)) + samples
+
+
+SECOND = {"name": "clip.wav", "mimeType": "audio/wav", "buffer": wav(bytes(32000))}

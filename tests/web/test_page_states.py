@@ -1,28 +1,8 @@
 """What the page shows and does when all goes well."""
 
-import struct
-
 import pytest
 from playwright.sync_api import expect
-from web.fake_engine import WEB, at, calls, fed, page_on, wait_for
-from web.site_server import Server
-
-
-@pytest.fixture(scope="module")
-def url():
-    server = Server({"site": WEB})
-    yield f"{server.url}/site"
-    server.close()
-
-
-def wav(samples, rate=16000, channels=1, bits=16, form=1):
-    """A WAV file as bytes; `samples` are its data."""
-    head = struct.pack("<HHIIHH", form, channels, rate, rate * channels * bits // 8, channels * bits // 8, bits)
-    return b"RIFF" + struct.pack("<I", 36 + len(samples)) + b"WAVEfmt " + struct.pack("<I", 16) + head + \
-        b"data" + struct.pack("<I", len(samples)) + samples
-
-
-SECOND = {"name": "clip.wav", "mimeType": "audio/wav", "buffer": wav(bytes(32000))}
+from web.fake_engine import SECOND, at, calls, drop, fed, page_on, wait_for, wav
 
 
 def test_shows_itself_before_python(browser, url):
@@ -78,16 +58,6 @@ def test_file_before_the_model(browser, url):
         at(page, "audio-file").set_input_files(SECOND)
         expect(at(page, "lag")).to_contain_text("clip.wav is transcribed as soon as the model is open")
         wait_for(page, "done")
-
-
-def drop(page, *files):
-    """Drop files, [name, text of the file] each, on the page."""
-    transfer = page.evaluate_handle("""files => {
-        const transfer = new DataTransfer();
-        for (const [name, bytes] of files) transfer.items.add(new File([new Uint8Array(bytes)], name));
-        return transfer;
-    }""", [[name, list(data)] for name, data in files])
-    page.dispatch_event("body", "drop", {"dataTransfer": transfer})
 
 
 def test_dropped_audio(browser, url):

@@ -35,10 +35,10 @@ class NativeDevice:
         limits = DEFAULT_LIMITS if default_limits else granted
         device = await adapter.request_device_async(
             required_features=[], required_limits={_kebab(name): value for name, value in limits.items()})
-        return cls(device, limits, {key: str(adapter.info[key]) for key in ("vendor", "device", "description", "adapter_type", "backend_type")})
+        return cls(wgpu, device, limits, {key: str(adapter.info[key]) for key in ("vendor", "device", "description", "adapter_type", "backend_type")})
 
-    def __init__(self, device, limits: dict[str, int], info: dict[str, str]):
-        self._device, self._queue = device, device.queue
+    def __init__(self, wgpu, device, limits: dict[str, int], info: dict[str, str]):
+        self._wgpu, self._device, self._queue = wgpu, device, device.queue
         self.limits, self.info = dict(limits), info
         self._objects: dict[int, object] = {}
         self._layouts: dict[int, object] = {}
@@ -52,7 +52,11 @@ class NativeDevice:
         return self._last
 
     def buffer(self, nbytes: int, label: str = "") -> int:
-        return self._handle(self._device.create_buffer(size=-(-nbytes // 16) * 16, usage=_USAGE, label=label))
+        try:
+            return self._handle(self._device.create_buffer(size=-(-nbytes // 16) * 16, usage=_USAGE, label=label))
+        except self._wgpu.GPUOutOfMemoryError:
+            raise DeviceError(f"The GPU has no room for another {nbytes:,} bytes ({label}): close what else uses it, "
+                              "or take a smaller model.") from None
 
     def free(self, handle: int) -> None:
         thing = self._objects.pop(handle)

@@ -1,0 +1,267 @@
+"""What goes wrong, what the page says then, and that it stays usable."""
+
+import pytest
+from playwright.sync_api import expect
+from web.fake_engine import SECOND, at, calls, drop, fed, page_on, wait_for, wav
+
+TEXT = {"event": "text", "text": " Some words", "audio_seconds": 0.5, "lag_seconds": 0.5}
+LOST = {"event": "lost", "message": "The GPU was lost."}
+
+
+def gpu(text):
+    return f"Object.defineProperty(Navigator.prototype, 'gpu', {{ configurable: true, get: () => ({text}) }});"
+
+
+def adapter(info="{}", limits="{}"):
+    return gpu(f"{{ requestAdapter: async () => ({{ info: {info}, limits: {limits}, features: new Set() }}) }}")
+
+
+# --- the machine
+
+CHROME = "Mozilla/5.0 ({}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
+
+
+@pytest.mark.parametrize("agent, says", [
+    ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "dom.webgpu.enabled"),
+    (CHROME.format("X11; Linux x86_64"), "chrome://flags"),
+    (CHROME.format("Windows NT 10.0; Win64; x64"), "Chrome or Edge 113"),
+    (CHROME.format("Linux; Android 10"), "Android 12"),
+    ("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Safari/605.1.15",
+     "Safari has it from version 26"),
+    ("Something else", "Use a new Chrome"),
+])
+def test_no_webgpu(browser, url, agent, says):
+    with page_on(browser, url, gpu=gpu("undefined"), state="error", user_agent=agent) as page:
+        expect(at(page, "error")).to_contain_text("This browser has no WebGPU.")
+        expect(at(page, "error")).to_contain_text(says)
+        assert page.evaluate("window.made") is None
+        at(page, "audio-file").set_input_files(SECOND)
+        wait_for(page, "error")
+        expect(at(page, "error")).to_contain_text(says)
+
+
+@pytest.mark.parametrize("machine, says", [
+    (gpu("{ requestAdapter: async () => null }"), "found no GPU that it may use"),
+    (gpu("{ requestAdapter: async () => { throw new Error('no') } }"), "found no GPU that it may use"),
+    (adapter(limits="{ maxStorageBufferBindingSize: 1000 }"), "maxStorageBufferBindingSize is 1000, 134217728 is needed"),
+    ("Object.defineProperty(window, 'isSecureContext', { value: false });", "https:// or localhost"),
+])
+def test_machine_that_cannot(browser, url, machine, says):
+    with page_on(browser, url, gpu=machine, state="error") as page:
+        expect(at(page, "error")).to_contain_text(says)
+        assert not calls(page, "open")
+
+
+@pytest.mark.parametrize("machine, says", [
+    (adapter("{ isFallbackAdapter: true, description: 'Tea Leaves' }"), "in software (Tea Leaves)"),
+    (adapter("{ description: 'llvmpipe (LLVM 15)' }"), "in software (llvmpipe"),
+    (adapter("{ description: 'ANGLE (OpenGL ES 3.1)' }"), "OpenGL ES, which is slow"),
+    (gpu("{ requestAdapter: async options => options ? { limits: {} } : null }"), "compatibility mode only"),
+])
+def test_machine_that_is_slow(browser, url, machine, says):
+    with page_on(browser, url, gpu=machine) as page:
+        expect(at(page, "warning")).to_contain_text(says)
+        expect(at(page, "speak")).to_be_enabled()
+
+
+# --- the model
+
+@pytest.mark.parametrize("kind", ["model", "tokenizer", "device", "network", "bug"])
+def test_model_that_does_not_open(browser, url, kind):
+    script = {"open": [{"error": {"kind": kind, "message": "host.example has no a.gguf: check the address."}}, {}]}
+    with page_on(browser, url, script, state="error") as page:
+        expect(at(page, "error")).to_contain_text("host.example has no a.gguf: check the address.")
+        expect(at(page, "speak")).to_be_disabled()
+        at(page, "retry").click()
+        wait_for(page, "ready")
+        expect(at(page, "error")).to_be_hidden()
+
+
+@pytest.mark.parametrize("obeys", [True, False])
+def test_stop_while_loading(browser, url, obeys):
+    script = {"open": [{"silent": True}, {}], "cancel": [{"silent": not obeys}]}
+    with page_on(browser, url, script, state="loading") as page:
+        at(page, "stop").click()
+        wait_for(page, "error")
+        expect(at(page, "error")).to_contain_text("Loading was stopped.")
+        assert page.evaluate("window.made.length") == 1
+        at(page, "use-self-test").click()
+        if obeys:
+            wait_for(page, "ready")
+        else:                               # the new Worker does not answer either
+            wait_for(page, "loading")
+            assert page.evaluate("window.made.length") == 2
+
+
+def test_another_model_while_loading(browser, url):
+    with page_on(browser, url, {"open": [{"silent": True}, {}]}, state="loading") as page:
+        at(page, "load-url").click()
+        wait_for(page, "ready")
+        assert len(calls(page, "cancel")) == 1
+        expect(at(page, "status")).to_have_text("Ready, with voxtral-q4.gguf.")
+        expect(at(page, "error")).to_be_hidden()
+
+
+def test_another_model_while_transcribing(browser, url):
+    with page_on(browser, url, {"finish": [{"silent": True}]}) as page:
+        at(page, "audio-file").set_input_files(SECOND)
+        wait_for(page, "transcribing")
+        at(page, "use-self-test").click()
+        expect(at(page, "error")).to_contain_text("stop it first")
+        at(page, "stop").click()
+        wait_for(page, "ready")
+
+
+@pytest.mark.parametrize("files, says", [
+    (["a.gguf"], "choose its tekken.json"),
+    (["tekken.json"], "now choose the model"),
+    (["a.wav", "b.wav"], "one audio file at a time"),
+    (["a.gguf", "b.gguf"], "several .gguf files"),
+    (["a.gguf", "shard-aa"], "one .gguf, or its shards"),
+    (["a.gguf", "tekken.json", "params.json"], "several .json files"),
+    ([], "That was no file"),
+])
+def test_files_that_make_no_model(browser, url, files, says):
+    with page_on(browser, url) as page:
+        drop(page, *((name, b"x") for name in files))
+        expect(at(page, "error")).to_contain_text(says)
+        wait_for(page, "ready")
+
+
+# --- audio
+
+@pytest.mark.parametrize("name, data, says", [
+    ("notes.pdf", b"%PDF-1.7", "notes.pdf is not audio that this browser can decode"),
+    ("empty.wav", b"", "empty.wav is empty"),
+    ("silent.wav", wav(b""), "silent.wav holds no sound"),
+])
+def test_file_that_is_no_audio(browser, url, name, data, says):
+    with page_on(browser, url) as page:
+        at(page, "audio-file").set_input_files({"name": name, "mimeType": "", "buffer": data})
+        wait_for(page, "error")
+        expect(at(page, "error")).to_contain_text(says)
+        at(page, "audio-file").set_input_files(SECOND)
+        wait_for(page, "done")
+        expect(at(page, "error")).to_be_hidden()
+
+
+@pytest.mark.parametrize("answer, says", [
+    ({"status": 404}, "has no a.wav (answer 404)"),
+    ({"body": "<!doctype html>", "content_type": "text/html"}, "a.wav is not audio"),
+    (None, "a.wav could not be fetched from"),
+])
+def test_address_that_gives_no_audio(browser, url, answer, says):
+    with page_on(browser, url, state=None) as page:
+        page.route("**/a.wav", lambda route: route.fulfill(**answer) if answer else route.abort())
+        page.goto(f"{url}/?audio=a.wav&autostart=1")
+        expect(at(page, "error")).to_contain_text(says)
+        expect(at(page, "speak")).to_be_enabled()
+
+
+def test_other_hosts_audio_asks_first(browser, url):
+    with page_on(browser, url, query="?audio=https://clips.example/a.wav&autostart=1", state=None) as page:
+        expect(at(page, "question")).to_contain_text("audio: from clips.example")
+        at(page, "decline").click()
+        wait_for(page, "ready")
+        assert not calls(page, "start")
+
+
+@pytest.mark.parametrize("query, says", [("?delay=500", "a delay of 500 ms"), ("?left_silence=-1", "left_silence=-1"),
+                                         ("?model=http://", "is no address")])
+def test_link_with_wrong_values(browser, url, query, says):
+    with page_on(browser, url, query=query) as page:
+        expect(at(page, "error")).to_contain_text(says)
+        expect(at(page, "speak")).to_be_enabled()
+
+
+@pytest.mark.parametrize("verb", ["start", "feed", "finish"])
+def test_transcription_that_fails(browser, url, verb):
+    error = {"events": [TEXT], "error": {"kind": "audio", "message": "The samples hold NaN: export the audio again."}}
+    with page_on(browser, url, {verb: [error, {}]}) as page:
+        at(page, "audio-file").set_input_files(SECOND)
+        wait_for(page, "error")
+        expect(at(page, "error")).to_contain_text("The samples hold NaN: export the audio again.")
+        expect(at(page, "transcript")).to_have_text("Some words")
+        at(page, "again").click()
+        wait_for(page, "done")
+
+
+@pytest.mark.parametrize("obeys", [True, False])
+def test_stop_while_transcribing(browser, url, obeys):
+    script = {"feed": [{"events": [TEXT]}], "finish": [{"silent": True}], "stop": [{"silent": not obeys}]}
+    with page_on(browser, url, script) as page:
+        at(page, "audio-file").set_input_files(SECOND)
+        wait_for(page, "transcribing")
+        expect(at(page, "transcript")).to_have_text("Some words")
+        at(page, "stop").click()
+        wait_for(page, "ready")
+        expect(at(page, "transcript")).to_have_text("Some words")
+        assert page.evaluate("voxtab.result") is None
+        expect(at(page, "speak")).to_be_enabled()
+        assert len(calls(page, "open")) == (1 if obeys else 2)
+
+
+# --- the GPU or the Worker goes away
+
+def test_gpu_lost_while_idle(browser, url):
+    with page_on(browser, url, {"open": [{"events": []}]}) as page:
+        page.evaluate("""() => {
+            const [worker] = window.made;
+            worker.dispatchEvent(new MessageEvent('message', { data: { event: 'lost', message: 'The GPU was lost.' } }));
+        }""")
+        expect(at(page, "error")).to_contain_text("The GPU was lost. The model is opened again.")
+        wait_for(page, "ready")
+        assert len(calls(page, "open")) == 2
+
+
+def test_gpu_lost_while_transcribing(browser, url):
+    script = {"feed": [{"events": [TEXT, LOST], "silent": True}, {}]}
+    with page_on(browser, url, script) as page:
+        at(page, "audio-file").set_input_files(SECOND)
+        wait_for(page, "done")
+        assert len(calls(page, "open")) == 2 and page.evaluate("window.made.length") == 1
+        assert [block["fed"] for block in fed(page)] == [16000, 16000]
+        expect(at(page, "transcript")).to_have_text("Hello tab. It works.")
+        at(page, "earlier").locator("summary").click()
+        expect(at(page, "earlier").locator("article")).to_contain_text("clip.wav (incomplete)")
+        expect(at(page, "earlier").locator("article")).to_contain_text("Some words")
+
+
+def test_gpu_lost_again_and_again(browser, url):
+    script = {"feed": [{"events": [TEXT, LOST], "silent": True}]}
+    with page_on(browser, url, script) as page:
+        at(page, "audio-file").set_input_files(SECOND)
+        expect(at(page, "retry")).to_be_visible()
+        wait_for(page, "error")
+        expect(at(page, "transcript")).to_have_text("Some words")
+        at(page, "retry").click()
+        wait_for(page, "ready")
+
+
+def test_worker_crashes_while_transcribing(browser, url):
+    script = {"finish": [{"events": [TEXT], "crash": True}]}        # every Worker counts anew
+    with page_on(browser, url, script) as page:
+        at(page, "audio-file").set_input_files(SECOND)
+        expect(at(page, "retry")).to_be_visible()
+        wait_for(page, "error")
+        expect(at(page, "error")).to_contain_text("The engine stopped unexpectedly (Uncaught Error: out of memory).")
+        assert page.evaluate("window.made.length") == 2 and page.evaluate("window.heard.filter(h => h.call?.verb === 'open').length") == 2
+        expect(at(page, "transcript")).to_have_text("Some words")
+        at(page, "retry").click()
+        wait_for(page, "ready")
+
+
+def test_worker_crashes_while_opening(browser, url):
+    with page_on(browser, url, {"open": [{"crash": True}]}, state="error") as page:
+        expect(at(page, "error")).to_contain_text("The engine stopped unexpectedly")
+        at(page, "retry").click()
+        expect(page.locator("html")).to_have_attribute("data-state", "error")
+        assert page.evaluate("window.made.length") == 2
+
+
+def test_worker_that_is_missing(browser, url):
+    with page_on(browser, url, state=None) as page:
+        page.route("**/worker.js", lambda route: route.fulfill(status=404))
+        page.reload()
+        wait_for(page, "error")
+        expect(at(page, "error")).to_contain_text("The engine could not start")
