@@ -1,4 +1,4 @@
-"""`voxtab transcribe` and `voxtab info`."""
+"""`voxtab transcribe`, `voxtab info` and `voxtab serve`."""
 
 import argparse
 import asyncio
@@ -11,13 +11,14 @@ from collections import Counter
 
 from tqdm import tqdm
 
-from voxtab import local
+from voxtab import local, resources
 from voxtab.audio import AudioFile, open_audio
 from voxtab.config import DELAYS_MS, SAMPLE_RATE, Schedule
 from voxtab.errors import DeviceError, UserError
 from voxtab.gpu.native import NativeDevice
 from voxtab.model import Model
 from voxtab.result import result
+from voxtab.serve import PORT, serve
 from voxtab.transcriber import Transcriber
 
 
@@ -54,6 +55,11 @@ def _parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="what a model is and what it needs", description="What a model is, what it needs, and what the GPU grants.")
     info.add_argument("model", nargs="?", help="as --model of transcribe; without it, the embedded model")
     info.add_argument("--tokenizer", metavar="F", help="the model's tekken.json")
+
+    serve = commands.add_parser("serve", help="the page on this machine", description="Serve the page that tools/build_site wrote, until interrupted.")
+    serve.add_argument("site", nargs="?", default=str(resources.built_site()), metavar="DIR", help="default: %(default)s")
+    serve.add_argument("--host", default="127.0.0.1", help="browsers give WebGPU to https pages and to this machine's own; default: %(default)s")
+    serve.add_argument("--port", type=int, default=PORT, help="0 takes a free one; default: %(default)s")
     return parser
 
 
@@ -90,6 +96,9 @@ def main() -> None:
 def _run(arguments) -> int:
     """The exit status: 0, or 2 for what the user gave wrong."""
     try:
+        if arguments.command == "serve":
+            serve(arguments.site, arguments.host, arguments.port)
+            return 0
         return asyncio.run({"transcribe": _transcribe, "info": _info}[arguments.command](arguments))
     except UserError as error:
         _complain(error)

@@ -17,6 +17,11 @@ def shader(name: str) -> str:
     return (folder("shaders", "shaders") / f"{name}.wgsl").read_text(encoding="utf-8")
 
 
+def built_site() -> Path:
+    """Where tools/build_site writes the page in a checkout."""
+    return folder("site", "dist/site")
+
+
 def embedded_model() -> Path:
     """The folder of the model that comes with the package."""
     return folder("models", "web/models") / EMBEDDED_MODEL
