@@ -32,11 +32,11 @@ from_debian() {
   fi
 }
 
+has_library() { [[ $(/sbin/ldconfig -p) == *"$1"* ]]; }
+
 vulkan_driver() {
   [ "$(uname)" = Linux ] || return 0            # elsewhere Metal or DirectX come with the system
-  if ! [[ $(/sbin/ldconfig -p) == *libvulkan.so.1* ]]; then
-    from_debian libvulkan1
-  fi
+  has_library libvulkan.so.1 || from_debian libvulkan1
   [ -z "${VK_DRIVER_FILES:-}${VK_ICD_FILENAMES:-}" ] || return 0
   local folder
   for folder in /etc /usr/share /usr/local/share; do

@@ -114,7 +114,7 @@ async function openModel(wanted, { quiet = false } = {}) {
     ? "The self-test model (letters, digits, dates, commands) is open. For real speech open Voxtral Mini 4B."
     : `${info.name}, ${view.size(info.model_bytes)}.`);
   if (info.adapter?.software) view.warning(softwareWarning(info.adapter.description));
-  view.state("ready", wanted.selfTest ? "Ready, with the self-test model." : `Ready, with ${info.name}.`);
+  view.state("ready", wanted.selfTest ? "Ready, with the self-test model: say letters, digits, dates or commands." : `Ready, with ${info.name}.`);
   controls();
   if (waiting) {
     const source = waiting;
@@ -168,6 +168,7 @@ function controls() {
 // second time, because the GPU or the Worker went away.
 async function transcribe(source, attempt = 0) {
   if (running) return;
+  if (impossible) return fail(impossible);
   if (!loaded) {
     waiting = source;
     if (opening) view.lag(`${source.name} is transcribed as soon as the model is open.`);
@@ -191,7 +192,8 @@ async function transcribe(source, attempt = 0) {
     window.voxtab.result = result;
     view.text(result.text);
     running = null;
-    view.state("done", view.text().trim() ? "Done." : "Done: no speech was recognised in this audio.");
+    view.state("done", view.text().trim() ? `Done: ${view.seconds(result.audio_seconds)} of audio.`
+      : "Done: no speech was recognised in this audio.");
     end({ words: result.words });
   } catch (error) {
     running = null;
@@ -355,18 +357,18 @@ async function fetchAudio(url) {
 
 // Off-origin addresses of a link, which the user has not typed: ask first.
 async function followLink(query) {
+  let wrong = view.chooseSettings(query.get("delay"), query.get("left_silence"));
   const address = (name) => {
     const value = query.get(name);
     try {
       return value ? new URL(value, document.baseURI) : null;
     } catch {
-      view.error(`The link's ${name} is no address: ${value}`);
+      wrong = `The link's ${name} is no address: ${value}`;
       return null;
     }
   };
-  const wrong = view.chooseSettings(query.get("delay"), query.get("left_silence"));
-  if (wrong) view.error(wrong);
   let [model, tokenizer, audio] = ["model", "tokenizer", "audio"].map(address);
+  if (wrong) view.error(wrong);
   const foreign = Object.entries({ model, tokenizer, audio }).filter(([, url]) => url && url.origin !== location.origin);
   if (foreign.length) {
     const hosts = [...new Set(foreign.map(([, url]) => url.host))].join(" and ");

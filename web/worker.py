@@ -110,6 +110,8 @@ class Stream:
 
 
 class Worker:
+    verbs = "open", "cancel", "start", "feed", "flush", "finish", "stop"
+
     def __init__(self):
         self.opening: asyncio.Task | None = None
         self.model: Model | None = None
@@ -170,9 +172,9 @@ class Worker:
 
     async def _answer(self, request):
         try:
-            verbs = {"open": self.open, "cancel": self.cancel, "start": self.start, "feed": self.feed,
-                     "flush": self.flush, "finish": self.finish, "stop": self.stop}
-            answer = {"result": await verbs[request.verb](request)}
+            if request.verb not in self.verbs:
+                raise ValueError(f"no request {request.verb!r}")
+            answer = {"result": await getattr(self, request.verb)(request)}
         except (Exception, asyncio.CancelledError) as error:
             answer = {"error": explained(error)}
         post(_js({"id": request.id} | answer))

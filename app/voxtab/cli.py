@@ -52,13 +52,16 @@ def _parser() -> argparse.ArgumentParser:
     transcribe.add_argument("--chunk-ms", type=_positive, default=1000, metavar="N",
                             help="feed the audio in pieces of this length; the result does not depend on it")
 
-    info = commands.add_parser("info", help="what a model is and what it needs", description="What a model is, what it needs, and what the GPU grants.")
+    info = commands.add_parser("info", help="what a model is and what it needs",
+                               description="What a model is, what it needs, and what the GPU grants.")
     info.add_argument("model", nargs="?", help="as --model of transcribe; without it, the embedded model")
     info.add_argument("--tokenizer", metavar="F", help="the model's tekken.json")
 
-    serve = commands.add_parser("serve", help="the page on this machine", description="Serve the page that tools/build_site wrote, until interrupted.")
+    serve = commands.add_parser("serve", help="the page on this machine",
+                                description="Serve the page that tools/build_site wrote, until interrupted.")
     serve.add_argument("site", nargs="?", default=str(resources.built_site()), metavar="DIR", help="default: %(default)s")
-    serve.add_argument("--host", default="127.0.0.1", help="browsers give WebGPU to https pages and to this machine's own; default: %(default)s")
+    serve.add_argument("--host", default="127.0.0.1",
+                       help="browsers give WebGPU to https pages and to this machine's own; default: %(default)s")
     serve.add_argument("--port", type=int, default=PORT, help="0 takes a free one; default: %(default)s")
     return parser
 
@@ -191,13 +194,15 @@ async def _info(arguments) -> int:
     print(f"defaults    delay {config.delay_ms} ms, left silence {config.left_silence_tokens} tokens")
     caches = sum(stack.layers * stack.window * 2 * stack.kv_heads * stack.head_dim * 2 for stack in (encoder, decoder))
     weights = sum(tensor.nbytes for tensor in tensors)
-    print(f"needs       {(weights + caches) / 1e9:.2f} GB of GPU memory: weights {weights / 1e9:.2f}, caches with full windows {caches / 1e9:.2f}")
+    print(f"needs       {(weights + caches) / 1e9:.2f} GB of GPU memory: weights {weights / 1e9:.2f}, "
+          f"caches with full windows {caches / 1e9:.2f}")
     try:
         device = await NativeDevice.open()
     except DeviceError as error:
         print(f"adapter     none: {error}")
         return 0
-    print(f"adapter     {device.info['description'] or device.info['device']} ({device.info['adapter_type']}, {device.info['backend_type']})")
+    about = device.info
+    print(f"adapter     {about['description'] or about['device']} ({about['adapter_type']}, {about['backend_type']})")
     print("grants      " + ", ".join(f"{name} {value:,}" for name, value in device.limits.items()))
     device.close()
     return 0

@@ -38,7 +38,8 @@ class Transcriber:
     may be called while it waits. How the audio is cut into feeds changes nothing.
 
     `delay_ms`: 80 to 1200 in steps of 80, or 2400; how long the model listens before it writes. UserError otherwise.
-    `left_silence_tokens`: see `config.Schedule`. Both are the model's defaults unless given. `first_rotation`: RoPE position to start from; for tests of long streams.
+    `left_silence_tokens`: see `config.Schedule`. Both are the model's defaults unless given.
+    `first_rotation`: the RoPE position to start from; for tests of long streams.
     """
 
     def __init__(self, model: Model, delay_ms: int | None = None, left_silence_tokens: int | None = None, *,
@@ -77,7 +78,7 @@ class Transcriber:
         if view.format not in ("f", "<f") or view.ndim != 1 or not view.contiguous:
             raise AudioError("feed() takes a one-dimensional, contiguous float32 buffer of 16 kHz mono samples; "
                              f"it got format {view.format!r} with {view.ndim} dimensions.")
-        # A sum is finite only if all that went into it was; a few million samples of 1e38 apart.
+        # A sum is finite only if all that went into it was.
         if not abs(sum(view)) < float("inf"):
             raise AudioError("The samples hold NaN or infinity: feed finite ones.")
         self._check_open()

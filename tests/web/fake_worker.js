@@ -1,5 +1,5 @@
 // A Worker that speaks the page's protocol and does what a test says; `script` stands in front of this file.
-// script: {verb: [what happens at its first call, at its second, ...]}; the last entry repeats. An entry may have
+// script: {verb: [what happens at its first call, at its second, ...]}; the last entry repeats, {} is the usual answer. An entry may have
 // events (posted first), result or error (the answer), after (ms before it), silent (no answer), crash.
 
 const MODEL = {
@@ -32,8 +32,9 @@ let fed = 0;
 
 self.onmessage = async ({ data }) => {
   const { id, verb } = data;
-  const given = script[verb] ?? [];
-  const entry = given[Math.min(calls[verb] ?? 0, given.length - 1)] ?? USUAL[verb] ?? {};
+  const entries = script[verb] ?? [];
+  const given = entries[Math.min(calls[verb] ?? 0, entries.length - 1)] ?? {};
+  const entry = given.error || given.silent || given.crash ? given : { ...USUAL[verb], ...given };
   calls[verb] = (calls[verb] ?? 0) + 1;
   const { samples, ...plain } = data;
   if (samples) {

@@ -35,7 +35,8 @@ class NativeDevice:
         limits = DEFAULT_LIMITS if default_limits else granted
         device = await adapter.request_device_async(
             required_features=[], required_limits={_kebab(name): value for name, value in limits.items()})
-        return cls(wgpu, device, limits, {key: str(adapter.info[key]) for key in ("vendor", "device", "description", "adapter_type", "backend_type")})
+        about = ("vendor", "device", "description", "adapter_type", "backend_type")
+        return cls(wgpu, device, limits, {key: str(adapter.info[key]) for key in about})
 
     def __init__(self, wgpu, device, limits: dict[str, int], info: dict[str, str]):
         self._wgpu, self._device, self._queue = wgpu, device, device.queue
