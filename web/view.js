@@ -7,6 +7,7 @@ const DELAYS = [...Array.from({ length: 15 }, (_, i) => 80 * (i + 1)), 2400];
 const SPOKEN_EVERY = 3000;          // ms: a screen reader gets new text in whole words, a few at a time
 
 const transcript = element("transcript");
+let focusFollows = false;
 let spokenUpTo = 0;                 // characters of the transcript that were given to the screen reader
 
 // --- state
@@ -23,14 +24,15 @@ export function status(sentence) {
 
 // What can be pressed now. speak, stop: the button's words, or null.
 export function controls({ speak, stop, busy }) {
-  element("speak").disabled = !speak;
-  const stopping = element("stop");
-  const hadFocus = document.activeElement === stopping || document.activeElement === element("speak");
+  const [speaking, stopping] = [element("speak"), element("stop")];
+  // Whoever pressed one of the two finds the keyboard on the next one that can be pressed.
+  if ([speaking, stopping].includes(document.activeElement)) focusFollows = true;
+  else if (document.activeElement !== document.body) focusFollows = false;
+  speaking.disabled = !speak;
   stopping.hidden = !stop;
   stopping.textContent = stop ?? "";
   for (const id of ["audio-file", "again", "transcribe"]) element(id).disabled = busy;
-  // The button that was pressed goes away or cannot be pressed: the next likely one takes the keyboard over.
-  if (hadFocus) (stop ? stopping : element("speak")).focus();
+  if (focusFollows && (stop || speak)) (stop ? stopping : speaking).focus();
 }
 
 export function warning(sentence) {
