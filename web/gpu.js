@@ -18,6 +18,9 @@ export class Failure extends Error {
 
 // The strongest adapter with what it grants of `limits` (names). `lost` is called with a message if it goes away.
 export async function open(limits, lost) {
+  if (!self.isSecureContext) {
+    throw new Failure('device', 'Browsers give WebGPU only to https pages and to this machine\'s own: open the page by https or from localhost.');
+  }
   if (!navigator.gpu) {
     throw new Failure('device', 'This browser has no WebGPU: use a current Chrome, Edge, Safari or Firefox.');
   }

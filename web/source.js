@@ -31,7 +31,7 @@ async function get(url, from, signal) {
   if (!response.ok) throw new Failure('network', `${new URL(url).host} answered ${status} for ${shown(url)}: try again later.`);
   if (/^text\/html/i.test(response.headers.get('Content-Type') ?? '')) {
     response.body?.cancel();
-    throw new Failure('model', `${shown(url)} is a web page and no model: give the address of the file itself.`);
+    throw new Failure('model', `${shown(url)} is a web page and not a file: give the address of the file itself.`);
   }
   return response;
 }
@@ -102,6 +102,7 @@ class Address {
         if (!done) this.lent = value.buffer;
         if (done) {
           if (this.skip) throw new Failure('model', `${this.name} has become shorter: open it again.`);
+          if (this.position < this.bytes) throw new Failure('network', `${this.name} ended early.`);
           return null;
         }
         const bytes = value.subarray(Math.min(this.skip, value.length));

@@ -25,9 +25,18 @@ async function boot() {
 const booted = boot();
 booted.catch(() => {});     // each message is answered with it
 self.onmessage = async ({ data }) => {
+  const answer = (kind, message) => post({ id: data.id, error: { kind, message } });
+  let receive;
   try {
-    (await booted)(data);
+    receive = await booted;
   } catch (error) {
-    post({ id: data.id, error: { kind: 'network', message: `The page's own files did not load (${error.message}): reload the page.` } });
+    answer('network', `The page's own files did not load (${error.message}): reload the page.`);
+    return;
+  }
+  try {
+    receive(data);
+  } catch (error) {     // Python itself has stopped, for want of memory for example
+    answer('bug', `Python has stopped (${error.message}): reload the page.`);
+    reportError(error);
   }
 };

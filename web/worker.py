@@ -5,6 +5,7 @@ A message is {id, verb, ...}; its one answer is {id, result} or {id, error: {kin
 
 import asyncio
 import json
+import re
 import time
 import traceback
 from urllib.parse import urljoin, urlsplit
@@ -268,14 +269,23 @@ def _given(request, name: str) -> dict:
 def _parts_of_manifest(text: str, url: str) -> tuple[list[dict], dict | None]:
     try:
         manifest = json.loads(text)
-        parts = [{"url": urljoin(url, shard["path"]), "bytes": int(shard["bytes"]), "sha256": shard.get("sha256")}
+        parts = [{"url": _beside(url, shard["path"]), "bytes": int(shard["bytes"]), "sha256": shard.get("sha256")}
                  for shard in manifest["shards"]]
-        if not parts or min(part["bytes"] for part in parts) < 1:
+        tokenizer = {"url": _beside(url, manifest["tokenizer"])} if manifest.get("tokenizer") else None
+        if not parts or any(part["bytes"] < 1 or not re.fullmatch("[0-9a-fA-F]{64}", part["sha256"] or "0" * 64) for part in parts):
             raise ValueError
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        raise ModelError(f"{url.partition('?')[0]} is no manifest of a model: it has no \"shards\" with path and bytes.") from None
-    tokenizer = manifest.get("tokenizer")
-    return parts, {"url": urljoin(url, str(tokenizer))} if tokenizer else None
+        raise ModelError(f"{url.partition('?')[0]} is no manifest of a model: it needs \"shards\", each with a path on the same host, "
+                         "its bytes and perhaps its sha256.") from None
+    return parts, tokenizer
+
+
+def _beside(url: str, path: str) -> str:
+    """A path of the manifest at `url` as an address. The user agreed to that one's host and to no other."""
+    address = urljoin(url, path)
+    if urlsplit(address)[:2] != urlsplit(url)[:2]:
+        raise ValueError
+    return address
 
 
 def _open_stream(parts: list[dict], *piece_bytes: int):

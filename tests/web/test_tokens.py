@@ -164,7 +164,7 @@ def test_no_request_leaves_the_origin(browser, server):
 
 @pytest.mark.parametrize("behaviour, kind, words", [
     ("gone", "model", "does not exist (404)"),
-    ("html", "model", "is a web page and no model"),
+    ("html", "model", "is a web page and not a file"),
     ("once", "model", "the link has expired"),
     ("replaced", "model", "changed while it was read"),
     ("cut_for_good", "network", " MB of http://"),
@@ -201,7 +201,10 @@ def test_shard_changed(bare, server, files, model):
     assert "error" not in open_url(bare, f"/files/{path}", check=False)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"shards": []}', '{"shards": [{"path": "a"}]}', '{"shards": [{"path": "a", "bytes": -1}]}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"shards": []}', '{"shards": [{"path": "a"}]}', '{"shards": [{"path": "a", "bytes": -1}]}',
+                                  '{"shards": [{"path": "a", "bytes": 9, "sha256": "none"}]}',
+                                  '{"shards": [{"path": "https://elsewhere.example/a", "bytes": 9}]}',
+                                  '{"shards": [{"path": "a", "bytes": 9}], "tokenizer": "//elsewhere.example/tekken.json"}'])
 def test_no_manifest(bare, server, files, text):
     (files / "none.json").write_text(text)
     kind, message = error_of(open_url(bare, "/files/none.json"))
