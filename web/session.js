@@ -2,21 +2,30 @@
 
 export class EngineError extends Error {
   // kind: what the worker says ('model', 'tokenizer', 'audio', 'device', 'network', 'aborted', 'bug'), or
-  // 'lost' (the GPU went away; the worker lives) or 'crash' (the worker is gone).
+  // 'lost' (the GPU went away; the Worker lives), 'crash' (the Worker is gone), 'microphone' or 'files'.
   constructor(kind, message) {
     super(message);
     this.kind = kind;
   }
 }
 
-// Events: progress, text, lag, lost, crash; each a CustomEvent with the worker's message as its detail.
+const OBEY_MS = 3000;               // after which a Worker that does not stop is ended
+
+// Events: progress, text, lag, each a CustomEvent with the worker's message as its detail; and gone, with an
+// EngineError of kind 'lost' or 'crash': the open model is no more. A call of `open` makes a Worker where there is none.
 export class Session extends EventTarget {
   constructor() {
     super();
-    this.alive = false;               // it has said something: a crash later on is not a broken installation
     this._pending = new Map();        // id -> {resolve, reject}
     this._lastId = 0;
-    this._lost = null;                // the error for calls between the loss of the device and the next open
+    this._worker = null;
+    this._gone = null;                // the error for calls after it, until the next open
+  }
+
+  // Python starts in the Worker, before anything is asked of it.
+  start() {
+    if (this._worker) return;
+    this._spoke = false;              // a Worker that crashes before its first word is a broken installation
     this._worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
     this._worker.onmessage = ({ data }) => this._take(data);
     this._worker.onmessageerror = () => this._crash("it sent something unreadable");
@@ -26,21 +35,34 @@ export class Session extends EventTarget {
     };
   }
 
-  // Any promise of this session may be awaited late or never: a rejection is then not an error of the page.
+  get isRunning() {
+    return this._worker !== null;
+  }
+
   call(verb, values = {}, transfer = []) {
     const answer = new Promise((resolve, reject) => {
-      if (verb === "open") this._lost = null;
-      if (this._lost) return reject(this._lost);
-      if (!this._worker) return reject(new EngineError("crash", "The engine has been closed."));
+      if (verb === "open") {
+        this._gone = null;
+        this.start();
+      }
+      if (this._gone || !this._worker) return reject(this._gone ?? new EngineError("crash", "The engine is not running."));
       const id = ++this._lastId;
       this._pending.set(id, { resolve, reject });
       this._worker.postMessage({ ...values, id, verb }, transfer);
     });
-    answer.catch(() => {});
+    answer.catch(() => {});           // it may be awaited later
     return answer;
   }
 
-  // End the worker, whatever it does; open calls are answered with `error`.
+  // verb: cancel or stop. A Worker that does not obey is ended, and with it the model.
+  async abandon(verb) {
+    const worker = this._worker;
+    const late = Symbol();
+    const timeout = new Promise((resolve) => { setTimeout(resolve, OBEY_MS, late); });
+    const first = await Promise.race([this.call(verb).catch(() => {}), timeout]);
+    if (first === late && worker === this._worker) this.close();
+  }
+
   close(error = new EngineError("aborted", "Stopped.")) {
     this._worker?.terminate();
     this._worker = null;
@@ -48,28 +70,31 @@ export class Session extends EventTarget {
   }
 
   _take(message) {
-    this.alive = true;
-    if (message.event) {
-      if (message.event === "lost") {
-        this._lost = new EngineError("lost", message.message);
-        this._rejectAll(this._lost);
-      }
+    this._spoke = true;
+    if (message.event === "lost") {
+      this._end(new EngineError("lost", message.message));
+    } else if (message.event) {
       this.dispatchEvent(new CustomEvent(message.event, { detail: message }));
-      return;
+    } else {
+      const call = this._pending.get(message.id);
+      this._pending.delete(message.id);
+      if (message.error) call?.reject(new EngineError(message.error.kind, message.error.message));
+      else call?.resolve(message.result);
     }
-    const call = this._pending.get(message.id);
-    this._pending.delete(message.id);
-    if (message.error) call?.reject(new EngineError(message.error.kind, message.error.message));
-    else call?.resolve(message.result);
   }
 
   _crash(reason) {
-    if (!this._worker) return;
-    const error = new EngineError("crash", this.alive
+    const error = new EngineError("crash", this._spoke
       ? `The engine stopped unexpectedly (${reason}).`
       : `The engine could not start (${reason}): reload the page. If that does not help, the site is incomplete.`);
     this.close(error);
-    this.dispatchEvent(new CustomEvent("crash", { detail: error }));
+    this._end(error);
+  }
+
+  _end(error) {
+    this._gone = error;
+    this._rejectAll(error);
+    this.dispatchEvent(new CustomEvent("gone", { detail: error }));
   }
 
   _rejectAll(error) {
