@@ -7,17 +7,23 @@ import * as source from './source.js';
 const here = new URL('./', import.meta.url).href;
 const post = message => self.postMessage(message);
 
+async function load(path) {
+  const response = await fetch(here + path);
+  if (!response.ok) throw new Error(`${path}: ${response.status}`);
+  return response;
+}
+
 async function boot() {
   post({ event: 'progress', stage: 'python', done: 0, total: 0 });
   const [python, site] = await Promise.all([
     loadPyodide({ indexURL: `${here}pyodide/` }),
-    fetch(`${here}site.json`).then(response => response.json()),
+    load('site.json').then(response => response.json()),
   ]);
   const quiet = { messageCallback() {} };
   await python.loadPackage(site.installer.map(path => here + path), quiet);
   await python.pyimport('micropip').install.callKwargs(here + site.wheel, { deps: false });
   python.registerJsModule('page', { post, gpu, source, here, site });
-  const receive = await python.runPythonAsync(await (await fetch(`${here}worker.py`)).text(), { filename: 'worker.py' });
+  const receive = await python.runPythonAsync(await (await load('worker.py')).text(), { filename: 'worker.py' });
   post({ event: 'progress', stage: 'python', done: 1, total: 1 });
   return receive;
 }

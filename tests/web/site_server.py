@@ -129,6 +129,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(data[at:min(end, at + step)])
             threading.Event().wait(pause)
         if stop_after is not None:
+            threading.Event().wait(0.3)         # so that the browser hands over what has come
             self.close_connection = True
 
     def reply(self, status: int, body: bytes, headers: dict | None = None):
