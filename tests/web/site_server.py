@@ -16,12 +16,12 @@ TYPES = {".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascrip
 
 
 class Server(ThreadingHTTPServer):
-    """Serves on a free port until closed. `requests` lists (method, path, Range) of what came."""
+    """Serves on a free port until closed. `requests` lists (path, Range) of what came."""
 
     daemon_threads = True
 
-    def __init__(self, roots: dict[str, Path], cors: bool = False):
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, roots: dict[str, Path], cors: bool = False, handler=None):
+        super().__init__(("127.0.0.1", 0), handler or Handler)
         self.roots, self.cors = roots, cors
         self.elsewhere = ""         # address that /moved leads to
         self.requests: list[tuple[str, str | None]] = []
