@@ -43,9 +43,7 @@ export class Microphone {
     this.recording = new Recording("microphone");
     this._context = new AudioContext();
     await this._context.audioWorklet.addModule(new URL("./capture-worklet.js", import.meta.url));
-    this._node = new AudioWorkletNode(this._context, "capture", {
-      numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit",
-    });
+    this._node = new AudioWorkletNode(this._context, "capture", { channelCount: 1, channelCountMode: "explicit" });
     this._ended = new Promise((resolve) => {
       this._node.port.onmessage = ({ data }) => {
         if (!data) return resolve();
@@ -53,7 +51,8 @@ export class Microphone {
         onlevel(data.reduce((loudest, sample) => Math.max(loudest, Math.abs(sample)), 0));
       };
     });
-    this._context.createMediaStreamSource(stream).connect(this._node);
+    // It plays silence: browsers differ in whether they run a node that leads nowhere.
+    this._context.createMediaStreamSource(stream).connect(this._node).connect(this._context.destination);
     stream.getAudioTracks()[0].onended = onlost;
     await this._context.resume();
   }

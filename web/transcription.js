@@ -113,9 +113,12 @@ export async function openModel(wanted, { quiet = false } = {}) {
   loaded = { wanted, info };
   view.progress(null);
   view.defaults(info.default_delay_ms, info.left_silence_tokens);
-  view.model(wanted.selfTest
-    ? "The self-test model (letters, digits, dates, commands) is open. For real speech open Voxtral Mini 4B."
-    : `${info.name}, ${view.size(info.model_bytes)}.`);
+  if (wanted.selfTest) {
+    view.model("The self-test model (letters, digits, dates, commands) is open.",
+      "For real speech, open Voxtral Mini 4B under “Model” first.");
+  } else {
+    view.model(`${info.name}, ${view.size(info.model_bytes)}.`);
+  }
   if (info.adapter?.software) view.warning(softwareWarning(info.adapter.description));
   view.state("ready", wanted.selfTest
     ? "Ready, with the self-test model: say letters, digits, dates or commands." : `Ready, with ${info.name}.`);

@@ -128,7 +128,8 @@ export function begin(before) {
 
 export function append(text) {
   const atEnd = transcript.scrollHeight - transcript.scrollTop - transcript.clientHeight < 40;
-  transcript.append(text);
+  if (transcript.firstChild) transcript.firstChild.appendData(text);    // one text node, however long it gets
+  else transcript.append(text);
   if (atEnd) transcript.scrollTop = transcript.scrollHeight;
 }
 
@@ -210,8 +211,10 @@ function save(content, name) {
 
 // --- model and settings
 
-export function model(sentence) {
+// hint: for where the text will be, if there is more to say than that.
+export function model(sentence, hint = "") {
   element("model").textContent = sentence;
+  transcript.dataset.empty = `The text appears here. ${hint}`;
 }
 
 // Audio that waits for a press, or null.
