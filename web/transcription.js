@@ -11,7 +11,7 @@ const LATE_SECONDS = 3;             // behind a speaker, from which on it is wor
 
 const session = new Session();
 let impossible = null;              // why this machine cannot do it
-let opening = null;                 // {wanted, ended: a promise}
+let opening = null;                 // {wanted, ended: a promise, stopped: by the Stop button}
 let loaded = null;                  // {wanted, info}: the open model
 let running = null;                 // {source, stopped, covered, lag}
 let last = null;                    // the transcription before: {name, recording, unfinished}
@@ -21,6 +21,7 @@ let asking = false;                 // for the microphone
 
 session.addEventListener("progress", ({ detail }) => showProgress(detail));
 session.addEventListener("text", ({ detail }) => {
+  if (!running) return;
   view.append(detail.text);
   follow(detail.lag_seconds, detail.audio_seconds);
 });
@@ -87,14 +88,18 @@ export async function openModel(wanted, { quiet = false } = {}) {
   if (former) {
     view.status("Stopping…");
     await session.abandon("cancel");
-    await former.ended.catch(() => {});
-    if (opening !== mine) return false;         // yet another one was chosen, or Stop pressed
+    await former.ended?.catch(() => {});
+    if (opening !== mine) return false;         // yet another one was chosen
   }
   if (!quiet) view.error(null);
   loaded = null;
   view.model(`Loading ${wanted.label}.`);
   view.state("loading", `Loading ${wanted.label}…`);
   view.progress("");
+  if (mine.stopped) {
+    opening = null;
+    return stopped(wanted);
+  }
   mine.ended = session.call("open", { model: wanted.model, tokenizer: wanted.tokenizer, check: true, variants: null });
   controls();
   let info;
@@ -104,9 +109,8 @@ export async function openModel(wanted, { quiet = false } = {}) {
     if (opening !== mine) return false;
     opening = null;
     view.model("None.");
-    const stopped = error.kind === "aborted";
-    return fail(stopped ? "Loading was stopped." : error.message, () => openModel(wanted),
-      stopped ? "No model: choose one." : `Could not open ${wanted.label}.`);
+    return error.kind === "aborted" ? stopped(wanted)
+      : fail(error.message, () => openModel(wanted), `Could not open ${wanted.label}.`);
   }
   if (opening !== mine) return false;
   opening = null;
@@ -129,6 +133,10 @@ export async function openModel(wanted, { quiet = false } = {}) {
     transcribe(source);
   }
   return true;
+}
+
+function stopped(wanted) {
+  return fail("Loading was stopped.", () => openModel(wanted), "No model: choose one.");
 }
 
 const stageShown = { stage: null, since: 0 };
@@ -159,8 +167,8 @@ export async function transcribe(source, attempt = 0) {
   if (!isFree()) return;
   if (!loaded) {
     waiting = source;
-    if (opening) view.lag(`${source.name} is transcribed as soon as the model is open.`);
-    else view.error("There is no model yet: choose one, and the audio is transcribed.");
+    if (!opening) return fail("There is no model yet: choose one, and the audio is transcribed.");
+    view.lag(`${source.name} is transcribed as soon as the model is open.`);
     return;
   }
   const run = running = { source, stopped: false, covered: 0, lag: 0 };
@@ -186,25 +194,34 @@ export async function transcribe(source, attempt = 0) {
   } catch (error) {
     failure = error;
   }
-  const gone = ["lost", "crash"].includes(failure?.kind);
   // The microphone may listen on while the model is opened again.
-  if (failure && (!gone || attempt > 0)) await stopListening();
+  const again = attempt === 0 && ["lost", "crash"].includes(failure?.kind);
+  if (failure && !again) await stopListening();
   running = null;
   view.progress(null);
   view.lag(null);
-  view.finished({ name: source.name, words, recording, again: () => transcribe(source) });
-  if (failure?.kind === "aborted") {
-    view.state("ready", "Stopped. The text so far is kept.");
-    if (!session.isRunning) await openModel(model);         // it did not obey
-  } else if (gone && attempt === 0) {
+  const offer = (press) => view.finished({ name: source.name, words, recording, again: press });
+  offer(again ? null : () => transcribe(source));
+  if (again) {
     view.error(`${failure.message} The text so far is kept below, and the audio is transcribed again from its start.`);
-    if (await openModel(model, { quiet: true })) transcribe(source, 1);
-    else await stopListening();
+    if (await openModel(model, { quiet: true })) return transcribe(source, 1);
+    offer(() => transcribe(source));
+    await stopListening();
   } else if (failure) {
-    const kept = recording ? " The recording is kept: it can be saved, or transcribed again." : "";
-    fail(failure.message + kept, gone ? () => openModel(model) : null, "The transcription did not finish.");
+    await explain(failure, model, recording);
   }
   controls();
+}
+
+// After a transcription that was stopped or failed.
+async function explain(failure, model, recording) {
+  if (failure.kind === "aborted") {
+    view.state("ready", "Stopped. The text so far is kept.");
+    if (!session.isRunning) await openModel(model);         // it did not obey
+    return;
+  }
+  const kept = recording ? " The recording is kept: it can be saved, or transcribed again." : "";
+  fail(failure.message + kept, loaded ? null : () => openModel(model), "The transcription did not finish.");
 }
 
 // Feeds the audio; the result when all text is out.
@@ -245,6 +262,7 @@ export async function stop() {
     await stopListening();
   } else if (opening) {
     waiting = null;
+    opening.stopped = true;
     view.status("Stopping…");
     await session.abandon("cancel");
   } else if (running) {

@@ -265,3 +265,24 @@ def test_worker_that_is_missing(browser, url):
         page.reload()
         wait_for(page, "error")
         expect(at(page, "error")).to_contain_text("The engine could not start")
+
+
+def test_audio_before_any_model(browser, url):
+    """It is kept until there is one."""
+    script = {"open": [{"error": {"kind": "network", "message": "The network failed."}}, {}]}
+    with page_on(browser, url, script, state="error") as page:
+        at(page, "audio-file").set_input_files(SECOND)
+        expect(at(page, "error")).to_contain_text("There is no model yet")
+        wait_for(page, "error")
+        at(page, "use-self-test").click()
+        wait_for(page, "done")
+
+
+def test_models_chosen_one_after_the_other(browser, url):
+    """The last one wins, and Stop means that one too."""
+    with page_on(browser, url, {"open": [{"silent": True}, {}], "cancel": [{"after": 300}]}, state="loading") as page:
+        for name in ("load-url", "use-self-test", "load-url"):
+            at(page, name).click()
+        wait_for(page, "ready")
+        expect(at(page, "status")).to_have_text("Ready, with voxtral-q4.gguf.")
+        assert len(calls(page, "open")) == 2
