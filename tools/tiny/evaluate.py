@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""Step 7: what the model writes, as the engine would: greedy, one token every 80 ms.
+
+WER and word-end errors of clips in the form of synthesize.py and an4.py, f32 or rounded to Q4_0,
+with either left silence; and how many words it writes in a minute of silence, noise and tones."""
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from model import SAMPLES, Mel, load
+from vocabulary import FIRST, Vocabulary
+
+
+def pad(samples, left, delay_tokens):
+    return np.pad(samples, (left * SAMPLES, -len(samples) % SAMPLES + (delay_tokens + 11) * SAMPLES))
+
+
+@torch.no_grad()
+def transcribe(model, vocabulary, clips, left=32, batch=64):
+    """clips: float32 arrays at 16 kHz -> for each a list of [word, end in seconds]"""
+    device = next(model.parameters()).device
+    mel = Mel().to(device)
+    delay = model.config.delay_tokens
+    order = sorted(range(len(clips)), key=lambda i: len(clips[i]))
+    results = [None] * len(clips)
+    for chosen in (order[i:i + batch] for i in range(0, len(order), batch)):
+        streams = [pad(clips[i], left, delay) for i in chosen]
+        lengths = [len(s) // SAMPLES for s in streams]
+        audio = torch.from_numpy(np.stack([np.pad(s, (0, len(streams[-1]) - len(s))) for s in streams]).astype(np.float32)).to(device)
+        tokens = model.greedy(model.adapt(model.encode(mel(audio)))).cpu().numpy()
+        for i, row, n in zip(chosen, tokens, lengths):
+            results[i] = words_of(row[:n + 1], vocabulary, left + delay + 1)
+    return results
+
+
+def words_of(tokens, vocabulary, first):
+    words = []
+    for p in range(first, len(tokens)):
+        if tokens[p] < FIRST:
+            continue
+        piece = vocabulary.pieces[tokens[p] - FIRST]
+        if piece.startswith(b" ") or not words:
+            words.append([b"", round(0.08 * (p - first - 1), 2)])
+        words[-1][0] += piece
+    return [[w.decode("utf-8", "replace").strip(), t] for w, t in words]
+
+
+def edits(reference, hypothesis):
+    """(substitutions + deletions + insertions, [(reference index, hypothesis index) of equal words])"""
+    n, m = len(reference), len(hypothesis)
+    d = np.zeros((n + 1, m + 1), int)
+    d[:, 0], d[0] = np.arange(n + 1), np.arange(m + 1)
+    for i in range(n):
+        for j in range(m):
+            d[i + 1, j + 1] = min(d[i, j] + (reference[i] != hypothesis[j]), d[i, j + 1] + 1, d[i + 1, j] + 1)
+    i, j, equal = n, m, []
+    while i and j:
+        if d[i, j] == d[i - 1, j - 1] + (reference[i - 1] != hypothesis[j - 1]):
+            i, j = i - 1, j - 1
+            if reference[i] == hypothesis[j]:
+                equal.append((i, j))
+        elif d[i, j] == d[i - 1, j] + 1:
+            i -= 1
+        else:
+            j -= 1
+    return int(d[n, m]), equal
+
+
+def read_clips(prefix):
+    """(samples, clip) of every clip of PREFIX.i16 and PREFIX.jsonl"""
+    samples = np.fromfile(f"{prefix}.i16", "<i2").astype(np.float32) / 32768
+    return [(samples[c["start"]:c["start"] + c["n"]], c) for c in map(json.loads, open(f"{prefix}.jsonl", encoding="utf-8"))]
+
+
+def group_of(clip):
+    """AN4 by what is said, the others by the group they were written for"""
+    if clip["group"] != "an4":
+        return clip["group"]
+    letters = sum(len(w) == 1 for w, _ in clip["words"])
+    return "an4 letters" if letters * 2 >= len(clip["words"]) else "an4 digits and words"
+
+
+def score(clips, results):
+    """{group: (errors, words)}, word-end errors in seconds"""
+    groups, ends = {}, []
+    for (_, clip), result in zip(clips, results):
+        wrong, equal = edits([w for w, _ in clip["words"]], [w for w, _ in result])
+        for g in (group_of(clip), "all"):
+            e, n = groups.get(g, (0, 0))
+            groups[g] = (e + wrong, n + len(clip["words"]))
+        ends += [result[j][1] - clip["words"][i][1] for i, j in equal]
+    return groups, np.array(ends)
+
+
+def report(name, clips, results):
+    groups, ends = score(clips, results)
+    for g, (wrong, n) in sorted(groups.items(), key=lambda x: (x[0] == "all", x[0])):
+        print(f"{name:34s} {g:22s} {n:5d} words  WER {100 * wrong / n:5.1f} %")
+    if len(ends):
+        print(f"{name:34s} word ends: within 160 ms {100 * (np.abs(ends) <= 0.1601).mean():.1f} %, median {1000 * np.median(ends):+.0f} ms")
+    print(f"{name:34s} most often in a row: one word {max(longest_run([w for w, _ in r]) for r in results)} times")
+
+
+def longest_run(words):
+    """how often the most repeated word comes in a row"""
+    best = run = 0
+    for i, w in enumerate(words):
+        run = run + 1 if i and w == words[i - 1] else 1
+        best = max(best, run)
+    return best
+
+
+def sounds(seconds=60):
+    """a minute each of what is not speech"""
+    r = np.random.default_rng(1)
+    n = seconds * 16000
+    t = np.arange(n) / 16000
+    white = r.standard_normal(n)
+    spectrum = np.fft.rfft(white)
+    pink = np.fft.irfft(spectrum / np.maximum(np.arange(len(spectrum)), 60) ** 0.5)
+    brown = np.fft.irfft(spectrum / np.maximum(np.arange(len(spectrum)), 60))
+    unit = lambda x: x / np.sqrt((x ** 2).mean())
+    steps = np.repeat(r.uniform(150, 1500, seconds * 2), 8000)
+    yield "silence", np.zeros(n)
+    for db in (-60, -40, -25):
+        yield f"white noise {db} dB", unit(white) * 10 ** (db / 20)
+        yield f"room noise (brown) {db} dB", unit(brown) * 10 ** (db / 20)
+    yield "pink noise -30 dB", unit(pink) * 10 ** (-30 / 20)
+    yield "hum 50 Hz and harmonics", 0.02 * sum(np.sin(2 * np.pi * 50 * k * t) / k for k in (1, 2, 3, 5))
+    yield "tone 440 Hz", 0.1 * np.sin(2 * np.pi * 440 * t)
+    yield "tones changing each half second", 0.1 * np.sin(2 * np.pi * np.cumsum(steps) / 16000)
+    yield "clicks, two a second", np.where(np.arange(n) % 8000 < 40, 0.3, 0.0) + unit(brown) * 0.001
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("checkpoint", help="prefix of the three .pt files of train.py")
+    a.add_argument("vocabulary", help="tekken.json")
+    a.add_argument("clips", nargs="*", help="prefixes of clip files")
+    a.add_argument("--q4", action="store_true", help="round the matrices to Q4_0, as the shipped file has them")
+    a.add_argument("--left", type=int, default=32, help="silent tokens in front")
+    a.add_argument("--from-first-word", action="store_true", help="cut the clips so that speech starts at sample 0")
+    a.add_argument("--sounds", action="store_true", help="words a minute in silence, noise and tones")
+    a.add_argument("--device", default="cpu")
+    a.add_argument("--show", type=int, default=0, help="print so many transcripts of each file")
+    a = a.parse_args()
+    model, step = load(a.checkpoint, device=a.device)
+    model.eval().quantise(a.q4)
+    vocabulary = Vocabulary(a.vocabulary)
+    print(f"step {step}, {'Q4_0' if a.q4 else 'f32'}, left silence {a.left}")
+    for prefix in a.clips:
+        clips = read_clips(prefix)
+        if a.from_first_word:
+            clips = [(s[int(c.get("first", 0.02) * 16000):], {**c, "words": [[w, e - c.get("first", 0.02)] for w, e in c["words"]]}) for s, c in clips]
+        results = transcribe(model, vocabulary, [s for s, _ in clips], a.left)
+        report(Path(prefix).name, clips, results)
+        for (_, c), result in list(zip(clips, results))[::max(1, len(clips) // a.show)][:a.show] if a.show else []:
+            print("  said:", " ".join(w for w, _ in c["words"]), "\n  text:", " ".join(w for w, _ in result))
+    if a.sounds:
+        names, samples = zip(*sounds())
+        for name, words in zip(names, transcribe(model, vocabulary, samples, a.left)):
+            print(f"{name:34s} {len(words):3d} words a minute", *[w for w, _ in words][:10])
+
+
+if __name__ == "__main__":
+    main()

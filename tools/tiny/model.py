@@ -1,0 +1,250 @@
+"""The Voxtral Realtime architecture in PyTorch, small. Names and shapes follow the checkpoint;
+q and k rows are half-split here and re-ordered by export.py."""
+import math
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from vocabulary import BOS, PAD
+
+SAMPLES = 1280                                          # in one token of 80 ms
+
+
+@dataclass
+class Config:
+    encoder_width: int = 256
+    encoder_layers: int = 5
+    encoder_heads: int = 4
+    encoder_hidden: int = 768
+    encoder_window: int = 128                           # states of 20 ms
+    decoder_width: int = 256
+    decoder_layers: int = 4
+    decoder_heads: int = 4
+    decoder_kv_heads: int = 2
+    decoder_hidden: int = 768
+    decoder_window: int = 128                           # tokens of 80 ms
+    head_dim: int = 64
+    vocabulary: int = 2048
+    delay_tokens: int = 6
+    dropout: float = 0.05
+
+
+def q4_0(w):
+    """`w` after a round trip through Q4_0 by ggml's rule: blocks of 32 along a row"""
+    b = w.reshape(-1, 32)
+    d = b.gather(1, b.abs().argmax(1, keepdim=True)) / -8
+    inverse = torch.where(d == 0, 0, 1 / torch.where(d == 0, 1, d))
+    q = torch.clamp(torch.floor(b * inverse + 8.5), 0, 15) - 8
+    return (q * d.half().float()).reshape(w.shape)
+
+
+class Matrix(nn.Module):
+    """[rows, columns], 2-D and so stored as Q4_0; `quantised` rounds it in the forward pass only"""
+    quantised = False
+
+    def __init__(self, columns, rows, bias=False, std=None):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(rows, columns) * (std or columns ** -0.5))
+        self.bias = nn.Parameter(torch.zeros(rows)) if bias else None
+
+    def value(self):
+        return self.weight + (q4_0(self.weight) - self.weight).detach() if self.quantised else self.weight
+
+    def forward(self, x):
+        return F.linear(x, self.value(), self.bias)
+
+
+class RMSNorm(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x):
+        x = x.float()
+        return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + 1e-5) * self.weight
+
+
+def rope_tables(length, head_dim, device):
+    inverse = 1e6 ** (-torch.arange(0, head_dim, 2, device=device).float() / head_dim)
+    angles = torch.arange(length, device=device).float()[:, None] * inverse
+    return angles.cos(), angles.sin()
+
+
+def rotate(x, cos, sin):
+    a, b = x.float().chunk(2, -1)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1).to(x.dtype)
+
+
+def band(queries, keys, window, device):
+    """True where query i (counted so that the last query is the last key) sees key j"""
+    distance = torch.arange(queries, device=device)[:, None] + (keys - queries) - torch.arange(keys, device=device)
+    return (distance >= 0) & (distance < window)
+
+
+class Layer(nn.Module):
+    def __init__(self, width, heads, kv_heads, head_dim, hidden, window, bias, dropout, depth, ada=False):
+        super().__init__()
+        self.heads, self.kv_heads, self.head_dim, self.window = heads, kv_heads, head_dim, window
+        out = (2 * depth) ** -0.5
+        self.attention_norm, self.ffn_norm = RMSNorm(width), RMSNorm(width)
+        self.wq = Matrix(width, heads * head_dim, bias)
+        self.wk = Matrix(width, kv_heads * head_dim)
+        self.wv = Matrix(width, kv_heads * head_dim, bias)
+        self.wo = Matrix(heads * head_dim, width, bias, std=out * (heads * head_dim) ** -0.5)
+        self.w1, self.w3 = Matrix(width, hidden), Matrix(width, hidden)
+        self.w2 = Matrix(hidden, width, bias, std=out * hidden ** -0.5)
+        self.ada0 = Matrix(width, 32) if ada else None
+        self.ada2 = Matrix(32, width, std=0.02) if ada else None
+        self.dropout = nn.Dropout(dropout)
+
+    def qkv(self, x, cos, sin):
+        n = self.attention_norm(x)
+        split = lambda y, heads: y.view(*y.shape[:2], heads, self.head_dim).transpose(1, 2)
+        q, k, v = split(self.wq(n), self.heads), split(self.wk(n), self.kv_heads), split(self.wv(n), self.kv_heads)
+        return rotate(q, cos, sin), rotate(k, cos, sin), v
+
+    def attend(self, q, k, v, mask):
+        group = self.heads // self.kv_heads
+        k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
+        return F.scaled_dot_product_attention(q, k.to(q.dtype), v.to(q.dtype), attn_mask=mask)
+
+    def rest(self, x, attended, time):
+        x = x + self.dropout(self.wo(attended.transpose(1, 2).flatten(2)))
+        n = self.ffn_norm(x)
+        if self.ada0 is not None:
+            n = n * (1 + self.ada2(F.gelu(self.ada0(time))))
+        return x + self.dropout(self.w2(F.silu(self.w1(n)) * self.w3(n)))
+
+    def forward(self, x, cos, sin, time=None):
+        """whole sequences; the banded attention is done in blocks of one window and the one before"""
+        q, k, v = self.qkv(x, cos, sin)
+        length, w = x.shape[1], self.window
+        blocks = -(-length // w)
+        fill = lambda y: F.pad(y, (0, 0, 0, blocks * w - length)).unflatten(2, (blocks, w))
+        q, k, v = fill(q), fill(k), fill(v)
+        before = lambda y: torch.cat([F.pad(y, (0, 0, 0, 0, 1, 0))[:, :, :-1], y], 3)
+        k, v = before(k), before(v)
+        mask = band(w, 2 * w, w, x.device).repeat(blocks, 1, 1)
+        mask[0, :, :w] = False
+        merge = lambda y: y.transpose(1, 2).flatten(0, 1)
+        batch_mask = mask[None, :, None].expand(len(x), -1, 1, -1, -1).flatten(0, 1)
+        y = self.attend(merge(q), merge(k), merge(v), batch_mask)
+        y = y.unflatten(0, (len(x), blocks)).transpose(1, 2).flatten(2, 3)[:, :, :length]
+        return self.rest(x, y, time)
+
+    def step(self, x, cos, sin, time, cache, position):
+        """one token a sequence; `cache` holds keys and values of all positions so far"""
+        q, k, v = self.qkv(x, cos, sin)
+        cache[0][:, :, position], cache[1][:, :, position] = k[:, :, 0], v[:, :, 0]
+        seen = slice(max(0, position + 1 - self.window), position + 1)
+        return self.rest(x, self.attend(q, cache[0][:, :, seen], cache[1][:, :, seen], None), time)
+
+
+class Mel(nn.Module):
+    """[batch, samples] -> [batch, samples / 160, 128]"""
+
+    def __init__(self):
+        super().__init__()
+        step = math.log(6.4) / 27
+        top = 15 + math.log(8) / step
+        mel = torch.linspace(0, top, 130, dtype=torch.float64)
+        edge = torch.where(mel < 15, mel * 200 / 3, 1000 * torch.exp(step * (mel - 15)))
+        f = torch.arange(201, dtype=torch.float64)[:, None] * 40
+        up, down = (f - edge[:-2]) / (edge[1:-1] - edge[:-2]), (edge[2:] - f) / (edge[2:] - edge[1:-1])
+        self.register_buffer("filters", (torch.minimum(up, down).clamp(min=0) * 2 / (edge[2:] - edge[:-2])).float(), persistent=False)
+        self.register_buffer("window", torch.hann_window(400), persistent=False)
+
+    def forward(self, samples):
+        spectrum = torch.stft(samples, 400, 160, window=self.window, center=True, pad_mode="constant", return_complex=True)
+        power = (spectrum.real ** 2 + spectrum.imag ** 2)[..., :-1].transpose(1, 2)
+        return ((power @ self.filters).clamp(min=1e-10).log10().clamp(min=-6.5) + 4) / 4
+
+
+class Model(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        c = self.config = config
+        self.conv0 = nn.Conv1d(128, c.encoder_width, 3)
+        self.conv1 = nn.Conv1d(c.encoder_width, c.encoder_width, 3, stride=2)
+        self.encoder = nn.ModuleList(Layer(c.encoder_width, c.encoder_heads, c.encoder_heads, c.head_dim, c.encoder_hidden, c.encoder_window,
+                                           True, c.dropout, c.encoder_layers) for _ in range(c.encoder_layers))
+        self.encoder_norm = RMSNorm(c.encoder_width)
+        self.projection0 = Matrix(4 * c.encoder_width, c.decoder_width)
+        self.projection2 = Matrix(c.decoder_width, c.decoder_width)
+        self.tok_embeddings = Matrix(c.decoder_width, c.vocabulary, std=0.05)
+        self.decoder = nn.ModuleList(Layer(c.decoder_width, c.decoder_heads, c.decoder_kv_heads, c.head_dim, c.decoder_hidden, c.decoder_window,
+                                           False, c.dropout, c.decoder_layers, ada=True) for _ in range(c.decoder_layers))
+        self.norm = RMSNorm(c.decoder_width)
+
+    def quantise(self, on):
+        for m in self.modules():
+            if isinstance(m, Matrix):
+                m.quantised = on
+
+    def time(self, device):
+        half = self.config.decoder_width // 2
+        f = 10000 ** (-torch.arange(half, device=device).float() / half) * self.config.delay_tokens
+        return torch.cat([f.cos(), f.sin()])
+
+    def encode(self, mel):
+        """[batch, frames, 128] -> states [batch, frames / 2, width] after the last norm"""
+        x = F.gelu(self.conv0(F.pad(mel.transpose(1, 2), (2, 0))))
+        x = F.gelu(self.conv1(F.pad(x, (1, 0)))).transpose(1, 2).float()
+        cos, sin = rope_tables(x.shape[1], self.config.head_dim, x.device)
+        for layer in self.encoder:
+            x = layer(x, cos, sin)
+        return self.encoder_norm(x)
+
+    def adapt(self, states):
+        """four states -> one audio embedding a token"""
+        x = states.reshape(states.shape[0], states.shape[1] // 4, -1)
+        return self.projection2(F.gelu(self.projection0(x)))
+
+    def forward(self, audio, tokens):
+        """audio embeddings and input tokens of all positions -> logits of the next tokens"""
+        embeddings = self.tok_embeddings.value()
+        x = audio + F.embedding(tokens, embeddings)
+        cos, sin = rope_tables(x.shape[1], self.config.head_dim, x.device)
+        time = self.time(x.device)
+        for layer in self.decoder:
+            x = layer(x, cos, sin, time)
+        return F.linear(self.norm(x), embeddings)
+
+    @torch.no_grad()
+    def greedy(self, audio):
+        """audio embeddings [batch, N, width] -> tokens [batch, N + 1] as the engine makes them"""
+        c, (batch, length) = self.config, audio.shape[:2]
+        prompt = 33 + c.delay_tokens
+        tokens = torch.full((batch, length + 1), PAD, device=audio.device)
+        tokens[:, 0] = BOS
+        embeddings, time = self.tok_embeddings.value(), self.time(audio.device)
+        cos, sin = rope_tables(length, c.head_dim, audio.device)
+        cache = [audio.new_zeros(2, batch, c.decoder_kv_heads, length, c.head_dim) for _ in self.decoder]
+        for p in range(length):
+            x = audio[:, p:p + 1] + embeddings[tokens[:, p:p + 1]]
+            for layer, kept in zip(self.decoder, cache):
+                x = layer.step(x, cos[p:p + 1], sin[p:p + 1], time, kept, p)
+            if p + 1 >= prompt:
+                tokens[:, p + 1] = F.linear(self.norm(x), embeddings)[:, 0].argmax(-1)
+        return tokens
+
+
+def save(model, prefix, step, parts=3):
+    """files of at most 16 MB: parameters in f32, spread over `parts`"""
+    state = model.state_dict()
+    names = list(state)
+    size, total, groups = 0, sum(v.numel() for v in state.values()), [{} for _ in range(parts)]
+    for n in names:
+        groups[min(parts - 1, size * parts // total)][n] = state[n].detach().cpu().clone()
+        size += state[n].numel()
+    for i, g in enumerate(groups):
+        torch.save({"config": asdict(model.config), "step": step, "state": g}, f"{prefix}-{i}.pt")
+
+
+def load(prefix, parts=3, device="cpu"):
+    files = [torch.load(f"{prefix}-{i}.pt", map_location=device, weights_only=True) for i in range(parts)]
+    model = Model(Config(**files[0]["config"])).to(device)
+    model.load_state_dict({k: v for f in files for k, v in f["state"].items()})
+    return model, files[0]["step"]
