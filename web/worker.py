@@ -187,6 +187,11 @@ class Worker:
             self.stream.ended.result()
         return self.stream
 
+    def _lost(self, device, message: str):
+        """What is under way fails by itself and says so; the page need hear only of a model that was open."""
+        if self.model and self.model.device is device:
+            tell("lost", message=message)
+
     def _close(self):
         if self.stream:
             self.stream.stop()
@@ -200,7 +205,7 @@ class Worker:
         try:
             name, parts, tokenizer = await _wanted(request)
             tell("progress", stage="device", done=0, total=0)
-            device = await BrowserDevice.open(gpu, lambda message: tell("lost", message=message))
+            device = await BrowserDevice.open(gpu, lambda message: self._lost(device, message))
             stream = _open_stream(parts)
             size = await stream.open() or SIZE_UNKNOWN
             directory = await _read_directory(stream, size)

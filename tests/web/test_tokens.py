@@ -308,6 +308,13 @@ def test_requests_out_of_turn(bare, server):
     assert kind == "audio" and "NaN" in message
 
 
+def test_no_audio(bare, server):
+    """A microphone that is stopped before it gave anything."""
+    open_url(bare, "/files/delay160/tiny-q4.gguf")
+    result = bare.evaluate("ask('start', { delay_ms: 160, left_silence_tokens: null }).then(() => ask('finish'))")
+    assert "error" not in result and result["audio_seconds"] == 0
+
+
 # --- browsers that are not as usual
 
 @pytest.mark.parametrize("how, kind, words", [
