@@ -3,6 +3,8 @@
 import { Recording } from "./audio.js";
 import { EngineError } from "./session.js";
 
+const FIRST_SOUND_MS = 4000;        // an audio system that has not started by then never does
+
 const REFUSED = {
   NotAllowedError: "The microphone was refused. Allow it for this page (the icon beside the address, and the " +
     "system's privacy settings), then press Speak again.",
@@ -11,6 +13,11 @@ const REFUSED = {
   NotReadableError: "The microphone is in use by another program, or the system holds it back. Close that program, " +
     "then press Speak again.",
 };
+
+function didNotStart(error) {
+  return `The microphone did not start (${error.message}): look at the system's sound settings, then press Speak ` +
+    "again, or choose an audio file.";
+}
 
 export class Microphone {
   // onlevel(0..1): the loudest sample of the last tenth of a second. onlost(): it was unplugged or taken away.
@@ -26,14 +33,14 @@ export class Microphone {
         audio: { channelCount: 1, autoGainControl: true, echoCancellation: false, noiseSuppression: false },
       });
     } catch (error) {
-      throw new EngineError("microphone", REFUSED[error.name] ?? `The microphone did not start (${error.message}).`);
+      throw new EngineError("microphone", REFUSED[error.name] ?? didNotStart(error));
     }
     const microphone = new Microphone();
     try {
       await microphone._start(stream, onlevel, onlost);
     } catch (error) {
       await microphone._release();
-      throw new EngineError("microphone", `The microphone did not start (${error.message}).`);
+      throw new EngineError("microphone", didNotStart(error));
     }
     return microphone;
   }
@@ -44,9 +51,12 @@ export class Microphone {
     this._context = new AudioContext();
     await this._context.audioWorklet.addModule(new URL("./capture-worklet.js", import.meta.url));
     this._node = new AudioWorkletNode(this._context, "capture", { channelCount: 1, channelCountMode: "explicit" });
+    let heard;
+    const firstSound = new Promise((resolve) => { heard = resolve; });
     this._ended = new Promise((resolve) => {
       this._node.port.onmessage = ({ data }) => {
         if (!data) return resolve();
+        heard(true);
         this.recording.append(data);
         onlevel(data.reduce((loudest, sample) => Math.max(loudest, Math.abs(sample)), 0));
       };
@@ -54,7 +64,10 @@ export class Microphone {
     // It plays silence: browsers differ in whether they run a node that leads nowhere.
     this._context.createMediaStreamSource(stream).connect(this._node).connect(this._context.destination);
     stream.getAudioTracks()[0].onended = onlost;
-    await this._context.resume();
+    this._context.resume().catch(() => {});      // its answer may never come, so the first sound is waited for
+    if (!await Promise.race([firstSound, new Promise((resolve) => { setTimeout(resolve, FIRST_SOUND_MS); })])) {
+      throw new Error("no sound came: the machine's audio system does not run");
+    }
   }
 
   // Takes in what was said until now, then ends the recording.

@@ -242,6 +242,15 @@ def test_microphone_that_does_not_start(browser, url, name, says):
         expect(at(page, "error")).to_contain_text(says)
 
 
+def test_microphone_without_sound(speaking, url):
+    """A machine without an audio system: the browser gives a microphone, and no sound ever comes."""
+    with page_on(speaking, url) as page:
+        page.evaluate("MediaStreamAudioSourceNode.prototype.connect = node => node")
+        at(page, "speak").click()
+        expect(at(page, "error")).to_contain_text("no sound came")
+        wait_for(page, "error")
+
+
 def test_autostart_never_opens_the_microphone(speaking, url):
     with page_on(speaking, url, query="?autostart=1") as page:
         page.wait_for_timeout(200)
