@@ -41,7 +41,9 @@ def page(browser):
 
 
 def wait_for(page, state):
-    expect(page.locator("html")).to_have_attribute("data-state", state, timeout=60000)
+    expect(page.locator("html")).to_have_attribute("data-state", re.compile(f"{state}|error"), timeout=60000)
+    reached = page.locator("html").get_attribute("data-state")
+    assert reached == state, at(page, "error").text_content()
 
 
 def tokens(page) -> list[int]:
