@@ -3,16 +3,20 @@
 // h' = the key-value head of h. The block's own keys are in the cache already; the ring's capacity is at least
 // WINDOW - 1 + rows, so none that a query sees has been overwritten. Order in the ring does not matter.
 //
+// The visible keys are split into SPLITS runs, a workgroup each, which `join_attention` joins: a long context then
+// keeps many workgroups busy. With one split the result is final.
 // q [rows, HEADS, HEAD_DIM] f32, turned; cache [capacity, 2 (k, v), KV_HEADS, HEAD_DIM] f16 pairs or f32;
-// out [rows, HEADS, HEAD_DIM] f32. Grid: x key-value heads, y rows. Keys are taken in tiles of WORKGROUP, with a
-// running maximum and sum; an invocation scores one key of a tile, then gathers its share of the head's values.
-// Precision: f32; softmax in f32.
+// out [rows, HEADS, HEAD_DIM] f32 with one split, else [rows, HEADS, SPLITS, HEAD_DIM], each run's own result, and
+// runs [rows, HEADS, SPLITS] its (maximum score, sum of weights); a run without keys has the sum 0.
+// Grid: x key-value heads, y rows, z splits. Keys are taken in tiles of WORKGROUP, with a running maximum and sum;
+// an invocation scores one key of a tile, then gathers its share of the head's values. Precision: f32.
 
 override WORKGROUP: u32 = 64;
 override HEADS: u32 = 32;
 override KV_HEADS: u32 = 8;
 override HEAD_DIM: u32 = 128;
 override WINDOW: u32 = 8192;
+override SPLITS: u32 = 8;
 override CACHE_F16: bool = true;
 
 struct Params { rows: u32 }
@@ -22,7 +26,8 @@ struct Step { position: u32, rotation: u32, capacity: u32, audio_row: u32 }
 @group(0) @binding(1) var<uniform> step: Step;
 @group(0) @binding(2) var<storage, read> q: array<f32>;
 @group(0) @binding(3) var<storage, read> cache: array<u32>;
-@group(0) @binding(4) var<storage, read_write> out: array<f32>;
+@group(0) @binding(4) var<storage, read_write> runs: array<vec2f>;
+@group(0) @binding(5) var<storage, read_write> out: array<f32>;
 
 const MAX_SHARE = 8u;                       // pairs of values an invocation may gather
 
@@ -42,12 +47,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let kv_head = group.x;
   let row = group.y;
   let position = step.position + row;
-  let keys = min(position + 1, WINDOW);
-  let oldest = position + 1 - keys;
+  let visible = min(position + 1, WINDOW);
+  let run = (visible + SPLITS - 1) / SPLITS;
+  let skipped = min(group.z * run, visible);
+  let keys = min(run, visible - skipped);
+  let oldest = position + 1 - visible + skipped;
   let scale = inverseSqrt(f32(HEAD_DIM));
-  let q_at = (row * HEADS + kv_head * shared_by) * HEAD_DIM;
+  let first_head = row * HEADS + kv_head * shared_by;
 
-  for (var i = lane; i < shared_by * HEAD_DIM; i += WORKGROUP) { query[i] = q[q_at + i] * scale; }
+  for (var i = lane; i < shared_by * HEAD_DIM; i += WORKGROUP) { query[i] = q[first_head * HEAD_DIM + i] * scale; }
   for (var h = lane; h < shared_by; h += WORKGROUP) { running[h] = vec3f(-3e38, 0, 0); }
   workgroupBarrier();
 
@@ -94,12 +102,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     }
     workgroupBarrier();
   }
+  for (var h = lane; h < shared_by && SPLITS > 1; h += WORKGROUP) {
+    runs[(first_head + h) * SPLITS + group.z] = running[h].xy;
+  }
   for (var i = 0u; i < MAX_SHARE; i++) {
     let pair = lane + i * WORKGROUP;
-    if (pair < shared_by * half) {
-      let value = gathered[i] / running[pair / half].y;
-      out[q_at + 2 * pair] = value.x;
-      out[q_at + 2 * pair + 1] = value.y;
+    if (pair < shared_by * half && keys > 0) {
+      let h = pair / half;
+      let value = gathered[i] / running[h].y;
+      let at = (((first_head + h) * SPLITS + group.z) * half + pair % half) * 2;
+      out[at] = value.x;
+      out[at + 1] = value.y;
     }
   }
 }

@@ -5,7 +5,7 @@
 //
 // samples [160 (frames - 1) + 400] f32; waves [400] (cos, sin)(2 pi n / 400);
 // filters [128, 1 + TAPS]: first bin, then the weights of TAPS consecutive bins; out [frames, 128] f32.
-// Grid: one workgroup a frame. The DFT is done as 20 x 20 (n = 20 p + q, k = r + 20 s), a tenth of a direct one's cost.
+// Grid: one workgroup a frame. The DFT is done as 20 x 20 (n = 20 p + q, k = r + 20 s), a sixth of a direct one's cost.
 // Precision: f32; sums are Kahan's, as rounding beside a frame's loudest bins is what the quietest ones are made of:
 // 1e-5 from float64 in the logarithm instead of 4e-5, which the encoder's layers would multiply.
 

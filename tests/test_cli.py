@@ -1,7 +1,9 @@
 """The command as a user runs it: its output, its exit status, and what it says of wrong input."""
 
 import json
+import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import pytest
 import soundfile
 
 from voxtab import cli
+from voxtab.transcriber import Transcriber
 
 ORACLE = Path(__file__).parent / "oracle" / "delay480"
 EXPECTED = json.loads((ORACLE / "expected.json").read_text())
@@ -33,7 +36,7 @@ def refused(result, *words):
     """Status 2, nothing on stdout, one sentence on stderr that names the thing."""
     status, out, err = result
     assert status == 2 and out == "", result
-    assert err.startswith("voxtab") and err.endswith((".\n", "\n")) and err.count("\n") == 1, err
+    assert err.startswith("voxtab") and err.endswith(".\n") and err.count("\n") == 1, err
     for word in words:
         assert str(word) in err, err
 
@@ -102,9 +105,12 @@ def test_shards_cut_anywhere_equal_the_file(voxtab, tmp_path, cut):
 
 
 @pytest.mark.parametrize("chunk", [10, 37, 80, 1000, 3000])
-def test_chunk_length_changes_nothing(voxtab, chunk):
+def test_chunk_length_changes_nothing(voxtab, monkeypatch, chunk):
+    fed, original = [], Transcriber.feed
+    monkeypatch.setattr(Transcriber, "feed", lambda self, samples: (fed.append(len(samples)), original(self, samples)))
     status, out, _ = voxtab("transcribe", "--model", GGUF, "--chunk-ms", chunk, "--format", "json", CLIP)
     assert status == 0 and json.loads(out)["tokens"] == EXPECTED["tokens_q4_0"]
+    assert set(fed[:-1]) == {16 * chunk} and sum(fed) == soundfile.info(CLIP).frames
 
 
 @pytest.mark.parametrize("kind", ["silent", "10 ms", "clipped", "stereo", "8 kHz", "96 kHz"])
@@ -137,10 +143,35 @@ def test_a_process_of_its_own_says_nothing_but_the_text(voxtab):
     assert (process.returncode, process.stdout, process.stderr) == voxtab("transcribe", "--model", GGUF, CLIP)
 
 
-def test_a_reader_that_has_enough(voxtab):
-    command = f"{sys.executable} -m voxtab transcribe --model {GGUF} {CLIP} {CLIP} | head -c 1"
-    process = subprocess.run(["bash", "-c", command], capture_output=True)
-    assert process.stderr == b"" and len(process.stdout) == 1
+@pytest.fixture
+def long_clip(tmp_path):
+    """A minute: more than waits at a time."""
+    path = tmp_path / "long.wav"
+    soundfile.write(path, np.resize(soundfile.read(CLIP)[0], 60 * 16000), 16000)
+    return path
+
+
+@pytest.mark.parametrize("command", ["transcribe --model {GGUF} {long} | head -c 1", "info {GGUF} | true",
+                                     "transcribe --model {GGUF} --format json {CLIP} | true"])
+def test_a_reader_that_has_enough(command, long_clip):
+    command = f"{sys.executable} -m voxtab {command.format(GGUF=GGUF, CLIP=CLIP, long=long_clip)}"
+    process = subprocess.run(["bash", "-c", command], capture_output=True, env=os.environ | {"PYTHONUNBUFFERED": ""})
+    assert process.stderr == b"" and len(process.stdout) == ("head" in command)
+
+
+def test_interrupted(long_clip):
+    process = subprocess.Popen([sys.executable, "-m", "voxtab", "transcribe", "--model", GGUF, long_clip], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
+    assert process.stdout.read(1)           # it is in the middle of its work
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and err == b""
+
+
+def test_output_that_cannot_show_the_text():
+    process = subprocess.run([sys.executable, "-m", "voxtab", "transcribe", "--model", GGUF, CLIP], capture_output=True,
+                             env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert process.returncode == 0 and process.stdout.decode("utf-8").strip() and process.stderr == b""
 
 
 # --- what is refused
@@ -155,7 +186,13 @@ def test_a_reader_that_has_enough(voxtab):
     (["transcribe", CLIP, "--left-silence-tokens", "-1"], ["-1"]),
     (["transcribe", CLIP, "--chunk-ms", "0"], ["0"]),
     (["transcribe", CLIP, "--format", "xml"], ["xml"]),
+    (["transcribe", CLIP, "--chunk-ms", "9" * 5000], ["999"]),
+    (["transcribe", CLIP, "--left-silence-tokens", "31"], ["31"]),
     (["transcribe", "/nowhere/clip.wav"], ["/nowhere/clip.wav"]),
+    (["transcribe", "x" * 300], ["xxx"]),
+    (["transcribe", "two\nlines"], ["two\\nlines"]),
+    (["transcribe", "/dev/null"], ["/dev/null"]),
+    (["transcribe", "--model", "", CLIP], ["holds no model"]),
     (["transcribe", "--model", "/nowhere/model.gguf", CLIP], ["/nowhere/model.gguf"]),
     (["transcribe", "--tokenizer", "/nowhere/tekken.json", CLIP], ["/nowhere/tekken.json"]),
     (["info", "/nowhere"], ["/nowhere"]),
@@ -199,8 +236,8 @@ BROKEN = {
     "truncated data": (lambda d: d[:-40000], ["shard is missing or short"]),
     "corrupt header": (lambda d: d[:60] + b"\xff" * 400 + d[460:], []),
     "wrong magic": (lambda d: b"LOVE" + d[4:], ["GGUF"]),
-    "version 1": (lambda d: patched(d, 4, "<I", 1), ["1"]),
-    "version 99": (lambda d: patched(d, 4, "<I", 99), ["99"]),
+    "version 1": (lambda d: patched(d, 4, "<I", 1), ["version 1"]),
+    "version 99": (lambda d: patched(d, 4, "<I", 99), ["version 99"]),
     "2^62 tensors": (lambda d: patched(d, 8, "<Q", 1 << 62), []),
     "2^62 keys": (lambda d: patched(d, 16, "<Q", 1 << 62), []),
     "unknown type": (lambda d: with_type(d, b"layers.0.attention.wq.weight", 12), ["layers.0.attention.wq.weight", "Q4_K"]),
@@ -208,6 +245,31 @@ BROKEN = {
     "no layers": (lambda d: renamed(d, b"layers.0.attention.wq.weight", b"layers.0.attention.wx.weight"), ["wq.weight"]),
     "shape that does not fit": (lambda d: with_width(d, b"layers.0.feed_forward.w2.weight", 160), ["layers.0.feed_forward.w2.weight", "160", "320"]),
     "Q4_0 vector": (lambda d: with_type(d, b"layers.0.ffn_norm.weight", 2), ["layers.0.ffn_norm.weight"]),
+}
+
+
+def with_number(data: bytes, key: bytes, value: int) -> bytes:
+    at = data.index(struct.pack("<Q", len(key)) + key) + 8 + len(key)
+    return patched(data, at + 4, "<I", value)
+
+
+def with_key(data: bytes, key: bytes, type: int, format: str, value) -> bytes:
+    """One more key in front of the others. The header grows by a multiple of its alignment, 32 bytes, by a longer key."""
+    entry = struct.pack("<Q", len(key)) + key + struct.pack("<I", type) + struct.pack(format, value)
+    filler = b"filler." + b"x" * ((-len(entry) - 8 - 7 - 4 - 4) % 32)
+    entry += struct.pack("<Q", len(filler)) + filler + struct.pack("<II", 4, 0)
+    count, = struct.unpack_from("<Q", data, 16)
+    return data[:16] + struct.pack("<Q", count + 2) + entry + data[24:]
+
+
+PART = b"voxtral_realtime.decoder.attention."
+BROKEN |= {
+    "window beyond a binding": (lambda d: with_number(d, PART + b"sliding_window", 1 << 19), ["window"]),
+    "no window": (lambda d: with_number(d, PART + b"sliding_window", 0), ["window"]),
+    "heads that do not divide": (lambda d: with_number(d, PART + b"head_count", 3), ["3"]),
+    "default delay of 100 ms": (lambda d: with_key(d, b"voxtral_realtime.default_delay_ms", 4, "<I", 100), ["100"]),
+    "default delay of 480.0": (lambda d: with_key(d, b"voxtral_realtime.default_delay_ms", 6, "<f", 480.0), ["480.0"]),
+    "left silence -1": (lambda d: with_key(d, b"voxtral_realtime.left_silence_tokens", 5, "<i", -1), ["-1"]),
 }
 
 

@@ -1,8 +1,10 @@
 """Audio files -> samples: 16 kHz, mono, float32, a block at a time. Native only."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
 import numpy as np
 import soundfile
@@ -67,7 +69,7 @@ class AudioFile:
                 finite = np.isfinite(block)
                 if not finite.all():
                     at = (done + int(finite.argmin())) / self.rate
-                    raise AudioError(f"{self.path} holds a sample that is not a finite number at {at:.3f} s: "
+                    raise AudioError(f"{_shown(self.path)} holds a sample that is not a finite number at {at:.3f} s: "
                                      "export the audio again.")
                 yield block
                 done += len(block)
@@ -79,15 +81,20 @@ def open_audio(path) -> AudioFile:
     Any rate, any number of channels. Raises AudioError if it is not, or holds no samples.
     """
     path = Path(path)
-    if not path.exists():
-        raise AudioError(f"{path} does not exist: name an audio file.")
-    if path.is_dir():
-        raise AudioError(f"{path} is a directory: name an audio file.")
+    try:
+        kind = path.stat().st_mode
+    except FileNotFoundError:
+        raise AudioError(f"{_shown(path)} does not exist: name an audio file.") from None
+    except OSError as error:
+        raise AudioError(f"{_shown(path)} cannot be read ({error.strerror}): name an audio file.") from None
+    if not S_ISREG(kind):
+        what = "is a directory" if S_ISDIR(kind) else "is no regular file"
+        raise AudioError(f"{_shown(path)} {what}: name an audio file.")
     with _open(path) as file:
         unknown = file.frames == 2**63 - 1
         audio = AudioFile(path, file.samplerate, None if unknown else file.frames / file.samplerate)
     if next(audio.samples(), None) is None:
-        raise AudioError(f"{path} holds no samples: it is empty or cut off.")
+        raise AudioError(f"{_shown(path)} holds no samples: it is empty or cut off.")
     return audio
 
 
@@ -98,7 +105,14 @@ def _mean(block: np.ndarray) -> np.ndarray:
 
 def _open(path: Path) -> _Forward:
     try:
-        return _Forward(path)
+        # As bytes: a name that is no valid text is a name all the same. Windows has only text.
+        return _Forward(path if os.name == "nt" else os.fsencode(path))
     except (soundfile.LibsndfileError, TypeError):  # TypeError: a .raw file, of which nothing is known
-        raise AudioError(f"{path} is not audio that can be read: convert it to WAV, FLAC, OGG, Opus or MP3, "
+        raise AudioError(f"{_shown(path)} is not audio that can be read: convert it to WAV, FLAC, OGG, Opus or MP3, "
                          "for example with ffmpeg.") from None
+
+
+def _shown(path: Path) -> str:
+    """A name as it stands in a message: on one line, with nothing that a terminal would obey, not too long."""
+    name = str(path) if str(path).isprintable() else repr(str(path))[1:-1]
+    return name if len(name) <= 200 else name[:200] + "..."

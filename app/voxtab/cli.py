@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 
+import numpy as np
 from tqdm import tqdm
 
 from voxtab import local, resources
@@ -28,9 +29,9 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help.\n")
 
 
-def _positive(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no positive whole number")
+def _milliseconds(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or not int(text):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no positive number of milliseconds")
     return int(text)
 
 
@@ -45,11 +46,11 @@ def _parser() -> argparse.ArgumentParser:
                             help=f"how long to listen before writing: {DELAYS_MS[0]} to 1200 in steps of 80, or 2400 (the most "
                                  "accurate); default: the model's, usually 480")
     transcribe.add_argument("--left-silence-tokens", type=int, metavar="N",
-                            help="silent tokens of 80 ms in front of the audio: 32 as trained; 33 plus the delay in tokens keeps speech "
-                                 "out of the prompt, for 80 ms of computing each; default: the model's, usually 32")
+                            help="silent tokens of 80 ms in front of the audio, 32 or more: 32 as trained; 33 plus the delay in tokens "
+                                 "keeps all speech behind the prompt, for a step of computing each; default: the model's, usually 32")
     transcribe.add_argument("--format", choices=("text", "json"), default="text",
                             help="json: an object for one file, an array for several")
-    transcribe.add_argument("--chunk-ms", type=_positive, default=1000, metavar="N",
+    transcribe.add_argument("--chunk-ms", type=_milliseconds, default=1000, metavar="N",
                             help="feed the audio in pieces of this length; the result does not depend on it")
 
     info = commands.add_parser("info", help="what a model is and what it needs",
@@ -98,11 +99,15 @@ def main() -> None:
 
 def _run(arguments) -> int:
     """The exit status: 0, or 2 for what the user gave wrong."""
+    # A transcript has characters that a terminal's or a pipe's encoding may lack.
+    sys.stdout.reconfigure(encoding="utf-8", errors="replace")
     try:
         if arguments.command == "serve":
             serve(arguments.site, arguments.host, arguments.port)
             return 0
-        return asyncio.run({"transcribe": _transcribe, "info": _info}[arguments.command](arguments))
+        status = asyncio.run({"transcribe": _transcribe, "info": _info}[arguments.command](arguments))
+        sys.stdout.flush()
+        return status
     except UserError as error:
         _complain(error)
         return 2
@@ -111,6 +116,9 @@ def _run(arguments) -> int:
     except BrokenPipeError:         # the reader of stdout has gone, which is its right
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
+    except OSError as error:        # a full disk behind stdout, say
+        print(f"voxtab: {error}.", file=sys.stderr)
+        return 1
 
 
 def _complain(error: UserError):
@@ -118,6 +126,7 @@ def _complain(error: UserError):
 
 
 async def _transcribe(arguments) -> int:
+    since = time.perf_counter()
     found = local.read_model(arguments.model, arguments.tokenizer)
     schedule = found.config.schedule(arguments.delay_ms, arguments.left_silence_tokens)
     status, files = 0, []
@@ -129,7 +138,6 @@ async def _transcribe(arguments) -> int:
             status = 2
     if not files:
         return status
-    since = time.perf_counter()
     with tqdm(total=found.source.size, unit="B", unit_scale=True, desc="loading", leave=False, disable=None) as bar:
         model = await local.load_model(found, progress=lambda done: bar.update(done - bar.n))
     load_s = time.perf_counter() - since
@@ -141,7 +149,10 @@ async def _transcribe(arguments) -> int:
             _complain(error)
             status = 2
     if arguments.format == "json":
-        print(json.dumps(results if len(arguments.audio) > 1 else results[0] if results else None, ensure_ascii=False))
+        if len(arguments.audio) > 1:
+            print(json.dumps(results, ensure_ascii=False))
+        elif results:
+            print(json.dumps(results[0], ensure_ascii=False))
     return status
 
 
@@ -161,19 +172,26 @@ async def _one_file(model: Model, audio: AudioFile, schedule: Schedule, argument
             print(flush=True)
         await feeding
     finally:
+        feeding.cancel()
         transcriber.close()
     return {"audio": str(audio.path)} | result(transcriber, model=model.name, load_s=load_s, run_s=time.perf_counter() - since)
 
 
 async def _feed(transcriber: Transcriber, audio: AudioFile, chunk: int):
-    """Feed a file in chunks, never far ahead of the model, so that an hour of audio is not in memory."""
+    """Feed a file in pieces of `chunk` samples, never far ahead of the model, so that an hour is not in memory."""
+    waiting = np.zeros(0, np.float32)
     try:
         for block in audio.samples():
-            for start in range(0, len(block), chunk):
-                transcriber.feed(block[start:start + chunk])
+            waiting = np.concatenate([waiting, block])
+            while len(waiting) >= chunk:
+                transcriber.feed(waiting[:chunk])
+                waiting = waiting[chunk:]
                 await transcriber.room()
     finally:
-        transcriber.finish()        # also when the file goes bad in the middle: what came before is transcribed
+        # Also when the file goes bad in the middle: what came before is transcribed.
+        if not transcriber.closed:
+            transcriber.feed(waiting)
+            transcriber.finish()
 
 
 async def _info(arguments) -> int:

@@ -44,21 +44,22 @@ DELAYS_MS = (*range(80, 1201, 80), 2400)
 class Schedule:
     """What one session's delay and left silence decide (spec 2.2, 8.1).
 
-    `left_silence_tokens`: silent tokens in front of the audio. 32 is what the model was trained with;
-    33 + D fills the whole prompt with silence, so that no speech falls under prompt tokens, and costs
-    (1 + D) x 80 ms of extra computing once; the first Rust port used 76.
+    `left_silence_tokens`: silent tokens in front of the audio, 32 or more. 32 is what the model was trained
+    with, and the first (1 + D) x 80 ms of audio then fall under prompt tokens, which get no text of their own;
+    33 + D keeps all audio behind the prompt; the first Rust port used 76. Each token more costs one encoder
+    and one decoder step at the start.
     """
 
     delay_ms: int = DEFAULT_DELAY_MS
     left_silence_tokens: int = TRAINED_LEFT_SILENCE_TOKENS
 
     def __post_init__(self):
-        if self.delay_ms not in DELAYS_MS:
+        if type(self.delay_ms) is not int or self.delay_ms not in DELAYS_MS:
             raise UserError(f"A delay of {self.delay_ms} ms is not one the model knows: "
                             "use a multiple of 80 from 80 to 1200, or 2400.")
-        if not 0 <= self.left_silence_tokens <= 1000:
-            raise UserError(f"left_silence_tokens is {self.left_silence_tokens}: use a number from 0 to 1000 "
-                            "(32 is what the model was trained with).")
+        if type(self.left_silence_tokens) is not int or not TRAINED_LEFT_SILENCE_TOKENS <= self.left_silence_tokens <= 1000:
+            raise UserError(f"A left silence of {self.left_silence_tokens} tokens is not possible: use a whole number from "
+                            f"{TRAINED_LEFT_SILENCE_TOKENS}, which the model was trained with, to 1000.")
 
     @property
     def delay_tokens(self) -> int:
@@ -107,9 +108,15 @@ class Stack:
         if self.head_dim % 4 or self.head_dim > 128:
             raise ModelError(f"The model's {name} has head_dim {self.head_dim}: "
                              "multiples of 4 up to 128 are supported.")
-        if self.heads % self.kv_heads or self.heads // self.kv_heads * self.head_dim > 1024:
-            raise ModelError(f"The model's {name} has {self.heads} heads over {self.kv_heads} key-value heads, "
+        group = self.heads // self.kv_heads
+        # `attention` keeps a group's queries and a tile of its scores in 16 KiB, and `linear` takes columns by 32.
+        if self.heads % self.kv_heads or group * (self.head_dim + 64 + 4) > 4096 or group * self.head_dim > 1024 \
+                or self.heads * self.head_dim % 32:
+            raise ModelError(f"The model's {name} has {self.heads} heads of {self.head_dim} over {self.kv_heads} key-value heads, "
                              "which is not supported.")
+        # A layer's ring in f32, with the rows of a block beside the window, is one binding.
+        if (self.window + 256) * 2 * self.kv_heads * self.head_dim * 4 > 128 << 20:
+            raise ModelError(f"The model's {name} has a window of {self.window} positions, more than a WebGPU binding holds.")
 
 
 @dataclass(frozen=True)
@@ -124,6 +131,10 @@ class ModelConfig:
     def __post_init__(self):
         self.encoder.check("encoder")
         self.decoder.check("decoder")
+        try:
+            self.schedule()
+        except UserError as error:
+            raise ModelError(f"The model's default is wrong: {error}") from None
         if self.vocabulary <= FIRST_PIECE:
             raise ModelError(f"The model's vocabulary has {self.vocabulary} tokens: "
                              f"the first {FIRST_PIECE} are control tokens, so it needs more.")

@@ -5,7 +5,7 @@ from array import array
 
 from voxtab import rope
 from voxtab.config import ModelConfig
-from voxtab.gpu.kernels import ADD, GELU, HEADS, SILU, TOKENS_RING, Dispatch, Kernels
+from voxtab.gpu.kernels import ADD, GELU, HEADS, SILU, TOKENS_RING, Dispatch, Kernels, attention_scratch
 from voxtab.kv_cache import KvCache
 from voxtab.weights.load import Weights
 
@@ -33,6 +33,7 @@ class Decoder:
         self.x = device.buffer(4 * rows * stack.width, "decoder x")
         self.queries = device.buffer(4 * rows * stack.heads * stack.head_dim, "decoder queries")
         self.attended = device.buffer(4 * rows * stack.heads * stack.head_dim, "decoder attended")
+        self.parts, self.runs = (device.buffer(nbytes, "decoder attention") for nbytes in attention_scratch(rows, stack))
         self.hidden = device.buffer(4 * rows * stack.hidden, "decoder hidden")
         self.logits = device.buffer(4 * config.vocabulary, "logits")
         angles = rope.table(stack, 1)
@@ -61,7 +62,8 @@ class Decoder:
             dispatches += k.linear(self.step, self.x, layer.wqkv, self.queries, rows=rows, ending=HEADS,
                                    gain=layer.attention_norm, epsilon=stack.epsilon, heads=stack, half_rope=self.half_rope,
                                    angles=self.angles, cache=cache, cache_f16=self.cache.f16)
-            dispatches.append(k.attention(self.step, self.queries, cache, self.attended, rows=rows, heads=stack, cache_f16=self.cache.f16))
+            dispatches += k.attention(self.step, self.queries, cache, self.parts, self.runs, self.attended, rows=rows, heads=stack,
+                                      cache_f16=self.cache.f16)
             dispatches += k.linear(self.step, self.attended, layer.wo, self.x, rows=rows, ending=ADD)
             dispatches += k.linear(self.step, self.x, layer.w13, self.hidden, rows=rows, ending=SILU, gain=gain, epsilon=stack.epsilon)
             dispatches += k.linear(self.step, self.hidden, layer.w2, self.x, rows=rows, ending=ADD)

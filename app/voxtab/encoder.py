@@ -3,7 +3,7 @@
 from voxtab import mel, rope
 from voxtab.config import (CONTEXT_CONV0, CONTEXT_FRAMES, FRAMES_PER_STATE, FRAMES_PER_TOKEN, FRAME_HOP, FRAME_WINDOW,
                            HISTORY_SAMPLES, LOOKAHEAD_SAMPLES, MEL_BINS, SAMPLES_PER_TOKEN, STATES_PER_TOKEN, Stack)
-from voxtab.gpu.kernels import ADD, HEADS, SILU, Dispatch, Kernels
+from voxtab.gpu.kernels import ADD, HEADS, SILU, Dispatch, Kernels, attention_scratch
 from voxtab.kv_cache import KvCache
 from voxtab.weights.load import Weights
 
@@ -38,6 +38,7 @@ class Encoder:
         self.x = buffer("encoder x", states, stack.width)
         self.queries = buffer("encoder queries", states, stack.heads * stack.head_dim)
         self.attended = buffer("encoder attended", states, stack.heads * stack.head_dim)
+        self.parts, self.runs = (device.buffer(nbytes, "encoder attention") for nbytes in attention_scratch(states, stack))
         self.hidden = buffer("encoder hidden", states, stack.hidden)
         self.states = buffer("states", states, stack.width)
 
@@ -67,7 +68,8 @@ class Encoder:
             dispatches += k.linear(self.step, self.x, layer.wqkv, self.queries, rows=rows, ending=HEADS,
                                    gain=layer.attention_norm, epsilon=stack.epsilon, bias=layer.qkv_bias, heads=stack,
                                    half_rope=self.half_rope, angles=self.angles, cache=cache, cache_f16=self.cache.f16)
-            dispatches.append(k.attention(self.step, self.queries, cache, self.attended, rows=rows, heads=stack, cache_f16=self.cache.f16))
+            dispatches += k.attention(self.step, self.queries, cache, self.parts, self.runs, self.attended, rows=rows, heads=stack,
+                                      cache_f16=self.cache.f16)
             dispatches += k.linear(self.step, self.attended, layer.wo, self.x, rows=rows, ending=ADD, bias=layer.wo_bias)
             dispatches += k.linear(self.step, self.x, layer.w13, self.hidden, rows=rows, ending=SILU,
                                    gain=layer.ffn_norm, epsilon=stack.epsilon)

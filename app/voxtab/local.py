@@ -33,17 +33,17 @@ def read_model(path: str | Path | None = None, tokenizer: str | Path | None = No
     `tokenizer` is a tekken.json; None: the one beside the model, inside its folder or in the folder's parent.
     Raises ModelError or TokenizerError, one sentence each.
     """
-    files = find_model(path or resources.embedded_model())
+    files = find_model(resources.embedded_model() if path is None else path)
     directory = checkpoint.with_mistral_names(read_directory(files.source, files.kind))
     try:
         config = checkpoint.read_config(directory, _json(files.config_path) if files.config_path else None)
     except ModelError as error:
         raise ModelError(f"{files.source.label}: {error}") from None
-    tokenizer_path = Path(tokenizer) if tokenizer else files.tokenizer_path
+    tokenizer_path = files.tokenizer_path if tokenizer is None else Path(tokenizer)
     if tokenizer_path is None:
         raise TokenizerError(f"There is no tekken.json beside {files.source.label}, in it or above it: "
                              "download the model's and put it there, or name it with --tokenizer.")
-    return LocalModel(str(path) if path else f"{resources.EMBEDDED_MODEL} (embedded)", files.source, directory, config,
+    return LocalModel(f"{resources.EMBEDDED_MODEL} (embedded)" if path is None else str(path), files.source, directory, config,
                       Tokenizer.from_file(tokenizer_path, config.vocabulary), tokenizer_path)
 
 

@@ -34,8 +34,9 @@ class Transcriber:
         transcriber.feed(samples); ...; transcriber.finish()
         async for word in transcriber: ...          # or: async for text in transcriber.text()
 
-    Work happens while one of the iterators is awaited; `feed`, `flush` and `finish` only note what has come, and
-    may be called while it waits. How the audio is cut into feeds changes nothing.
+    Work happens while the iterator is awaited; `feed`, `flush` and `finish` only note what has come, and may be
+    called while it waits, on the same event loop's thread. How the audio is cut into feeds changes nothing. An
+    iterator may be left, and another one goes on where it was; two that wait at once are refused.
 
     `delay_ms`: 80 to 1200 in steps of 80, or 2400; how long the model listens before it writes. UserError otherwise.
     `left_silence_tokens`: see `config.Schedule`. Both are the model's defaults unless given.
@@ -47,8 +48,6 @@ class Transcriber:
         self.schedule = model.config.schedule(delay_ms, left_silence_tokens)
         left_silence_tokens = self.schedule.left_silence_tokens
         self._model = model
-        self._model.session = self
-        model.start(self.schedule)
         self._prompt = self.schedule.prompt
         self._tokens = list(self._prompt)       # ids from position 0 on
         self._samples = bytearray(_SAMPLE * (HISTORY_SAMPLES + left_silence_tokens * SAMPLES_PER_TOKEN))
@@ -56,9 +55,12 @@ class Transcriber:
         self._live_samples = 0
         self._position = 0                      # of the next token to submit
         self._rotation = first_rotation         # its RoPE position
-        self._closed = False
+        self.closed = False
         self._finished_at: int | None = None    # N, the number of positions, once finish() was called
         self._flushes: deque[int] = deque()     # positions up to which a flush reaches
+        self._in_flight: deque[tuple[int, int, object]] = deque()   # blocks: (first position, tokens, the read under way)
+        self._awaited = False                   # by an iterator, just now
+        self._words_given = 0                   # to who iterates over words
         self._news = asyncio.Event()            # audio, a flush or a close has come
         self._progress = asyncio.Event()        # a block was submitted
         self._decoder = TextDecoder(model.tokenizer)
@@ -66,6 +68,10 @@ class Transcriber:
         self.transcript = ""
         self.words: list[Word] = []
         self.step_seconds: list[float] = []     # for each token, the time its block took, shared evenly
+        if model.session:                       # what waits on it wakes up, and is told
+            model.session._wake()
+        model.session = self
+        model.start(self.schedule)
 
     # --- audio in
 
@@ -74,10 +80,14 @@ class Transcriber:
 
         Raises AudioError for another type or shape, or for samples that are not finite.
         """
-        view = memoryview(samples)
+        try:
+            view = memoryview(samples)
+        except TypeError:
+            raise AudioError(f"feed() takes a float32 buffer of 16 kHz mono samples; it got a {type(samples).__name__}.") from None
         if view.format not in ("f", "<f") or view.ndim != 1 or not view.contiguous:
             raise AudioError("feed() takes a one-dimensional, contiguous float32 buffer of 16 kHz mono samples; "
                              f"it got format {view.format!r} with {view.ndim} dimensions.")
+        view = view.cast("B").cast("f")         # ctypes says "<f", with which a view cannot count
         # A sum is finite only if all that went into it was.
         if not abs(sum(view)) < float("inf"):
             raise AudioError("The samples hold NaN or infinity: feed finite ones.")
@@ -93,6 +103,8 @@ class Transcriber:
         The stream may go on afterwards; times stay those of the live audio.
         """
         self._check_open()
+        if self._flushes and self._flushes[-1] * SAMPLES_PER_TOKEN == self._stream_samples:
+            return                              # nothing came since the last flush
         silence = -self._stream_samples % SAMPLES_PER_TOKEN + self.schedule.right_silence_tokens * SAMPLES_PER_TOKEN
         self._timer.insert_silence(self.audio_seconds, silence / SAMPLE_RATE)
         self._samples += bytes(_SAMPLE * silence)
@@ -103,22 +115,26 @@ class Transcriber:
     def finish(self) -> None:
         """Flush, and end the iteration once all is out. Nothing can be fed afterwards."""
         self.flush()
-        self._finished_at = self._flushes[-1]
+        self._finished_at = self._stream_samples // SAMPLES_PER_TOKEN
         # What lies behind the last token belongs to nobody; its frames reach a little into it.
         self._samples += bytes(_SAMPLE * LOOKAHEAD_SAMPLES)
         self._stream_samples += LOOKAHEAD_SAMPLES
 
     async def room(self) -> None:
         """Wait until less than ROOM_SECONDS of audio wait: for feeding a file at the model's pace, in small memory."""
-        while self.waiting_seconds > ROOM_SECONDS and not self._closed:
+        while self.waiting_seconds > ROOM_SECONDS and not self.closed:
+            self._check_session()
             self._progress.clear()
             await self._progress.wait()
 
     def close(self) -> None:
         """End the stream and its iteration here, without a flush; the model is free for another transcriber."""
-        self._closed = True
+        self.closed = True
         if self._model.session is self:
             self._model.session = None
+        self._wake()
+
+    def _wake(self):
         self._news.set()
         self._progress.set()
 
@@ -146,18 +162,17 @@ class Transcriber:
 
     async def __aiter__(self) -> AsyncIterator[Word]:
         """Words with times, each when the next one begins or a flush ends it."""
-        done = 0
         async for _ in self.text():
-            for word in self.words[done:]:
-                yield word
-            done = len(self.words)
+            while self._words_given < len(self.words):
+                self._words_given += 1
+                yield self.words[self._words_given - 1]
 
     async def text(self) -> AsyncIterator[str]:
         """Text as it is decoded, a piece of a word at a time; all pieces, joined, are the transcript.
 
         A piece may be empty: it tells that `words` has grown.
         """
-        async for block in self._blocks():
+        while (block := await self._block()) is not None:
             text, known = "", len(self.words)
             for token in block:
                 text += self._push(token)
@@ -181,29 +196,34 @@ class Transcriber:
 
     # --- the loop
 
-    async def _blocks(self) -> AsyncIterator[list[int]]:
-        """New token ids, a block's at a time. Blocks are submitted ahead; their tokens are read late."""
-        in_flight: deque[tuple[int, int, object]] = deque()
-        since = time.perf_counter()
-        while not self._closed:
+    async def _block(self) -> list[int] | None:
+        """The next block's new token ids; None at the end. Blocks are submitted ahead, and their tokens are read late."""
+        if self._awaited:
+            raise RuntimeError("this transcriber is being iterated over already")
+        self._awaited = True
+        try:
+            return await self._next_block()
+        finally:
+            self._awaited = False
+
+    async def _next_block(self) -> list[int] | None:
+        while not self.closed:
             self._check_session()
-            while len(in_flight) < BLOCKS_IN_FLIGHT and (tokens := self._complete_tokens()):
-                if not in_flight:
-                    since = time.perf_counter()
-                in_flight.append(self._submit(tokens))
-            if in_flight:
-                first, tokens, read = in_flight.popleft()
+            since = time.perf_counter()         # not before: what the consumer did meanwhile is not the model's time
+            while len(self._in_flight) < BLOCKS_IN_FLIGHT and (tokens := self._complete_tokens()):
+                self._in_flight.append(self._submit(tokens))
+            if self._in_flight:
+                first, tokens, read = self._in_flight[0]
                 ring = array("I", await read) if read else array("I")
-                now = time.perf_counter()
-                self.step_seconds += [(now - since) / tokens] * tokens
-                since = now
+                self._in_flight.popleft()       # not before: who is cancelled in the wait leaves the block to the next
+                self.step_seconds += [(time.perf_counter() - since) / tokens] * tokens
                 # Position p makes the token of p + 1; the prompt's are given.
-                yield [ring[p % TOKENS_RING] for p in range(max(first + 1, len(self._prompt)), first + tokens + 1)]
-            elif self._finished_at is not None:
-                return
-            else:
-                self._news.clear()
-                await self._news.wait()
+                return [ring[p % TOKENS_RING] for p in range(max(first + 1, len(self._prompt)), first + tokens + 1)]
+            if self._finished_at is not None:
+                return None
+            self._news.clear()
+            await self._news.wait()
+        return None
 
     def _complete_tokens(self) -> int:
         """How many tokens to take now: a whole block if that much audio is there, else one, else none."""
@@ -231,7 +251,7 @@ class Transcriber:
         return first, tokens, read
 
     def _check_open(self):
-        if self._closed or self._finished_at is not None:
+        if self.closed or self._finished_at is not None:
             raise RuntimeError("this transcriber is closed or finished: start another one")
         self._check_session()
 

@@ -8,8 +8,9 @@ import pytest
 import reference
 from lab import GUARDS, assert_close
 from voxtab import mel, rope
-from voxtab.config import CONTEXT_FRAMES, Stack
-from voxtab.gpu.kernels import ADD, GELU, HEADS, SILU, STORE, TOKENS_RING
+from voxtab.config import CONTEXT_FRAMES, DECODER_4B, ENCODER_4B, Stack
+from voxtab.gpu import kernels as kernels_module
+from voxtab.gpu.kernels import ADD, GELU, HEADS, SILU, STORE, TOKENS_RING, attention_scratch
 
 ROUNDING = 2e-6                     # f32 sums of some thousand products of about one, relative to their size
 
@@ -154,14 +155,12 @@ def test_linear_heads(lab, half_rope, cache_f16, stack, position, rotation):
 
 # --- attention
 
-@pytest.mark.parametrize("cache_f16", [False, True])
-@pytest.mark.parametrize("stack", STACKS)
-@pytest.mark.parametrize("position", ["first", "filling", "window", "rolled"])
-@pytest.mark.parametrize("rows", [1, 4])
-def test_attention(lab, cache_f16, stack, position, rows):
-    s = STACKS[stack]
+WINDOWS = STACKS | {"two splits": replace(STACK, window=1025), "4B encoder": Stack(1, 1280, hidden=5120, **ENCODER_4B),
+                    "4B decoder": Stack(1, 3072, hidden=9216, **DECODER_4B)}
+
+
+def assert_attention(lab, cache_f16, s, position, rows):
     capacity = s.window - 1 + rows
-    position = {"first": 0, "filling": s.window // 2, "window": s.window - 1, "rolled": 5 * s.window + 3}[position]
     positions = np.arange(max(0, position + rows - capacity), position + rows)
     k, v = random(1, len(positions), s.kv_heads, s.head_dim), random(2, len(positions), s.kv_heads, s.head_dim)
     q = random(3, rows, s.heads, s.head_dim)
@@ -169,10 +168,27 @@ def test_attention(lab, cache_f16, stack, position, rows):
     ring[positions % capacity, 0], ring[positions % capacity, 1] = k, v
     ring = ring.astype(np.float16 if cache_f16 else np.float32)
     out = lab.out(rows, s.heads, s.head_dim)
-    lab.go(lab.kernels.attention(lab.step(position, 0, capacity), lab.put(q.astype(np.float32)), lab.put(ring), out, rows=rows, heads=s, cache_f16=cache_f16))
+    parts, runs = (lab.out(nbytes // 4) for nbytes in attention_scratch(rows, s))
+    lab.go(*lab.kernels.attention(lab.step(position, 0, capacity), lab.put(q.astype(np.float32)), lab.put(ring), parts, runs, out,
+                                  rows=rows, heads=s, cache_f16=cache_f16))
     rounded = ring[positions % capacity].astype(float)
     want = reference.attention(q, rounded[:, 0], rounded[:, 1], position + np.arange(rows), positions, s.window)
-    assert_close((stack, position, rows), lab.get(out, rows, s.heads, s.head_dim, guarded=True), want, 1e-5)
+    assert_close((s, position, rows), lab.get(out, rows, s.heads, s.head_dim, guarded=True), want, 1e-5)
+
+
+@pytest.mark.parametrize("cache_f16", [False, True])
+@pytest.mark.parametrize("stack", [*STACKS, "two splits"])
+@pytest.mark.parametrize("position", ["first", "filling", "window", "rolled"])
+@pytest.mark.parametrize("rows", [1, 4])
+def test_attention(lab, cache_f16, stack, position, rows):
+    s = WINDOWS[stack]
+    position = {"first": 0, "filling": s.window // 2, "window": s.window - 1, "rolled": 5 * s.window + 3}[position]
+    assert_attention(lab, cache_f16, s, position, rows)
+
+
+@pytest.mark.parametrize("stack,rows", [("4B encoder", 4), ("4B decoder", 1)])
+def test_attention_over_the_4b_models_full_windows(lab, stack, rows):
+    assert_attention(lab, True, WINDOWS[stack], 3 * WINDOWS[stack].window + 5, rows)
 
 
 @pytest.mark.parametrize("cache_f16", [False, True])
@@ -188,6 +204,15 @@ def test_turn_keys(lab, cache_f16):
     got = np.ascontiguousarray(got).view(ring.dtype)
     assert_close("keys", got[:, 0], reference.rope(keys, at - back, s.rope_base), 6e-3 if cache_f16 else 2e-6)
     assert (got[:, 1] == ring[:, 1]).all()
+
+
+def test_grids_over_the_limit_of_a_dimension(lab, monkeypatch):
+    """With a limit of 7 workgroups in a dimension, everything is spread over two, and is the same."""
+    monkeypatch.setattr(kernels_module, "MAX_GRID", 7)
+    test_linear(lab, "Q4_0", 3, 1025, 96)
+    test_conv(lab, "F32", 2, 33, 1025, 3)
+    test_split_q4_0(lab, 6000, 0)
+    test_turn_keys(lab, False)
 
 
 # --- the small ones

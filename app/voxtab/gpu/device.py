@@ -34,7 +34,7 @@ class Source(Protocol):
 
 
 class Device(Protocol):
-    """About nine verbs. Every handle is a positive integer; `free` takes any of them."""
+    """Nine verbs. Every handle is a positive integer; `free` takes any of them."""
 
     limits: dict[str, int]
     info: dict[str, str]

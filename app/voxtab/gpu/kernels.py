@@ -17,6 +17,7 @@ TOKENS_RING = 256                           # ids kept on the GPU, by position
 ANGLES_FINE = 512                           # positions in RoPE's fine table
 MAX_ROWS = 4                                # rows of x that an invocation of linear or conv takes at most
 MAX_GRID = 65535
+SPLIT_KEYS = 1024                           # keys of a long window that one workgroup of attention takes at most
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,17 @@ class Dispatch:
     params: tuple[int, ...]
     buffers: tuple[int, ...]
     grid: tuple[int, int, int]
+
+
+def attention_splits(heads: Stack) -> int:
+    """Workgroups that share one query's keys."""
+    return -(-heads.window // SPLIT_KEYS)
+
+
+def attention_scratch(rows: int, heads: Stack) -> tuple[int, int]:
+    """Bytes of attention's `parts` and `runs`."""
+    runs = rows * heads.heads * attention_splits(heads)
+    return 4 * runs * heads.head_dim, 8 * runs
 
 
 def spread(groups: int) -> tuple[int, int]:
@@ -111,10 +123,20 @@ class Kernels:
              cache or self._unwritten, out),
             (*spread(self._groups((part.rows + 1) // 2)), -(-rows // tile))) for part in matrix.parts]
 
-    def attention(self, step, q, cache, out, *, rows, heads: Stack, cache_f16) -> Dispatch:
-        return self._dispatch("attention", {"HEADS": heads.heads, "KV_HEADS": heads.kv_heads, "HEAD_DIM": heads.head_dim,
-                                            "WINDOW": heads.window, "CACHE_F16": cache_f16},
-                              (rows,), (step, q, cache, out), (heads.kv_heads, rows, 1))
+    def attention(self, step, q, cache, parts, runs, out, *, rows, heads: Stack, cache_f16) -> list[Dispatch]:
+        """`parts` and `runs` are scratch for `attention_scratch(rows, heads)` values; a window of one split needs none."""
+        splits = attention_splits(heads)
+        whole = splits == 1
+        attention = self._dispatch(
+            "attention", {"HEADS": heads.heads, "KV_HEADS": heads.kv_heads, "HEAD_DIM": heads.head_dim,
+                          "WINDOW": heads.window, "SPLITS": splits, "CACHE_F16": cache_f16},
+            (rows,), (step, q, cache, self._unwritten if whole else runs, out if whole else parts), (heads.kv_heads, rows, splits))
+        return [attention] if whole else [attention, self._join_attention(parts, runs, out, rows=rows, heads=heads, splits=splits)]
+
+    def _join_attention(self, parts, runs, out, *, rows, heads: Stack, splits) -> Dispatch:
+        values = rows * heads.heads * heads.head_dim
+        return self._dispatch("join_attention", {"HEAD_DIM": heads.head_dim, "SPLITS": splits}, (values,), (parts, runs, out),
+                              (-(-values // self.variants.workgroup), 1, 1))
 
     def rms_norm(self, x, gain, out, *, rows, columns, epsilon) -> Dispatch:
         return self._dispatch("rms_norm", {"EPSILON": epsilon}, (rows, columns), (x, gain, out), (rows, 1, 1))

@@ -150,7 +150,7 @@ class _Read:
     def __init__(self, pool: list, readback, promise, nbytes: int):
         self._pool, self._readback, self._promise, self._nbytes = pool, readback, promise, nbytes
 
-    def __await__(self):
+    def __await__(self):                        # again, if a first await was cancelled
         yield from self._promise.__await__()
         data = bytes(self._readback.read_mapped(0, self._nbytes))
         self._readback.unmap()

@@ -47,15 +47,15 @@ _DEFAULTS = {"delay_ms": "voxtral_realtime.default_delay_ms", "left_silence_toke
 
 
 def with_mistral_names(directory: Directory) -> Directory:
-    """The same directory under Mistral's names; GGUF files have them already."""
-    if directory.dialect == "gguf":
+    """The same directory under Mistral's names. The dialect of one that had Hugging Face's becomes 'hugging face'."""
+    if EMBEDDING in directory.tensors:
         return directory
     tensors = {}
     for name, tensor in directory.tensors.items():
         for pattern, to in _FROM_HUGGING_FACE:
             name = re.sub(pattern, to, name)
         tensors[name] = tensor
-    return replace(directory, tensors=tensors)
+    return replace(directory, tensors=tensors, dialect="hugging face")
 
 
 def read_config(directory: Directory, hugging_face: dict | None = None) -> ModelConfig:
@@ -74,7 +74,7 @@ def read_config(directory: Directory, hugging_face: dict | None = None) -> Model
     config = ModelConfig(
         encoder=_stack(directory, "encoder", ENCODER_LAYER, width, encoder),
         decoder=_stack(directory, "decoder", DECODER_LAYER, decoder_width, decoder),
-        vocabulary=vocabulary, half_rope=directory.dialect == "safetensors",
+        vocabulary=vocabulary, half_rope=directory.dialect == "hugging face",
         **{field: directory.metadata[key] for field, key in _DEFAULTS.items() if key in directory.metadata})
     for name, shape in shapes(config, _ada_width(directory)).items():
         found = _shape(directory, name, len(shape))

@@ -46,7 +46,7 @@ class Tensor:
 class Directory:
     """All tensors of a file by name, in the order of its header, and what else the header says."""
 
-    dialect: str  # 'gguf' or 'safetensors'
+    dialect: str  # 'gguf' or 'safetensors'; 'hugging face' once its names were translated
     tensors: dict[str, Tensor]
     metadata: dict[str, object]  # numbers, truth values and strings; an array is there as None
     version: int | None  # of the GGUF format; safetensors has none

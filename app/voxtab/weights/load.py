@@ -1,6 +1,6 @@
 """Directory -> GPU buffers: one pass over the file's bytes in file order, repacked on the GPU (design 2.1).
 
-No tensor ever lies in Python's heap: ranges of a few MB go straight to the GPU. Q4_0 goes through one small raw
+Python's heap never holds more than a chunk: ranges of a few MB go straight to the GPU. Q4_0 goes through one small raw
 buffer and is split there into nibbles and scales; everything else lands where it is used.
 """
 
