@@ -8,7 +8,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from evaluate import edits, group_of, read_clips
+import numpy as np
+
+from evaluate import group_of, read_clips
 from texts import ONES, cardinal, ordinal
 
 MONEY = {"$": "dollars", "£": "pounds", "€": "euros"}
@@ -49,15 +51,20 @@ def tokens(text):
     return re.sub(r"[^a-z0-9' ]", " ", text).split()
 
 
-def nearest(text, reference):
-    """each token in the reading that leaves the fewest errors, from left to right"""
-    written = [[t] for t in tokens(text)]
-    for i in range(len(written)):
-        def errors(reading):
-            words = [w for part in written[:i] + [reading] + written[i + 1:] for w in part]
-            return edits(reference, words)[0]
-        written[i] = min(readings(written[i][0]), key=errors)
-    return [w for part in written for w in part]
+def fewest_errors(text, reference):
+    """edit distance to the nearest of all readings: the rows of the usual table, the least of a token's readings at each place"""
+    row = np.arange(len(reference) + 1)
+    for token in tokens(text):
+        rows = []
+        for words in readings(token):
+            r = row
+            for w in words:
+                r = np.minimum(r + 1, np.concatenate([[len(text) * 9], r[:-1] + [w != x for x in reference]]))
+                for j in range(1, len(r)):
+                    r[j] = min(r[j], r[j - 1] + 1)
+            rows.append(r)
+        row = np.min(rows, 0)
+    return int(row[-1])
 
 
 def main():
@@ -75,12 +82,12 @@ def main():
             for k, (samples, clip) in enumerate(clips):
                 text = " ".join(s.text for s in whisper.transcribe(samples, language="en", beam_size=5)[0])
                 reference = [w for w, _ in clip["words"]]
-                words = nearest(text, reference)
+                wrong = fewest_errors(text, reference)
                 if k < a.show:
-                    print("  ", text, "|", *words)
+                    print("  ", wrong, text)
                 for g in (group_of(clip), "all"):
                     e, n = groups.get(g, (0, 0))
-                    groups[g] = (e + edits(reference, words)[0], n + len(reference))
+                    groups[g] = (e + wrong, n + len(reference))
             for g, (e, n) in sorted(groups.items(), key=lambda x: (x[0] == "all", x[0])):
                 print(f"{Path(prefix).name:34s} {g:22s} {n:5d} words  WER {100 * e / n:5.1f} %", flush=True)
 

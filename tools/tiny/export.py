@@ -89,6 +89,14 @@ def write_gguf(path, named, kv):
     Path(path).write_bytes(head + b"\0" * (-len(head) % 32) + b"".join(body))
 
 
+def multiply_adds(model):
+    """a second of audio, attention's own products left out"""
+    size = lambda *modules: sum(p.numel() for m in modules for p in m.parameters() if p.ndim > 1)
+    once = [layer.ada0 for layer in model.decoder] + [layer.ada2 for layer in model.decoder]
+    decoder = size(model.projection0, model.projection2, *model.decoder, model.tok_embeddings) - size(*once)
+    return 100 * size(model.conv0) + 50 * size(model.conv1, *model.encoder) + 12.5 * decoder
+
+
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("checkpoint", help="prefix of the three .pt files of train.py")
@@ -109,6 +117,7 @@ def main():
     t["audio"] |= {"transcription_delay_ms": 80 * model.config.delay_tokens, "streaming_n_left_pad_tokens": a.left_silence_tokens}
     tekken.write_text(json.dumps(t, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"{path}: {len(named)} tensors, {path.stat().st_size} bytes, step {step}; with tekken.json {path.stat().st_size + tekken.stat().st_size}")
+    print(f"{sum(p.numel() for p in model.parameters())} parameters, {multiply_adds(model) / 1e9:.3f} G multiply-adds a second of audio")
 
 
 if __name__ == "__main__":
