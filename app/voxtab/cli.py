@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _model_arguments(parser):
     parser.add_argument("--model", metavar="M", help="a .gguf file, a folder of raw shards, or one with model.safetensors and "
-                                                     "config.json; default: the embedded model")
+                                                     "config.json, such as Voxtral Mini 4B Realtime; default: the embedded self-test model (letters, digits, dates, commands)")
     parser.add_argument("--tokenizer", metavar="F", help="the model's tekken.json; default: beside the model, in its folder or above it")
 
 

@@ -43,7 +43,7 @@ def read_model(path: str | Path | None = None, tokenizer: str | Path | None = No
     if tokenizer_path is None:
         raise TokenizerError(f"There is no tekken.json beside {files.source.label}, in it or above it: "
                              "download the model's and put it there, or name it with --tokenizer.")
-    return LocalModel(f"{resources.EMBEDDED_MODEL} (embedded)" if path is None else str(path), files.source, directory, config,
+    return LocalModel("embedded self-test model (letters, digits, dates, commands)" if path is None else str(path), files.source, directory, config,
                       Tokenizer.from_file(tokenizer_path, config.vocabulary), tokenizer_path)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
-EMBEDDED_MODEL = "delay480"
+EMBEDDED_MODEL = "tiny"
 
 
 def folder(name: str, in_checkout: str) -> Path:
@@ -23,5 +23,10 @@ def built_site() -> Path:
 
 
 def embedded_model() -> Path:
-    """The folder of the model that comes with the package."""
+    """The folder of the model that comes with the package: a self-test of letters, digits, dates and commands."""
     return folder("models", "web/models") / EMBEDDED_MODEL
+
+
+def embedded_clips() -> list[Path]:
+    """Short recordings that the embedded model can transcribe; clips.json beside them says what is spoken."""
+    return sorted((embedded_model() / "clips").glob("*.flac"))

@@ -1,0 +1,74 @@
+"""The embedded model on recordings of people: right to the last word, natively and however the audio comes."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from voxtab import local, resources
+from voxtab.model import Model
+from voxtab.transcriber import Transcriber
+
+CLIPS = resources.embedded_clips()
+SPOKEN = {clip["file"]: clip for clip in json.loads((resources.embedded_model() / "clips/clips.json").read_text())}
+
+
+@pytest.fixture(scope="module")
+def model(run, device):
+    found = local.read_model()
+    return run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="tiny"))
+
+
+def transcribe(run, model, *feeds, **options):
+    async def go():
+        transcriber = Transcriber(model, **options)
+        for feed in feeds:
+            transcriber.feed(feed)
+        transcriber.finish()
+        return [word async for word in transcriber], transcriber
+    return run(go())
+
+
+@pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip.stem)
+def test_every_word_is_right_and_in_its_place(run, model, clip):
+    """As spoken, as PyTorch writes it with these weights, and ending where it was heard to end."""
+    spoken, (samples, rate) = SPOKEN[clip.name], soundfile.read(clip, dtype="float32")
+    words, transcriber = transcribe(run, model, *np.array_split(samples, 7))
+    assert rate == 16000 and transcriber.transcript == spoken["reference"] == spoken["text"]
+    assert [word.text for word in words] == spoken["reference"].split()
+    for word, end in zip(words, spoken["reference_ends"], strict=True):
+        assert abs(word.end - end) <= 0.24, (word, end)
+        assert 0 <= word.start <= word.end
+
+
+def test_speech_after_speech_in_one_stream(run, model):
+    """A flush after each recording, as a microphone's pauses give. The letters may come out a little worse than alone."""
+    async def go():
+        transcriber, texts = Transcriber(model), []
+        for clip in CLIPS:
+            transcriber.feed(soundfile.read(clip, dtype="float32")[0])
+            transcriber.flush()
+        transcriber.finish()
+        async for text in transcriber.text():
+            texts.append(text)
+        return "".join(texts)
+    heard, spoken = run(go()).split(), " ".join(SPOKEN[clip.name]["reference"] for clip in CLIPS).split()
+    assert len(heard) == len(spoken) and sum(a != b for a, b in zip(heard, spoken)) <= 2
+
+
+@pytest.mark.parametrize("noise", ["silence", "hiss", "hum"])
+def test_no_words_where_none_are_spoken(run, model, noise):
+    n = np.arange(10 * 16000)
+    samples = {"silence": 0.0 * n, "hiss": 0.01 * np.random.default_rng(1).standard_normal(len(n)),
+               "hum": 0.02 * np.sin(2 * np.pi * 50 * n / 16000)}[noise]
+    words, _ = transcribe(run, model, samples.astype(np.float32))
+    assert len(words) == 0
+
+
+def test_speech_it_was_not_trained_for_does_not_hang(run, model):
+    """Three voices at once, backwards: whatever it writes, it ends."""
+    clips = [soundfile.read(clip, dtype="float32")[0][::-1] for clip in CLIPS]
+    length = min(map(len, clips))
+    _, transcriber = transcribe(run, model, np.ascontiguousarray(sum(clip[:length] for clip in clips)))
+    assert len(transcriber.tokens) == 32 + -(-length // 1280) + 6 + 11
