@@ -1,7 +1,7 @@
 // Any rate -> 16 kHz, as it comes: a windowed sinc, one set of taps for each place between two input samples.
 // Our own, because Firefox cannot connect a microphone to an AudioContext of another rate, and Safari crackles there.
 
-const ZERO_CROSSINGS = 24;          // of the sinc, on each side: the stop band begins 10 % above the pass band
+const ZERO_CROSSINGS = 24;          // of the sinc, on each side: 7 kHz passes whole, 9 kHz is gone
 const PASS = 0.95;                  // of the lower Nyquist frequency
 
 export class Resampler {
