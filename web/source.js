@@ -102,7 +102,6 @@ class Address {
         if (!done) this.lent = value.buffer;
         if (done) {
           if (this.skip) throw new Failure('model', `${this.name} has become shorter: open it again.`);
-          if (this.position < this.bytes) throw new Failure('network', `${this.name} ended early.`);
           return null;
         }
         const bytes = value.subarray(Math.min(this.skip, value.length));
@@ -143,11 +142,13 @@ class Chosen {
     this.bytes = file.size;
     this.position = 0;
     this.pieceBytes = pieceBytes;
+    this.closed = false;
   }
 
   async open() {}
 
   async read() {
+    if (this.closed) throw new Failure('aborted', 'This was stopped.');
     if (this.position === this.bytes) return null;
     try {
       const bytes = new Uint8Array(await this.file.slice(this.position, this.position + this.pieceBytes).arrayBuffer());
@@ -158,7 +159,9 @@ class Chosen {
     }
   }
 
-  close() {}
+  close() {
+    this.closed = true;
+  }
 }
 
 export class Source {

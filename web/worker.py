@@ -111,6 +111,8 @@ class Stream:
 
 
 class Worker:
+    """One model and one transcription at a time. Requests are answered as they come; opening and finishing take their time."""
+
     verbs = "open", "cancel", "start", "feed", "flush", "finish", "stop"
 
     def __init__(self):
@@ -136,9 +138,9 @@ class Worker:
     async def start(self, request) -> dict:
         if not self.model:
             raise ModelError("No model is open: open one first.")
+        schedule = self.model.config.schedule(_number(request, "delay_ms"), _number(request, "left_silence_tokens"))
         if self.stream:
             self.stream.stop()
-        schedule = self.model.config.schedule(_number(request, "delay_ms"), _number(request, "left_silence_tokens"))
         self.stream = Stream(self.model, self.load_s, schedule)
         return {}
 
@@ -211,7 +213,8 @@ class Worker:
             directory = await _read_directory(stream, size)
             config = checkpoint.read_config(directory)
             pieces = await _read_tokenizer(tokenizer, config.vocabulary)
-            nbytes = sum(tensor.nbytes for tensor in directory.tensors.values())
+            # A file may hold more than the model; for the names alone the width does not matter.
+            nbytes = sum(directory.tensors[name].nbytes for name in checkpoint.shapes(config, ada_width=0))
 
             def progress(done):
                 tell("progress", stage="weights", done=done, total=nbytes)
@@ -341,7 +344,8 @@ def explained(error: BaseException) -> dict:
     if isinstance(error, UserError):
         return {"kind": KINDS.get(type(error), "audio"), "message": str(error)}
     traceback.print_exception(error)
-    return {"kind": "bug", "message": f"Something in Voxtab is broken ({type(error).__name__}: {error}): reload the page, and report it if it happens again."}
+    return {"kind": "bug", "message": f"Something in Voxtab is broken ({type(error).__name__}: {error}): reload the page, and "
+                                      "report it if it happens again."}
 
 
 def tell(event: str, **more):

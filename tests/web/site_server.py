@@ -66,6 +66,13 @@ class Handler(BaseHTTPRequestHandler):
         del self.headers["Range"]
         self.send_file(file)
 
+    def do_no_length(self, file):
+        """The end of the connection is the end of the file."""
+        self.send_response(200)
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(file.read_bytes())
+
     def do_moved(self, file):
         """A hub: the address leads to another origin."""
         self.reply(302, b"", {"Location": f"{self.server.elsewhere}/files/{file.relative_to(self.server.roots['files'])}"})
