@@ -97,10 +97,10 @@ def test_chosen_shards(bare, server, oracle, tmp_path):
     check_tokens(bare, server, oracle, opened, chunk=777)
 
 
-def test_the_sites_own_model(bare, server):
+def test_the_sites_own_model(bare, site):
     opened = open_url(bare, None)
     assert "error" not in opened, opened
-    assert opened["name"].endswith("(embedded)")
+    assert opened["name"] == json.loads((site / "site.json").read_text())["name"]
 
 
 def test_manifest(bare, server, files, model):
