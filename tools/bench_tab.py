@@ -1,10 +1,9 @@
-"""What the tab costs here: a step on the host, and memory while a model loads. For tools/bench, and alone.
+"""What the tab costs here: a step on the host, and memory while a model loads. For tools/bench.
 
 The figures are of headless Chromium, whose processes' memory is in /proc; where there is no GPU its WebGPU is
 SwiftShader, which keeps GPU buffers in the GPU process.
 """
 
-import argparse
 import base64
 import json
 import shutil
@@ -194,11 +193,3 @@ def _chromium_bytes() -> int:
         except OSError:
             pass
     return total
-
-
-BENCHES = {"tab-step": tab_step, "tab-memory": tab_memory}
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bench", choices=BENCHES)
-    print(json.dumps(BENCHES[parser.parse_args().bench](), indent=1))
