@@ -42,6 +42,18 @@ def test_every_word_is_right_and_in_its_place(run, model, clip):
         assert 0 <= word.start <= word.end
 
 
+def test_shards_of_the_model(run, device, tmp_path):
+    """The file cut at an odd byte, as a folder of shards."""
+    (path,) = resources.embedded_model().glob("*.gguf")
+    data, clip = path.read_bytes(), CLIPS[0]
+    for name, piece in (("shard-aa", data[:1_234_567]), ("shard-ab", data[1_234_567:3_000_001]), ("shard-ac", data[3_000_001:])):
+        (tmp_path / name).write_bytes(piece)
+    found = local.read_model(tmp_path, resources.embedded_model() / "tekken.json")
+    model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="shards"))
+    _, transcriber = transcribe(run, model, soundfile.read(clip, dtype="float32")[0])
+    assert transcriber.transcript == SPOKEN[clip.name]["reference"]
+
+
 def test_speech_after_speech_in_one_stream(run, model):
     """A flush after each recording, as a microphone's pauses give. The letters may come out a little worse than alone."""
     async def go():

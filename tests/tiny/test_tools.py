@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tools/tiny"))
 
 import align  # noqa: E402
+import drafts  # noqa: E402
 import texts  # noqa: E402
 import vocabulary  # noqa: E402
 
@@ -56,3 +57,9 @@ def test_a_longer_word_end_is_carried_over():
 def test_bundled_clips_are_utterances_that_may_be_shown():
     clips = json.loads((TINY / "clips/clips.json").read_text(encoding="utf-8"))
     assert clips and all(c["file"].startswith("an") and (TINY / "clips" / c["file"]).is_file() for c in clips)
+
+
+def test_passes_with_drafted_pads():
+    """Each pass keeps the pads that were drafted right and yields one token more."""
+    tokens = [32, 32, 1005, 32, 1007, 1008]
+    assert [drafts.passes(tokens, drafted) for drafted in (0, 1, 2, 8)] == [6, 4, 3, 3]

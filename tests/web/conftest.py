@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,19 @@ def browser():
         browser = playwright.chromium.launch(executable_path=CHROMIUM, chromium_sandbox=False, args=["--enable-unsafe-webgpu"])
         yield browser
         browser.close()
+
+
+@contextmanager
+def speaking(browser, clip):
+    """A page of a browser of its own, whose microphone plays a WAV file once."""
+    spoken = browser.browser_type.launch(
+        executable_path=CHROMIUM, chromium_sandbox=False,
+        args=["--enable-unsafe-webgpu", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
+              f"--use-file-for-fake-audio-capture={clip}%noloop"])
+    try:
+        yield spoken.new_page()
+    finally:
+        spoken.close()
 
 
 @pytest.fixture(scope="session")

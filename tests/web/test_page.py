@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import soundfile
 from playwright.sync_api import expect
-from web.conftest import CHROMIUM
+from web.conftest import speaking
 from web.fake_engine import at
 
 ORACLE = Path(__file__).parents[1] / "oracle" / "delay480"
@@ -124,12 +124,7 @@ def test_in_an_iframe_of_another_origin(page, server, elsewhere, link):
 
 def test_microphone(browser, server, clip):
     """Text while one speaks; and what was recorded, read as a file, gives the same tokens."""
-    speaking = browser.browser_type.launch(
-        executable_path=CHROMIUM, chromium_sandbox=False,
-        args=["--enable-unsafe-webgpu", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
-              f"--use-file-for-fake-audio-capture={clip}%noloop"])
-    try:
-        page = speaking.new_page()
+    with speaking(browser, clip) as page:
         page.goto(f"{server.url}/site/?{MODEL}")
         wait_for(page, "ready")
         at(page, "speak").click()
@@ -142,5 +137,3 @@ def test_microphone(browser, server, clip):
         expect(at(page, "earlier").locator("article")).to_have_count(1)
         wait_for(page, "done")
         assert tokens(page) == live and len(live) > 40
-    finally:
-        speaking.close()

@@ -8,32 +8,57 @@ import pytest
 import soundfile
 from playwright.sync_api import expect
 from voxtab import resources
-from web.conftest import CHROMIUM
+from web.conftest import speaking
 from web.fake_engine import at
 from web.test_page import wait_for
 
-CLIP = resources.embedded_clips()[0]
-SPOKEN = next(clip["reference"] for clip in json.loads((CLIP.parent / "clips.json").read_text()) if clip["file"] == CLIP.name)
+CLIPS = resources.embedded_clips()
+SPOKEN = {clip["file"]: clip["reference"] for clip in json.loads((CLIPS[0].parent / "clips.json").read_text())}
 
 
-def as_wav(path, silence_seconds=0):
+def as_wav(clip, path, silence_seconds=0):
     """The recording as WAV, with silence around it."""
-    samples, rate = soundfile.read(CLIP, dtype="int16")
+    samples, rate = soundfile.read(clip, dtype="int16")
     silence = np.zeros(silence_seconds * rate, np.int16)
     soundfile.write(path, np.concatenate([silence, samples, silence]), rate, subtype="PCM_16")
     return path
 
 
-@pytest.mark.parametrize("format", ["flac", "wav"])
-def test_a_file(browser, server, tmp_path, format):
+@pytest.fixture(scope="module")
+def page(browser, server):
+    """With the self-test model open."""
     page = browser.new_page()
     page.goto(f"{server.url}/site/")
     wait_for(page, "ready")
-    at(page, "audio-file").set_input_files(CLIP if format == "flac" else as_wav(tmp_path / "clip.wav"))
-    wait_for(page, "done")
-    assert at(page, "transcript").text_content().strip() == SPOKEN == page.evaluate("voxtab.result.text")
-    assert [word["text"] for word in page.evaluate("voxtab.result.words")] == SPOKEN.split()
+    yield page
     page.close()
+
+
+@pytest.mark.parametrize("clip,suffix", [*((clip, ".flac") for clip in CLIPS), (CLIPS[0], ".wav")], ids=lambda value: getattr(value, "stem", value))
+def test_a_file(page, tmp_path, clip, suffix):
+    """The words that were spoken, which are what PyTorch and the command line write."""
+    if suffix == ".wav":
+        clip = as_wav(clip, tmp_path / clip.with_suffix(".wav").name)
+    at(page, "audio-file").set_input_files(clip)
+    expect(at(page, "status")).not_to_contain_text("Done")
+    wait_for(page, "done")
+    spoken = SPOKEN[clip.with_suffix(".flac").name]
+    assert at(page, "transcript").text_content().strip() == spoken == page.evaluate("voxtab.result.text")
+    assert [word["text"] for word in page.evaluate("voxtab.result.words")] == spoken.split()
+
+
+def test_the_model_in_shards(page, tmp_path):
+    """Cut at an odd byte and chosen from this machine."""
+    (model,) = resources.embedded_model().glob("*.gguf")
+    data = model.read_bytes()
+    (tmp_path / "shard-aa").write_bytes(data[:2_345_679])
+    (tmp_path / "shard-ab").write_bytes(data[2_345_679:])
+    at(page, "model-files").set_input_files([tmp_path / "shard-aa", tmp_path / "shard-ab", model.with_name("tekken.json")])
+    expect(at(page, "status")).to_contain_text("shard-aa", timeout=60000)
+    at(page, "audio-file").set_input_files(CLIPS[0])
+    expect(at(page, "status")).not_to_contain_text("Ready")
+    wait_for(page, "done")
+    assert page.evaluate("voxtab.result.text") == SPOKEN[CLIPS[0].name]
 
 
 def test_the_microphone(browser, server, tmp_path):
@@ -42,13 +67,8 @@ def test_the_microphone(browser, server, tmp_path):
     The device stutters when it starts, so that a second of silence comes first. It plays at another rate, which may
     make this small model mishear a letter, but no number.
     """
-    clip = as_wav(tmp_path / "clip.wav", silence_seconds=1)
-    speaking = browser.browser_type.launch(
-        executable_path=CHROMIUM, chromium_sandbox=False,
-        args=["--enable-unsafe-webgpu", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
-              f"--use-file-for-fake-audio-capture={clip}%noloop"])
-    try:
-        page = speaking.new_page()
+    clip = as_wav(CLIPS[0], tmp_path / "clip.wav", silence_seconds=1)
+    with speaking(browser, clip) as page:
         page.goto(f"{server.url}/site/")
         wait_for(page, "ready")
         at(page, "speak").click()
@@ -56,8 +76,6 @@ def test_the_microphone(browser, server, tmp_path):
         page.wait_for_timeout(3500)     # the recording lasts 2.9 s, and its first word was heard
         at(page, "stop").click()
         wait_for(page, "done")
-        heard, spoken = page.evaluate("voxtab.result.text").split(), SPOKEN.split()
-        assert heard[-4:] == spoken[-4:] == ["fifty", "two", "fifty", "three"]
-        assert len(set(heard) & set(spoken)) >= len(set(spoken)) - 2
-    finally:
-        speaking.close()
+        heard, spoken = page.evaluate("voxtab.result.text").split(), SPOKEN[CLIPS[0].name].split()
+    assert heard[-4:] == spoken[-4:] == ["fifty", "two", "fifty", "three"]
+    assert len(set(heard) & set(spoken)) >= len(set(spoken)) - 2
