@@ -39,7 +39,7 @@ export class Microphone {
     try {
       await microphone._start(stream, onlevel, onlost);
     } catch (error) {
-      await microphone._release();
+      microphone._release();
       throw new EngineError("microphone", didNotStart(error));
     }
     return microphone;
@@ -70,21 +70,24 @@ export class Microphone {
     }
   }
 
-  // Takes in what was said until now, then ends the recording.
-  async stop() {
-    if (!this.recording.live) return;
+  // Takes in what was said until now, then ends the recording. Who asks again waits for the same end.
+  stop() {
+    return this._stopping ??= this._stop();
+  }
+
+  async _stop() {
     this._node.port.postMessage("stop");
     // A suspended context does not answer.
     await Promise.race([this._ended, new Promise((resolve) => setTimeout(resolve, 500))]);
-    await this._release();
     this.recording.end();
+    this._release();
   }
 
-  async _release() {
+  _release() {
     for (const track of this._stream.getTracks()) {
       track.onended = null;
       track.stop();
     }
-    if (this._context) await this._context.close();
+    this._context?.close().catch(() => {});     // its answer may never come, and nothing depends on it
   }
 }

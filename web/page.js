@@ -47,18 +47,28 @@ function take(files) {
     const label = givenModel.length > 1 ? `${givenModel.length} shards` : givenModel[0].name;
     openModel({ label, model: { files: givenModel }, tokenizer: { file: givenTokenizer } });
     givenModel = [];
+    givenTokenizer = null;          // another model's is another one
   } catch (error) {
     view.error(error.message);
   }
 }
 
+function lastName(url) {
+  const name = url.pathname.split("/").pop();
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;                    // a stray % is no reason to stop
+  }
+}
+
 function fromAddress(url, tokenizer) {
-  const label = decodeURIComponent(url.pathname.split("/").pop()) || url.host;
+  const label = lastName(url) || url.host;
   return { label, model: { url: url.href }, tokenizer: tokenizer && { url: tokenizer.href } };
 }
 
 async function fetchAudio(url) {
-  const name = decodeURIComponent(url.pathname.split("/").pop()) || "audio";
+  const name = lastName(url) || "audio";
   let answer;
   try {
     answer = await fetch(url);
@@ -97,10 +107,15 @@ async function followLink(query) {
       if (audio?.origin !== location.origin) audio = null;
     }
   }
-  if (audio) offerAudio(audio, query.get("autostart") === "1");
+  const autostart = query.get("autostart") === "1";
+  const offered = audio ? offerAudio(audio, autostart) : null;
   await openModel(model ? fromAddress(model, tokenizer) : SELF_TEST, { quiet: Boolean(wrong) });
+  // Who drives the page by a link waits for `done` or `error`.
+  const failure = await offered;
+  if (failure && autostart) audioFailed(failure, () => offerAudio(audio, autostart));
 }
 
+// Answers what went wrong, if something did.
 async function offerAudio(url, start) {
   try {
     const source = await fetchAudio(url);
@@ -111,7 +126,9 @@ async function offerAudio(url, start) {
       view.error(null);
       offerAudio(url, start);
     });
+    return error;
   }
+  return null;
 }
 
 // --- the page itself
@@ -167,5 +184,5 @@ if (navigator.gpu) transcription.start();       // Python starts meanwhile
 checkMachine().then(({ stop, warning }) => {
   view.warning(warning);
   if (stop) transcription.giveUp(stop);
-  else followLink(new URLSearchParams(location.search));
-});
+  else return followLink(new URLSearchParams(location.search));
+}).catch((error) => fail(`This page is broken (${error.message}): reload it, and report it if it happens again.`));

@@ -156,6 +156,13 @@ def test_address_that_gives_no_audio(browser, url, answer, says):
         page.goto(f"{url}/?audio=a.wav&autostart=1")
         expect(at(page, "error")).to_contain_text(says)
         expect(at(page, "speak")).to_be_enabled()
+        wait_for(page, "error")         # who drives the page by a link waits for done or error
+
+
+def test_address_with_a_stray_percent_sign(browser, url):
+    """100%.gguf, as an address has it: no reason for the page to stop."""
+    with page_on(browser, url, query="?model=100%25.gguf") as page:
+        wait_for(page, "ready")
 
 
 def test_other_hosts_audio_asks_first(browser, url):
