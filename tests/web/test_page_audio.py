@@ -177,15 +177,6 @@ def test_stop_takes_in_the_last_words_and_a_second_stop_ends_it(speaking, url):
         wait_for(page, "ready")
 
 
-def test_an_audio_system_that_never_closes(speaking, url):
-    """Nothing waits for its answer."""
-    with page_on(speaking, url) as page:
-        page.evaluate("AudioContext.prototype.close = () => new Promise(() => {})")
-        speak(page, 0.5)
-        at(page, "stop").click()
-        wait_for(page, "done")
-
-
 def test_recording_is_kept_when_transcription_fails(speaking, url):
     script = {"finish": [{"error": {"kind": "bug", "message": "Something is broken."}}, {}]}
     with page_on(speaking, url, script) as page:
