@@ -10,7 +10,7 @@ from voxtab.config import ModelConfig
 from voxtab.gpu.device import Source
 from voxtab.gpu.kernels import Kernels, Matrix, Part
 from voxtab.weights import checkpoint as names
-from voxtab.weights.directory import Directory, Tensor, tensor_nbytes
+from voxtab.weights.directory import Directory, tensor_nbytes
 
 CHUNK = 36 * (1 << 17)                      # bytes an upload moves at once: whole pairs of Q4_0 blocks
 assert CHUNK % 36 == 0 and CHUNK % 4 == 0
