@@ -1,3 +1,4 @@
+// with gelu
 // conv: a causal convolution of three taps and the exact GELU (spec 3).
 //   out[t, o] = gelu(bias[o] + sum_{c, k} W[o, c, k] x[STRIDE t + k, c])
 // The caller puts the rows that a block needs from before it in front of x. Rows of the output that lie
@@ -32,15 +33,6 @@ fn weight(i: u32) -> f32 {
   if (TYPE == 1) { return unpack2x16float(word)[i % 2]; }
   return bitcast<f32>(select(word << 16, word & 0xffff0000, i % 2 == 1));
 }
-
-// Abramowitz and Stegun 7.1.26, |error| <= 1.5e-7.
-fn erf(v: f32) -> f32 {
-  let t = 1 / (1 + 0.3275911 * abs(v));
-  let tail = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
-  return sign(v) * (1 - tail * exp(-v * v));
-}
-
-fn gelu(v: f32) -> f32 { return 0.5 * v * (1 + erf(v * 0.7071067811865476)); }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,

@@ -1,206 +1,132 @@
-// linear: the one product, with the norm in front of it and what becomes of its rows behind it.
-//   y[m, o] = scale[m] * sum_k W[o, k] gain[k] x[m, k] + bias[o]
-//   NORM: scale[m] = 1 / sqrt(mean_k x[m, k]^2 + EPSILON), its sum taken beside the products, so that a
-//   norm costs no pass of its own; otherwise scale and gain are 1.
-// An invocation makes a pair of output rows, and ENDING says which pair and what becomes of it:
-//   0 STORE  rows 2p, 2p+1      out = y
-//   1 GELU   rows 2p, 2p+1      out = gelu(y), exact
-//   2 ADD    rows 2p, 2p+1      out += y: the residual
-//   3 SILU   rows p, p+outputs/2  out[p] = silu(y[p]) * y[p+outputs/2]: gate and up, stacked
-//   4 HEADS  wq, wk, wv stacked: queries and keys turned by RoPE (pairs 2j, 2j+1 of a head, or j, j+HEAD_DIM/2
-//            with HALF_ROPE; stored as pairs), queries to out, keys and values to the cache's slot
+// with gelu product
+// linear: the product for few rows of x, one to four of them at a time. See `product` for what it makes.
 //
-// x [rows, columns] f32; weights [outputs, columns]: F32, F16, BF16 as in the file, or Q4_0 nibbles of a block
-// in a vec4u with its f16 scales apart; gain [columns], bias [outputs]; out [rows, out_stride] from first_output;
-// angles: (cos, sin) of RoPE, [coarse + ANGLES_FINE, HEAD_DIM/2]; cache [capacity, 2 (k, v), KV_HEADS, HEAD_DIM],
-// f16 pairs or f32. columns is a multiple of 32. One part of a matrix a dispatch.
-// Grid: x, y over pairs, z over tiles of ROWS rows. LANES invocations share a pair and take blocks of 32 columns
-// in turn; with one lane there is no barrier, which software adapters want. Precision: f32 throughout.
+// Grid: x, y over two pairs times the teams of a workgroup, z over tiles of ROWS rows. A team is LANES invocations that
+// make four output rows together: each takes every LANES-th unit of 32 columns of all four, so that what it reads of x
+// serves them all and many weights are on their way at once. With one lane there is no barrier, which software adapters
+// want. A row's sum does not depend on ROWS. No private array and no loop over one: naga's loops are never unrolled, and
+// what they index lands in memory (5x on an H200).
 
 override WORKGROUP: u32 = 64;
-override LANES: u32 = 1;
+override LANES: u32 = 1;                    // 1, or a multiple of 4
 override ROWS: u32 = 1;                     // at most 4
-override TYPE: u32 = 3;                     // of the weights: 0 F32, 1 F16, 2 BF16, 3 Q4_0
-override NORM: bool = false;
-override EPSILON: f32 = 1e-5;
-override BIAS: bool = false;
-override ENDING: u32 = 0;
-override HEADS: u32 = 32;
-override KV_HEADS: u32 = 8;
-override HEAD_DIM: u32 = 128;
-override HALF_ROPE: bool = false;
-override ANGLES_FINE: u32 = 512;
-override CACHE_F16: bool = true;
+override SHARED: u32 = 1;                   // words of workgroup memory: 5 ROWS (LANES + 1) a team, if LANES > 1
 
-const STORE = 0u;
-const GELU = 1u;
-const ADD = 2u;
-const SILU = 3u;
-const HEADS_ENDING = 4u;
+override LINE: u32 = LANES + 1;                     // words of a sum's line: banks do not collide
 
-struct Params { rows: u32, columns: u32, outputs: u32, first_output: u32, out_stride: u32 }
-struct Step { position: u32, rotation: u32, capacity: u32, audio_row: u32 }
+var<workgroup> partial: array<f32, SHARED>;
 
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<uniform> step: Step;
-@group(0) @binding(2) var<storage, read> x: array<vec4f>;
-@group(0) @binding(3) var<storage, read> weights: array<vec4u>;
-@group(0) @binding(4) var<storage, read> scales: array<u32>;
-@group(0) @binding(5) var<storage, read> gain: array<vec4f>;
-@group(0) @binding(6) var<storage, read> bias: array<f32>;
-@group(0) @binding(7) var<storage, read> angles: array<vec2f>;
-@group(0) @binding(8) var<storage, read_write> cache: array<u32>;
-@group(0) @binding(9) var<storage, read_write> out: array<f32>;
-
-var<workgroup> partial: array<vec3f, WORKGROUP>;
-
-fn halves(words: vec2u) -> vec4f {
-  if (TYPE == 1) { return vec4f(unpack2x16float(words.x), unpack2x16float(words.y)); }
-  return bitcast<vec4f>(vec4u(words.x << 16, words.x & 0xffff0000, words.y << 16, words.y & 0xffff0000));
-}
-
-// Values 4w..4w+3 and 16+4w..16+4w+3 of a block of 32; Q4_0 keeps both in one word, w = 0..3.
-fn block_part(block: u32, w: u32) -> mat2x4f {
-  if (TYPE == 3) {
-    let word = weights[block][w];
-    let low = vec4u(word, word >> 8, word >> 16, word >> 24) & vec4u(15);
-    let high = vec4u(word >> 4, word >> 12, word >> 20, word >> 28) & vec4u(15);
-    return mat2x4f(vec4f(low) - 8, vec4f(high) - 8);
+// Adds to each row's products of x, 8 columns of the four output rows: word i of the unit.
+fn add_word(unit: u32, i: u32, first: u32, starts: vec4u, words: vec4u, scale: vec4f,
+            products: ptr<function, mat4x4f>, squares: ptr<function, vec4f>) {
+  let block = select(unit, (unit & ~3u) + i, QUADS);
+  let w = select(i, unit % 4, QUADS);
+  let a = eight(starts.x + block, w, words.x);
+  let b = eight(starts.y + block, w, words.y);
+  let c = eight(starts.z + block, w, words.z);
+  let d = eight(starts.w + block, w, words.w);
+  let at = block * 8 + w;
+  var gains = mat2x4f();
+  if (NORM) { gains = mat2x4f(gain[at], gain[at + 4]); }
+  var x0 = row_part(first, at);
+  if (NORM) { (*squares).x += square(x0); x0 = mat2x4f(x0[0] * gains[0], x0[1] * gains[1]); }
+  (*products)[0] += scale * four(a, b, c, d, x0);
+  if (ROWS > 1) {
+    var x1 = row_part(first + 1, at);
+    if (NORM) { (*squares).y += square(x1); x1 = mat2x4f(x1[0] * gains[0], x1[1] * gains[1]); }
+    (*products)[1] += scale * four(a, b, c, d, x1);
   }
-  if (TYPE == 0) {
-    return mat2x4f(bitcast<vec4f>(weights[block * 8 + w]), bitcast<vec4f>(weights[block * 8 + 4 + w]));
+  if (ROWS > 2) {
+    var x2 = row_part(first + 2, at);
+    if (NORM) { (*squares).z += square(x2); x2 = mat2x4f(x2[0] * gains[0], x2[1] * gains[1]); }
+    (*products)[2] += scale * four(a, b, c, d, x2);
   }
-  let early = weights[block * 4 + w / 2];
-  let late = weights[block * 4 + 2 + w / 2];
-  if (w % 2 == 0) { return mat2x4f(halves(early.xy), halves(late.xy)); }
-  return mat2x4f(halves(early.zw), halves(late.zw));
-}
-
-fn block_scale(block: u32) -> f32 {
-  if (TYPE != 3) { return 1; }
-  return unpack2x16float(scales[block / 2])[block % 2];
-}
-
-// Abramowitz and Stegun 7.1.26, |error| <= 1.5e-7.
-fn erf(v: f32) -> f32 {
-  let t = 1 / (1 + 0.3275911 * abs(v));
-  let tail = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
-  return sign(v) * (1 - tail * exp(-v * v));
-}
-
-fn gelu(v: f32) -> f32 { return 0.5 * v * (1 + erf(v * 0.7071067811865476)); }
-
-// The rows of a pair. Rows past the end fall on the last one and are not stored.
-fn pair_rows(pair: u32) -> vec2u {
-  if (ENDING == SILU) { return vec2u(pair, pair + params.outputs / 2); }
-  let half = HEAD_DIM / 2;
-  if (ENDING == HEADS_ENDING && HALF_ROPE && pair / half < HEADS + KV_HEADS) {
-    return vec2u(pair / half * HEAD_DIM + pair % half) + vec2u(0, half);
+  if (ROWS > 3) {
+    var x3 = row_part(first + 3, at);
+    if (NORM) { (*squares).w += square(x3); x3 = mat2x4f(x3[0] * gains[0], x3[1] * gains[1]); }
+    (*products)[3] += scale * four(a, b, c, d, x3);
   }
-  return vec2u(2 * pair, min(2 * pair + 1, params.outputs - 1));
 }
 
-// cos and sin at a position, from a coarse and a fine angle: both tables are exact to f32.
-fn rope(pair_in_head: u32, position: u32) -> vec2f {
-  let half = HEAD_DIM / 2;
-  let fine = angles[(position % ANGLES_FINE) * half + pair_in_head];
-  let coarse = angles[(ANGLES_FINE + position / ANGLES_FINE) * half + pair_in_head];
-  return vec2f(coarse.x * fine.x - coarse.y * fine.y, coarse.y * fine.x + coarse.x * fine.y);
+// Eight columns of a row of x, and their products with the same of four output rows.
+fn row_part(m: u32, at: u32) -> mat2x4f {
+  let from_row = min(m, params.rows - 1) * (params.columns / 4) + at;
+  return mat2x4f(x[from_row], x[from_row + 4]);
 }
 
-fn store_heads(pair: u32, m: u32, y: vec2f) {
-  let half = HEAD_DIM / 2;
-  let head = pair / half;
-  let j = pair % half;
-  var value = y;
-  if (head < HEADS + KV_HEADS) {
-    let turn = rope(j, step.rotation + m);
-    value = vec2f(y.x * turn.x - y.y * turn.y, y.x * turn.y + y.y * turn.x);
-  }
-  if (head < HEADS) {
-    let at = (m * HEADS + head) * HEAD_DIM + 2 * j;
-    out[at] = value.x;
-    out[at + 1] = value.y;
+fn square(part: mat2x4f) -> f32 { return dot(part[0], part[0]) + dot(part[1], part[1]); }
+
+fn four(a: mat2x4f, b: mat2x4f, c: mat2x4f, d: mat2x4f, part: mat2x4f) -> vec4f {
+  return vec4f(dot(a[0], part[0]) + dot(a[1], part[1]), dot(b[0], part[0]) + dot(b[1], part[1]),
+               dot(c[0], part[0]) + dot(c[1], part[1]), dot(d[0], part[0]) + dot(d[1], part[1]));
+}
+
+// A lane alone has whole sums. Others put theirs into the team's lines, one for every sum.
+fn hand_in(m: u32, pair: u32, first: u32, place: u32, products: vec4f, squares: f32) {
+  if (LANES == 1) {
+    finish(pair, first + m, products.xy, squares);
+    finish(pair + 1, first + m, products.zw, squares);
     return;
   }
-  // Heads after the queries are the cache's own order: keys, then values.
-  let slot = (step.position + m) % step.capacity;
-  let at = (slot * 2 * KV_HEADS + head - HEADS) * half + j;
-  if (CACHE_F16) {
-    cache[at] = pack2x16float(value);
-  } else {
-    cache[2 * at] = bitcast<u32>(value.x);
-    cache[2 * at + 1] = bitcast<u32>(value.y);
-  }
+  let at = place + 5 * m * LINE;
+  partial[at] = products.x;
+  partial[at + LINE] = products.y;
+  partial[at + 2 * LINE] = products.z;
+  partial[at + 3 * LINE] = products.w;
+  if (NORM) { partial[at + 4 * LINE] = squares; }
 }
 
-fn finish(pair: u32, rows: vec2u, m: u32, sums: vec3f) {
-  var y = sums.xy;
-  if (NORM) { y *= inverseSqrt(sums.z / f32(params.columns) + EPSILON); }
-  if (BIAS) { y += vec2f(bias[rows.x], bias[rows.y]); }
-  if (ENDING == HEADS_ENDING) {
-    store_heads(pair, m, y);
-    return;
-  }
-  let at = m * params.out_stride + params.first_output;
-  if (ENDING == SILU) {
-    out[at + pair] = y.x / (1 + exp(-y.x)) * y.y;
-    return;
-  }
-  if (ENDING == GELU) { y = vec2f(gelu(y.x), gelu(y.y)); }
-  if (ENDING == ADD) { y += vec2f(out[at + rows.x], out[at + rows.y]); }
-  out[at + rows.x] = y.x;
-  if (rows.y != rows.x) { out[at + rows.y] = y.y; }
-}
+fn four_of(at: u32) -> f32 { return partial[at] + partial[at + 1] + partial[at + 2] + partial[at + 3]; }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
         @builtin(local_invocation_index) local: u32) {
-  let pairs = (params.outputs + 1) / 2;
-  let index = (group.x + group.y * groups.x) * (WORKGROUP / LANES) + local / LANES;
-  let pair = min(index, pairs - 1);
-  let rows = pair_rows(pair);
+  let last_pair = (params.outputs + 1) / 2 - 1;
+  let team = local / LANES;
   let lane = local % LANES;
+  let pair = 2 * ((group.x + group.y * groups.x) * (WORKGROUP / LANES) + team);
   let first = group.z * ROWS;
   let blocks = params.columns / 32;
+  let starts = vec4u(pair_rows(min(pair, last_pair)), pair_rows(min(pair + 1, last_pair))) * blocks;
 
-  var sums: array<vec3f, 4>;                // of a row of x: the pair's products, and its own squares
-  for (var b = lane; b < blocks; b += LANES) {
-    let block_a = rows.x * blocks + b;
-    let block_b = rows.y * blocks + b;
-    let scale = vec2f(block_scale(block_a), block_scale(block_b));
-    var block_sums = array<vec2f, 4>();     // said outright: naga zeroes a bare `var` in a loop only once
-    for (var w = 0u; w < 4; w++) {
-      var a = block_part(block_a, w);
-      var c = block_part(block_b, w);
-      let at = b * 8 + w;
-      if (NORM) {
-        a = mat2x4f(a[0] * gain[at], a[1] * gain[at + 4]);
-        c = mat2x4f(c[0] * gain[at], c[1] * gain[at + 4]);
-      }
-      for (var m = 0u; m < ROWS; m++) {
-        let from_row = min(first + m, params.rows - 1) * (params.columns / 4) + at;
-        let low = x[from_row];
-        let high = x[from_row + 4];
-        block_sums[m] += vec2f(dot(a[0], low) + dot(a[1], high), dot(c[0], low) + dot(c[1], high));
-        if (NORM) { sums[m].z += dot(low, low) + dot(high, high); }
-      }
+  var products = mat4x4f();                 // a column for each row of x
+  var squares = vec4f();
+  for (var unit = lane; unit < blocks; unit += LANES) {
+    var a = vec4u();
+    var b = vec4u();
+    var c = vec4u();
+    var d = vec4u();
+    var scale = mat4x4f(vec4f(1), vec4f(1), vec4f(1), vec4f(1));
+    if (TYPE == 3) {
+      let at = starts + unit;
+      a = weights[at.x];
+      b = weights[at.y];
+      c = weights[at.z];
+      d = weights[at.w];
+      scale = transpose(mat4x4f(unit_scales(at.x), unit_scales(at.y), unit_scales(at.z), unit_scales(at.w)));
     }
-    for (var m = 0u; m < ROWS; m++) { sums[m] += vec3f(scale * block_sums[m], 0); }
+    add_word(unit, 0, first, starts, vec4u(a.x, b.x, c.x, d.x), scale[0], &products, &squares);
+    add_word(unit, 1, first, starts, vec4u(a.y, b.y, c.y, d.y), scale[1], &products, &squares);
+    add_word(unit, 2, first, starts, vec4u(a.z, b.z, c.z, d.z), scale[2], &products, &squares);
+    add_word(unit, 3, first, starts, vec4u(a.w, b.w, c.w, d.w), scale[3], &products, &squares);
   }
 
-  for (var m = 0u; m < ROWS; m++) {
-    var sum = sums[m];
-    if (LANES > 1) {
-      partial[local] = sum;
-      workgroupBarrier();
-      for (var half = LANES / 2; half > 0; half /= 2) {
-        if (lane < half) { partial[local] += partial[local + half]; }
-        workgroupBarrier();
-      }
-      sum = partial[local - lane];
-      workgroupBarrier();
+  let base = team * 5 * ROWS * LINE;
+  hand_in(0, pair, first, base + lane, products[0], squares.x);
+  if (ROWS > 1) { hand_in(1, pair, first, base + lane, products[1], squares.y); }
+  if (ROWS > 2) { hand_in(2, pair, first, base + lane, products[2], squares.z); }
+  if (ROWS > 3) { hand_in(3, pair, first, base + lane, products[3], squares.w); }
+  if (LANES == 1) { return; }
+  workgroupBarrier();
+  for (var which = lane; which < 2 * ROWS; which += LANES) {      // a pair of a row of x
+    let m = which / 2;
+    let at = base + 5 * m * LINE;
+    let at_pair = at + which % 2 * 2 * LINE;
+    var sums = vec3f();
+    for (var i = 0u; i < LANES; i += 4u) {
+      sums += vec3f(four_of(at_pair + i), four_of(at_pair + LINE + i), 0);
+      if (NORM) { sums.z += four_of(at + 4 * LINE + i); }
     }
-    if (lane == 0 && index < pairs && first + m < params.rows) { finish(pair, rows, first + m, sum); }
+    finish(pair + which % 2, first + m, sums.xy, sums.z);
   }
 }

@@ -8,8 +8,8 @@ from lab import Lab
 from voxtab.gpu.kernels import Kernels, Variants
 from voxtab.gpu.native import NativeDevice
 
-VARIANTS = {"rows": Variants(workgroup=64, lanes=1), "lanes32": Variants(workgroup=64, lanes=32),
-            "lanes8": Variants(workgroup=128, lanes=8), "wide": Variants(workgroup=256, lanes=64)}
+VARIANTS = {"software": Variants.of({"adapter_type": "CPU"}), "gpu": Variants(), "few": Variants(row=False, attention=64),
+            "tiles": Variants(tiles=1, row=False, attention_groups=1000)}
 
 
 @pytest.fixture(scope="session")

@@ -105,13 +105,9 @@ class Stack:
             if getattr(self, field) % 32:
                 raise ModelError(f"The model's {name} has {field} {getattr(self, field)}, "
                                  "which is no multiple of 32 and so not supported.")
-        if self.head_dim % 4 or self.head_dim > 128:
-            raise ModelError(f"The model's {name} has head_dim {self.head_dim}: "
-                             "multiples of 4 up to 128 are supported.")
-        group = self.heads // self.kv_heads
-        # `attention` keeps a group's queries and a tile of its scores in 16 KiB, and `linear` takes columns by 32.
-        if self.heads % self.kv_heads or group * (self.head_dim + 64 + 4) > 4096 or group * self.head_dim > 1024 \
-                or self.heads * self.head_dim % 32:
+        if self.head_dim not in (32, 64, 128):
+            raise ModelError(f"The model's {name} has head_dim {self.head_dim}: 32, 64 and 128 are supported.")
+        if self.heads % self.kv_heads:
             raise ModelError(f"The model's {name} has {self.heads} heads of {self.head_dim} over {self.kv_heads} key-value heads, "
                              "which is not supported.")
         # A layer's ring in f32, with the rows of a block beside the window, is one binding.

@@ -5,7 +5,7 @@ from array import array
 
 from voxtab import rope
 from voxtab.config import ModelConfig
-from voxtab.gpu.kernels import ADD, GELU, HEADS, SILU, TOKENS_RING, Dispatch, Kernels, attention_scratch
+from voxtab.gpu.kernels import ADD, GELU, HEADS, SILU, TOKENS_RING, Dispatch, Kernels
 from voxtab.kv_cache import KvCache
 from voxtab.weights.load import Weights
 
@@ -33,7 +33,7 @@ class Decoder:
         self.x = device.buffer(4 * rows * stack.width, "decoder x")
         self.queries = device.buffer(4 * rows * stack.heads * stack.head_dim, "decoder queries")
         self.attended = device.buffer(4 * rows * stack.heads * stack.head_dim, "decoder attended")
-        self.parts, self.runs = (device.buffer(nbytes, "decoder attention") for nbytes in attention_scratch(rows, stack))
+        self.parts, self.runs = (device.buffer(nbytes, "decoder attention") for nbytes in kernels.attention_scratch(rows, stack))
         self.hidden = device.buffer(4 * rows * stack.hidden, "decoder hidden")
         self.logits = device.buffer(4 * config.vocabulary, "logits")
         angles = rope.table(stack, 1)

@@ -3,7 +3,7 @@
 from voxtab import mel, rope
 from voxtab.config import (CONTEXT_CONV0, CONTEXT_FRAMES, FRAMES_PER_STATE, FRAMES_PER_TOKEN, FRAME_HOP, FRAME_WINDOW,
                            HISTORY_SAMPLES, LOOKAHEAD_SAMPLES, MEL_BINS, SAMPLES_PER_TOKEN, STATES_PER_TOKEN, Stack)
-from voxtab.gpu.kernels import ADD, HEADS, SILU, Dispatch, Kernels, attention_scratch
+from voxtab.gpu.kernels import ADD, HEADS, SILU, Dispatch, Kernels
 from voxtab.kv_cache import KvCache
 from voxtab.weights.load import Weights
 
@@ -38,7 +38,7 @@ class Encoder:
         self.x = buffer("encoder x", states, stack.width)
         self.queries = buffer("encoder queries", states, stack.heads * stack.head_dim)
         self.attended = buffer("encoder attended", states, stack.heads * stack.head_dim)
-        self.parts, self.runs = (device.buffer(nbytes, "encoder attention") for nbytes in attention_scratch(states, stack))
+        self.parts, self.runs = (device.buffer(nbytes, "encoder attention") for nbytes in kernels.attention_scratch(states, stack))
         self.hidden = buffer("encoder hidden", states, stack.hidden)
         self.states = buffer("states", states, stack.width)
 

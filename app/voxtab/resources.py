@@ -13,7 +13,14 @@ def folder(name: str, in_checkout: str) -> Path:
 
 
 def shader(name: str) -> str:
-    """The text of one WGSL file."""
+    """The WGSL of one kernel: its file, and before it those that the file's first line is `with`, as WGSL has no include."""
+    text = _shader_file(name)
+    first, _, _ = text.partition("\n")
+    parts = first.removeprefix("// with ").split() if first.startswith("// with ") else []
+    return "".join(_shader_file(part) for part in parts) + text
+
+
+def _shader_file(name: str) -> str:
     return (folder("shaders", "shaders") / f"{name}.wgsl").read_text(encoding="utf-8")
 
 

@@ -10,7 +10,7 @@ from lab import GUARDS, assert_close
 from voxtab import mel, rope
 from voxtab.config import CONTEXT_FRAMES, DECODER_4B, ENCODER_4B, Stack
 from voxtab.gpu import kernels as kernels_module
-from voxtab.gpu.kernels import ADD, GELU, HEADS, SILU, STORE, TOKENS_RING, attention_scratch
+from voxtab.gpu.kernels import ADD, GELU, HEADS, SILU, STORE, TOKENS_RING
 
 ROUNDING = 2e-6                     # f32 sums of some thousand products of about one, relative to their size
 
@@ -78,7 +78,7 @@ def test_conv_is_zero_before_the_stream(lab):
 # --- linear
 
 @pytest.mark.parametrize("type", ["Q4_0", "F32", "F16", "BF16"])
-@pytest.mark.parametrize("rows,outputs,columns", [(1, 3072, 4096), (4, 1280, 2048), (1, 30, 64), (3, 65, 96), (9, 2, 32), (1, 1, 9216), (5, 131, 160)])
+@pytest.mark.parametrize("rows,outputs,columns", [(1, 3072, 4096), (4, 1280, 2048), (2, 70, 1280), (1, 30, 64), (3, 65, 96), (9, 2, 32), (1, 1, 9216), (5, 131, 160)])
 def test_linear(lab, type, rows, outputs, columns):
     x, weights = random(1, rows, columns), random(2, outputs, columns, scale=columns ** -0.5)
     matrix, rounded = lab.matrix(weights, type)
@@ -168,7 +168,7 @@ def assert_attention(lab, cache_f16, s, position, rows):
     ring[positions % capacity, 0], ring[positions % capacity, 1] = k, v
     ring = ring.astype(np.float16 if cache_f16 else np.float32)
     out = lab.out(rows, s.heads, s.head_dim)
-    parts, runs = (lab.out(nbytes // 4) for nbytes in attention_scratch(rows, s))
+    parts, runs = (lab.out(nbytes // 4) for nbytes in lab.kernels.attention_scratch(rows, s))
     lab.go(*lab.kernels.attention(lab.step(position, 0, capacity), lab.put(q.astype(np.float32)), lab.put(ring), parts, runs, out,
                                   rows=rows, heads=s, cache_f16=cache_f16))
     rounded = ring[positions % capacity].astype(float)
@@ -211,7 +211,7 @@ def test_grids_over_the_limit_of_a_dimension(lab, monkeypatch):
     monkeypatch.setattr(kernels_module, "MAX_GRID", 7)
     test_linear(lab, "Q4_0", 3, 1025, 96)
     test_conv(lab, "F32", 2, 33, 1025, 3)
-    test_split_q4_0(lab, 6000, 0)
+    test_split_q4_0(lab, 6000, 0, True)
     test_turn_keys(lab, False)
 
 
@@ -225,9 +225,9 @@ def test_rms_norm(lab, rows, columns):
 
 
 @pytest.mark.parametrize("type", ["Q4_0", "F32", "F16", "BF16"])
-@pytest.mark.parametrize("most_rows", [None, 50])
-def test_embed(lab, type, most_rows):
-    columns, rows, position = 96, 3, TOKENS_RING - 1
+@pytest.mark.parametrize("most_rows,columns", [(None, 96), (50, 96), (50, 128)])
+def test_embed(lab, type, most_rows, columns):
+    rows, position = 3, TOKENS_RING - 1
     audio, weights = random(1, 5, columns), random(2, 131, columns)
     matrix, rounded = lab.matrix(weights, type, most_rows)
     ids = [130, 0, 49]
@@ -263,14 +263,19 @@ def test_delay_gain(lab):
     assert_close("delay_gain", lab.get(out, 96, guarded=True), norm * (1 + ada), 1e-6)
 
 
-@pytest.mark.parametrize("blocks,first", [(2, 0), (7, 0), (1, 4), (600, 2)])
-def test_split_q4_0(lab, blocks, first):
+@pytest.mark.parametrize("quads", [False, True])
+@pytest.mark.parametrize("blocks,first", [(4, 0), (7, 0), (1, 4), (600, 8), (6, 2)])
+def test_split_q4_0(lab, blocks, first, quads):
     raw = np.random.default_rng(blocks).integers(0, 256, (blocks, 18), np.uint8)
-    nibbles, scales = lab.put(np.zeros(4 * (first + blocks + 2), np.uint32)), lab.put(np.zeros((first + blocks + 3) // 2, np.uint32))
-    lab.go(lab.kernels.split_q4_0(lab.put(raw), nibbles, scales, blocks=blocks, first_block=first))
-    got = lab.get(nibbles, first + blocks + 2, 4, dtype=np.uint32).copy().view(np.uint8)
+    room = -(-(first + blocks + 2) // 4) * 4
+    nibbles, scales = lab.put(np.zeros(4 * room, np.uint32)), lab.put(np.zeros(room // 2, np.uint32))
+    lab.go(lab.kernels.split_q4_0(lab.put(raw), nibbles, scales, blocks=blocks, first_block=first, quads=quads))
+    got = lab.get(nibbles, room, 4, dtype=np.uint32).copy()
+    if quads:
+        got = got.reshape(-1, 4, 4).transpose(0, 2, 1).reshape(-1, 4).copy()
+    got = got.view(np.uint8)
     assert (got[first:first + blocks] == raw[:, 2:]).all() and not got[:first].any() and not got[first + blocks:].any()
-    got = lab.get(scales, (first + blocks + 3) // 2, dtype=np.uint32).copy().view(np.uint8).reshape(-1, 2)
+    got = lab.get(scales, room // 2, dtype=np.uint32).copy().view(np.uint8).reshape(-1, 2)
     assert (got[first:first + blocks] == raw[:, :2]).all() and not got[first + blocks:].any()
 
 

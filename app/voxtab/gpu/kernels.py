@@ -17,7 +17,7 @@ TOKENS_RING = 256                           # ids kept on the GPU, by position
 ANGLES_FINE = 512                           # positions in RoPE's fine table
 MAX_ROWS = 4                                # rows of x that an invocation of linear or conv takes at most
 MAX_GRID = 65535
-SPLIT_KEYS = 1024                           # keys of a long window that one workgroup of attention takes at most
+TILE = 64                                   # rows and outputs of a tile of linear_tile
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,35 @@ class Matrix:
 class Variants:
     """How kernels are laid out on an adapter; the results are the same up to rounding."""
 
-    workgroup: int = 64
-    lanes: int = 32                         # invocations that share an output row
+    workgroup: int = 64                     # where nothing else is said
+    quads: bool = True                      # Q4_0 by quads of blocks: see `split_q4_0`
+    row: bool = True                        # one row of x by `linear_row`
+    lanes: bool = True                      # in `linear` invocations share output rows
+    tiles: int = 256                        # from so many tiles on a product is made by `linear_tile`; 0: never
+    attention: int = 128                    # workgroup of attention
+    attention_groups: int = 256             # workgroups of attention that few queries are split into
+    block_tokens: int = 64                  # tokens whose states are made at once when that much audio is there
 
     @classmethod
     def of(cls, info: dict[str, str]) -> "Variants":
-        """Barriers are what costs on a software adapter: there one invocation makes a whole row."""
-        return cls(lanes=1) if info["adapter_type"] == "CPU" else cls()
+        """Barriers and workgroup memory are what costs on a software adapter: there one invocation makes whole rows."""
+        if info["adapter_type"] == "CPU":
+            return cls(quads=False, row=False, lanes=False, tiles=0, attention=32, attention_groups=1, block_tokens=16)
+        return cls()
+
+    def of_row(self, outputs: int, columns: int) -> tuple[int, int]:
+        """`linear_row`'s workgroup and output rows: of what an H200 was seen to be fastest with."""
+        units = columns // 32
+        if outputs >= 16384:
+            return 32, 16 if outputs >= 65536 else 8
+        return max(size for size in range(32, 145) if units % size == 0 or size == 32), 8
+
+    def of_few(self, columns: int) -> tuple[int, int]:
+        """`linear`'s workgroup, and the lanes that share four output rows."""
+        if not self.lanes:
+            return self.workgroup, 1
+        units = columns // 32
+        return (64, 16) if units <= 48 else (128, 32) if units <= 128 else (128, 64)
 
 
 @dataclass(frozen=True)
@@ -60,17 +82,6 @@ class Dispatch:
     params: tuple[int, ...]
     buffers: tuple[int, ...]
     grid: tuple[int, int, int]
-
-
-def attention_splits(heads: Stack) -> int:
-    """Workgroups that share one query's keys."""
-    return -(-heads.window // SPLIT_KEYS)
-
-
-def attention_scratch(rows: int, heads: Stack) -> tuple[int, int]:
-    """Bytes of attention's `parts` and `runs`."""
-    runs = rows * heads.heads * attention_splits(heads)
-    return 4 * runs * heads.head_dim, 8 * runs
 
 
 def spread(groups: int) -> tuple[int, int]:
@@ -99,15 +110,19 @@ class Kernels:
 
     def conv(self, step, x, weights, bias, out, *, type, stride, rows, inputs, outputs, rows_per_position, context) -> Dispatch:
         tile = self._tile(rows)
-        return self._dispatch("conv", {"LANES": self.variants.lanes, "ROWS": tile, "STRIDE": stride, "TYPE": TYPE_CODES[type]},
+        lanes = 32 if self.variants.lanes else 1
+        return self._dispatch("conv", {"LANES": lanes, "ROWS": tile, "STRIDE": stride, "TYPE": TYPE_CODES[type]},
                               (rows, inputs, outputs, rows_per_position, context), (step, x, weights, bias, out),
-                              (*spread(self._groups(outputs)), -(-rows // tile)))
+                              (*spread(-(-outputs * lanes // self.variants.workgroup)), -(-rows // tile)))
 
     def linear(self, step, x, matrix: Matrix, out, *, rows, ending=STORE, gain=None, epsilon=0.0, bias=None,
                heads: Stack | None = None, half_rope=False, angles=None, cache=None, cache_f16=True) -> list[Dispatch]:
-        """`gain` asks for the norm in front, `bias` adds one; the HEADS ending wants everything from `heads` on."""
-        tile = self._tile(rows)
-        constants = {"LANES": self.variants.lanes, "ROWS": tile, "TYPE": TYPE_CODES[matrix.type], "ENDING": ending}
+        """`gain` asks for the norm in front, `bias` adds one; the HEADS ending wants everything from `heads` on.
+
+        Few rows of x go to the kernel `linear`, many to `linear_tile`.
+        """
+        layout, quads = self.variants, self.quads(matrix.type, matrix.columns)
+        constants = {"TYPE": TYPE_CODES[matrix.type], "QUADS": quads, "ENDING": ending}
         if gain:
             constants |= {"NORM": 1, "EPSILON": epsilon}
         if bias:
@@ -115,34 +130,65 @@ class Kernels:
         if ending == HEADS:
             constants |= {"HEADS": heads.heads, "KV_HEADS": heads.kv_heads, "HEAD_DIM": heads.head_dim,
                           "HALF_ROPE": half_rope, "ANGLES_FINE": ANGLES_FINE, "CACHE_F16": cache_f16}
+        if quads and layout.tiles and -(-rows // TILE) * -(-matrix.rows // TILE) >= layout.tiles:
+            kernel, high, wide = "linear_tile", TILE, TILE
+            constants |= {"WORKGROUP": 256}
+        elif quads and rows == 1 and layout.row:
+            workgroup, wide = layout.of_row(matrix.rows, matrix.columns)
+            kernel, high = "linear_row", 1
+            constants |= {"WORKGROUP": workgroup, "OUTPUTS": wide}
+        else:
+            workgroup, lanes = layout.of_few(matrix.columns)
+            kernel, high, wide = "linear", self._tile(rows), 4 * workgroup // lanes
+            constants |= {"WORKGROUP": workgroup, "LANES": lanes, "ROWS": high}
+            if lanes > 1:
+                constants |= {"SHARED": workgroup // lanes * 5 * high * (lanes + 1)}
         width = matrix.rows // 2 if ending == SILU else matrix.rows
         return [self._dispatch(
-            "linear", constants,
+            kernel, constants,
             (rows, matrix.columns, part.rows, part.first // 2 if ending == SILU else part.first, width),
             (step, x, part.weights, part.scales, gain or self.unused, bias or self.unused, angles or self.unused,
              cache or self._unwritten, out),
-            (*spread(self._groups((part.rows + 1) // 2)), -(-rows // tile))) for part in matrix.parts]
+            (*spread(-(-part.rows // wide)), -(-rows // high))) for part in matrix.parts]
+
+    def quads(self, type: str, columns: int) -> bool:
+        """Whether a matrix's blocks are stored by quads; its rows must be made of whole ones."""
+        return self.variants.quads and type == "Q4_0" and columns % 128 == 0
 
     def attention(self, step, q, cache, parts, runs, out, *, rows, heads: Stack, cache_f16) -> list[Dispatch]:
-        """`parts` and `runs` are scratch for `attention_scratch(rows, heads)` values; a window of one split needs none."""
-        splits = attention_splits(heads)
+        """`parts` and `runs` are scratch of `attention_scratch(rows, heads)` bytes."""
+        splits, fours = self._attention_splits(rows, heads), self._attention_fours(rows, heads)
         whole = splits == 1
         attention = self._dispatch(
-            "attention", {"HEADS": heads.heads, "KV_HEADS": heads.kv_heads, "HEAD_DIM": heads.head_dim,
-                          "WINDOW": heads.window, "SPLITS": splits, "CACHE_F16": cache_f16},
-            (rows,), (step, q, cache, self._unwritten if whole else runs, out if whole else parts), (heads.kv_heads, rows, splits))
+            "attention", {"WORKGROUP": self.variants.attention, "HEADS": heads.heads, "KV_HEADS": heads.kv_heads,
+                          "HEAD_DIM": heads.head_dim, "WINDOW": heads.window, "SPLITS": splits, "CACHE_F16": cache_f16},
+            (rows,), (step, q, cache, self._unwritten if whole else runs, out if whole else parts), (heads.kv_heads, fours, splits))
         return [attention] if whole else [attention, self._join_attention(parts, runs, out, rows=rows, heads=heads, splits=splits)]
 
     def _join_attention(self, parts, runs, out, *, rows, heads: Stack, splits) -> Dispatch:
-        values = rows * heads.heads * heads.head_dim
-        return self._dispatch("join_attention", {"HEAD_DIM": heads.head_dim, "SPLITS": splits}, (values,), (parts, runs, out),
-                              (-(-values // self.variants.workgroup), 1, 1))
+        return self._dispatch("join_attention", {"HEAD_DIM": heads.head_dim, "SPLITS": splits}, (rows * heads.heads,), (parts, runs, out),
+                              (*spread(rows * heads.heads), 1))
+
+    def _attention_fours(self, rows: int, heads: Stack) -> int:
+        """Workgroups for a key-value head's queries, four each."""
+        return -(-rows * heads.heads // heads.kv_heads // 4)
+
+    def _attention_splits(self, rows: int, heads: Stack) -> int:
+        """Workgroups that share the keys of four queries: none has less than a tile of a full window."""
+        groups = heads.kv_heads * self._attention_fours(rows, heads)
+        return max(1, min(self.variants.attention_groups // groups, heads.window // self.variants.attention))
+
+    def attention_scratch(self, rows: int, heads: Stack) -> tuple[int, int]:
+        """Bytes of attention's `parts` and `runs`, enough for up to `rows` rows."""
+        runs = max(n * heads.heads * self._attention_splits(n, heads) for n in range(1, rows + 1))
+        return 4 * runs * heads.head_dim, 8 * runs
 
     def rms_norm(self, x, gain, out, *, rows, columns, epsilon) -> Dispatch:
         return self._dispatch("rms_norm", {"EPSILON": epsilon}, (rows, columns), (x, gain, out), (rows, 1, 1))
 
     def embed(self, step, audio, tokens, matrix: Matrix, out, *, rows) -> list[Dispatch]:
-        return [self._dispatch("embed", {"TYPE": TYPE_CODES[matrix.type], "TOKENS": TOKENS_RING},
+        quads = self.quads(matrix.type, matrix.columns)
+        return [self._dispatch("embed", {"TYPE": TYPE_CODES[matrix.type], "QUADS": quads, "TOKENS": TOKENS_RING},
                                (rows, matrix.columns, part.rows, part.first),
                                (step, audio, tokens, part.weights, part.scales, out),
                                (-(-matrix.columns // 4 // self.variants.workgroup), rows, 1)) for part in matrix.parts]
@@ -159,9 +205,9 @@ class Kernels:
         return self._dispatch("turn_keys", {"KV_HEADS": heads.kv_heads, "HEAD_DIM": heads.head_dim, "CACHE_F16": cache_f16},
                               (capacity,), (angles, cache), (-(-pairs // self.variants.workgroup), *spread(capacity)))
 
-    def split_q4_0(self, raw, nibbles, scales, *, blocks, first_block) -> Dispatch:
+    def split_q4_0(self, raw, nibbles, scales, *, blocks, first_block, quads) -> Dispatch:
         assert first_block % 2 == 0, "two scales share a word"
-        return self._dispatch("split_q4_0", {}, (blocks, first_block), (raw, nibbles, scales),
+        return self._dispatch("split_q4_0", {"QUADS": quads}, (blocks, first_block), (raw, nibbles, scales),
                               (*spread(-(-blocks // 2 // self.variants.workgroup)), 1))
 
     def widen(self, raw, out, *, type, count, first) -> Dispatch:
@@ -192,10 +238,6 @@ class Kernels:
     def _dispatch(self, kernel, constants, params, buffers, grid) -> Dispatch:
         constants = {"WORKGROUP": self.variants.workgroup} | constants
         return Dispatch(kernel, tuple(sorted((name, float(value)) for name, value in constants.items())), params, buffers, grid)
-
-    def _groups(self, outputs: int) -> int:
-        """Workgroups for outputs, or pairs of them, when `lanes` invocations share one."""
-        return -(-outputs * self.variants.lanes // self.variants.workgroup)
 
     def _tile(self, rows: int) -> int:
         return min(MAX_ROWS, 1 << (rows - 1).bit_length())

@@ -1,0 +1,104 @@
+// with gelu product
+// linear_tile: the product for many rows of x, Q4_0 by quads only. See `product` for what it makes.
+//
+// A workgroup makes a tile of 64 rows of x and 64 output rows (32 pairs), stepping through 32 columns at a time that it
+// keeps, dequantised, in workgroup memory: 16 KiB, all that WebGPU guarantees. An invocation makes 4 x 4 of the tile:
+// rows 4i..4i+3 of x and both rows of pairs j and j + 16. Columns lie in vectors of four, rotated by their row so that
+// banks do not collide. Grid: x, y over 32 pairs, z over 64 rows. outputs need not be a multiple of 64.
+
+override WORKGROUP: u32 = 256;              // no other: the tile's shape is made of it
+
+const TILE = 64u;
+const STEP = 8u;                            // vectors of four columns
+
+var<workgroup> of_x: array<vec4f, 512>;     // [row, vector]
+var<workgroup> of_weights: array<vec4f, 512>;
+
+fn place(row: u32, vector: u32) -> u32 { return row * STEP + (vector ^ (row % STEP)); }
+
+fn add_four(sums: vec4f, part: vec4f, a: vec4f, b: vec4f, c: vec4f, d: vec4f) -> vec4f {
+  return vec4f(add(sums.x, part, a), add(sums.y, part, b), add(sums.z, part, c), add(sums.w, part, d));
+}
+
+fn add(sum: f32, a: vec4f, b: vec4f) -> f32 { return fma(a.x, b.x, fma(a.y, b.y, fma(a.z, b.z, fma(a.w, b.w, sum)))); }
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+        @builtin(local_invocation_index) local: u32) {
+  let last_pair = (params.outputs + 1) / 2 - 1;
+  let first_pair = (group.x + group.y * groups.x) * 32;
+  let first = group.z * TILE;
+  let blocks = params.columns / 32;
+
+  // What this invocation brings: of x, vector `local % 8` of two rows; of the weights, word w of a row.
+  let row_a = local / STEP;
+  let row_b = row_a + TILE / 2;
+  let x_a = min(first + row_a, params.rows - 1) * (params.columns / 4) + local % STEP;
+  let x_b = min(first + row_b, params.rows - 1) * (params.columns / 4) + local % STEP;
+  let row = local % TILE;                   // pair row % 32, its first or second row
+  let w = local / TILE;
+  let pair = pair_rows(min(first_pair + row % 32, last_pair));
+  let unit = select(pair.x, pair.y, row >= 32) * blocks + w;
+
+  let i = local / 16;
+  let j = local % 16;
+  var squares = vec2f();
+  var s0 = vec4f();
+  var s1 = vec4f();
+  var s2 = vec4f();
+  var s3 = vec4f();
+  var words = vec4u();
+  var scale = vec4f();
+  for (var block = 0u; block < blocks; block++) {
+    if (block % 4 == 0) {
+      words = weights[unit + block];
+      scale = unit_scales(unit + block);
+    }
+    let at = block * 8 + local % STEP;
+    var a = x[x_a + block * 8];
+    var b = x[x_b + block * 8];
+    if (NORM) {
+      squares += vec2f(dot(a, a), dot(b, b));
+      a *= gain[at];
+      b *= gain[at];
+    }
+    of_x[place(row_a, local % STEP)] = a;
+    of_x[place(row_b, local % STEP)] = b;
+    let eight_of = from_nibbles(words.x) * scale.x;
+    of_weights[place(row, w)] = eight_of[0];
+    of_weights[place(row, w + 4)] = eight_of[1];
+    words = words.yzwx;
+    scale = scale.yzwx;
+    workgroupBarrier();
+    for (var v = 0u; v < STEP; v++) {
+      let wa = of_weights[place(j, v)];
+      let wb = of_weights[place(j + 32, v)];
+      let wc = of_weights[place(j + 16, v)];
+      let wd = of_weights[place(j + 48, v)];
+      s0 = add_four(s0, of_x[place(4 * i, v)], wa, wb, wc, wd);
+      s1 = add_four(s1, of_x[place(4 * i + 1, v)], wa, wb, wc, wd);
+      s2 = add_four(s2, of_x[place(4 * i + 2, v)], wa, wb, wc, wd);
+      s3 = add_four(s3, of_x[place(4 * i + 3, v)], wa, wb, wc, wd);
+    }
+    workgroupBarrier();
+  }
+
+  var squares_of = vec4f();
+  if (NORM) {
+    of_x[row_a * STEP + local % STEP] = vec4f(squares.x);
+    of_x[row_b * STEP + local % STEP] = vec4f(squares.y);
+    workgroupBarrier();
+    for (var v = 0u; v < STEP; v++) {
+      squares_of += vec4f(of_x[4 * i * STEP + v].x, of_x[(4 * i + 1) * STEP + v].x, of_x[(4 * i + 2) * STEP + v].x,
+                          of_x[(4 * i + 3) * STEP + v].x);
+    }
+  }
+  finish(first_pair + j, first + 4 * i, s0.xy, squares_of.x);
+  finish(first_pair + j, first + 4 * i + 1, s1.xy, squares_of.y);
+  finish(first_pair + j, first + 4 * i + 2, s2.xy, squares_of.z);
+  finish(first_pair + j, first + 4 * i + 3, s3.xy, squares_of.w);
+  finish(first_pair + j + 16, first + 4 * i, s0.zw, squares_of.x);
+  finish(first_pair + j + 16, first + 4 * i + 1, s1.zw, squares_of.y);
+  finish(first_pair + j + 16, first + 4 * i + 2, s2.zw, squares_of.z);
+  finish(first_pair + j + 16, first + 4 * i + 3, s3.zw, squares_of.w);
+}
