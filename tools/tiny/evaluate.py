@@ -123,16 +123,20 @@ def report(name, clips, results):
     print_groups(name, groups)
     if len(ends):
         print(f"{name:34s} word ends: within 160 ms {100 * (np.abs(ends) <= 0.1601).mean():.1f} %, median {1000 * np.median(ends):+.0f} ms")
-    print(f"{name:34s} most often in a row: one word {max(longest_run([w for w, _ in r]) for r in results)} times")
+    written, spoken = (max(longest_repetition([w for w, _ in words]) for words in side) for side in (results, [c["words"] for _, c in clips]))
+    print(f"{name:34s} longest repetition: {written} words, in the references {spoken}")
 
 
-def longest_run(words):
-    """how often the most repeated word comes in a row"""
-    best = run = 0
-    for i, w in enumerate(words):
-        run = run + 1 if i and w == words[i - 1] else 1
-        best = max(best, run)
-    return best
+def longest_repetition(words):
+    """how many words in a row say the same one to five words again and again"""
+    longest = 1
+    for period in range(1, 6):
+        same = 0
+        for i in range(period, len(words)):
+            same = same + 1 if words[i] == words[i - period] else 0
+            if same >= period:
+                longest = max(longest, same + period)
+    return longest
 
 
 def sounds(seconds=60):
