@@ -62,4 +62,10 @@ def test_bundled_clips_are_utterances_that_may_be_shown():
 def test_passes_with_drafted_pads():
     """Each pass keeps the pads that were drafted right and yields one token more."""
     tokens = [32, 32, 1005, 32, 1007, 1008]
-    assert [drafts.passes(tokens, drafted) for drafted in (0, 1, 2, 8)] == [6, 4, 3, 3]
+    assert [drafts.passes(tokens, drafted) for drafted in (0, 1, 2, 8)] == [[0] * 6, [1, 0, 1, 0], [2, 1, 0], [2, 1, 0]]
+
+
+def test_drafts_count_from_the_prompt_to_the_last_word():
+    prompt, words = [1] + [32] * 38, [32, 33, 1005, 32, 1007]
+    assert drafts.spoken({"tokens": prompt + words + [32] * 11, "delay_ms": 480}) == words
+    assert drafts.spoken({"tokens": prompt + [32] * 11, "delay_ms": 480}) == []

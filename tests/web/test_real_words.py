@@ -64,8 +64,7 @@ def test_the_model_in_shards(page, tmp_path):
 def test_the_microphone(browser, server, tmp_path):
     """Chromium's fake device speaks the recording; stop brings the last words out.
 
-    The device stutters when it starts, so that a second of silence comes first. It plays at another rate, which may
-    make this small model mishear a letter, but no number.
+    The device stutters when it starts, so that a second of silence comes first. It plays at another rate.
     """
     clip = as_wav(CLIPS[0], tmp_path / "clip.wav", silence_seconds=1)
     with speaking(browser, clip) as page:
@@ -73,9 +72,7 @@ def test_the_microphone(browser, server, tmp_path):
         wait_for(page, "ready")
         at(page, "speak").click()
         expect(at(page, "transcript")).to_have_text(re.compile(r"\w"), timeout=60000)
-        page.wait_for_timeout(3500)     # the recording lasts 2.9 s, and its first word was heard
+        page.wait_for_timeout(3500)     # the recording lasts 2.1 s, and its first word was heard
         at(page, "stop").click()
         wait_for(page, "done")
-        heard, spoken = page.evaluate("voxtab.result.text").split(), SPOKEN[CLIPS[0].name].split()
-    assert heard[-4:] == spoken[-4:] == ["fifty", "two", "fifty", "three"]
-    assert len(set(heard) & set(spoken)) >= len(set(spoken)) - 2
+        assert page.evaluate("voxtab.result.text") == SPOKEN[CLIPS[0].name]

@@ -6,11 +6,12 @@ import importlib.util
 import re
 import shutil
 import tempfile
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
-from evaluate import group_of, read_clips
+from evaluate import group_of, print_groups, read_clips
 from texts import ONES, cardinal, ordinal
 
 MONEY = {"$": "dollars", "£": "pounds", "€": "euros"}
@@ -77,7 +78,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         whisper = WhisperModel(model_folder(Path(folder)), device="cpu", compute_type="int8", cpu_threads=1)
         for prefix in a.clips:
-            groups = {}
+            groups = defaultdict(list)
             clips = [c for c in read_clips(prefix) if not a.groups or c[1]["group"] in a.groups]
             for k, (samples, clip) in enumerate(clips):
                 text = " ".join(s.text for s in whisper.transcribe(samples, language="en", beam_size=5)[0])
@@ -86,10 +87,8 @@ def main():
                 if k < a.show:
                     print("  ", wrong, text)
                 for g in (group_of(clip), "all"):
-                    e, n = groups.get(g, (0, 0))
-                    groups[g] = (e + wrong, n + len(reference))
-            for g, (e, n) in sorted(groups.items(), key=lambda x: (x[0] == "all", x[0])):
-                print(f"{Path(prefix).name:34s} {g:22s} {n:5d} words  WER {100 * e / n:5.1f} %", flush=True)
+                    groups[g].append((wrong, len(reference)))
+            print_groups(Path(prefix).name, groups)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Step 7: what the model writes, as the engine would: greedy, one token every 80 ms.
 
-WER and word-end errors of clips in the form of synthesize.py and an4.py, f32 or rounded to Q4_0,
-with either left silence; and how many words it writes in a minute of silence, noise and tones."""
+WER (with the 95 % interval of a bootstrap over clips) and word-end errors of clips in the form of synthesize.py
+and an4.py, f32 or rounded to Q4_0, with either left silence; how many words it writes in a minute of silence,
+noise and tones; and the tokens themselves, for drafts.py."""
 import argparse
 import json
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +21,8 @@ def pad(samples, left, delay_tokens):
 
 
 @torch.no_grad()
-def transcribe(model, vocabulary, clips, left=32, batch=64):
-    """clips: float32 arrays at 16 kHz -> for each a list of [word, end in seconds]"""
+def write(model, clips, left=32, batch=64):
+    """clips: float32 arrays at 16 kHz -> for each the tokens of the whole stream, silence included"""
     device = next(model.parameters()).device
     mel = Mel().to(device)
     delay = model.config.delay_tokens
@@ -32,11 +34,12 @@ def transcribe(model, vocabulary, clips, left=32, batch=64):
         audio = torch.from_numpy(np.stack([np.pad(s, (0, len(streams[-1]) - len(s))) for s in streams]).astype(np.float32)).to(device)
         tokens = model.greedy(model.adapt(model.encode(mel(audio)))).cpu().numpy()
         for i, row, n in zip(chosen, tokens, lengths):
-            results[i] = words_of(row[:n + 1], vocabulary, left + delay + 1)
+            results[i] = row[:n + 1].tolist()
     return results
 
 
 def words_of(tokens, vocabulary, first):
+    """[[word, end in seconds], ...] of a stream whose prompt is `first` tokens long"""
     words = []
     for p in range(first, len(tokens)):
         if tokens[p] < FIRST:
@@ -46,6 +49,12 @@ def words_of(tokens, vocabulary, first):
             words.append([b"", round(0.08 * (p - first - 1), 2)])
         words[-1][0] += piece
     return [[w.decode("utf-8", "replace").strip(), t] for w, t in words]
+
+
+def transcribe(model, vocabulary, clips, left=32, batch=64):
+    """clips: float32 arrays at 16 kHz -> for each a list of [word, end in seconds]"""
+    first = left + model.config.delay_tokens + 1
+    return [words_of(tokens, vocabulary, first) for tokens in write(model, clips, left, batch)]
 
 
 def edits(reference, hypothesis):
@@ -84,33 +93,50 @@ def group_of(clip):
 
 
 def score(clips, results):
-    """{group: (errors, words)}, word-end errors in seconds"""
-    groups, ends = {}, []
+    """{group: [(errors, words) of each clip]}, word-end errors in seconds"""
+    groups, ends = defaultdict(list), []
     for (_, clip), result in zip(clips, results):
         wrong, equal = edits([w for w, _ in clip["words"]], [w for w, _ in result])
         for g in (group_of(clip), "all"):
-            e, n = groups.get(g, (0, 0))
-            groups[g] = (e + wrong, n + len(clip["words"]))
+            groups[g].append((wrong, len(clip["words"])))
         ends += [result[j][1] - clip["words"][i][1] for i, j in equal]
     return groups, np.array(ends)
 
 
+def word_error_rate(counts):
+    """percent, from (errors, words) of each clip"""
+    errors, words = np.sum(counts, 0)
+    return 100 * errors / words
+
+
+def print_groups(name, groups):
+    """of each group the words, the WER and where 95 % of 2000 draws of as many clips have it"""
+    for g, counts in sorted(groups.items(), key=lambda x: (x[0] == "all", x[0])):
+        counts = np.array(counts)
+        drawn = counts[np.random.default_rng(0).integers(len(counts), size=(2000, len(counts)))].sum(1)
+        low, high = np.percentile(100 * drawn[:, 0] / drawn[:, 1], [2.5, 97.5])
+        print(f"{name:34s} {g:22s} {counts[:, 1].sum():5d} words  WER {word_error_rate(counts):5.1f} %  ({low:.1f} to {high:.1f})", flush=True)
+
+
 def report(name, clips, results):
     groups, ends = score(clips, results)
-    for g, (wrong, n) in sorted(groups.items(), key=lambda x: (x[0] == "all", x[0])):
-        print(f"{name:34s} {g:22s} {n:5d} words  WER {100 * wrong / n:5.1f} %")
+    print_groups(name, groups)
     if len(ends):
         print(f"{name:34s} word ends: within 160 ms {100 * (np.abs(ends) <= 0.1601).mean():.1f} %, median {1000 * np.median(ends):+.0f} ms")
-    print(f"{name:34s} most often in a row: one word {max(longest_run([w for w, _ in r]) for r in results)} times")
+    written, spoken = (max(longest_repetition([w for w, _ in words]) for words in side) for side in (results, [c["words"] for _, c in clips]))
+    print(f"{name:34s} longest repetition: {written} words, in the references {spoken}")
 
 
-def longest_run(words):
-    """how often the most repeated word comes in a row"""
-    best = run = 0
-    for i, w in enumerate(words):
-        run = run + 1 if i and w == words[i - 1] else 1
-        best = max(best, run)
-    return best
+def longest_repetition(words):
+    """how many words in a row say the same one to five words again and again"""
+    longest = 1
+    for period in range(1, 6):
+        same = 0
+        for i in range(period, len(words)):
+            same = same + 1 if words[i] == words[i - period] else 0
+            if same >= period:
+                longest = max(longest, same + period)
+    return longest
 
 
 def sounds(seconds=60):
@@ -143,6 +169,8 @@ def main():
     a.add_argument("--q4", action="store_true", help="round the matrices to Q4_0, as the shipped file has them")
     a.add_argument("--left", type=int, default=32, help="silent tokens in front")
     a.add_argument("--from-first-word", action="store_true", help="cut the clips so that speech starts at sample 0")
+    a.add_argument("--silence-before", type=float, default=0, metavar="MS", help="digital silence in front of each clip: moves it on the 80 ms grid")
+    a.add_argument("--tokens", metavar="JSON", help="write the tokens of every clip, as `voxtab transcribe --format json` has them (with the default --left)")
     a.add_argument("--sounds", action="store_true", help="words a minute in silence, noise and tones")
     a.add_argument("--device", default="cpu")
     a.add_argument("--show", type=int, default=0, help="print so many transcripts of each file")
@@ -151,15 +179,22 @@ def main():
     model, step = load(a.checkpoint, device=a.device)
     model.eval().quantise(a.q4)
     vocabulary = Vocabulary(a.vocabulary)
+    delay, streams = model.config.delay_tokens, []
     print(f"step {step}, {'Q4_0' if a.q4 else 'f32'}, left silence {a.left}")
     for prefix in a.clips:
         clips = read_clips(prefix)
         if a.from_first_word:
             clips = [(s[int(c.get("first", 0.02) * 16000):], {**c, "words": [[w, e - c.get("first", 0.02)] for w, e in c["words"]]}) for s, c in clips]
-        results = transcribe(model, vocabulary, [s for s, _ in clips], a.left)
+        before = a.silence_before / 1000
+        clips = [(np.pad(s, (round(before * 16000), 0)), {**c, "words": [[w, e + before] for w, e in c["words"]]}) for s, c in clips]
+        written = write(model, [s for s, _ in clips], a.left)
+        streams += [{"tokens": tokens, "delay_ms": 80 * delay} for tokens in written]
+        results = [words_of(tokens, vocabulary, a.left + delay + 1) for tokens in written]
         report(Path(prefix).name, clips, results)
         for (_, c), result in list(zip(clips, results))[::max(1, len(clips) // a.show)][:a.show] if a.show else []:
             print("  said:", " ".join(w for w, _ in c["words"]), "\n  text:", " ".join(w for w, _ in result))
+    if a.tokens:
+        Path(a.tokens).write_text(json.dumps(streams), encoding="utf-8")
     if a.sounds:
         names, samples = zip(*sounds())
         for name, words in zip(names, transcribe(model, vocabulary, samples, a.left)):

@@ -21,34 +21,40 @@ def interleaved(rows, heads):
     return rows.reshape(heads, 2, head_dim // 2, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
 
 
+def halves(rows, heads):
+    """the inverse of `interleaved`"""
+    head_dim = len(rows) // heads
+    return rows.reshape(heads, head_dim // 2, 2, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
+
+
 def layer_tensors(layer, name):
-    heads = dict(wq=layer.heads, wk=layer.kv_heads)
+    rotated = dict(wq=layer.heads, wk=layer.kv_heads)
     for part in ("attention_norm", "ffn_norm"):
-        yield f"{name}{part}.weight", getattr(layer, part).weight
+        yield f"{name}{part}.weight", getattr(layer, part).weight, 0
     for group, parts in (("attention", ("wq", "wk", "wv", "wo")), ("feed_forward", ("w1", "w2", "w3"))):
         for part in parts:
             matrix = getattr(layer, part)
-            order = (lambda w: interleaved(w, heads[part])) if part in heads else (lambda w: w)
-            yield f"{name}{group}.{part}.weight", order(matrix.weight)
+            yield f"{name}{group}.{part}.weight", matrix.weight, rotated.get(part, 0)
             if matrix.bias is not None:
-                yield f"{name}{group}.{part}.bias", order(matrix.bias)
+                yield f"{name}{group}.{part}.bias", matrix.bias, rotated.get(part, 0)
     if layer.ada0 is not None:
-        yield f"{name}ada_rms_norm_t_cond.0.weight", layer.ada0.weight
-        yield f"{name}ada_rms_norm_t_cond.2.weight", layer.ada2.weight
+        yield f"{name}ada_rms_norm_t_cond.0.weight", layer.ada0.weight, 0
+        yield f"{name}ada_rms_norm_t_cond.2.weight", layer.ada2.weight, 0
 
 
 def tensors(model):
+    """(name in the file, parameter, heads whose rows the file interleaves or 0) of every tensor"""
     encoder = ROOT + "whisper_encoder."
     for i, conv in enumerate((model.conv0, model.conv1)):
-        yield f"{encoder}conv_layers.{i}.conv.weight", conv.weight
-        yield f"{encoder}conv_layers.{i}.conv.bias", conv.bias
+        yield f"{encoder}conv_layers.{i}.conv.weight", conv.weight, 0
+        yield f"{encoder}conv_layers.{i}.conv.bias", conv.bias, 0
     for i, layer in enumerate(model.encoder):
         yield from layer_tensors(layer, f"{encoder}transformer.layers.{i}.")
-    yield encoder + "transformer.norm.weight", model.encoder_norm.weight
-    yield ROOT + "audio_language_projection.0.weight", model.projection0.weight
-    yield ROOT + "audio_language_projection.2.weight", model.projection2.weight
-    yield ROOT + "tok_embeddings.weight", model.tok_embeddings.weight
-    yield "norm.weight", model.norm.weight
+    yield encoder + "transformer.norm.weight", model.encoder_norm.weight, 0
+    yield ROOT + "audio_language_projection.0.weight", model.projection0.weight, 0
+    yield ROOT + "audio_language_projection.2.weight", model.projection2.weight, 0
+    yield ROOT + "tok_embeddings.weight", model.tok_embeddings.weight, 0
+    yield "norm.weight", model.norm.weight, 0
     for i, layer in enumerate(model.decoder):
         yield from layer_tensors(layer, f"layers.{i}.")
 
@@ -106,8 +112,9 @@ def main():
     a = a.parse_args()
     model, step = load(a.checkpoint)
     named = {}
-    for name, w in sorted(tensors(model)):
-        w = w.detach().numpy()
+    for name, parameter, heads in sorted(tensors(model), key=lambda t: t[0]):
+        w = parameter.detach().numpy()
+        w = interleaved(w, heads) if heads else w
         quantise = w.ndim == 2 and not a.f32
         named[name] = (Q4_0 if quantise else F32, w.shape, (q4_0(w) if quantise else w.astype("<f4")).tobytes())
     path = Path(a.out) / f"voxtab-tiny-{'f32' if a.f32 else 'q4'}.gguf"

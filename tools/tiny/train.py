@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from evaluate import read_clips, score, transcribe
+from evaluate import read_clips, score, transcribe, word_error_rate
 from model import SAMPLES, Config, Mel, Model, load, save
 from streams import LEFT, Pool, disturb, mix, plan, spec_augment
 from vocabulary import Vocabulary
@@ -52,7 +52,7 @@ def check(model, vocabulary, prefixes):
     for prefix in prefixes:
         clips = read_clips(prefix)
         groups, ends = score(clips, transcribe(model, vocabulary, [s for s, _ in clips], batch=256))
-        print("  ", Path(prefix).name, *[f"{g} {100 * e / n:.1f}" for g, (e, n) in groups.items()],
+        print("  ", Path(prefix).name, *[f"{g} {word_error_rate(counts):.1f}" for g, counts in groups.items()],
               f"| ends within 160 ms {100 * (np.abs(ends) <= 0.1601).mean():.0f} %" if len(ends) else "", flush=True)
     model.train()
 
