@@ -76,11 +76,14 @@ async def read_stream(device, mib: int, parts_mib: list[float], workgroups: list
 
 async def measure(options) -> dict:
     device = await NativeDevice.open()
+    if options.tiny:
+        return await read_stream(device, 1, [1, 0.3], [64], [8], 1, 3)
     return await read_stream(device, options.mib, options.parts, options.workgroup, options.workgroups, options.least_ms, options.repeats)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tiny", action="store_true", help="one MiB: does it run?")
     parser.add_argument("--mib", type=int, default=1024, help="the buffer's size (default: 1024, or what a binding may be)")
     parser.add_argument("--parts", type=float, nargs="+", default=[1024, 256, 32], metavar="MIB", help="read by a dispatch (default: 1024 256 32)")
     parser.add_argument("--workgroup", type=int, nargs="+", default=[64, 128, 256], metavar="N", help="invocations (default: 64 128 256)")

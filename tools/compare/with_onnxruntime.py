@@ -17,17 +17,19 @@ import sys
 import tarfile
 import tempfile
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-import onnx
+try:
+    import onnx
+except ModuleNotFoundError as missing:
+    sys.exit(f"The Python package {missing.name} is missing: pip install -r tools/compare/requirements.txt.")
 from onnx import TensorProto, helper
 from playwright.sync_api import TimeoutError, sync_playwright
 
-from synthetic import VOXTRAL_4B
+from synthetic import TINY, VOXTRAL_4B
 from voxtab.config import ModelConfig
 from voxtab.serve import site_server
 
@@ -35,8 +37,6 @@ VERSION = "1.30.0"
 RUNTIME = HERE.parent.parent / ".compare" / "onnxruntime-web.tar.xz"
 FILES = ("ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm")
 BLOCK = 32
-TINY = replace(VOXTRAL_4B, decoder=replace(VOXTRAL_4B.decoder, layers=2, width=64, heads=2, kv_heads=1, head_dim=32, hidden=128),
-               vocabulary=2048)
 
 
 def bring_runtime() -> None:
@@ -52,18 +52,6 @@ def bring_runtime() -> None:
                 archive.add(Path(scratch, "package/dist", name), name)
 
 
-class Weights:
-    """Where tensors lie in the file that the page makes."""
-
-    def __init__(self):
-        self.nbytes = 0
-        self.scales: list[tuple[int, int]] = []     # (offset, count)
-
-    def place(self, nbytes: int) -> int:
-        offset, self.nbytes = self.nbytes, self.nbytes + -(-nbytes // 64) * 64
-        return offset
-
-
 def initializer(name: str, type: int, shape: tuple[int, ...], offset: int, nbytes: int) -> TensorProto:
     tensor = TensorProto(name=name, data_type=type, dims=shape, data_location=TensorProto.EXTERNAL)
     for key, value in {"location": "weights", "offset": offset, "length": nbytes}.items():
@@ -72,27 +60,34 @@ def initializer(name: str, type: int, shape: tuple[int, ...], offset: int, nbyte
 
 
 class Products:
-    """A model of MatMulNBits nodes. A matrix of a name that was there before has the same bytes, in a tensor of its own."""
+    """A model of MatMulNBits nodes, and where its tensors lie in the file of weights that the page makes.
+
+    A matrix of a name that was there before has the same bytes of the file, but is a tensor of its own.
+    """
 
     def __init__(self):
         self.nodes, self.initializers = [], []
-        self.weights = Weights()
-        self.places: dict[str, tuple[int, int]] = {}
-        self.bytes_read = 0
+        self.places: dict[str, tuple[int, int]] = {}        # offsets of a matrix's nibbles and scales
+        self.scales: list[tuple[int, int]] = []             # (offset, count) of all
+        self.file_bytes = self.bytes_read = 0
+
+    def _place(self, nbytes: int) -> int:
+        offset, self.file_bytes = self.file_bytes, self.file_bytes + -(-nbytes // 64) * 64
+        return offset
 
     def product(self, name: str, rows: int, columns: int, x: str, plus: str = "") -> str:
         """Adds y [rows] = W [rows, columns] x, plus a vector if one is named. Returns y's name."""
         blocks = rows * columns // BLOCK
         if name not in self.places:
-            self.places[name] = self.weights.place(blocks * BLOCK // 2), self.weights.place(4 * blocks)
-            self.weights.scales.append((self.places[name][1], blocks))
+            self.places[name] = self._place(blocks * BLOCK // 2), self._place(4 * blocks)
+            self.scales.append((self.places[name][1], blocks))
         nibbles, scales = self.places[name]
         y = f"{name}.{len(self.nodes)}"
         self.initializers += [
             initializer(f"{y}.nibbles", TensorProto.UINT8, (rows, columns // BLOCK, BLOCK // 2), nibbles, blocks * BLOCK // 2),
             initializer(f"{y}.scales", TensorProto.FLOAT, (blocks,), scales, 4 * blocks)]
         self.nodes.append(helper.make_node(
-            "MatMulNBits", [x, f"{y}.nibbles", f"{y}.scales", "", "", plus] if plus else [x, f"{y}.nibbles", f"{y}.scales"], [y],
+            "MatMulNBits", [x, f"{y}.nibbles", f"{y}.scales"] + (["", "", plus] if plus else []), [y],
             name=y, domain="com.microsoft", K=columns, N=rows, bits=4, block_size=BLOCK))
         self.bytes_read += blocks * (BLOCK // 2 + 4)
         return y
@@ -111,7 +106,7 @@ class Products:
         # The runtime refuses a format newer than itself, which is what onnx would write.
         model = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)])
         path.write_bytes(model.SerializeToString())
-        return {"url": path.name, "nbytes": self.weights.nbytes, "scales": self.weights.scales,
+        return {"url": path.name, "nbytes": self.file_bytes, "scales": self.scales,
                 "inputs": list(inputs.items()), "output": next(iter(outputs)),
                 "check": {"rows": [0, 1, next(iter(outputs.values())) - 1], "plus": plus, "terms": terms}}
 
@@ -128,11 +123,11 @@ def write_layers(path: Path, config: ModelConfig) -> tuple[dict, int]:
     products = Products()
     x, qkv, gate_up = "x", "", ""
     for _ in range(stack.layers):
-        qkv = products.product("wqkv", (stack.heads + 2 * stack.kv_heads) * stack.head_dim, stack.width, x, qkv)
+        qkv = products.product("wqkv", stack.qkv_rows, stack.width, x, qkv)
         x = products.product("wo", stack.width, widths["attention"], "attention", x)
         gate_up = products.product("w1w3", 2 * stack.hidden, stack.width, x, gate_up)
         x = products.product("w2", stack.width, stack.hidden, "gated", x)
-    outputs = {x: stack.width, qkv: (stack.heads + 2 * stack.kv_heads) * stack.head_dim, gate_up: 2 * stack.hidden}
+    outputs = {x: stack.width, qkv: stack.qkv_rows, gate_up: 2 * stack.hidden}
     # All layers' bytes are the same, so that what was added on the way is that many times one layer's.
     terms = [products.term("wo", stack.layers, widths["attention"]), products.term("w2", stack.layers, stack.hidden)]
     return products.write(path, widths, outputs, terms, plus=stack.width), products.bytes_read
@@ -149,13 +144,13 @@ def measured(page, seconds: float, **what) -> dict:
     """What the page's measure() resolves to. RuntimeError if it fails or takes longer."""
     page.evaluate("what => { window.got = null; measure(what).catch(error => ({ failed: String(error) })).then(got => { window.got = got; }); }", what)
     try:
-        page.wait_for_function("window.got", timeout=1000 * seconds)
+        page.wait_for_function("window.got", timeout=1000 * seconds, polling=500)    # seldom: it takes the page's time
     except TimeoutError:
-        raise RuntimeError(f"onnxruntime-web did not finish in {seconds:.0f} s: see --seconds.") from None
+        raise RuntimeError(f"onnxruntime-web did not finish in {seconds:g} s: see --seconds.") from None
     got = page.evaluate("window.got")
     if "failed" in got:
         raise RuntimeError(f"onnxruntime-web: {got['failed']}")
-    if got["error"] > 1e-5:
+    if not got["error"] <= 1e-5:            # NaN is wrong too
         raise RuntimeError(f"onnxruntime-web's sums are wrong by {got['error']:.1e} of what is added.")
     return got
 

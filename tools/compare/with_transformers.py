@@ -22,8 +22,11 @@ BEGAN = time.perf_counter()         # importing takes its time too
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import torch
-import transformers
+try:
+    import torch
+    import transformers
+except ModuleNotFoundError as missing:
+    sys.exit(f"The Python package {missing.name} is missing: pip install -r tools/compare/requirements.txt.")
 from transformers import StaticCache, StoppingCriteria, StoppingCriteriaList
 from transformers.models.voxtral_realtime import (VoxtralRealtimeConfig, VoxtralRealtimeFeatureExtractor,
                                                   VoxtralRealtimeForConditionalGeneration)
@@ -126,9 +129,9 @@ class StaticDecoder:
 
     def __init__(self, config: ModelConfig, model, tokens: int):
         self.model, self.language_model, self.ids = model, model.model.language_model, prompt(config, model)
-        device = model.device
-        self.cache = StaticCache(config=model.config.text_config, max_cache_len=tokens)
-        self.slots = torch.arange(tokens, device=device)
+        device, slots = model.device, -(-tokens // 64) * 64         # attention kernels like even lengths
+        self.cache = StaticCache(config=model.config.text_config, max_cache_len=slots)
+        self.slots = torch.arange(slots, device=device)
         self.position = torch.zeros(1, dtype=torch.long, device=device)
         self.tokens = torch.zeros(1, tokens, dtype=torch.long, device=device)
         self.audio = torch.zeros(1, tokens, model.config.text_config.hidden_size, dtype=model.dtype, device=device)
@@ -154,20 +157,22 @@ class StaticDecoder:
         prompt = self.ids.shape[1]
         self.tokens[:, :prompt] = self.ids
         x = self.language_model.embed_tokens(self.ids) + self.audio[:, :prompt]
-        self._next(self.language_model(inputs_embeds=x, past_key_values=self.cache, use_cache=True, t_cond=self.t_cond), prompt)
+        outputs = self.language_model(inputs_embeds=x, past_key_values=self.cache, use_cache=True, t_cond=self.t_cond)
+        self.position.fill_(prompt)
+        self._keep_token(outputs.last_hidden_state[:, -1:])
 
     def step(self):
         """One position. The host knows neither it nor the token."""
         token = self.tokens.index_select(1, self.position)
         x = self.language_model.embed_tokens(token) + self.audio.index_select(1, self.position)
         seen = (self.slots <= self.position)[None, None, None]
-        self._next(self.language_model(inputs_embeds=x, attention_mask=seen, position_ids=self.position[None], past_key_values=self.cache,
-                                       use_cache=True, t_cond=self.t_cond), self.position + 1)
+        outputs = self.language_model(inputs_embeds=x, attention_mask=seen, position_ids=self.position[None], past_key_values=self.cache,
+                                      use_cache=True, t_cond=self.t_cond)
+        self.position.add_(1)
+        self._keep_token(outputs.last_hidden_state)
 
-    def _next(self, outputs, position):
-        token = self.model.lm_head(outputs.last_hidden_state[:, -1:]).argmax(-1)
-        self.position.fill_(position) if isinstance(position, int) else self.position.copy_(position)
-        self.tokens.index_copy_(1, self.position, token)
+    def _keep_token(self, hidden: torch.Tensor):
+        self.tokens.index_copy_(1, self.position, self.model.lm_head(hidden).argmax(-1))
 
 
 def static_cuda_graph(config: ModelConfig, model, seconds: float) -> tuple[dict, torch.Tensor]:
