@@ -104,7 +104,8 @@ class Products:
 
         graph = helper.make_graph(self.nodes, path.stem, vectors(inputs), vectors(outputs), self.initializers)
         # The runtime refuses a format newer than itself, which is what onnx would write.
-        model = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)])
+        opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
+        model = helper.make_model(graph, ir_version=10, opset_imports=opsets)
         path.write_bytes(model.SerializeToString())
         return {"url": path.name, "nbytes": self.file_bytes, "scales": self.scales,
                 "inputs": list(inputs.items()), "output": next(iter(outputs)),
@@ -142,7 +143,10 @@ def write_head(path: Path, config: ModelConfig) -> tuple[dict, int]:
 
 def measured(page, seconds: float, **what) -> dict:
     """What the page's measure() resolves to. RuntimeError if it fails or takes longer."""
-    page.evaluate("what => { window.got = null; measure(what).catch(error => ({ failed: String(error) })).then(got => { window.got = got; }); }", what)
+    page.evaluate("""what => {
+        window.got = null;
+        measure(what).catch(error => ({ failed: String(error) })).then(got => { window.got = got; });
+    }""", what)
     try:
         page.wait_for_function("window.got", timeout=1000 * seconds, polling=500)    # seldom: it takes the page's time
     except TimeoutError:
@@ -178,9 +182,10 @@ def compare(config: ModelConfig, least_ms: float, repeats: int, seconds: float) 
                         ms = sorted(got["ms"])
                         results[f"{name}_{how}"] = {
                             "ms": {"median": round(statistics.median(ms), 4), "least": round(ms[0], 4), "most": round(ms[-1], 4)},
-                            "tbs": round(nbytes / statistics.median(ms) / 1e9, 4), "passes": got["passes"], "wait_ms": round(got["wait"], 3),
-                            "session_gpu_bytes": got["sessionBytes"], "weight_bytes": nbytes}
-                return {"onnxruntime_web": got["version"], "onnx": onnx.__version__, "chromium": browser.version, "adapter": got["adapter"]} | results
+                            "tbs": round(nbytes / statistics.median(ms) / 1e9, 4), "passes": got["passes"],
+                            "wait_ms": round(got["wait"], 3), "session_gpu_bytes": got["sessionBytes"], "weight_bytes": nbytes}
+                return {"onnxruntime_web": got["version"], "onnx": onnx.__version__, "chromium": browser.version,
+                        "adapter": got["adapter"]} | results
             finally:
                 browser.close()
                 server.shutdown()
