@@ -12,6 +12,9 @@ from voxtab.weights.directory import Directory, Tensor, tensor_nbytes
 
 VOXTRAL_4B = ModelConfig(Stack(layers=32, width=1280, hidden=5120, **ENCODER_4B),
                          Stack(layers=26, width=3072, hidden=9216, **DECODER_4B), vocabulary=131072, half_rope=False)
+# The same parts, as narrow as can be: does a tool run?
+TINY = ModelConfig(Stack(layers=2, width=64, hidden=128, **ENCODER_4B | {"heads": 2, "kv_heads": 2}),
+                   Stack(layers=2, width=64, hidden=128, **DECODER_4B | {"heads": 2, "kv_heads": 1}), vocabulary=2048, half_rope=False)
 ADA_WIDTH = 32
 
 

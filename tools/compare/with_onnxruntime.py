@@ -1,0 +1,209 @@
+#!/usr/bin/env python3
+"""onnxruntime-web's MatMulNBits on the products of one decoder step of the 4B model, in headless Chromium; prints JSON.
+
+Blocks of 32 four-bit weights with float32 scales and activations, all 26 layers' products in one model and the head's
+in another, by WebGPU, with graph capture and without. Milliseconds of one pass: the wait for the queue is taken off.
+
+The runtime's three files come from npm into .compare/onnxruntime-web.tar.xz. That file is all a machine without a
+network needs beside Chromium, Playwright and the Python package onnx: carry it there.
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+try:
+    import onnx
+except ModuleNotFoundError as missing:
+    sys.exit(f"The Python package {missing.name} is missing: pip install -r tools/compare/requirements.txt.")
+from onnx import TensorProto, helper
+from playwright.sync_api import TimeoutError, sync_playwright
+
+from synthetic import TINY, VOXTRAL_4B
+from voxtab.config import ModelConfig
+from voxtab.serve import site_server
+
+VERSION = "1.30.0"
+RUNTIME = HERE.parent.parent / ".compare" / "onnxruntime-web.tar.xz"
+FILES = ("ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm")
+BLOCK = 32
+
+
+def bring_runtime() -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        subprocess.run(["npm", "pack", "--silent", f"onnxruntime-web@{VERSION}"], cwd=scratch, check=True, stdout=sys.stderr)
+        (package,) = Path(scratch).iterdir()
+        with tarfile.open(package) as archive:
+            for name in FILES:
+                archive.extract(f"package/dist/{name}", scratch, filter="data")
+        RUNTIME.parent.mkdir(exist_ok=True)
+        with tarfile.open(RUNTIME, "w:xz") as archive:
+            for name in FILES:
+                archive.add(Path(scratch, "package/dist", name), name)
+
+
+def initializer(name: str, type: int, shape: tuple[int, ...], offset: int, nbytes: int) -> TensorProto:
+    tensor = TensorProto(name=name, data_type=type, dims=shape, data_location=TensorProto.EXTERNAL)
+    for key, value in {"location": "weights", "offset": offset, "length": nbytes}.items():
+        tensor.external_data.add(key=key, value=str(value))
+    return tensor
+
+
+class Products:
+    """A model of MatMulNBits nodes, and where its tensors lie in the file of weights that the page makes.
+
+    A matrix of a name that was there before has the same bytes of the file, but is a tensor of its own.
+    """
+
+    def __init__(self):
+        self.nodes, self.initializers = [], []
+        self.places: dict[str, tuple[int, int]] = {}        # offsets of a matrix's nibbles and scales
+        self.scales: list[tuple[int, int]] = []             # (offset, count) of all
+        self.file_bytes = self.bytes_read = 0
+
+    def _place(self, nbytes: int) -> int:
+        offset, self.file_bytes = self.file_bytes, self.file_bytes + -(-nbytes // 64) * 64
+        return offset
+
+    def product(self, name: str, rows: int, columns: int, x: str, plus: str = "") -> str:
+        """Adds y [rows] = W [rows, columns] x, plus a vector if one is named. Returns y's name."""
+        blocks = rows * columns // BLOCK
+        if name not in self.places:
+            self.places[name] = self._place(blocks * BLOCK // 2), self._place(4 * blocks)
+            self.scales.append((self.places[name][1], blocks))
+        nibbles, scales = self.places[name]
+        y = f"{name}.{len(self.nodes)}"
+        self.initializers += [
+            initializer(f"{y}.nibbles", TensorProto.UINT8, (rows, columns // BLOCK, BLOCK // 2), nibbles, blocks * BLOCK // 2),
+            initializer(f"{y}.scales", TensorProto.FLOAT, (blocks,), scales, 4 * blocks)]
+        self.nodes.append(helper.make_node(
+            "MatMulNBits", [x, f"{y}.nibbles", f"{y}.scales"] + (["", "", plus] if plus else []), [y],
+            name=y, domain="com.microsoft", K=columns, N=rows, bits=4, block_size=BLOCK))
+        self.bytes_read += blocks * (BLOCK // 2 + 4)
+        return y
+
+    def term(self, name: str, times: int, columns: int) -> dict:
+        """A part of what an output is: `times` a matrix times the input of so many columns."""
+        nibbles, scales = self.places[name]
+        return {"times": times, "columns": columns, "nibbles": nibbles, "scales": scales}
+
+    def write(self, path: Path, inputs: dict[str, int], outputs: dict[str, int], terms: list[dict], plus: int = 0) -> dict:
+        """Writes the model and says what the page has to know of it: the first output is the terms' sum, plus an input."""
+        def vectors(widths):
+            return [helper.make_tensor_value_info(name, TensorProto.FLOAT, [width]) for name, width in widths.items()]
+
+        graph = helper.make_graph(self.nodes, path.stem, vectors(inputs), vectors(outputs), self.initializers)
+        # The runtime refuses a format newer than itself, which is what onnx would write.
+        opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
+        model = helper.make_model(graph, ir_version=10, opset_imports=opsets)
+        path.write_bytes(model.SerializeToString())
+        return {"url": path.name, "nbytes": self.file_bytes, "scales": self.scales,
+                "inputs": list(inputs.items()), "output": next(iter(outputs)),
+                "check": {"rows": [0, 1, next(iter(outputs.values())) - 1], "plus": plus, "terms": terms}}
+
+
+def write_layers(path: Path, config: ModelConfig) -> tuple[dict, int]:
+    """All layers' products, four a layer, and the bytes of their weights.
+
+    wo and w2 add to what goes on to the next product, as in the model. What else would read the results of wqkv and of
+    w1 with w3 is left out; that each adds to the one before keeps them all needed. Inputs that other operators would
+    compute are the model's inputs.
+    """
+    stack = config.decoder
+    widths = {"x": stack.width, "attention": stack.heads * stack.head_dim, "gated": stack.hidden}
+    products = Products()
+    x, qkv, gate_up = "x", "", ""
+    for _ in range(stack.layers):
+        qkv = products.product("wqkv", stack.qkv_rows, stack.width, x, qkv)
+        x = products.product("wo", stack.width, widths["attention"], "attention", x)
+        gate_up = products.product("w1w3", 2 * stack.hidden, stack.width, x, gate_up)
+        x = products.product("w2", stack.width, stack.hidden, "gated", x)
+    outputs = {x: stack.width, qkv: stack.qkv_rows, gate_up: 2 * stack.hidden}
+    # All layers' bytes are the same, so that what was added on the way is that many times one layer's.
+    terms = [products.term("wo", stack.layers, widths["attention"]), products.term("w2", stack.layers, stack.hidden)]
+    return products.write(path, widths, outputs, terms, plus=stack.width), products.bytes_read
+
+
+def write_head(path: Path, config: ModelConfig) -> tuple[dict, int]:
+    """The product that gives the logits, and the bytes of its weights."""
+    products, width = Products(), config.decoder.width
+    y = products.product("head", config.vocabulary, width, "x")
+    return products.write(path, {"x": width}, {y: config.vocabulary}, [products.term("head", 1, width)]), products.bytes_read
+
+
+def measured(page, seconds: float, **what) -> dict:
+    """What the page's measure() resolves to. RuntimeError if it fails or takes longer."""
+    page.evaluate("""what => {
+        window.got = null;
+        measure(what).catch(error => ({ failed: String(error) })).then(got => { window.got = got; });
+    }""", what)
+    try:
+        page.wait_for_function("window.got", timeout=1000 * seconds, polling=500)    # seldom: it takes the page's time
+    except TimeoutError:
+        raise RuntimeError(f"onnxruntime-web did not finish in {seconds:g} s: see --seconds.") from None
+    got = page.evaluate("window.got")
+    if "failed" in got:
+        raise RuntimeError(f"onnxruntime-web: {got['failed']}")
+    if not got["error"] <= 1e-5:            # NaN is wrong too
+        raise RuntimeError(f"onnxruntime-web's sums are wrong by {got['error']:.1e} of what is added.")
+    return got
+
+
+def compare(config: ModelConfig, least_ms: float, repeats: int, seconds: float) -> dict:
+    """Milliseconds a pass of both models, with capture and without; `seconds` is the limit for each."""
+    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
+        with tarfile.open(RUNTIME) as archive:
+            archive.extractall(scratch, filter="data")
+        shutil.copy(HERE / "with_onnxruntime.html", Path(scratch, "index.html"))
+        models = {"layers": write_layers(Path(scratch, "layers.onnx"), config), "head": write_head(Path(scratch, "head.onnx"), config)}
+        with site_server(scratch, port=0) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            browser = playwright.chromium.launch(executable_path=shutil.which("chromium-headless-shell"), chromium_sandbox=False,
+                                                 args=["--enable-unsafe-webgpu"])
+            try:
+                page = browser.new_page()
+                page.on("pageerror", lambda error: print(error, file=sys.stderr))
+                page.goto(f"http://127.0.0.1:{server.server_port}/")
+                page.wait_for_function("window.ready")
+                results = {}
+                for name, (model, nbytes) in models.items():
+                    for how, capture in (("graph_capture", True), ("no_capture", False)):
+                        got = measured(page, seconds, model=model, capture=capture, leastMs=least_ms, repeats=repeats)
+                        ms = sorted(got["ms"])
+                        results[f"{name}_{how}"] = {
+                            "ms": {"median": round(statistics.median(ms), 4), "least": round(ms[0], 4), "most": round(ms[-1], 4)},
+                            "tbs": round(nbytes / statistics.median(ms) / 1e9, 4), "passes": got["passes"],
+                            "wait_ms": round(got["wait"], 3), "session_gpu_bytes": got["sessionBytes"], "weight_bytes": nbytes}
+                return {"onnxruntime_web": got["version"], "onnx": onnx.__version__, "chromium": browser.version,
+                        "adapter": got["adapter"]} | results
+            finally:
+                browser.close()
+                server.shutdown()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bring", action="store_true", help="only bring the runtime's files, for a machine without a network")
+    parser.add_argument("--tiny", action="store_true", help="two narrow layers: does it run?")
+    parser.add_argument("--least-ms", type=float, default=100, help="work of one measurement (default: 100)")
+    parser.add_argument("--repeats", type=int, default=9, help="measurements (default: 9)")
+    parser.add_argument("--seconds", type=float, default=60, help="limit for each of the four (default: 60)")
+    options = parser.parse_args()
+    if options.bring or not RUNTIME.exists():
+        bring_runtime()
+    if not options.bring:
+        print(json.dumps(compare(TINY if options.tiny else VOXTRAL_4B, options.least_ms, options.repeats, options.seconds), indent=1))
+
+
+if __name__ == "__main__":
+    main()

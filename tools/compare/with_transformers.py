@@ -1,0 +1,246 @@
+#!/usr/bin/env python3
+"""transformers' VoxtralRealtimeForConditionalGeneration at full size, with random weights, on whole clips; prints JSON.
+
+Two ways of the same library, each in bfloat16 and float32:
+
+  eager               model.generate(), as its documentation has it
+  static_cuda_graph   its encoder over the whole clip, then its decoder with a StaticCache, one step with head and argmax
+                      recorded as a CUDA graph and replayed: the fastest that its parts allow without being compiled
+
+Needs torch and transformers; only with CUDA is there a graph. The weights and the clip are noise: what is measured does
+not depend on them, and no token ends a clip early.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+
+BEGAN = time.perf_counter()         # importing takes its time too
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+try:
+    import torch
+    import transformers
+except ModuleNotFoundError as missing:
+    sys.exit(f"The Python package {missing.name} is missing: pip install -r tools/compare/requirements.txt.")
+from transformers import StaticCache, StoppingCriteria, StoppingCriteriaList
+from transformers.models.voxtral_realtime import (VoxtralRealtimeConfig, VoxtralRealtimeFeatureExtractor,
+                                                  VoxtralRealtimeForConditionalGeneration)
+
+from synthetic import TINY, VOXTRAL_4B
+from voxtab.config import MEL_BINS, SAMPLE_RATE, SAMPLES_PER_TOKEN, ModelConfig, Stack
+
+SETTLED = 10                        # tokens of a run before its pace is looked at
+
+
+def transformers_config(config: ModelConfig) -> VoxtralRealtimeConfig:
+    def stack(stack: Stack) -> dict:
+        return {"num_hidden_layers": stack.layers, "hidden_size": stack.width, "intermediate_size": stack.hidden,
+                "num_attention_heads": stack.heads, "num_key_value_heads": stack.kv_heads, "head_dim": stack.head_dim,
+                "sliding_window": stack.window, "rms_norm_eps": stack.epsilon,
+                "rope_parameters": {"rope_type": "default", "rope_theta": stack.rope_base}}
+
+    return VoxtralRealtimeConfig(
+        audio_config={"model_type": "voxtral_realtime_encoder", "num_mel_bins": MEL_BINS} | stack(config.encoder),
+        text_config={"model_type": "voxtral_realtime_text", "vocab_size": config.vocabulary} | stack(config.decoder))
+
+
+def random_model(config: ModelConfig, dtype: torch.dtype, device: str) -> VoxtralRealtimeForConditionalGeneration:
+    """Made where and in the type that it is used: at full size nothing is to be copied or converted."""
+    torch.manual_seed(0)
+    torch.set_default_dtype(dtype)
+    with torch.device(device):
+        model = VoxtralRealtimeForConditionalGeneration(transformers_config(config)).eval()
+    torch.set_default_dtype(torch.float32)
+    for weight in model.parameters():               # lively enough for tokens to vary, so that two runs can be compared
+        if weight.ndim > 1:
+            weight.normal_(std=1.5 * weight[0].numel() ** -0.5)
+    model.generation_config.eos_token_id = None
+    return model
+
+
+def clip(config: ModelConfig, seconds: float) -> torch.Tensor:
+    """Noise with the model's silence around it: [samples] f32."""
+    schedule = config.schedule()
+    samples = int(seconds * SAMPLE_RATE)
+    left, right = schedule.left_silence_tokens, schedule.right_silence_tokens
+    noise = 0.1 * torch.randn(samples, generator=torch.Generator().manual_seed(1))
+    return torch.nn.functional.pad(noise, (left * SAMPLES_PER_TOKEN, -samples % SAMPLES_PER_TOKEN + right * SAMPLES_PER_TOKEN))
+
+
+def features(model, samples: torch.Tensor) -> torch.Tensor:
+    """[1, 128, frames]"""
+    mel = VoxtralRealtimeFeatureExtractor()(samples.numpy(), sampling_rate=SAMPLE_RATE, return_tensors="pt")
+    return mel["input_features"].to(model.device, model.dtype)
+
+
+def prompt(config: ModelConfig, model) -> torch.Tensor:
+    """[1, prompt] token ids"""
+    return torch.tensor([config.schedule().prompt], device=model.device)
+
+
+def now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+class Pace(StoppingCriteria):
+    """When each token came; ends a run that reaches the deadline."""
+
+    def __init__(self, deadline: float):
+        self.deadline, self.times = deadline, []
+
+    def __call__(self, input_ids, scores, **others):
+        self.times.append(time.perf_counter())      # generate() looks at every token, so that the GPU has ended with it
+        return torch.full((len(input_ids),), self.times[-1] > self.deadline, device=input_ids.device)
+
+
+def summary(seconds: float, total: float | None, ms: list[float]) -> dict:
+    """`ms`: milliseconds of each token. `total`: seconds for the whole clip, or None if it was not finished."""
+    ms = sorted(ms[SETTLED:])
+    return {"total_s": total and round(total, 4), "rtf": total and round(total / seconds, 5),
+            "ms_per_token": {"median": round(statistics.median(ms), 4), "p10": round(ms[len(ms) // 10], 4),
+                             "p90": round(ms[len(ms) * 9 // 10], 4)}} if ms else {"total_s": None, "why": "no time was left"}
+
+
+def eager(config: ModelConfig, model, seconds: float, deadline: float) -> tuple[dict, torch.Tensor]:
+    """The figures, and the tokens."""
+    samples, ids, pace = clip(config, seconds), prompt(config, model), Pace(deadline)
+    since = now(model.device)
+    mel = features(model, samples)
+    tokens = model.generate(input_ids=ids, input_features=mel, num_delay_tokens=config.schedule().delay_tokens, do_sample=False,
+                            stopping_criteria=StoppingCriteriaList([pace]))
+    total = now(model.device) - since
+    wanted = len(samples) // SAMPLES_PER_TOKEN
+    figures = summary(seconds, total if tokens.shape[1] == wanted else None,
+                      [1000 * (after - before) for before, after in zip(pace.times, pace.times[1:])])
+    if tokens.shape[1] < wanted:
+        figures["why"] = f"stopped after {tokens.shape[1]} of {wanted} tokens: --seconds"
+    return figures, tokens.cpu()
+
+
+class StaticDecoder:
+    """The decoder of a model with a static cache, for clips of so many tokens; a CUDA graph of one step where there is CUDA."""
+
+    def __init__(self, config: ModelConfig, model, tokens: int):
+        self.model, self.language_model, self.ids = model, model.model.language_model, prompt(config, model)
+        device, slots = model.device, -(-tokens // 64) * 64         # attention kernels like even lengths
+        self.cache = StaticCache(config=model.config.text_config, max_cache_len=slots)
+        self.slots = torch.arange(slots, device=device)
+        self.position = torch.zeros(1, dtype=torch.long, device=device)
+        self.tokens = torch.zeros(1, tokens, dtype=torch.long, device=device)
+        self.audio = torch.zeros(1, tokens, model.config.text_config.hidden_size, dtype=model.dtype, device=device)
+        delay = torch.full((1,), float(config.schedule().delay_tokens), device=device, dtype=model.dtype)
+        self.t_cond = model.model.time_embedding(delay)[None]
+        self.replay = self.step
+        if device.type == "cuda":
+            stream = torch.cuda.Stream(device)
+            stream.wait_stream(torch.cuda.current_stream(device))
+            with torch.cuda.stream(stream):         # what is allocated or chosen in the first calls must not be recorded
+                self.start()
+                for _ in range(3):
+                    self.step()
+            torch.cuda.current_stream(device).wait_stream(stream)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                self.step()
+            self.replay = graph.replay
+
+    def start(self):
+        """The prompt's positions, and the token after them."""
+        self.cache.reset()
+        prompt = self.ids.shape[1]
+        self.tokens[:, :prompt] = self.ids
+        x = self.language_model.embed_tokens(self.ids) + self.audio[:, :prompt]
+        outputs = self.language_model(inputs_embeds=x, past_key_values=self.cache, use_cache=True, t_cond=self.t_cond)
+        self.position.fill_(prompt)
+        self._keep_token(outputs.last_hidden_state[:, -1:])
+
+    def step(self):
+        """One position. The host knows neither it nor the token."""
+        token = self.tokens.index_select(1, self.position)
+        x = self.language_model.embed_tokens(token) + self.audio.index_select(1, self.position)
+        seen = (self.slots <= self.position)[None, None, None]
+        outputs = self.language_model(inputs_embeds=x, attention_mask=seen, position_ids=self.position[None], past_key_values=self.cache,
+                                      use_cache=True, t_cond=self.t_cond)
+        self.position.add_(1)
+        self._keep_token(outputs.last_hidden_state)
+
+    def _keep_token(self, hidden: torch.Tensor):
+        self.tokens.index_copy_(1, self.position, self.model.lm_head(hidden).argmax(-1))
+
+
+def static_cuda_graph(config: ModelConfig, model, seconds: float) -> tuple[dict, torch.Tensor]:
+    """The figures, and the tokens. What is done once at load, the graph, is not in them."""
+    samples = clip(config, seconds)
+    count = len(samples) // SAMPLES_PER_TOKEN
+    decoder = StaticDecoder(config, model, count)
+    cuda = model.device.type == "cuda"
+    marks = []
+
+    def mark():
+        if cuda:
+            marks.append(torch.cuda.Event(enable_timing=True))
+            marks[-1].record()
+        else:
+            marks.append(time.perf_counter())
+
+    for steps in (1, count - 1 - decoder.ids.shape[1]):     # once before, for what is allocated and chosen at first
+        marks.clear()
+        since = now(model.device)
+        encoded = model.get_audio_features(input_features=features(model, samples), return_dict=True).pooler_output
+        decoder.audio.copy_(encoded)
+        decoder.start()
+        mark()
+        for _ in range(steps):
+            decoder.replay()
+            mark()
+        tokens = decoder.tokens.cpu()
+        total = now(model.device) - since
+    ms = [before.elapsed_time(after) if cuda else 1000 * (after - before) for before, after in zip(marks, marks[1:])]
+    return summary(seconds, total, ms) | {"graph": cuda}, tokens
+
+
+@torch.inference_mode()
+def compare(config: ModelConfig, clips: list[float], deadline: float, device: str) -> dict:
+    models = {str(dtype).removeprefix("torch."): random_model(config, dtype, device) for dtype in (torch.bfloat16, torch.float32)}
+    results = {"transformers": transformers.__version__, "torch": torch.__version__,
+               "device": torch.cuda.get_device_name() if device == "cuda" else device,
+               "parameters": models["float32"].num_parameters()}
+    static = {}
+    for name, model in models.items():
+        for seconds in clips:
+            try:
+                results[f"{name}_static_cuda_graph_{seconds:g}s"], static[name, seconds] = static_cuda_graph(config, model, seconds)
+            except Exception as error:              # the library may refuse to be recorded; the rest is measured all the same
+                results[f"{name}_static_cuda_graph_{seconds:g}s"] = {"total_s": None, "why": f"{type(error).__name__}: {error}"}
+    for name, model in models.items():
+        eager(config, model, 1, deadline)           # for what is allocated and chosen at first
+        for seconds in sorted(clips, reverse=True):
+            figures, tokens = eager(config, model, seconds, deadline)
+            if (name, seconds) in static:           # from where on rounding parts them; the whole clip in float32
+                same = (tokens == static[name, seconds][:, :tokens.shape[1]])[0].tolist()
+                figures["tokens_as_static"] = f"{(same + [False]).index(False)} of {len(same)}"
+            results[f"{name}_eager_{seconds:g}s"] = figures
+    return results
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tiny", action="store_true", help="two narrow layers of each kind: does it run?")
+    parser.add_argument("--clips", type=float, nargs="+", default=[30, 60], metavar="SECONDS", help="of audio (default: 30 60)")
+    parser.add_argument("--seconds", type=float, default=85,
+                        help="that all of it may take: eager runs end there, with the tokens they have (default: 85)")
+    options = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    transformers.logging.set_verbosity_error()
+    print(json.dumps(compare(TINY if options.tiny else VOXTRAL_4B, options.clips, BEGAN + options.seconds, device), indent=1))
+
+
+if __name__ == "__main__":
+    main()
