@@ -225,10 +225,10 @@ def _worker(report: Report, counts: Counts, url: str, model: str | None, scratch
             _say(f"{name} …")
             return page.evaluate("all => measure(...all)", [name, options, samples])
 
-        page.evaluate("ask('memory')")              # Python has started
+        page.evaluate("ask('state')")               # Python has started
         with _most_memory() as memory:
             opened = page.evaluate("model => load(model)", model)
-        report.details["adapter"] = opened["adapter"]
+        report.details["adapter"] = opened["adapter"] | {"limits": page.evaluate("ask('state')")["limits"]}
         # What is in memory anyway where there is no GPU.
         buffers = opened["gpu_bytes"] if opened["adapter"]["software"] else 0
         figures["growth_mb"] = round((memory["most"] - memory["before"] - buffers) / 1e6)
@@ -236,7 +236,7 @@ def _worker(report: Report, counts: Counts, url: str, model: str | None, scratch
         with report.part("rtf_60s", "heap_mb"):
             page.evaluate("transcribe()")           # warms up
             note("rtf_60s", [page.evaluate("transcribe()") / counts.audio_s for _ in range(counts.files)])
-            figures["heap_mb"] = round(page.evaluate("ask('memory')")["heap"] / 1e6)
+            figures["heap_mb"] = round(page.evaluate("ask('state')")["heap"] / 1e6)
         with report.part("launches", "step_ms"):
             figures["launches"] = measure("launches")
             note("step_ms", [1000 * step for step in measure("decoder_steps", runs=counts.runs)])
@@ -252,7 +252,7 @@ def _worker(report: Report, counts: Counts, url: str, model: str | None, scratch
                 raise UserError("measured with --long only")
             early, late = counts.positions
             far = measure("drift", True, steps=counts.drift, early=early, late=late)
-            figures["gpu_full_gb"] = significant(page.evaluate("ask('memory')")["gpu"] / 1e9)
+            figures["gpu_full_gb"] = significant(page.evaluate("ask('state')")["gpu"] / 1e9)
             report.details["drift_x"] = {"positions": [early, late], "added_bytes": far["added_bytes"]} | {
                 f"{part}_ms": spread([1000 * step for step in far[part]]) for part in ("early", "late", "jumped")}
             if not far["added_bytes"]:
@@ -285,7 +285,7 @@ async def _native(report: Report, counts: Counts, found: local.LocalModel, speec
     """The same model and the same measurements without a browser."""
     since = time.perf_counter()
     model = await local.load_model(found, default_limits=default_limits)
-    native = report.details["native"] = {"adapter": model.device.info, "load_s": significant(time.perf_counter() - since)}
+    native = report.details["native"] = {"adapter": model.device.info | {"limits": model.device.limits}, "load_s": significant(time.perf_counter() - since)}
     await file_run(model, speech)
     native["rtf_60s"] = spread([(await file_run(model, speech))["run_s"] / counts.audio_s for _ in range(counts.files)])
     native["step_ms"] = spread([1000 * step for step in await bench_engine.decoder_steps(model, counts.runs)])

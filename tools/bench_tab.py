@@ -41,10 +41,12 @@ exec({engine!r}, engine.__dict__)
 
 
 class Bench(Worker):
-    verbs = *Worker.verbs, "memory", "replay", "measure"
+    verbs = *Worker.verbs, "state", "replay", "measure"
 
-    async def memory(self, request):
-        return {{"heap": pyodide_js._module.HEAPU8.length, "gpu": self.model.device.nbytes if self.model else 0}}
+    async def state(self, request):
+        \"""Bytes of Python's heap and of GPU buffers, and the GPU's limits.\"""
+        device = self.model and self.model.device
+        return {{"heap": pyodide_js._module.HEAPU8.length, "gpu": device and device.nbytes, "limits": device and device.limits}}
 
     async def measure(self, request):
         \"""A measurement of bench_engine.py, with the samples that were given or with none.\"""
@@ -219,14 +221,14 @@ def tab_step(steps: int = 300) -> dict:
 def tab_memory() -> dict:
     """MB by which a 512 MB model makes things grow, at the most: while its weights come, and while kernels compile behind them."""
     with _tab(ALL_WIDTHS) as page:
-        heap = page.evaluate("ask('memory')")["heap"]
+        heap = page.evaluate("ask('state')")["heap"]
         before, most = chromium_bytes(), {"loading": 0, "kernels": 0}
         page.evaluate("load('/model/model.gguf').then(opened => { window.opened = opened; }); null")
         while not (opened := page.evaluate("window.opened")):
             stage = "kernels" if page.evaluate("window.stage") == "kernels" else "loading"
             most[stage] = max(most[stage], chromium_bytes() - before)
             time.sleep(0.05)
-        heap = page.evaluate("ask('memory')")["heap"] - heap
+        heap = page.evaluate("ask('state')")["heap"] - heap
     buffers = opened["gpu_bytes"]
     return {name: round(nbytes / 1e6) for name, nbytes in {
         "model_mb": opened["model_bytes"], "gpu_buffers_mb": buffers, "beyond_buffers_mb": most["loading"] - buffers,

@@ -11,7 +11,7 @@ from datetime import date
 from importlib.metadata import version
 from statistics import median
 
-from voxtab.config import LOOKAHEAD_SAMPLES, SAMPLE_RATE, SAMPLES_PER_TOKEN
+from voxtab.config import LOOKAHEAD_SAMPLES, SAMPLE_RATE, SAMPLES_PER_TOKEN, TOKEN_MS
 from voxtab.gpu.kernels import Matrix
 from voxtab.model import Model
 from voxtab.transcriber import Transcriber
@@ -85,7 +85,7 @@ class LiveStream:
         self._samples, self._at = _floats(samples), 0
         self.transcriber = Transcriber(model)
         self._pieces = self.transcriber.text()
-        self._positions = self.transcriber.schedule.left_silence_tokens     # of which all samples were fed
+        self._tokens = 0                    # of which all samples were fed, the silence in front left out
         # The window of a token's last frame reaches into the next one's samples.
         self.transcriber.feed(array("f", bytes(4 * LOOKAHEAD_SAMPLES)))
 
@@ -96,8 +96,9 @@ class LiveStream:
         self._at = end % len(self._samples)
         since = time.perf_counter()
         self.transcriber.feed(samples)
-        self._positions += tokens
-        while len(self.transcriber.tokens) <= self._positions:
+        self._tokens += tokens
+        covered = (self._tokens - self.transcriber.schedule.delay_tokens) * TOKEN_MS / 1000
+        while self.transcriber.done_seconds < covered - 0.001:
             await anext(self._pieces)
         return time.perf_counter() - since
 
