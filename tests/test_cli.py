@@ -72,6 +72,7 @@ def test_json_of_one_file(voxtab):
 def test_bench(voxtab, monkeypatch):
     """The embedded model on this machine, with audio that is given."""
     monkeypatch.setattr(bench, "LIVE_STEPS", 20)
+    monkeypatch.setattr(bench, "FILE_RUNS", 1)
     status, out, err = voxtab("bench", CLIP)
     figures = json.loads(out)
     assert (status, err) == (0, "")

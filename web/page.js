@@ -109,7 +109,7 @@ async function followLink(query) {
     }
   }
   if (query.get("bench") === "1") {
-    const opened = await openModel(model ? fromAddress(model, tokenizer) : SELF_TEST);
+    const opened = await openModel(model ? fromAddress(model, tokenizer) : SELF_TEST, { quiet: Boolean(wrong) });
     return opened && (audio ? fetchAudio(audio) : Promise.resolve(null)).then(bench).catch((error) => audioFailed(error));
   }
   const autostart = query.get("autostart") === "1";
