@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from voxtab import cli
+from voxtab import bench, cli, resources
 from voxtab.transcriber import Transcriber
 
 ORACLE = Path(__file__).parent / "oracle" / "delay480"
@@ -67,6 +67,25 @@ def test_json_of_one_file(voxtab):
     assert all(0 <= word["start"] <= word["end"] <= result["audio_seconds"] for word in result["words"])
     timings = result["timings"]
     assert min(timings["load_s"], timings["run_s"], timings["rtf"], timings["step_ms"]["median"], timings["step_ms"]["p99"]) > 0
+
+
+def test_bench(voxtab, monkeypatch):
+    """The embedded model on this machine, with audio that is given."""
+    monkeypatch.setattr(bench, "LIVE_STEPS", 20)
+    monkeypatch.setattr(bench, "FILE_RUNS", 1)
+    status, out, err = voxtab("bench", CLIP)
+    figures = json.loads(out)
+    assert (status, err) == (0, "")
+    assert figures["audio"] == "clip.flac" and figures["audio_seconds"] == pytest.approx(3.285, abs=1e-3)
+    assert "self-test" in figures["model"] and figures["adapter"]["backend_type"] == "Vulkan" and figures["load_s"] > 0
+    rtf, rate, step = (figures[name] for name in ("rtf", "tokens_per_s", "live_step_ms"))
+    for spread in (rtf, rate, step):
+        assert 0 < spread["least"] <= spread["median"] <= spread["most"] and spread["count"] > 0
+    # 32 silent tokens, 41 of audio and 17 more: 91 a run.
+    assert rate["median"] * rtf["median"] == pytest.approx(91 / figures["audio_seconds"], rel=0.01)
+    # All that a live step reads is less than the file, which has norms and a header too.
+    (model,) = resources.embedded_model().glob("*.gguf")
+    assert 0.5 < figures["gb_per_s"] * 1e9 * step["median"] / 1e3 / model.stat().st_size < 1
 
 
 def test_json_of_several_files_of_which_one_is_bad(voxtab, tmp_path):

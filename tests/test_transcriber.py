@@ -221,7 +221,7 @@ def test_closing_wakes_who_waits(run, model):
         await asyncio.sleep(0.05)
         transcriber.close()
         return await asyncio.wait_for(reader, 5)
-    assert run(go()) == []
+    assert not any(run(go())), "silence has no text"
 
 
 def test_memory_is_bounded_for_a_fed_file(run, model):

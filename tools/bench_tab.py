@@ -13,11 +13,12 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -28,20 +29,32 @@ from voxtab.serve import site_server
 CHECKOUT = Path(__file__).resolve().parent.parent
 GGUF_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2}
 
-# The Worker of the site, with two more requests.
-REQUESTS = '''
+# The Worker of the site, with three more requests.
+REQUESTS = """
+import types
+
 import pyodide_js
 from voxtab.encoder import block_samples
 
+engine = types.ModuleType("bench_engine")
+exec({engine!r}, engine.__dict__)
+
 
 class Bench(Worker):
-    verbs = *Worker.verbs, "heap", "replay"
+    verbs = *Worker.verbs, "state", "replay", "measure"
 
-    async def heap(self, request):
-        return {"bytes": pyodide_js._module.HEAPU8.length}
+    async def state(self, request):
+        \"""Bytes of Python's heap and of GPU buffers, and the GPU's limits.\"""
+        device = self.model and self.model.device
+        return {{"heap": pyodide_js._module.HEAPU8.length, "gpu": device and device.nbytes, "limits": device and device.limits}}
+
+    async def measure(self, request):
+        \"""A measurement of bench_engine.py, with the samples that were given or with none.\"""
+        samples = [request.samples.to_memoryview()] if request.samples else []
+        return await getattr(engine, request.name)(self.model, *samples, **request.options.to_py())
 
     async def replay(self, request):
-        """Host milliseconds of each token: all that Python and JavaScript do for it, but waiting for the GPU."""
+        \"""Host milliseconds of each token: all that Python and JavaScript do for it, but waiting for the GPU.\"""
         model, times = self.model, []
         model.start(model.config.schedule())
         samples = bytes(4 * block_samples(1))
@@ -56,22 +69,43 @@ class Bench(Worker):
 
 
 Bench().receive
-'''
+"""
 
-PAGE = '''<!doctype html><script type="module">
+PAGE = """<!doctype html><script type="module">
+import { openAudio } from './audio.js';
 const worker = new Worker(new URL('./worker.js', location.href), { type: 'module' });
 const pending = new Map();
+let asked = 0;
 worker.onmessage = ({ data }) => {
   if (data.id) pending.get(data.id)(data);
   window.stage = data.stage ?? window.stage;
 };
+worker.onerror = event => { for (const answer of pending.values()) answer({ error: { message: event.message } }); };
+// Answers, or says after five minutes that nothing came.
 window.ask = (verb, more = {}) => new Promise((resolve, reject) => {
-  const id = pending.size + 1;
+  const id = ++asked;
   pending.set(id, ({ result, error }) => error ? reject(new Error(error.message)) : resolve(result));
+  setTimeout(() => reject(new Error(`no answer to ${verb} in 300 s`)), 300_000);
   worker.postMessage({ id, verb, ...more });
 });
-window.load = url => ask('open', { model: { url: new URL(url, location.href).href }, tokenizer: null, check: true, variants: null });
-</script>'''
+window.load = model => ask('open', { model: model && { url: new URL(model, location.href).href }, tokenizer: null, check: true, variants: null });
+window.audio = async () => openAudio(await (await fetch('/audio/speech.wav')).blob(), 'speech.wav');
+window.measure = async (name, options, withSamples) => {
+  const blocks = [];
+  if (withSamples) for await (const samples of (await audio()).blocks()) blocks.push(samples);
+  const samples = withSamples && new Float32Array(await new Blob(blocks).arrayBuffer());
+  return ask('measure', { name, samples, options });
+};
+// A file from end to end, as the page does it; seconds.
+window.transcribe = async () => {
+  const { blocks } = await audio();
+  const since = performance.now();
+  await ask('start', { delay_ms: null, left_silence_tokens: null });
+  for await (const samples of blocks()) await ask('feed', { samples });
+  await ask('finish');
+  return (performance.now() - since) / 1000;
+};
+</script>"""
 
 
 def write_model(folder: Path, config: ModelConfig) -> None:
@@ -112,32 +146,62 @@ ALL_WIDTHS = replace(VOXTRAL_4B, encoder=replace(VOXTRAL_4B.encoder, layers=1),
 
 
 @contextmanager
-def _tab(models: dict[str, ModelConfig]):
-    """A page whose Worker has the requests above, on a site that has these models too; and the browser's process."""
-    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
-        site = Path(scratch, "site")
-        subprocess.run([CHECKOUT / "tools" / "build_site", "--out", site], check=True, stdout=subprocess.DEVNULL)
-        worker = (site / "worker.py").read_text()
-        assert worker.endswith("\nWorker().receive\n")
-        (site / "worker.py").write_text(worker.removesuffix("Worker().receive\n") + REQUESTS)
-        (site / "bench.html").write_text(PAGE)
-        for name, config in models.items():
-            write_model(site / name, config)
-        with site_server(site, port=0) as server:
+def served(site: Path | None = None, *, folders: dict[str, Path] | None = None, worker: str = "") -> Iterator[str]:
+    """The address of a copy of a built site (of this checkout, unless given), with bench.html, whose Worker has the
+    requests above, and with other folders under names of their own. `worker` is JavaScript in front of worker.js.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        if not site:
+            site = Path(scratch, "built")
+            subprocess.run([CHECKOUT / "tools" / "build_site", "--out", site], check=True, stdout=subprocess.DEVNULL)
+        copy, bench = Path(scratch, "site"), Path(scratch, "site", "bench")
+        shutil.copytree(site, copy)
+        shutil.copytree(site, bench)
+        requests = (copy / "worker.py").read_text()
+        assert requests.endswith("\nWorker().receive\n")
+        engine = Path(__file__).with_name("bench_engine.py").read_text()
+        (bench / "worker.py").write_text(requests.removesuffix("Worker().receive\n") + REQUESTS.format(engine=engine))
+        (bench / "bench.html").write_text(PAGE)
+        for folder in (copy, bench):
+            (folder / "worker.js").write_text(worker + (folder / "worker.js").read_text())
+        with site_server(copy, port=0) as server:
+            files = server.get_app()
             # Pages that share nothing with others have clocks of 5 us instead of 100.
-            server.get_app().add_headers_function = _alone
+            files.add_headers_function = _alone
+            for name, folder in (folders or {}).items():
+                files.add_files(folder, name)
             threading.Thread(target=server.serve_forever, daemon=True).start()
-            browser = playwright.chromium.launch(executable_path=shutil.which("chromium-headless-shell"), chromium_sandbox=False,
-                                                 args=["--enable-unsafe-webgpu"])
-            page = browser.new_page()
-            page.set_default_timeout(600_000)
-            page.goto(f"http://127.0.0.1:{server.server_port}/bench.html")
-            assert page.evaluate("crossOriginIsolated")
             try:
-                yield page
+                yield f"http://127.0.0.1:{server.server_port}"
             finally:
-                browser.close()
                 server.shutdown()
+
+
+@contextmanager
+def chromium(profile: Path, *flags: str) -> Iterator[Page]:
+    """A page of a headless Chromium with this profile, which keeps caches from one start to the next."""
+    path = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+    if not path:
+        sys.exit("tools/bench: there is no chromium-headless-shell on the PATH; tools/test installs it.")
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            profile, executable_path=path, chromium_sandbox=False, args=["--enable-unsafe-webgpu", *flags])
+        context.set_default_timeout(300_000)
+        try:
+            yield context.pages[0]
+        finally:
+            context.close()
+
+
+@contextmanager
+def _tab(config: ModelConfig) -> Iterator[Page]:
+    """bench.html, which can load a model of this shape as model/model.gguf."""
+    with tempfile.TemporaryDirectory() as scratch:
+        write_model(Path(scratch, "model"), config)
+        with served(folders={"model": Path(scratch, "model")}) as url, chromium(Path(scratch, "profile")) as page:
+            page.goto(f"{url}/bench/bench.html")
+            assert page.evaluate("crossOriginIsolated")
+            yield page
 
 
 def _alone(headers, path, url):
@@ -147,8 +211,8 @@ def _alone(headers, path, url):
 
 def tab_step(steps: int = 300) -> dict:
     """Host time of a live step, 80 ms of audio: the encoder's plan and the decoder's, with all layers of the published model."""
-    with _tab({"layers": ALL_LAYERS}) as page:
-        page.evaluate("load('layers/model.gguf')")
+    with _tab(ALL_LAYERS) as page:
+        page.evaluate("load('/model/model.gguf')")
         times = page.evaluate("steps => ask('replay', { steps })", steps)[50:]
     return {f"{part}_host_ms": {"median": round(spent[len(spent) // 2], 3), "least": round(spent[0], 3), "p90": round(spent[len(spent) * 9 // 10], 3)}
             for part, spent in zip(("encoder", "decoder"), (sorted(part) for part in zip(*times)))}
@@ -156,23 +220,23 @@ def tab_step(steps: int = 300) -> dict:
 
 def tab_memory() -> dict:
     """MB by which a 512 MB model makes things grow, at the most: while its weights come, and while kernels compile behind them."""
-    with _tab({"widths": ALL_WIDTHS}) as page:
-        heap = page.evaluate("ask('heap')")["bytes"]
-        before, most = _chromium_bytes(), {"loading": 0, "kernels": 0}
-        page.evaluate("load('widths/model.gguf').then(opened => { window.opened = opened; }); null")
+    with _tab(ALL_WIDTHS) as page:
+        heap = page.evaluate("ask('state')")["heap"]
+        before, most = chromium_bytes(), {"loading": 0, "kernels": 0}
+        page.evaluate("load('/model/model.gguf').then(opened => { window.opened = opened; }); null")
         while not (opened := page.evaluate("window.opened")):
             stage = "kernels" if page.evaluate("window.stage") == "kernels" else "loading"
-            most[stage] = max(most[stage], _chromium_bytes() - before)
+            most[stage] = max(most[stage], chromium_bytes() - before)
             time.sleep(0.05)
-        heap = page.evaluate("ask('heap')")["bytes"] - heap
+        heap = page.evaluate("ask('state')")["heap"] - heap
     buffers = opened["gpu_bytes"]
     return {name: round(nbytes / 1e6) for name, nbytes in {
         "model_mb": opened["model_bytes"], "gpu_buffers_mb": buffers, "beyond_buffers_mb": most["loading"] - buffers,
         "beyond_buffers_while_compiling_mb": most["kernels"] - buffers, "python_heap_mb": heap}.items()}
 
 
-def _chromium_bytes() -> int:
-    """Of all processes of the browser that this process started; a page that several share counts once."""
+def chromium_bytes() -> int:
+    """Of all processes of the browsers that this process started (PSS); a page that several share counts once."""
     parents = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -188,8 +252,9 @@ def _chromium_bytes() -> int:
     for process in ours:
         try:
             if "chrom" in Path(f"/proc/{process}/comm").read_text():
-                rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
-                total += 1024 * int(rollup.partition("\nPss:")[2].split()[0])
+                maps = Path(f"/proc/{process}/smaps_rollup")
+                maps = maps if maps.exists() else maps.with_name("smaps")       # gVisor has only this one
+                total += sum(1024 * int(line.split()[1]) for line in maps.read_text().splitlines() if line.startswith("Pss:"))
         except OSError:
             pass
     return total

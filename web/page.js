@@ -1,6 +1,7 @@
 // The page: what is dropped, chosen, pressed, or given in its address.
 
 import { openAudio } from "./audio.js";
+import { bench } from "./bench.js";
 import { checkMachine } from "./check.js";
 import { isFolder, sortFiles } from "./files.js";
 import { EngineError } from "./session.js";
@@ -106,6 +107,10 @@ async function followLink(query) {
       if (foreign.some(([name]) => name !== "audio")) model = null;
       if (audio?.origin !== location.origin) audio = null;
     }
+  }
+  if (query.get("bench") === "1") {
+    const opened = await openModel(model ? fromAddress(model, tokenizer) : SELF_TEST, { quiet: Boolean(wrong) });
+    return opened && (audio ? fetchAudio(audio) : Promise.resolve(null)).then(bench).catch((error) => audioFailed(error));
   }
   const autostart = query.get("autostart") === "1";
   const offered = audio ? offerAudio(audio, autostart) : null;

@@ -242,6 +242,28 @@ async function stream(run) {
   return session.call("finish");
 }
 
+// The Worker's measurements of the open model on this source; null if there are none, which the page then says.
+// repeat: the audio, up to a minute.
+export async function measure(source, repeat) {
+  if (!loaded || !isFree()) return null;
+  const model = loaded.wanted;
+  const run = running = { source, stopped: false };
+  view.state("transcribing", "Measuring: a minute or two…");
+  controls();
+  try {
+    const blocks = [];
+    for await (const samples of source.blocks()) blocks.push(samples);
+    const samples = new Float32Array(await new Blob(blocks).arrayBuffer());
+    return await session.call("bench", { samples, audio: source.name, repeat }, [samples.buffer]);
+  } catch (error) {
+    await explain(error, model, null);
+    return null;
+  } finally {
+    if (running === run) running = null;
+    controls();
+  }
+}
+
 // How far the text has come.
 function follow(lag, covered) {
   if (!running) return;

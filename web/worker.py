@@ -14,6 +14,7 @@ from js import JSON, Object
 from page import gpu, here, post, site, source
 from pyodide.ffi import JsException, to_js
 
+from voxtab.bench import bench
 from voxtab.config import SAMPLE_RATE
 from voxtab.errors import AudioError, DeviceError, ModelError, TokenizerError, UserError
 from voxtab.gpu.browser import BrowserDevice
@@ -113,10 +114,11 @@ class Stream:
 class Worker:
     """One model and one transcription at a time. Requests are answered as they come; opening and finishing take their time."""
 
-    verbs = "open", "cancel", "start", "feed", "flush", "finish", "stop"
+    verbs = "open", "cancel", "start", "feed", "flush", "finish", "stop", "bench"
 
     def __init__(self):
         self.opening: asyncio.Task | None = None
+        self.measuring: asyncio.Task | None = None
         self.model: Model | None = None
         self.load_s = 0.0
         self.stream: Stream | None = None
@@ -136,11 +138,9 @@ class Worker:
         return {}
 
     async def start(self, request) -> dict:
-        if not self.model:
-            raise ModelError("No model is open: open one first.")
+        self._check_model()
         schedule = self.model.config.schedule(_number(request, "delay_ms"), _number(request, "left_silence_tokens"))
-        if self.stream:
-            self.stream.stop()
+        self._stop()
         self.stream = Stream(self.model, self.load_s, schedule)
         return {}
 
@@ -162,10 +162,16 @@ class Worker:
                 self.stream = None
 
     async def stop(self, request) -> dict:
-        if self.stream:
-            self.stream.stop()
-        self.stream = None
+        self._stop()
         return {}
+
+    async def bench(self, request) -> dict:
+        """Measure the open model on `samples`; with `repeat` they are played again and again."""
+        self._check_model()
+        self._stop()
+        self.measuring = asyncio.ensure_future(
+            bench(self.model, request.samples.to_memoryview(), request.audio, self.load_s, repeat=request.repeat))
+        return await self.measuring
 
     # --- what they share
 
@@ -182,6 +188,10 @@ class Worker:
             answer = {"error": explained(error)}
         post(_js({"id": request.id} | answer))
 
+    def _check_model(self):
+        if not self.model:
+            raise ModelError("No model is open: open one first.")
+
     def _running(self) -> Stream:
         if not self.stream:
             raise UserError("No transcription is under way: start one first.")
@@ -194,12 +204,18 @@ class Worker:
         if self.model and self.model.device is device:
             tell("lost", message=message)
 
-    def _close(self):
+    def _stop(self):
         if self.stream:
             self.stream.stop()
+        if self.measuring:
+            self.measuring.cancel()
+        self.stream = self.measuring = None
+
+    def _close(self):
+        self._stop()
         if self.model:
             self.model.close()
-        self.stream = self.model = None
+        self.model = None
 
     async def _open(self, request) -> dict:
         since = time.perf_counter()

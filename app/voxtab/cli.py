@@ -1,4 +1,4 @@
-"""`voxtab transcribe`, `voxtab info` and `voxtab serve`."""
+"""`voxtab transcribe`, `voxtab info`, `voxtab bench` and `voxtab serve`."""
 
 import argparse
 import asyncio
@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from voxtab import local, resources
 from voxtab.audio import AudioFile, open_audio
+from voxtab.bench import SECONDS, bench
 from voxtab.config import DELAYS_MS, SAMPLE_RATE, Schedule
 from voxtab.errors import DeviceError, UserError
 from voxtab.gpu.native import NativeDevice
@@ -57,6 +58,10 @@ def _parser() -> argparse.ArgumentParser:
                                description="What a model is, what it needs, and what the GPU grants.")
     info.add_argument("model", nargs="?", help="as --model of transcribe; without it, the embedded model")
     info.add_argument("--tokenizer", metavar="F", help="the model's tekken.json")
+
+    measure = commands.add_parser("bench", help="how fast this machine is", description="Measure a model on this machine: JSON on stdout.")
+    measure.add_argument("audio", nargs="?", help=f"what to transcribe; default: a bundled clip, repeated to {SECONDS} s")
+    _model_arguments(measure)
 
     serve = commands.add_parser("serve", help="the page on this machine",
                                 description="Serve the page that tools/build_site wrote, until interrupted.")
@@ -105,7 +110,7 @@ def _run(arguments) -> int:
         if arguments.command == "serve":
             serve(arguments.site, arguments.host, arguments.port)
             return 0
-        status = asyncio.run({"transcribe": _transcribe, "info": _info}[arguments.command](arguments))
+        status = asyncio.run({"transcribe": _transcribe, "info": _info, "bench": _bench}[arguments.command](arguments))
         sys.stdout.flush()
         return status
     except UserError as error:
@@ -138,8 +143,7 @@ async def _transcribe(arguments) -> int:
             status = 2
     if not files:
         return status
-    with tqdm(total=found.source.size, unit="B", unit_scale=True, desc="loading", leave=False, disable=None) as bar:
-        model = await local.load_model(found, progress=lambda done: bar.update(done - bar.n))
+    model = await _load(found)
     load_s = time.perf_counter() - since
     results = []
     for audio in files:
@@ -154,6 +158,11 @@ async def _transcribe(arguments) -> int:
         elif results:
             print(json.dumps(results[0], ensure_ascii=False))
     return status
+
+
+async def _load(found: local.LocalModel) -> Model:
+    with tqdm(total=found.source.size, unit="B", unit_scale=True, desc="loading", leave=False, disable=None) as bar:
+        return await local.load_model(found, progress=lambda done: bar.update(done - bar.n))
 
 
 async def _one_file(model: Model, audio: AudioFile, schedule: Schedule, arguments, load_s: float) -> dict:
@@ -192,6 +201,16 @@ async def _feed(transcriber: Transcriber, audio: AudioFile, chunk: int):
         if not transcriber.closed:
             transcriber.feed(waiting)
             transcriber.finish()
+
+
+async def _bench(arguments) -> int:
+    audio = open_audio(arguments.audio or resources.embedded_clips()[0])
+    samples = np.concatenate(list(audio.samples()))
+    since = time.perf_counter()
+    model = await _load(local.read_model(arguments.model, arguments.tokenizer))
+    load_s = time.perf_counter() - since
+    print(json.dumps(await bench(model, samples, audio.path.name, load_s, repeat=not arguments.audio), indent=1, ensure_ascii=False))
+    return 0
 
 
 async def _info(arguments) -> int:

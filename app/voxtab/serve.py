@@ -4,17 +4,25 @@ WhiteNoise, one small pure Python package, knows ranges, validation and types; t
 Any static server does as well: the site needs no special headers.
 """
 
+from functools import partial
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from wsgiref.util import FileWrapper
 
 from whitenoise import WhiteNoise
 
 from voxtab.errors import UserError
 
 PORT = 8000
+BLOCK_BYTES = 1 << 18               # of a file, read and sent at once: with wsgiref's 8 kB a load waits for the server
 _TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm", ".json": "application/json",
           ".wgsl": "text/plain", ".gguf": "application/octet-stream"}
+
+
+class _Files(WhiteNoise):
+    def __call__(self, environ, start_response):
+        return super().__call__(environ | {"wsgi.file_wrapper": partial(FileWrapper, blksize=BLOCK_BYTES)}, start_response)
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -35,7 +43,7 @@ def site_server(folder: str | Path, host: str = "127.0.0.1", port: int = PORT) -
     if not (folder / "index.html").is_file():
         raise UserError(f"{folder} holds no index.html: build the site with tools/build_site and give its folder.")
     # The machine's own table of types may be wrong (.js in Windows' registry), so that ours are given.
-    files = WhiteNoise(_not_found, root=folder, index_file=True, autorefresh=True, max_age=0, allow_all_origins=False, mimetypes=_TYPES)
+    files = _Files(_not_found, root=folder, index_file=True, autorefresh=True, max_age=0, allow_all_origins=False, mimetypes=_TYPES)
     try:
         return make_server(host, port, files, _Server, _Handler)
     except OSError as error:

@@ -168,17 +168,14 @@ class Transcriber:
                 yield self.words[self._words_given - 1]
 
     async def text(self) -> AsyncIterator[str]:
-        """Text as it is decoded, a piece of a word at a time; all pieces, joined, are the transcript.
+        """Text as it is decoded, a piece for each block of tokens; all pieces, joined, are the transcript.
 
-        A piece may be empty: it tells that `words` has grown.
+        A piece may be empty: most tokens are pauses, and `tokens`, `words` and `done_seconds` have grown all the same.
         """
         while (block := await self._block()) is not None:
-            text, known = "", len(self.words)
-            for token in block:
-                text += self._push(token)
+            text = "".join([self._push(token) for token in block])
             self.transcript += text
-            if text or len(self.words) > known:
-                yield text
+            yield text
 
     def _push(self, token: int) -> str:
         position = len(self._tokens)

@@ -1,0 +1,146 @@
+"""What a loaded model does on this machine: the figures of `voxtab bench` and of the page's ?bench=1.
+
+Plain Python over Model and Transcriber, so that the command and the tab measure alike.
+"""
+
+import math
+import sys
+import time
+from array import array
+from datetime import date
+from importlib.metadata import version
+from statistics import median
+
+from voxtab.config import LOOKAHEAD_SAMPLES, SAMPLE_RATE, SAMPLES_PER_TOKEN, TOKEN_MS
+from voxtab.gpu.kernels import Matrix
+from voxtab.model import Model
+from voxtab.transcriber import Transcriber
+from voxtab.weights.directory import tensor_nbytes
+
+SECONDS = 60                        # to which the bundled clip is repeated
+FILE_RUNS = 3
+LIVE_STEPS = 100
+PATIENCE_S = 20                     # after which a slow machine does no further run, and no further step
+SETTLING_TOKENS = 40                # of a live stream, before it is timed: the prompt is over
+
+
+async def bench(model: Model, samples, audio: str, load_s: float, *, repeat: bool) -> dict:
+    """Measure `model` on 16 kHz mono float32 `samples`, which `audio` names. With `repeat` they are played again up to SECONDS.
+
+    The result is JSON. `tokens_per_s`, `rtf` (seconds per second of audio) and `first_text_s` (from handing over the
+    audio to its first text, None if it has none) are of the audio as a file, FILE_RUNS times; `live_step_ms` is the
+    time from handing over 80 ms of samples to having their token, LIVE_STEPS times, one after another; fewer times on
+    a machine that takes PATIENCE_S for it. `gb_per_s` is what a live step reads of the weights by its median time.
+    """
+    samples = _floats(samples)
+    if repeat:
+        samples, audio = _repeated(samples, SECONDS * SAMPLE_RATE), f"{audio}, repeated to {SECONDS} s"
+    await file_run(model, samples[:5 * SAMPLE_RATE])        # warms up
+    runs = [await file_run(model, samples)]
+    while len(runs) < FILE_RUNS and sum(run["run_s"] for run in runs) < PATIENCE_S:
+        runs.append(await file_run(model, samples))
+    steps = await live_steps(model, samples, LIVE_STEPS, PATIENCE_S)
+    first = [run["first_text_s"] for run in runs]
+    return {
+        "voxtab": version("voxtab"), "date": date.today().isoformat(), "platform": sys.platform, "model": model.name,
+        "adapter": model.device.info, "delay_ms": model.config.delay_ms,
+        "audio": audio, "audio_seconds": round(len(samples) / SAMPLE_RATE, 3), "load_s": round(load_s, 3),
+        "tokens_per_s": spread([run["tokens"] / run["run_s"] for run in runs]),
+        "rtf": spread([run["run_s"] * SAMPLE_RATE / len(samples) for run in runs]),
+        "first_text_s": None if None in first else spread(first),
+        "live_step_ms": spread([1000 * step for step in steps]),
+        "gb_per_s": significant(1e-9 * sum(map(nbytes, step_matrices(model))) / median(steps)),
+    }
+
+
+async def file_run(model: Model, samples) -> dict:
+    """Transcribe the samples as a file: seconds until the first text (or None) and until the end, and tokens, the prompt's too."""
+    since = time.perf_counter()
+    transcriber = Transcriber(model)
+    transcriber.feed(samples)
+    transcriber.finish()
+    first = None
+    async for text in transcriber.text():
+        if text.strip() and first is None:
+            first = time.perf_counter() - since
+    run_s = time.perf_counter() - since
+    transcriber.close()
+    return {"first_text_s": first, "run_s": run_s, "tokens": len(transcriber.tokens)}
+
+
+async def live_steps(model: Model, samples, steps: int, patience_s: float = math.inf) -> list[float]:
+    """Seconds of each of `steps` live steps, fed back to back; of fewer once `patience_s` are over."""
+    stream, times = LiveStream(model, samples), []
+    await stream.take(SETTLING_TOKENS)
+    while len(times) < steps and sum(times) < patience_s:
+        times.append(await stream.take(1))
+    stream.transcriber.close()
+    return times
+
+
+class LiveStream:
+    """Samples, played again and again, that go through a transcriber at the caller's pace."""
+
+    def __init__(self, model: Model, samples):
+        self._samples, self._at = _floats(samples), 0
+        self.transcriber = Transcriber(model)
+        self._pieces = self.transcriber.text()
+        self._tokens = 0                    # of which all samples were fed, the silence in front left out
+        # The window of a token's last frame reaches into the next one's samples.
+        self.transcriber.feed(array("f", bytes(4 * LOOKAHEAD_SAMPLES)))
+
+    async def take(self, tokens: int) -> float:
+        """Feed that many tokens' samples; seconds until the last one's token is there."""
+        end = self._at + tokens * SAMPLES_PER_TOKEN
+        samples = _repeated(self._samples, end)[self._at:]
+        self._at = end % len(self._samples)
+        since = time.perf_counter()
+        self.transcriber.feed(samples)
+        self._tokens += tokens
+        covered = (self._tokens - self.transcriber.schedule.delay_tokens) * TOKEN_MS / 1000
+        while self.transcriber.done_seconds < covered - 0.001:
+            await anext(self._pieces)
+        return time.perf_counter() - since
+
+
+def step_matrices(model: Model) -> list[Matrix]:
+    """The matrices that a live step multiplies by, once each."""
+    return [*encoder_matrices(model), *decoder_matrices(model), model.decoder.weights.embedding]
+
+
+def encoder_matrices(model: Model) -> list[Matrix]:
+    weights = model.encoder.weights
+    return [matrix for layer in weights.encoder for matrix in (layer.wqkv, layer.wo, layer.w13, layer.w2)] + [*weights.adapter]
+
+
+def decoder_matrices(model: Model) -> list[Matrix]:
+    """Of the layers; the head is the embedding."""
+    return [matrix for layer in model.decoder.weights.decoder for matrix in (layer.wqkv, layer.wo, layer.w13, layer.w2)]
+
+
+def nbytes(matrix: Matrix) -> int:
+    return tensor_nbytes(matrix.type, (matrix.rows, matrix.columns))
+
+
+def spread(values: list[float]) -> dict:
+    """How many, the least, median and most; of a hundred or more the 99th percentile too."""
+    ordered = sorted(values)
+    found = {"count": len(ordered), "least": ordered[0], "median": median(ordered), "most": ordered[-1]}
+    if len(ordered) >= 100:
+        found["p99"] = ordered[len(ordered) * 99 // 100]
+    return {name: significant(value) for name, value in found.items()}
+
+
+def significant(value: float) -> float:
+    """Four digits: more is noise."""
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def _floats(samples) -> array:
+    floats = array("f")
+    floats.frombytes(memoryview(samples).cast("B"))
+    return floats
+
+
+def _repeated(samples: array, count: int) -> array:
+    return (samples * -(-count // len(samples)))[:count]

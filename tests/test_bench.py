@@ -1,0 +1,96 @@
+"""The measurements of voxtab.bench and tools/bench: that they run what they say they run."""
+
+import json
+from pathlib import Path
+
+import bench_engine
+import pytest
+import soundfile
+
+from voxtab import bench, local
+from voxtab.model import Model
+
+ORACLE = Path(__file__).parent / "oracle" / "delay480"
+SAMPLES = soundfile.read(ORACLE / "clip.flac", dtype="float32")[0]
+TOKENS = json.loads((ORACLE / "expected.json").read_text())["tokens_q4_0"]
+
+
+@pytest.fixture(scope="module")
+def found():
+    return local.read_model(ORACLE / "tiny-q4.gguf")
+
+
+@pytest.fixture(scope="module")
+def model(run, device, found):
+    return run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test", cache_f16=False))
+
+
+@pytest.fixture
+def plans_run(device, monkeypatch):
+    """Numbers of dispatches of each plan that ran."""
+    seen = []
+    monkeypatch.setattr(device, "run", lambda plan, read=None, run=device.run: (seen.append(len(device._objects[plan])), run(plan, read))[1])
+    return seen
+
+
+def test_a_live_stream_gives_the_files_tokens_each_within_its_step(run, model):
+    async def go():
+        stream, given = bench.LiveStream(model, SAMPLES[:-40]), []
+        for _ in range(len(SAMPLES) // 1280):
+            assert await stream.take(1) > 0
+            given.append(len(stream.transcriber.tokens))
+        stream.transcriber.close()
+        return stream.transcriber.tokens, given
+    tokens, given = run(go())
+    # 32 tokens of silence in front, so that the k-th step makes the token of position 32 + k; 39 are the prompt.
+    assert given[-1] == 33 + len(given) and all(count >= 33 + k for k, count in enumerate(given, 1) if k >= 6)
+    assert len(tokens) < len(TOKENS)
+
+
+def test_a_streams_audio_begins_again(run, model):
+    async def go():
+        stream = bench.LiveStream(model, SAMPLES[:3000])
+        await stream.take(2)
+        await stream.take(40)
+        stream.transcriber.close()
+        return stream
+    stream = run(go())
+    assert stream.transcriber.audio_seconds == pytest.approx((42 * 1280 + 40) / 16000) and stream._at == 42 * 1280 % 3000
+
+
+def test_patience(run, model):
+    assert len(run(bench.live_steps(model, SAMPLES, 5))) == 5
+    assert len(run(bench.live_steps(model, SAMPLES, 500, patience_s=0.001))) == 1
+
+
+def test_a_file(run, model):
+    done = run(bench.file_run(model, SAMPLES))
+    assert done["tokens"] == len(TOKENS) and 0 < done["first_text_s"] <= done["run_s"]
+
+
+def test_bytes_are_the_files(model, found):
+    """Each matrix once: all of the file's Q4_0 but the two that a delay is computed with."""
+    matrices = [tensor for tensor in found.directory.tensors.values() if tensor.type == "Q4_0" and ".ada" not in tensor.name]
+    assert sum(map(bench.nbytes, bench.step_matrices(model))) == sum(tensor.nbytes for tensor in matrices)
+
+
+def test_products_and_steps_of_the_decoder(run, model, found, plans_run):
+    rates = run(bench_engine.bandwidth(model, 3))
+    assert {name: len(values) for name, values in rates.items()} == {"layers": 3, "head": 3} and min(rates["layers"] + rates["head"]) > 0
+    assert max(plans_run) % (4 * found.config.decoder.layers) == 0, "four products a layer, over and over"
+    plans_run.clear()
+    assert len(run(bench_engine.decoder_steps(model, 2, steps=3))) == 2
+    assert plans_run.count(run(bench_engine.launches(model))) == 6
+
+
+def test_drift(run, model, found):
+    far = run(bench_engine.drift(model, SAMPLES, 3, early=50, late=100))
+    assert {part: len(times) for part, times in far.items() if part != "added_bytes"} == {"early": 3, "late": 3, "jumped": 3}
+    decoder = found.config.decoder
+    assert 50 < decoder.window < 100
+    assert far["added_bytes"] == (decoder.window - 50) * decoder.layers * 2 * decoder.kv_heads * decoder.head_dim * 4
+
+
+def test_spread():
+    assert bench.spread([3.0, 1.0, 2.0]) == {"count": 3, "least": 1.0, "median": 2.0, "most": 3.0}
+    assert bench.spread([float(i) for i in range(200)])["p99"] == 198

@@ -1,0 +1,51 @@
+"""?bench=1: the figures of `voxtab bench`, measured in the page."""
+
+import json
+
+import pytest
+import soundfile
+from playwright.sync_api import expect
+from web.conftest import ORACLES
+from web.fake_engine import at
+from web.test_page import wait_for
+
+MODEL = "model=/files/delay480/tiny-q4.gguf"
+
+
+@pytest.fixture(scope="module")
+def audio(files):
+    soundfile.write(files / "short.wav", *soundfile.read(ORACLES / "delay480/clip.flac", dtype="int16"))
+    return "audio=/files/short.wav"
+
+
+def test_the_figures(browser, server, audio):
+    page = browser.new_page()
+    page.goto(f"{server.url}/site/?{MODEL}&{audio}&bench=1")
+    wait_for(page, "done")
+    figures = page.evaluate("voxtab.result")
+    assert json.loads(at(page, "transcript").text_content()) == figures
+    expect(at(page, "copy")).to_be_visible()
+    assert (figures["model"], figures["audio"], figures["platform"]) == ("tiny-q4.gguf", "short.wav", "emscripten")
+    assert "swiftshader" in json.dumps(figures["adapter"]).lower() and "Chrome" in figures["browser"]
+    assert figures["rtf"]["least"] <= figures["rtf"]["median"] <= figures["rtf"]["most"]
+    assert figures["live_step_ms"]["median"] > 0 and figures["gb_per_s"] > 0 and figures["load_s"] > 0
+    page.close()
+
+
+def test_stopped(browser, server):
+    """With the site's own clip; the page stays usable."""
+    page = browser.new_page()
+    page.goto(f"{server.url}/site/?{MODEL}&bench=1")
+    wait_for(page, "transcribing")
+    at(page, "stop").click()
+    wait_for(page, "ready")
+    expect(at(page, "speak")).to_be_enabled()
+    page.close()
+
+
+def test_audio_that_is_not_there(browser, server):
+    page = browser.new_page()
+    page.goto(f"{server.url}/site/?{MODEL}&audio=/files/none.wav&bench=1")
+    expect(at(page, "error")).to_contain_text("404", timeout=60000)
+    expect(page.locator("html")).to_have_attribute("data-state", "error")
+    page.close()

@@ -1,0 +1,83 @@
+"""Measurements of an open model, which run natively and in the tab's Worker alike. For tools/bench.
+
+Times are seconds. A readback takes a while by itself, 1.2 ms in Chromium: an empty plan's time is taken off.
+"""
+
+import time
+from statistics import median
+
+from voxtab.bench import LiveStream, decoder_matrices, live_steps, nbytes
+from voxtab.model import BLOCK_TOKENS, Model
+
+CONTEXT = 1000                      # positions that a decoder step sees
+WORK_S = 0.06                       # of the GPU, in one measurement of products
+JUMP = 44_000                       # positions, of 80 ms each: an hour's
+
+
+async def decoder_steps(model: Model, runs: int, steps: int = 64) -> list[float]:
+    """A decoder step at CONTEXT, without the encoder, per token: `steps` in flight, as in a file, and one read behind them."""
+    wait, times = await _wait(model), []
+    for _ in range(runs):
+        since = time.perf_counter()
+        for i in range(steps):
+            read = model.decode(CONTEXT + i, CONTEXT + i, i % BLOCK_TOKENS, head=True, read=i == steps - 1)
+        await read
+        times.append((time.perf_counter() - since - wait) / steps)
+    return times
+
+
+async def bandwidth(model: Model, runs: int) -> dict:
+    """Bytes of Q4_0 weights a second, read by the decoder's products of one row: all layers' in turn, and the head's."""
+    step = model.decoder.record(model.adapter.audio, 1, True)
+    wait, rates = await _wait(model), {}
+    for name, matrices in (("layers", decoder_matrices(model)), ("head", [model.decoder.weights.embedding])):
+        weights = {part.weights for matrix in matrices for part in matrix.parts}
+        products = [dispatch for dispatch in step if weights & {*dispatch.buffers} and dispatch.kernel != "embed"]
+        assert weights <= {buffer for dispatch in products for buffer in dispatch.buffers}
+        once = await _timed(model, await model.kernels.plan(products)) - wait
+        repeats = max(1, min(200, round(WORK_S / max(once, 1e-4))))
+        plan = await model.kernels.plan(products * repeats)
+        await _timed(model, plan)
+        rates[name] = [sum(map(nbytes, matrices)) * repeats / (await _timed(model, plan) - wait) for _ in range(runs)]
+    return rates
+
+
+async def drift(model: Model, samples, steps: int, early: int, late: int) -> dict:
+    """Live steps around position `early`, up to position `late`, and behind a jump from there to an hour's RoPE positions.
+
+    {"early", "late", "jumped": times; "added_bytes": what a decoder step at `late` reads more of its cache than at `early`}
+    """
+    stream = LiveStream(model, samples)
+
+    async def at(position: int) -> list[float]:
+        while (ahead := position - len(stream.transcriber.tokens)) > 0:
+            await stream.take(min(ahead, 500))
+        return [await stream.take(1) for _ in range(steps)]
+
+    times = {"early": await at(early - steps // 2), "late": await at(late - steps)}
+    stream.transcriber._rotation = JUMP
+    times["jumped"] = await at(late)
+    stream.transcriber.close()
+    stack, cache = model.decoder.stack, model.decoder.cache
+    row = stack.layers * 2 * stack.kv_heads * stack.head_dim * (2 if cache.f16 else 4)
+    return times | {"added_bytes": row * (min(late, stack.window) - min(early, stack.window))}
+
+
+async def live(model: Model, samples, steps: int) -> list[float]:
+    return await live_steps(model, samples, steps)
+
+
+async def launches(model: Model) -> int:
+    """Dispatches of a decoder step."""
+    return len(model.decoder.record(model.adapter.audio, 1, True))
+
+
+async def _wait(model: Model) -> float:
+    empty = model.device.plan([])
+    return median([await _timed(model, empty) for _ in range(20)])
+
+
+async def _timed(model: Model, plan: int) -> float:
+    since = time.perf_counter()
+    await model.device.run(plan, (model.decoder.tokens, 0, 4))
+    return time.perf_counter() - since
