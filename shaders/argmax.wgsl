@@ -1,33 +1,33 @@
-// argmax: tokens[(position + 1 + m) % TOKENS] = the index of logits[m]'s largest value; the lowest of equals.
+// argmax: the largest of each run of logits, with its index; the lowest of equals. `next_token` takes the largest of these.
 //
-// logits [rows, columns] f32; tokens: ring of ids by position. Grid: one workgroup a row.
+// logits [rows, columns] f32; best [rows, runs] (value's bits, index). Grid: x runs of RUN logits, y rows.
 
 override WORKGROUP: u32 = 256;
-override TOKENS: u32 = 256;
+override RUN: u32 = 2048;
 
 struct Params { rows: u32, columns: u32 }
-struct Step { position: u32, rotation: u32, capacity: u32, audio_row: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<uniform> step: Step;
-@group(0) @binding(2) var<storage, read> logits: array<f32>;
-@group(0) @binding(3) var<storage, read_write> tokens: array<u32>;
+@group(0) @binding(1) var<storage, read> logits: array<f32>;
+@group(0) @binding(2) var<storage, read_write> best: array<vec2u>;
 
 var<workgroup> highest: array<f32, WORKGROUP>;
 var<workgroup> where_highest: array<u32, WORKGROUP>;
 
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let at = group.x * params.columns;
-  var best = -3.4e38;
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+        @builtin(local_invocation_index) lane: u32) {
+  let end = min((group.x + 1) * RUN, params.columns);
+  var value = -3.4e38;
   var index = params.columns;
-  for (var i = lane; i < params.columns; i += WORKGROUP) {
-    if (logits[at + i] > best) {
-      best = logits[at + i];
+  for (var i = group.x * RUN + lane; i < end; i += WORKGROUP) {
+    let logit = logits[group.y * params.columns + i];
+    if (logit > value) {
+      value = logit;
       index = i;
     }
   }
-  highest[lane] = best;
+  highest[lane] = value;
   where_highest[lane] = index;
   workgroupBarrier();
   for (var half = WORKGROUP / 2; half > 0; half /= 2) {
@@ -41,5 +41,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     }
     workgroupBarrier();
   }
-  if (lane == 0) { tokens[(step.position + 1 + group.x) % TOKENS] = min(where_highest[0], params.columns - 1); }
+  if (lane == 0) { best[group.y * groups.x + group.x] = vec2u(bitcast<u32>(highest[0]), where_highest[0]); }
 }

@@ -14,7 +14,7 @@ from voxtab import local
 from voxtab.config import MAX_POSITIONS
 from voxtab.encoder import block_samples
 from voxtab.gpu.kernels import Kernels
-from voxtab.model import BLOCK_TOKENS, Model
+from voxtab.model import Model
 from voxtab.transcriber import Transcriber
 
 ORACLE = Path(__file__).parent / "oracle"
@@ -59,7 +59,7 @@ class Case:
         """(first token, tokens, its samples) of the stream in full blocks, then single tokens."""
         stream, first = self.stream(), 0
         while first < tokens_in_all:
-            tokens = BLOCK_TOKENS if tokens_in_all - first >= BLOCK_TOKENS else 1
+            tokens = self.model.block_tokens if tokens_in_all - first >= self.model.block_tokens else 1
             yield first, tokens, stream[first * 1280:first * 1280 + block_samples(tokens)]
             first += tokens
 

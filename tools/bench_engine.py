@@ -7,7 +7,7 @@ import time
 from statistics import median
 
 from voxtab.bench import LiveStream, decoder_matrices, live_steps, nbytes
-from voxtab.model import BLOCK_TOKENS, Model
+from voxtab.model import Model
 
 CONTEXT = 1000                      # positions that a decoder step sees
 WORK_S = 0.06                       # of the GPU, in one measurement of products
@@ -19,9 +19,7 @@ async def decoder_steps(model: Model, runs: int, steps: int = 64) -> list[float]
     wait, times = await _wait(model), []
     for _ in range(runs):
         since = time.perf_counter()
-        for i in range(steps):
-            read = model.decode(CONTEXT + i, CONTEXT + i, i % BLOCK_TOKENS, head=True, read=i == steps - 1)
-        await read
+        await model.decode(CONTEXT, CONTEXT, 0, steps=steps, head=True, read=True)
         times.append((time.perf_counter() - since - wait) / steps)
     return times
 

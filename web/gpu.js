@@ -89,6 +89,12 @@ class Gpu {
     this.queue.writeBuffer(this.things.get(buffer), offset, data);
   }
 
+  copy(source, target, nbytes) {
+    const encoder = this.device.createCommandEncoder();
+    encoder.copyBufferToBuffer(this.things.get(source), 0, this.things.get(target), 0, nbytes);
+    this.queue.submit([encoder.finish()]);
+  }
+
   // `kinds` are those of the shader's bindings: never `auto`, which drops bindings that a variant does not use.
   async pipeline(label, code, kinds, constants) {
     const layout = this.device.createBindGroupLayout({
@@ -121,27 +127,30 @@ class Gpu {
     return this.keep(dispatches);
   }
 
-  encode(plan) {
+  encode(plan, times) {
     const encoder = this.device.createCommandEncoder();
     const pass = encoder.beginComputePass();
+    const dispatches = this.things.get(plan);
     let last = null;
-    for (const { pipeline, group, x, y, z } of this.things.get(plan)) {
-      if (pipeline !== last) pass.setPipeline(last = pipeline);
-      pass.setBindGroup(0, group);
-      pass.dispatchWorkgroups(x, y, z);
+    for (let i = 0; i < times; i++) {
+      for (const { pipeline, group, x, y, z } of dispatches) {
+        if (pipeline !== last) pass.setPipeline(last = pipeline);
+        pass.setBindGroup(0, group);
+        pass.dispatchWorkgroups(x, y, z);
+      }
     }
     pass.end();
     return encoder;
   }
 
-  run(plan) {
-    this.queue.submit([this.encode(plan).finish()]);
+  run(plan, times) {
+    this.queue.submit([this.encode(plan, times).finish()]);
   }
 
-  // Runs a plan; a promise of `nbytes` of `buffer` as they are behind it. Several may be under way.
-  read(plan, buffer, offset, nbytes) {
+  // Runs a plan, `times` over; a promise of `nbytes` of `buffer` as they are behind it. Several may be under way.
+  read(plan, times, buffer, offset, nbytes) {
     this.check();
-    const encoder = this.encode(plan);
+    const encoder = this.encode(plan, times);
     const at = this.readbacks.findIndex(free => free.size >= nbytes);
     const readback = at >= 0 ? this.readbacks.splice(at, 1)[0]
       : this.device.createBuffer({ label: 'readback', size: Math.max(nbytes, READBACK_BYTES), usage: MAP_READ | COPY_DST });
@@ -208,7 +217,7 @@ class Gpu {
         word.set(bytes.subarray(bytes.length - held));
       }
       if (held) write(word.fill(0, held));
-      if (plan) this.run(plan);
+      if (plan) this.run(plan, 1);
       total += nbytes;
       if (total - waited >= BACKPRESSURE_BYTES) {
         await this.pumped(this.queue.onSubmittedWorkDone());

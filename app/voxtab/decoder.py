@@ -5,7 +5,7 @@ from array import array
 
 from voxtab import rope
 from voxtab.config import ModelConfig
-from voxtab.gpu.kernels import ADD, GELU, HEADS, SILU, TOKENS_RING, Dispatch, Kernels
+from voxtab.gpu.kernels import ADD, ARGMAX_RUN, GELU, HEADS, SILU, TOKENS_RING, Dispatch, Kernels
 from voxtab.kv_cache import KvCache
 from voxtab.weights.load import Weights
 
@@ -20,7 +20,7 @@ def delay_condition(width: int, delay_tokens: int) -> array:
 class Decoder:
     """Buffers for up to `rows` positions at once, and the dispatches that take them.
 
-    The token of position p+1 is made by `argmax` into the ring `tokens`, where the next step finds it.
+    The token of position p+1 is made into the ring `tokens`, where the next step finds it; `step` moves on there too.
     """
 
     def __init__(self, kernels: Kernels, config: ModelConfig, weights: Weights, rows: int, cache_f16: bool):
@@ -36,6 +36,7 @@ class Decoder:
         self.parts, self.runs = (device.buffer(nbytes, "decoder attention") for nbytes in kernels.attention_scratch(rows, stack))
         self.hidden = device.buffer(4 * rows * stack.hidden, "decoder hidden")
         self.logits = device.buffer(4 * config.vocabulary, "logits")
+        self.best = device.buffer(8 * -(-config.vocabulary // ARGMAX_RUN), "best logits")
         angles = rope.table(stack, 1)
         self.angles = device.buffer(4 * len(angles), "decoder angles")
         device.write(self.angles, 0, angles)
@@ -70,5 +71,6 @@ class Decoder:
         if head:
             assert rows == 1, "only the newest position has an unknown next token"
             dispatches += k.linear(self.step, self.x, weights.embedding, self.logits, rows=1, gain=weights.norm, epsilon=stack.epsilon)
-            dispatches.append(k.argmax(self.step, self.logits, self.tokens, rows=1, columns=self.vocabulary))
+            dispatches.append(k.argmax(self.logits, self.best, rows=1, columns=self.vocabulary))
+            dispatches.append(k.next_token(self.best, self.tokens, self.step, columns=self.vocabulary))
         return dispatches

@@ -3,16 +3,38 @@
 from voxtab.config import Stack
 from voxtab.gpu.device import Device
 
+FIRST_CAPACITY = 2048               # positions of a ring that may grow: most streams are shorter than the window
+
 
 class KvCache:
     """For each layer [capacity, 2 (k, v), kv_heads, head_dim], in f16 or f32.
 
     Keys are cached turned, so that attention over the ring needs no order; a position's slot is
     position % capacity, and a block of `rows` positions never overwrites a key that its first row still sees.
+    A ring begins small and doubles, until it holds the window, before it would wrap around.
     """
 
     def __init__(self, device: Device, stack: Stack, rows: int, f16: bool):
+        self._device = device
         self.f16 = f16
-        self.capacity = stack.window - 1 + rows
-        self.nbytes = self.capacity * 2 * stack.kv_heads * stack.head_dim * (2 if f16 else 4)   # of one layer
-        self.layers = [device.buffer(self.nbytes, f"kv {i}") for i in range(stack.layers)]
+        self._full = stack.window - 1 + rows
+        self._slot_bytes = 2 * stack.kv_heads * stack.head_dim * (2 if f16 else 4)
+        self.capacity = min(self._full, FIRST_CAPACITY)
+        self.layers = self._buffers(stack.layers)
+
+    def _buffers(self, layers: int) -> list[int]:
+        return [self._device.buffer(self.capacity * self._slot_bytes, f"kv {i}") for i in range(layers)]
+
+    def has_room(self, positions: int) -> bool:
+        """Whether a stream may come to so many positions without growth."""
+        return positions <= self.capacity or self.capacity == self._full
+
+    def grow(self, positions: int) -> list[int]:
+        """Make room for so many positions, all slots as they were; the former buffers, for the caller to free."""
+        former, nbytes = self.layers, self.capacity * self._slot_bytes
+        while not self.has_room(positions):
+            self.capacity = min(2 * self.capacity, self._full)
+        self.layers = self._buffers(len(former))
+        for old, new in zip(former, self.layers):
+            self._device.copy(old, new, nbytes)
+        return former

@@ -14,8 +14,8 @@ from voxtab.tokenizer import Tokenizer
 from voxtab.weights.directory import Directory
 from voxtab.weights.load import load
 
-BLOCK_TOKENS = 16                   # tokens whose states are made at once when that much audio is there
 PROMPT_ROWS = 8                     # prompt positions that the decoder takes at once
+STEPS_SUBMITTED = 8                 # decoder steps, and encoder layers of a block, in one submit: a driver may end one of seconds
 
 
 class Model:
@@ -34,8 +34,9 @@ class Model:
     def __init__(self, kernels, config, weights, tokenizer, name, cache_f16):
         self.device, self.config, self.tokenizer, self.name = kernels.device, config, tokenizer, name
         self.kernels = kernels
-        self.encoder = Encoder(kernels, config.encoder, weights, BLOCK_TOKENS, config.half_rope, cache_f16)
-        self.adapter = Adapter(kernels, weights, BLOCK_TOKENS, config.decoder.width)
+        self.block_tokens = kernels.variants.block_tokens
+        self.encoder = Encoder(kernels, config.encoder, weights, self.block_tokens, config.half_rope, cache_f16)
+        self.adapter = Adapter(kernels, weights, self.block_tokens, config.decoder.width)
         self.decoder = Decoder(kernels, config, weights, PROMPT_ROWS, cache_f16)
         self.session = None         # the transcriber in charge
         self._turns = {part: self.device.buffer(4 * part.stack.head_dim, "turns") for part in (self.encoder, self.decoder)}
@@ -43,14 +44,31 @@ class Model:
     async def _record(self):
         plan = self.kernels.plan
         self._delay_plan = await plan(self.decoder.record_delay())
-        self._encode_plans = {tokens: await plan([*self.encoder.record(tokens),
-                                                  *self.adapter.record(self.encoder.step, self.encoder.states, tokens)])
-                              for tokens in (1, BLOCK_TOKENS)}
-        self._decode_plans = {(rows, head): await plan(self.decoder.record(self.adapter.audio, rows, head))
-                              for rows, head in ((PROMPT_ROWS, False), (1, False), (1, True))}
-        self._turn_plan = await plan([
+        self._encode_plans = {tokens: await self._record_encoder(tokens) for tokens in (1, self.block_tokens)}
+        self._cache_plans = {name: await plan(dispatches) for name, dispatches in self._over_caches().items()}
+
+    async def _record_encoder(self, tokens: int) -> list[int]:
+        """Plans that follow each other; a live step's is one."""
+        dispatches = [*self.encoder.record(tokens), *self.adapter.record(self.encoder.step, self.encoder.states, tokens)]
+        most = len(dispatches) if tokens == 1 else -(-len(dispatches) * STEPS_SUBMITTED // self.config.encoder.layers)
+        return [await self.kernels.plan(dispatches[i:i + most]) for i in range(0, len(dispatches), most)]
+
+    def _over_caches(self) -> dict:
+        """What is recorded again when the decoder's rings have grown."""
+        return {(rows, head): self.decoder.record(self.adapter.audio, rows, head)
+                for rows, head in ((PROMPT_ROWS, False), (1, False), (1, True))} | {"turn": [
             self.kernels.turn_keys(self._turns[part], layer, capacity=part.cache.capacity, heads=part.stack, cache_f16=part.cache.f16)
-            for part in (self.encoder, self.decoder) for layer in part.cache.layers])
+            for part in (self.encoder, self.decoder) for layer in part.cache.layers]}
+
+    def make_room(self, positions: int) -> None:
+        """Let the decoder's rings grow if a stream of so many positions needs it."""
+        if self.decoder.cache.has_room(positions):
+            return
+        former = self.decoder.cache.grow(positions)
+        for plan in self._cache_plans.values():
+            self.device.free(plan)
+        self.kernels.free(former)
+        self._cache_plans = {name: self.kernels.plan_compiled(dispatches) for name, dispatches in self._over_caches().items()}
 
     def start(self, schedule: Schedule) -> None:
         """A new stream: condition on its delay and put its prompt into the token ring. The rings need no clearing."""
@@ -59,28 +77,34 @@ class Model:
         self.device.write(self.decoder.tokens, 0, array("I", schedule.prompt))
 
     def encode(self, position: int, rotation: int, tokens: int, samples) -> None:
-        """Audio embeddings of `tokens` (1 or BLOCK_TOKENS) tokens from `position` on, from block_samples(tokens) f32 samples.
+        """Audio embeddings of `tokens` (1 or block_tokens) tokens from `position` on, from block_samples(tokens) f32 samples.
 
         `rotation` is the position that RoPE sees, in tokens as `position` is.
         """
         assert len(samples) == 4 * block_samples(tokens)
         self.device.write(self.encoder.samples, 0, samples)
         self._write_step(self.encoder, position * STATES_PER_TOKEN, rotation * STATES_PER_TOKEN, 0)
-        self.device.run(self._encode_plans[tokens])
+        for plan in self._encode_plans[tokens]:
+            self.device.run(plan)
 
-    def decode(self, position: int, rotation: int, audio_row: int, *, rows: int = 1, head: bool, read: bool = False):
-        """`rows` positions from `position` on, whose audio embeddings start at `audio_row` of the last block.
+    def decode(self, position: int, rotation: int, audio_row: int, *, rows: int = 1, steps: int = 1, head: bool, read: bool = False):
+        """Positions from `position` on, whose audio embeddings start at `audio_row` of the last block.
 
-        With `head` the token of position + 1 is made; with `read` the whole token ring comes back, to be awaited.
+        Without `head`: `rows` positions whose tokens are known, at once. With it: `steps` positions, one after another,
+        each of which makes the token of the next. With `read` the whole token ring comes back, to be awaited.
         """
         self._write_step(self.decoder, position, rotation, audio_row)
-        return self.device.run(self._decode_plans[rows, head], (self.decoder.tokens, 0, 4 * TOKENS_RING) if read else None)
+        plan, ring = self._cache_plans[rows, head], (self.decoder.tokens, 0, 4 * TOKENS_RING) if read else None
+        while steps > STEPS_SUBMITTED:
+            self.device.run(plan, times=STEPS_SUBMITTED)
+            steps -= STEPS_SUBMITTED
+        return self.device.run(plan, ring, times=steps)
 
     def turn_back(self, positions: int) -> None:
         """Lower the RoPE position of everything cached by `positions` tokens (spec 8.5)."""
         for part, per_token in ((self.encoder, STATES_PER_TOKEN), (self.decoder, 1)):
             self.device.write(self._turns[part], 0, array("f", rope.turns(part.stack, positions * per_token)))
-        self.device.run(self._turn_plan)
+        self.device.run(self._cache_plans["turn"])
 
     def _write_step(self, part: Encoder | Decoder, position: int, rotation: int, audio_row: int) -> None:
         self.device.write(part.step, 0, struct.pack("<4I", position, rotation, part.cache.capacity, audio_row))

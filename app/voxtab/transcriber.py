@@ -19,7 +19,7 @@ from voxtab.config import HISTORY_SAMPLES, LOOKAHEAD_SAMPLES, MAX_POSITIONS, SAM
 from voxtab.encoder import block_samples
 from voxtab.errors import AudioError
 from voxtab.gpu.kernels import TOKENS_RING
-from voxtab.model import BLOCK_TOKENS, PROMPT_ROWS, Model
+from voxtab.model import PROMPT_ROWS, Model
 from voxtab.tokenizer import TextDecoder
 
 BLOCKS_IN_FLIGHT = 2                # submitted before the oldest one's tokens are awaited
@@ -225,7 +225,7 @@ class Transcriber:
     def _complete_tokens(self) -> int:
         """How many tokens to take now: a whole block if that much audio is there, else one, else none."""
         behind = (self._stream_samples - LOOKAHEAD_SAMPLES) // SAMPLES_PER_TOKEN - self._position
-        return BLOCK_TOKENS if behind >= BLOCK_TOKENS else min(1, max(0, behind))
+        return self._model.block_tokens if behind >= self._model.block_tokens else min(1, max(0, behind))
 
     def _submit(self, tokens: int):
         """Encode a block and decode its positions; returns (first position, tokens, the read that is under way)."""
@@ -233,14 +233,17 @@ class Transcriber:
             self._model.turn_back(self._rotation)
             self._rotation = 0
         first = self._position
+        self._model.make_room(first + tokens)
         self._model.encode(first, self._rotation, tokens, self._samples[:_SAMPLE * block_samples(tokens)])
         del self._samples[:_SAMPLE * tokens * SAMPLES_PER_TOKEN]
         row, read = 0, None
         while row < tokens:
             given = len(self._prompt) - 1 - (first + row)       # positions from here whose next token is given too
+            if given <= 0:
+                read = self._model.decode(first + row, self._rotation + row, row, steps=tokens - row, head=True, read=True)
+                break
             rows = PROMPT_ROWS if given >= PROMPT_ROWS and tokens - row >= PROMPT_ROWS else 1
-            read = self._model.decode(first + row, self._rotation + row, row, rows=rows, head=given <= 0,
-                                      read=given <= 0 and row + rows == tokens)
+            self._model.decode(first + row, self._rotation + row, row, rows=rows, head=False)
             row += rows
         self._position += tokens
         self._rotation += tokens

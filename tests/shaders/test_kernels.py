@@ -10,7 +10,7 @@ from lab import GUARDS, assert_close
 from voxtab import mel, rope
 from voxtab.config import CONTEXT_FRAMES, DECODER_4B, ENCODER_4B, Stack
 from voxtab.gpu import kernels as kernels_module
-from voxtab.gpu.kernels import ADD, GELU, HEADS, SILU, STORE, TOKENS_RING
+from voxtab.gpu.kernels import ADD, ARGMAX_RUN, GELU, HEADS, SILU, STORE, TOKENS_RING
 
 ROUNDING = 2e-6                     # f32 sums of some thousand products of about one, relative to their size
 
@@ -240,8 +240,8 @@ def test_embed(lab, type, most_rows, columns):
 
 @pytest.mark.parametrize("columns", [1, 33, 255, 2048, 131072])
 @pytest.mark.parametrize("case", ["random", "equal", "last", "negative"])
-def test_argmax(lab, columns, case):
-    rows, position = 2, TOKENS_RING - 2
+def test_argmax_and_next_token(lab, columns, case):
+    rows, runs, position = 2, -(-columns // ARGMAX_RUN), TOKENS_RING - 2
     logits = random(columns, rows, columns).astype(np.float32)
     if case == "equal":
         logits[:, :] = 1.5                              # the lowest index wins
@@ -249,12 +249,20 @@ def test_argmax(lab, columns, case):
         logits[:, -1] = 100
     if case == "negative":
         logits -= 1e30
-    tokens = lab.put(np.full(TOKENS_RING, 77777777, np.uint32))
-    lab.go(lab.kernels.argmax(lab.step(position), lab.put(logits), tokens, rows=rows, columns=columns))
+    best = lab.out(rows, runs, 2)
+    lab.go(lab.kernels.argmax(lab.put(logits), best, rows=rows, columns=columns))
+    got = lab.get(best, rows, runs, 2, guarded=True)
+    for row in range(rows):
+        cut = np.array_split(logits[row], range(ARGMAX_RUN, columns, ARGMAX_RUN))
+        assert (got[row, :, 0] == [run.max() for run in cut]).all()
+        assert got[row, :, 1].copy().view(np.uint32).tolist() == [ARGMAX_RUN * i + int(run.argmax()) for i, run in enumerate(cut)]
+
+    tokens, step = lab.put(np.full(TOKENS_RING, 77777777, np.uint32)), lab.step(position, 5000, 60, 3)
+    lab.go(*[lab.kernels.next_token(best, tokens, step, columns=columns)] * 2)
     got = lab.get(tokens, TOKENS_RING, dtype=np.uint32)
-    slots = (position + 1 + np.arange(rows)) % TOKENS_RING
-    assert got[slots].tolist() == logits.argmax(1).tolist()
-    assert (np.delete(got, slots) == 77777777).all()
+    slots = (position + np.array([1, 2])) % TOKENS_RING
+    assert (got[slots] == logits[0].argmax()).all() and (np.delete(got, slots) == 77777777).all()
+    assert lab.get(step, 4, dtype=np.uint32).tolist() == [position + 2, 5002, 60, 5]
 
 
 def test_delay_gain(lab):

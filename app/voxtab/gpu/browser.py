@@ -46,6 +46,9 @@ class BrowserDevice:
     def write(self, buffer: int, offset: int, data) -> None:
         self._write(buffer, offset, to_js(memoryview(data)))
 
+    def copy(self, source: int, target: int, nbytes: int) -> None:
+        self._gpu.copy(source, target, nbytes)
+
     async def upload(self, source, table, progress=None) -> None:
         flat = array("d", [value for row in table for value in row])    # offsets pass 2^32
         told = create_proxy(progress or (lambda done: None))
@@ -64,8 +67,8 @@ class BrowserDevice:
     def plan(self, commands: list[int]) -> int:
         return self._gpu.plan(to_js(array("I", commands)))
 
-    def run(self, plan: int, read=None):
-        return _Bytes(self._read(plan, *read)) if read else self._run(plan)
+    def run(self, plan: int, read=None, times: int = 1):
+        return _Bytes(self._read(plan, times, *read)) if read else self._run(plan, times)
 
     def close(self) -> None:
         self._gpu.close()

@@ -34,7 +34,7 @@ class Source(Protocol):
 
 
 class Device(Protocol):
-    """Nine verbs. Every handle is a positive integer; `free` takes any of them."""
+    """Ten verbs. Every handle is a positive integer; `free` takes any of them."""
 
     limits: dict[str, int]
     info: dict[str, str]
@@ -46,6 +46,9 @@ class Device(Protocol):
 
     def write(self, buffer: int, offset: int, data) -> None:
         """Small data only. Offset and size are multiples of 4. Happens in the order of `run`s."""
+
+    def copy(self, source: int, target: int, nbytes: int) -> None:
+        """The first `nbytes`, a multiple of 4, of one buffer to another, in the order of `run`s."""
 
     async def upload(self, source: Source, table: list[Upload], progress: Callable[[int], None] | None = None) -> None:
         """Bring ranges of `source` to the GPU, in the table's order.
@@ -63,9 +66,9 @@ class Device(Protocol):
     def plan(self, commands: list[int]) -> int:
         """Remember dispatches, flat: [pipeline, bind group, x, y, z, ...]."""
 
-    def run(self, plan: int, read: tuple[int, int, int] | None = None) -> Awaitable[bytes] | None:
-        """Submit a plan: one encoder, one pass. With `read` (buffer, offset, nbytes) the bytes as they are
-        after this plan; they may be awaited much later."""
+    def run(self, plan: int, read: tuple[int, int, int] | None = None, times: int = 1) -> Awaitable[bytes] | None:
+        """Submit a plan, `times` over: one encoder, one pass. With `read` (buffer, offset, nbytes) the bytes as they are
+        after that; they may be awaited much later."""
 
     def close(self) -> None: ...
 

@@ -18,6 +18,7 @@ ANGLES_FINE = 512                           # positions in RoPE's fine table
 MAX_ROWS = 4                                # rows of x that an invocation of linear or conv takes at most
 MAX_GRID = 65535
 TILE = 64                                   # rows and outputs of a tile of linear_tile
+ARGMAX_RUN = 2048                           # logits that a workgroup of argmax takes
 
 
 @dataclass(frozen=True)
@@ -193,9 +194,12 @@ class Kernels:
                                (step, audio, tokens, part.weights, part.scales, out),
                                (-(-matrix.columns // 4 // self.variants.workgroup), rows, 1)) for part in matrix.parts]
 
-    def argmax(self, step, logits, tokens, *, rows, columns) -> Dispatch:
-        return self._dispatch("argmax", {"TOKENS": TOKENS_RING, "WORKGROUP": 256}, (rows, columns),
-                              (step, logits, tokens), (rows, 1, 1))
+    def argmax(self, logits, best, *, rows, columns) -> Dispatch:
+        return self._dispatch("argmax", {"WORKGROUP": 256, "RUN": ARGMAX_RUN}, (rows, columns), (logits, best),
+                              (-(-columns // ARGMAX_RUN), rows, 1))
+
+    def next_token(self, best, tokens, step, *, columns) -> Dispatch:
+        return self._dispatch("next_token", {"TOKENS": TOKENS_RING}, (-(-columns // ARGMAX_RUN), columns), (best, tokens, step), (1, 1, 1))
 
     def delay_gain(self, norm, ada, out, *, columns) -> Dispatch:
         return self._dispatch("delay_gain", {}, (columns,), (norm, ada, out), (-(-columns // self.variants.workgroup), 1, 1))
@@ -218,15 +222,28 @@ class Kernels:
 
     async def plan(self, dispatches: list[Dispatch]) -> int:
         """Compile what is new, all at once, and make the plan."""
-        pipelines = await asyncio.gather(*(self._pipeline(d.kernel, d.constants) for d in dispatches))
+        await asyncio.gather(*(self._pipeline(d.kernel, d.constants) for d in dispatches))
+        return self.plan_compiled(dispatches)
+
+    def plan_compiled(self, dispatches: list[Dispatch]) -> int:
+        """The plan of dispatches whose like were in one before."""
         commands = []
-        for dispatch, pipeline in zip(dispatches, pipelines, strict=True):
+        for dispatch in dispatches:
+            pipeline = self._pipelines[dispatch.kernel, dispatch.constants].result()
             buffers = (self._param(dispatch.params), *dispatch.buffers)
             key = (pipeline, buffers)
             if key not in self._binds:
                 self._binds[key] = self.device.bind(pipeline, list(buffers))
             commands += [pipeline, self._binds[key], *dispatch.grid]
         return self.device.plan(commands)
+
+    def free(self, buffers: list[int]) -> None:
+        """Free buffers, and the bind groups that they are in. Plans with these cannot run any more."""
+        gone = {*buffers}
+        for key in [key for key in self._binds if gone & {*key[1]}]:
+            self.device.free(self._binds.pop(key))
+        for buffer in buffers:
+            self.device.free(buffer)
 
     def forget_binds(self) -> None:
         """Free parameters and bind groups, not pipelines: for plans that run once, such as loading's."""

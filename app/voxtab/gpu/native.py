@@ -68,6 +68,11 @@ class NativeDevice:
     def write(self, buffer: int, offset: int, data) -> None:
         self._queue.write_buffer(self._objects[buffer], offset, data)
 
+    def copy(self, source: int, target: int, nbytes: int) -> None:
+        encoder = self._device.create_command_encoder()
+        encoder.copy_buffer_to_buffer(self._objects[source], 0, self._objects[target], 0, nbytes)
+        self._queue.submit([encoder.finish()])
+
     async def upload(self, source, table, progress=None) -> None:
         total = waited = 0
         for offset, nbytes, buffer, buffer_offset, plan in table:
@@ -106,11 +111,11 @@ class NativeDevice:
         return self._handle([(known[commands[i]], known[commands[i + 1]], *commands[i + 2:i + 5])
                              for i in range(0, len(commands), 5)])
 
-    def run(self, plan: int, read=None):
+    def run(self, plan: int, read=None, times: int = 1):
         encoder = self._device.create_command_encoder()
         compute = encoder.begin_compute_pass()
         last = None
-        for pipeline, group, x, y, z in self._objects[plan]:
+        for pipeline, group, x, y, z in self._objects[plan] * times:
             if pipeline is not last:
                 compute.set_pipeline(pipeline)
                 last = pipeline
