@@ -72,7 +72,7 @@ fn columns(low: mat4x4f, high: mat4x4f) -> Columns {
 
 fn with_word(word: u32, i: u32, x: Columns) -> f32 {
   let low = word & 0x0f0f0f0f;
-  let high = word >> 4 & 0x0f0f0f0f;
+  let high = (word >> 4) & 0x0f0f0f0f;
   let sum2 = dot4I8Packed(low, x.low2[i]) + dot4I8Packed(high, x.high2[i]);
   let sum1 = i32(dot4U8Packed(low, x.low1[i]) + dot4U8Packed(high, x.high1[i]));
   let sum0 = i32(dot4U8Packed(low, x.low0[i]) + dot4U8Packed(high, x.high0[i]));

@@ -10,7 +10,7 @@ import soundfile
 
 from forward import forward, read_weights
 from lab import Lab, assert_close
-from voxtab import local
+from voxtab import decoder, local
 from voxtab.config import MAX_POSITIONS
 from voxtab.encoder import block_samples
 from voxtab.gpu.kernels import Kernels
@@ -255,3 +255,16 @@ def test_both_windows_roll_over(case):
         c = case(name, True, "f32")
         for part, positions in ((c.model.encoder, 4 * len(c.tokens)), (c.model.decoder, len(c.tokens))):
             assert positions > part.cache.capacity, (name, positions, part.cache.capacity)
+
+
+@NAMES
+def test_rings_that_grow_keep_the_text(case, name, device, run, monkeypatch):
+    """The decoder's rings start at a few positions and double on the way to the window."""
+    monkeypatch.setattr(decoder, "FIRST_POSITIONS", 9)
+    c = case(name, True, "f32")
+    found, grown = c.found, []
+    model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name=name, cache_f16=False))
+    monkeypatch.setattr(model.decoder.cache, "grow", lambda positions: grown.append(positions) or type(model.decoder.cache).grow(model.decoder.cache, positions))
+    transcriber = Transcriber(model, c.expected["delay_ms"])
+    whole(run, transcriber, c.samples)
+    assert transcriber.tokens == c.tokens and len(grown) >= 3

@@ -9,6 +9,8 @@ from voxtab.gpu.kernels import ADD, ARGMAX_RUN, GELU, HEADS, SILU, TOKENS_RING, 
 from voxtab.kv_cache import KvCache
 from voxtab.weights.load import Weights
 
+FIRST_POSITIONS = 2048              # of the rings, 164 s: most streams are shorter than the window
+
 
 def delay_condition(width: int, delay_tokens: int) -> array:
     """t_cond [width] f32 = [cos(D f_0) .., sin(D f_0) ..], f_i = 10000^(-i / (width/2)) (spec 6.2)."""
@@ -27,7 +29,7 @@ class Decoder:
         device, stack = kernels.device, config.decoder
         self.kernels, self.stack, self.weights, self.vocabulary = kernels, stack, weights, config.vocabulary
         self.half_rope = config.half_rope
-        self.cache = KvCache(device, stack, rows, cache_f16)
+        self.cache = KvCache(device, stack, rows, cache_f16, FIRST_POSITIONS)
         self.step = device.buffer(16, "decoder step")
         self.tokens = device.buffer(4 * TOKENS_RING, "tokens")
         self.x = device.buffer(4 * rows * stack.width, "decoder x")

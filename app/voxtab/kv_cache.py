@@ -3,23 +3,21 @@
 from voxtab.config import Stack
 from voxtab.gpu.device import Device
 
-FIRST_CAPACITY = 2048               # positions of a ring that may grow: most streams are shorter than the window
-
 
 class KvCache:
     """For each layer [capacity, 2 (k, v), kv_heads, head_dim], in f16 or f32.
 
     Keys are cached turned, so that attention over the ring needs no order; a position's slot is
     position % capacity, and a block of `rows` positions never overwrites a key that its first row still sees.
-    A ring begins small and doubles, until it holds the window, before it would wrap around.
+    With `first` the rings begin with so many positions and double, until they hold the window, before they would wrap around.
     """
 
-    def __init__(self, device: Device, stack: Stack, rows: int, f16: bool):
+    def __init__(self, device: Device, stack: Stack, rows: int, f16: bool, first: int | None = None):
         self._device = device
         self.f16 = f16
         self._full = stack.window - 1 + rows
         self._slot_bytes = 2 * stack.kv_heads * stack.head_dim * (2 if f16 else 4)
-        self.capacity = min(self._full, FIRST_CAPACITY)
+        self.capacity = min(self._full, first or self._full)
         self.layers = self._buffers(stack.layers)
 
     def _buffers(self, layers: int) -> list[int]:

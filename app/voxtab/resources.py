@@ -12,16 +12,17 @@ def folder(name: str, in_checkout: str) -> Path:
     return installed if installed.is_dir() else _PACKAGE.parent.parent / in_checkout
 
 
-def shader(name: str) -> str:
-    """The WGSL of one kernel: its file, and before it those that the file's first line is `with`, as WGSL has no include."""
-    text = _shader_file(name)
-    first, _, _ = text.partition("\n")
-    parts = first.removeprefix("// with ").split() if first.startswith("// with ") else []
-    return "".join(_shader_file(part) for part in parts) + text
+def shader(name: str, shaders: Path | None = None) -> str:
+    """The WGSL of one kernel: its file, and before it the parts that the file's first line names, as WGSL has no include."""
+    shaders = shaders or folder("shaders", "shaders")
+    return "".join((shaders / f"{file}.wgsl").read_text(encoding="utf-8") for file in (*shader_parts(name, shaders), name))
 
 
-def _shader_file(name: str) -> str:
-    return (folder("shaders", "shaders") / f"{name}.wgsl").read_text(encoding="utf-8")
+def shader_parts(name: str, shaders: Path) -> list[str]:
+    """Files that a kernel's first line says it is `with`."""
+    with open(shaders / f"{name}.wgsl", encoding="utf-8") as file:
+        first = file.readline()
+    return first.split()[2:] if first.startswith("// with ") else []
 
 
 def built_site() -> Path:
