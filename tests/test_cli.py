@@ -19,6 +19,9 @@ from voxtab.transcriber import Transcriber
 ORACLE = Path(__file__).parent / "oracle" / "delay480"
 EXPECTED = json.loads((ORACLE / "expected.json").read_text())
 CLIP, GGUF = str(ORACLE / "clip.flac"), ORACLE / "tiny-q4.gguf"
+# Of a process of its own: no more than where this machine keeps packages and drivers.
+BARE = {"PATH": "/usr/bin:/bin", "HOME": str(Path.home())} | {
+    name: os.environ[name] for name in ("PYTHONPATH", "LD_LIBRARY_PATH", "VK_DRIVER_FILES") if name in os.environ}
 
 
 @pytest.fixture
@@ -158,7 +161,7 @@ def test_info(voxtab):
 def test_a_process_of_its_own_says_nothing_but_the_text(voxtab):
     """With the drivers' chatter that a fresh process brings."""
     process = subprocess.run([sys.executable, "-m", "voxtab", "transcribe", "--model", GGUF, CLIP], capture_output=True, text=True,
-                             env={"PATH": "/usr/bin:/bin", "HOME": str(Path.home())})
+                             env=BARE)
     assert (process.returncode, process.stdout, process.stderr) == voxtab("transcribe", "--model", GGUF, CLIP)
 
 
@@ -381,8 +384,8 @@ def test_no_adapter(voxtab, monkeypatch):
 def test_no_adapter_in_a_process_of_its_own():
     """The Vulkan loader finds no driver; whatever else it says goes nowhere."""
     process = subprocess.run([sys.executable, "-m", "voxtab", "transcribe", "--model", GGUF, CLIP], capture_output=True, text=True,
-                             env={"PATH": "/usr/bin:/bin", "HOME": str(Path.home()), "VK_DRIVER_FILES": "/nowhere", "VK_ICD_FILENAMES": "/nowhere",
-                                  "LIBGL_DRIVERS_PATH": "/nowhere", "__EGL_VENDOR_LIBRARY_FILENAMES": "/nowhere"})
+                             env=BARE | {"VK_DRIVER_FILES": "/nowhere", "VK_ICD_FILENAMES": "/nowhere",
+                                         "LIBGL_DRIVERS_PATH": "/nowhere", "__EGL_VENDOR_LIBRARY_FILENAMES": "/nowhere"})
     refused((process.returncode, process.stdout, process.stderr), "GPU adapter")
 
 

@@ -4,10 +4,7 @@ The figures are of headless Chromium, whose processes' memory is in /proc; where
 SwiftShader, which keeps GPU buffers in the GPU process.
 """
 
-import base64
-import json
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
@@ -22,12 +19,11 @@ from playwright.sync_api import Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from synthetic import VOXTRAL_4B, directory
-from voxtab.config import FIRST_PIECE, ModelConfig
+from synthetic import VOXTRAL_4B, write_model
+from voxtab.config import ModelConfig
 from voxtab.serve import site_server
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-GGUF_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2}
 
 # The Worker of the site, with three more requests.
 REQUESTS = """
@@ -106,35 +102,6 @@ window.transcribe = async () => {
   return (performance.now() - since) / 1000;
 };
 </script>"""
-
-
-def write_model(folder: Path, config: ModelConfig) -> None:
-    """A GGUF file of zeros and a tekken.json in `folder`."""
-    folder.mkdir()
-    tensors = directory(config).tensors.values()
-    keys = {f"voxtral_realtime.{part}.attention.{key}": value
-            for part, stack in (("encoder", config.encoder), ("decoder", config.decoder))
-            for key, value in (("head_count", stack.heads), ("head_count_kv", stack.kv_heads), ("key_length", stack.head_dim),
-                               ("sliding_window", stack.window))}
-    head = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(keys))
-    for key, value in keys.items():
-        head += struct.pack("<Q", len(key)) + key.encode() + struct.pack("<II", 4, value)
-    size = 0
-    for tensor in tensors:
-        head += struct.pack("<Q", len(tensor.name)) + tensor.name.encode()
-        head += struct.pack(f"<I{len(tensor.shape)}Q", len(tensor.shape), *tensor.shape[::-1])
-        head += struct.pack("<IQ", GGUF_TYPES[tensor.type], size)
-        size += _aligned(tensor.nbytes)
-    with open(folder / "model.gguf", "wb") as file:
-        file.write(head)
-        file.truncate(_aligned(len(head)) + size)
-    pieces = [{"rank": rank, "token_bytes": base64.b64encode(b" %07d" % rank).decode(), "token_str": f" {rank:07}"}
-              for rank in range(config.vocabulary - FIRST_PIECE)]
-    (folder / "tekken.json").write_text(json.dumps({"vocab": pieces}))
-
-
-def _aligned(nbytes: int) -> int:
-    return -(-nbytes // 32) * 32
 
 
 _NARROW = replace(VOXTRAL_4B.decoder, width=64, heads=2, kv_heads=1, head_dim=32, hidden=64, window=64)

@@ -1,21 +1,62 @@
-"""Models that are all shape and no content: what the variants are recorded with, and what the bench times."""
+"""Models that are all shape and no content: what the variants are recorded with, and what is timed and proved.
 
+`write_model` makes one as files, with random weights that keep a model alive: activations stay finite through any number
+of layers, each position's differ from the last one's, and so do the tokens, among which pads come again and again.
+
+- Every matrix makes values of a standard deviation that GAINS tells from inputs of one of 1, whatever its width. Queries
+  and keys are large, so that attention picks some positions instead of averaging all, but no larger, or float32's
+  rounding grows from layer to layer until nothing can be proved. What attention adds is small beside the feed-forward
+  part: it is alike at all positions, and would in the end make them equal.
+- Embeddings are small beside what the layers add. The head is tied to them: a token's own row, still in the sum, would
+  else win over all others and repeat it for ever.
+- The pad's row is PAD_GAIN times as large, so that its logit is often either the largest or far below.
+- The last norm's gains bring the logits to a standard deviation of 3.
+"""
+
+import base64
+import hashlib
+import json
+import struct
 import sys
-from math import prod
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from math import prod, sqrt
 from pathlib import Path
+
+import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "app"))
 
-from voxtab.config import DECODER_4B, ENCODER_4B, ModelConfig, Stack
+from voxtab.config import DECODER_4B, ENCODER_4B, FIRST_PIECE, PAD, ModelConfig, Stack
 from voxtab.weights import checkpoint
 from voxtab.weights.directory import Directory, Tensor, tensor_nbytes
+from voxtab.weights.q4_0 import BLOCK_BYTES, BLOCK_VALUES
 
 VOXTRAL_4B = ModelConfig(Stack(layers=32, width=1280, hidden=5120, **ENCODER_4B),
                          Stack(layers=26, width=3072, hidden=9216, **DECODER_4B), vocabulary=131072, half_rope=False)
 # The same parts, as narrow as can be: does a tool run?
 TINY = ModelConfig(Stack(layers=2, width=64, hidden=128, **ENCODER_4B | {"heads": 2, "kv_heads": 2}),
                    Stack(layers=2, width=64, hidden=128, **DECODER_4B | {"heads": 2, "kv_heads": 1}), vocabulary=2048, half_rope=False)
+# Wide and deep enough for tokens to vary, at a thousandth of the size; both windows are passed within seconds.
+SMALL = replace(VOXTRAL_4B, vocabulary=2048,
+                encoder=replace(VOXTRAL_4B.encoder, layers=4, width=64, heads=4, kv_heads=4, head_dim=32, hidden=160, window=50),
+                decoder=replace(VOXTRAL_4B.decoder, layers=4, width=128, heads=4, kv_heads=2, head_dim=64, hidden=320, window=60))
 ADA_WIDTH = 32
+SHARD_BYTES = 512 << 20             # of the published shards
+
+GAINS = {"attention.wq": 1.5, "attention.wk": 1.5, "attention.wv": 1, "feed_forward.w1": 1, "feed_forward.w3": 1,
+         "ada_rms_norm_t_cond.0": 1, "ada_rms_norm_t_cond.2": 0.5,
+         "audio_language_projection.0": 1.5, "conv_layers.0.conv": 1.5, "conv_layers.1.conv": 1.5}
+SUM_GAINS = {"attention.wo": 2.5, "feed_forward.w2": 10}      # of what all layers add together
+EMBEDDING_NORM = 0.2                # of a row: its values' standard deviation times the root of their number
+AUDIO_NORM = 1.0                    # the same of an audio embedding
+PAD_GAIN = 5
+LOGITS_DEVIATION = 3
+CHUNK_BLOCKS = 1 << 18              # of Q4_0, made by one random generator: 4.7 MB
+ALIGNMENT = 32
+GGUF_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2}
+ENCODER = checkpoint.ENCODER_LAYER.partition("{")[0]
+PUBLISHED = {"encoder": ENCODER_4B, "decoder": DECODER_4B}
 
 
 def directory(config: ModelConfig, matrices: str = "Q4_0", others: str = "F32") -> Directory:
@@ -35,3 +76,149 @@ class Zeros:
 
     def read(self, offset: int, nbytes: int) -> bytes:
         return bytes(nbytes)
+
+
+def write_model(folder: Path, config: ModelConfig, *, seed: int = 0, shard_bytes: int | None = None) -> None:
+    """Random weights in the published file's layout (spec 9.3) and a tekken.json, in `folder`, which must not exist.
+
+    One file, model.gguf; or, with `shard_bytes`, its bytes cut there into shard-aa, shard-ab, ... with a manifest.json.
+    Equal seeds make equal bytes.
+    """
+    folder.mkdir(parents=True)
+    head, pieces, size = _layout(config, seed)
+    if shard_bytes is None:
+        _write_range(folder / "model.gguf", head, pieces, 0, size)
+    else:
+        starts = range(0, size, shard_bytes)
+        paths = [folder / f"shard-{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(len(starts))]
+        with ThreadPoolExecutor() as threads:       # NumPy and hashlib let others run while they work
+            sums = list(threads.map(lambda path, start: _write_range(path, head, pieces, start, min(start + shard_bytes, size)),
+                                    paths, starts))
+        (folder / "manifest.json").write_text(json.dumps({
+            "shards": [{"path": path.name, "bytes": path.stat().st_size, "sha256": sum} for path, sum in zip(paths, sums)],
+            "tokenizer": "tekken.json"}, indent=2) + "\n")
+    _write_tokenizer(folder / "tekken.json", config.vocabulary - FIRST_PIECE)
+
+
+def _layout(config: ModelConfig, seed: int):
+    """(header, [(offset, nbytes, make)], size): `make()` gives a piece's bytes; they lie in order and leave padding between."""
+    metadata = {f"voxtral_realtime.{part}.attention.{key}": getattr(stack, field)
+                for part, stack in (("encoder", config.encoder), ("decoder", config.decoder))
+                for field, key in (("heads", "head_count"), ("kv_heads", "head_count_kv"), ("head_dim", "key_length"),
+                                   ("window", "sliding_window"))
+                if getattr(stack, field) != PUBLISHED[part][field]}
+    tensors = sorted(directory(config).tensors.values(), key=lambda tensor: tensor.name)
+    head = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(metadata))
+    for key, value in metadata.items():
+        head += _string(key) + struct.pack("<II", 4, value)
+    at = 0
+    for tensor in tensors:
+        head += _string(tensor.name) + struct.pack(f"<I{len(tensor.shape)}Q", len(tensor.shape), *tensor.shape[::-1])
+        head += struct.pack("<IQ", GGUF_TYPES[tensor.type], at)
+        at += _aligned(tensor.nbytes)
+    head += bytes(_aligned(len(head)) - len(head))
+    pieces, offset = [], len(head)
+    for i, tensor in enumerate(tensors):
+        step = CHUNK_BLOCKS * BLOCK_BYTES if tensor.type == "Q4_0" else tensor.nbytes
+        for first in range(0, tensor.nbytes, step):
+            nbytes = min(step, tensor.nbytes - first)
+            pieces.append((offset + first, nbytes, _Piece(config, tensor, (seed, i, first), first, nbytes)))
+        offset += _aligned(tensor.nbytes)
+    return head, pieces, offset
+
+
+class _Piece:
+    """Random bytes of a tensor, `nbytes` from its byte `first` on, the same at each call."""
+
+    def __init__(self, config: ModelConfig, tensor: Tensor, seed: tuple[int, ...], first: int, nbytes: int):
+        self._config, self._tensor, self._seed, self._first, self._nbytes = config, tensor, seed, first, nbytes
+
+    def __call__(self) -> np.ndarray:
+        random = np.random.Generator(np.random.SFC64(self._seed))
+        return self._blocks(random) if self._tensor.type == "Q4_0" else self._floats(random)
+
+    def _blocks(self, random) -> np.ndarray:
+        """Nibbles are random bits. So are a scale's two bytes, which then choose one of 65536: +-(0.5 .. 1.5) of a mean."""
+        words = random.integers(0, 1 << 64, -(-self._nbytes // 8), np.uint64)
+        blocks = words.view(np.uint8)[:self._nbytes].reshape(-1, BLOCK_BYTES)
+        factors = np.linspace(0.5, 1.5, 1 << 15)
+        # Of nibbles less 8 the mean square is 21.5, of the factors 13/12.
+        scales = np.concatenate([factors, -factors]) * (self._deviation() / sqrt(21.5 * 13 / 12))
+        chosen = scales.astype("<f2")[np.ascontiguousarray(blocks[:, :2]).view(np.uint16).ravel()]
+        if self._tensor.name == checkpoint.EMBEDDING:
+            row_blocks = self._tensor.shape[1] // BLOCK_VALUES
+            rows = (self._first // BLOCK_BYTES + np.arange(len(chosen))) // row_blocks
+            chosen[rows == PAD] *= np.float16(PAD_GAIN)
+        blocks[:, :2] = chosen.view(np.uint8).reshape(-1, 2)
+        return blocks.ravel()
+
+    def _deviation(self) -> float:
+        name, width = self._tensor.name, self._config.decoder.width
+        if name == checkpoint.EMBEDDING:
+            return EMBEDDING_NORM / sqrt(width)
+        if name == checkpoint.ADAPTER.format(2):
+            return AUDIO_NORM / width
+        stack = self._config.encoder if name.startswith(ENCODER) else self._config.decoder
+        gains = GAINS | {part: gain / sqrt(stack.layers) for part, gain in SUM_GAINS.items()}
+        (gain,) = (gain for part, gain in gains.items() if name.endswith(part + ".weight"))
+        return gain / sqrt(prod(self._tensor.shape[1:]))
+
+    def _floats(self, random) -> np.ndarray:
+        name, shape = self._tensor.name, self._tensor.shape
+        values = random.standard_normal(shape, np.float32)
+        if name.endswith(".bias"):
+            values *= 0.1
+        elif name.endswith("norm.weight"):
+            values = 1 + 0.2 * values
+            if name == checkpoint.DECODER_NORM:
+                values *= LOGITS_DEVIATION / EMBEDDING_NORM
+        else:
+            values *= self._deviation()
+        return values.astype("<f4").ravel().view(np.uint8)
+
+
+def _write_range(path: Path, head: bytes, pieces, start: int, end: int) -> str:
+    """Write the file's bytes from `start` to `end` to `path`; their SHA-256."""
+    digest, at = hashlib.sha256(), start
+    with open(path, "wb") as file:
+        def put(data):
+            nonlocal at
+            file.write(data)
+            digest.update(data)
+            at += len(data)
+
+        put(memoryview(head)[start:end])
+        for offset, nbytes, make in pieces:
+            if offset < end and offset + nbytes > start:
+                put(bytes(max(0, offset - at)))
+                put(memoryview(make())[at - offset:end - offset])
+        put(bytes(end - at))
+    return digest.hexdigest()
+
+
+def _write_tokenizer(path: Path, pieces: int) -> None:
+    """A tekken.json with the fields and the size of the published one: bytes, then words that can be spoken, every other a start."""
+    syllables = [consonant + vowel for consonant in "bdfgklmnprstvwyz" for vowel in "aeiou"]
+
+    def piece(rank: int) -> bytes:
+        if rank < 256:
+            return bytes([rank])
+        word, left = "", rank
+        while left:
+            left, syllable = divmod(left, len(syllables))
+            word += syllables[syllable]
+        return (" " * (rank % 2) + word).encode()
+
+    vocab = [{"rank": rank, "token_bytes": base64.b64encode(piece(rank)).decode(),
+              "token_str": piece(rank).decode() if not 128 <= rank < 256 else None} for rank in range(pieces)]
+    special = [{"rank": rank, "token_str": f"<SPECIAL_{rank}>", "is_control": True} for rank in range(FIRST_PIECE)]
+    config = {"default_vocab_size": FIRST_PIECE + pieces, "default_num_special_tokens": FIRST_PIECE, "version": "v7"}
+    path.write_text(json.dumps({"config": config, "vocab": vocab, "special_tokens": special}, indent=4) + "\n")
+
+
+def _string(text: str) -> bytes:
+    return struct.pack("<Q", len(text)) + text.encode()
+
+
+def _aligned(nbytes: int) -> int:
+    return -(-nbytes // ALIGNMENT) * ALIGNMENT

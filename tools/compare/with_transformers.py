@@ -28,25 +28,13 @@ try:
 except ModuleNotFoundError as missing:
     sys.exit(f"The Python package {missing.name} is missing: pip install -r tools/compare/requirements.txt.")
 from transformers import StaticCache, StoppingCriteria, StoppingCriteriaList
-from transformers.models.voxtral_realtime import (VoxtralRealtimeConfig, VoxtralRealtimeFeatureExtractor,
-                                                  VoxtralRealtimeForConditionalGeneration)
+from transformers.models.voxtral_realtime import VoxtralRealtimeFeatureExtractor, VoxtralRealtimeForConditionalGeneration
 
 from synthetic import TINY, VOXTRAL_4B
-from voxtab.config import MEL_BINS, SAMPLE_RATE, SAMPLES_PER_TOKEN, ModelConfig, Stack
+from transformers_reference import transformers_config
+from voxtab.config import SAMPLE_RATE, SAMPLES_PER_TOKEN, ModelConfig
 
 SETTLED = 10                        # tokens of a run before its pace is looked at
-
-
-def transformers_config(config: ModelConfig) -> VoxtralRealtimeConfig:
-    def stack(stack: Stack) -> dict:
-        return {"num_hidden_layers": stack.layers, "hidden_size": stack.width, "intermediate_size": stack.hidden,
-                "num_attention_heads": stack.heads, "num_key_value_heads": stack.kv_heads, "head_dim": stack.head_dim,
-                "sliding_window": stack.window, "rms_norm_eps": stack.epsilon,
-                "rope_parameters": {"rope_type": "default", "rope_theta": stack.rope_base}}
-
-    return VoxtralRealtimeConfig(
-        audio_config={"model_type": "voxtral_realtime_encoder", "num_mel_bins": MEL_BINS} | stack(config.encoder),
-        text_config={"model_type": "voxtral_realtime_text", "vocab_size": config.vocabulary} | stack(config.decoder))
 
 
 def random_model(config: ModelConfig, dtype: torch.dtype, device: str) -> VoxtralRealtimeForConditionalGeneration:

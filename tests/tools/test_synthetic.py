@@ -1,0 +1,90 @@
+"""Random models as files: the published layout, and alive enough to time and to prove something with."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import soundfile
+from synthetic import SMALL, VOXTRAL_4B, directory, write_model
+
+from voxtab import cli, local
+from voxtab.config import FIRST_PIECE, PAD
+from voxtab.model import Model
+from voxtab.transcriber import Transcriber
+
+CLIP = Path(__file__).parents[1] / "oracle" / "delay480" / "clip.flac"
+SHARD = 300_001                     # bytes: cut inside tensors, inside blocks, inside words
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("synthetic") / "small"
+    write_model(folder, SMALL, shard_bytes=SHARD)
+    return folder
+
+
+def whole(folder) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(folder.glob("shard-*")))
+
+
+def test_shards_are_one_file_cut_and_the_manifest_tells_them(folder, tmp_path):
+    write_model(tmp_path / "one", SMALL)
+    data = (tmp_path / "one" / "model.gguf").read_bytes()
+    assert whole(folder) == data
+    assert (tmp_path / "one" / "tekken.json").read_bytes() == (folder / "tekken.json").read_bytes()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest == {"tokenizer": "tekken.json", "shards": [
+        {"path": f"shard-a{chr(97 + i)}", "bytes": len(shard), "sha256": hashlib.sha256(shard).hexdigest()}
+        for i, shard in enumerate(data[at:at + SHARD] for at in range(0, len(data), SHARD))]}
+
+
+def test_another_seed_is_another_model(folder, tmp_path):
+    write_model(tmp_path / "other", SMALL, seed=1, shard_bytes=SHARD)
+    ours, other = whole(folder), whole(tmp_path / "other")
+    assert len(ours) == len(other) and sum(a != b for a, b in zip(ours, other)) > len(ours) / 2
+
+
+def test_it_reads_as_what_it_was_made_from(folder):
+    found = local.read_model(folder)
+    assert found.config == SMALL and len(found.tokenizer) == SMALL.vocabulary
+    assert {name: (tensor.type, tensor.shape) for name, tensor in found.directory.tensors.items()} == \
+           {name: (tensor.type, tensor.shape) for name, tensor in directory(SMALL).tensors.items()}
+    text = b"".join(found.tokenizer.token_bytes(FIRST_PIECE + rank) for rank in range(256, 512)).decode()
+    assert text.split() and text.replace(" ", "").isalpha()
+
+
+def test_the_published_layout():
+    """Spec 9.3: 711 tensors, their bytes, and the file's 2.51 GB."""
+    tensors = directory(VOXTRAL_4B).tensors.values()
+    assert len(tensors) == 711 and sum(tensor.nbytes for tensor in tensors) == 2_511_866_880
+
+
+def test_tokens_vary_and_pads_come_again_and_again(folder, device, run):
+    """With the audio too: silence of the same length gives other ones."""
+    found = local.read_model(folder)
+    model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="small"))
+    samples = soundfile.read(CLIP, dtype="float32")[0]
+
+    def tokens(samples):
+        transcriber = Transcriber(model)
+
+        async def all_of_it():
+            transcriber.feed(samples)
+            transcriber.finish()
+            async for _ in transcriber.text():
+                pass
+        run(all_of_it())
+        return transcriber.tokens[len(transcriber.schedule.prompt):]
+    heard = tokens(samples)
+    assert len(set(heard)) > len(heard) / 3 and 0 < heard.count(PAD) < len(heard) / 2
+    assert tokens(0 * samples) != heard
+
+
+def test_the_command_line_takes_the_folder(folder, capsys, monkeypatch):
+    for arguments, words in ((["info", folder], "encoder     4 layers of 64"), (["transcribe", "--model", folder, CLIP], "")):
+        monkeypatch.setattr("sys.argv", ["voxtab", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out = capsys.readouterr().out
+        assert not end.value.code and out.strip() and words in out
