@@ -40,8 +40,9 @@ async function openWav(blob) {
       else if (format === 3 && bits === 32) read = (view, i) => view.getFloat32(4 * i, true);
       if (!read || channels < 1 || chunk.getUint32(12, true) !== SAMPLE_RATE) return null;
     } else if (tag(chunk, 0) === "data" && read) {
-      // A recorder that was cut off, or that wrote to a pipe, did not know the size: the data reach to the end.
-      const frames = Math.floor(Math.min(size, blob.size - at - 8) / (channels * width));
+      // A recorder that was cut off, or that wrote to a pipe, did not know the size and wrote another one, or 0: the data
+      // reach to the end.
+      const frames = Math.floor(Math.min(size || Infinity, blob.size - at - 8) / (channels * width));
       return { seconds: frames / SAMPLE_RATE, blocks: () => wavBlocks(bytes, at + 8, frames, channels, width, read) };
     }
     at += 8 + size + size % 2;

@@ -21,8 +21,8 @@ export async function checkMachine() {
     if (!adapter) {
       const small = await navigator.gpu.requestAdapter({ featureLevel: "compatibility" });
       if (small) {
-        return { warning: "The GPU is reached in compatibility mode only (OpenGL ES), which may be too little for " +
-          "the engine. Update the graphics driver if the model does not open." };
+        return { stop: "The browser reaches this GPU in WebGPU's compatibility mode only (OpenGL ES or an old Direct3D), " +
+          `which is too little for the engine. ${whereAdapter(navigator.userAgent)}` };
       }
     }
   } catch { /* the same as none */ }

@@ -55,16 +55,19 @@ class Gpu {
     this.readbacks = [];
     this.failure = null;        // why nothing can work any more
     this.closed = false;
-    device.addEventListener('uncapturederror', ({ error }) => {
-      this.failure ??= error instanceof GPUOutOfMemoryError
-        ? new Failure('device', 'The GPU has not enough free memory for this model: close what else uses it, or use a smaller model.')
-        : new Failure('bug', `WebGPU refused a command: ${error.message}`);
-    });
-    device.lost.then(({ message }) => {
-      if (this.closed) return;
-      this.failure = new Failure('device', `The GPU was lost (${message || 'no reason was given'}): open the model again.`);
-      lost(this.failure.message);
-    });
+    this.lost = lost;
+    device.addEventListener('uncapturederror', ({ error }) => this.fail(error instanceof GPUOutOfMemoryError
+      ? new Failure('device', 'The GPU has not enough free memory for this model: close what else uses it, or use a smaller model.')
+      : new Failure('bug', `WebGPU refused a command: ${error.message}`)));
+    device.lost.then(({ message }) => this.fail(new Failure('device', `The GPU was lost (${message || 'no reason was given'}).`)));
+  }
+
+  // What was computed since cannot be trusted: whoever waits is told, and the memory is free for the next try.
+  fail(failure) {
+    if (this.failure || this.closed) return;
+    this.failure = failure;
+    this.device.destroy();
+    this.lost(failure.message);
   }
 
   keep(thing) {
@@ -104,7 +107,8 @@ class Gpu {
       label,
       layout: this.device.createPipelineLayout({ bindGroupLayouts: [layout] }),
       compute: { module: this.device.createShaderModule({ label, code }), entryPoint: 'main', constants },
-    });
+    }).catch(error => { throw this.failure ?? error; });
+    this.check();               // a lost device says that all went well
     return this.keep({ pipeline, layout });
   }
 

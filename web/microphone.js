@@ -4,6 +4,7 @@ import { Recording } from "./audio.js";
 import { EngineError } from "./session.js";
 
 const FIRST_SOUND_MS = 4000;        // an audio system that has not started by then never does
+const PAUSE_MS = 1500;              // without a block of sound, which comes every 100 ms: the system holds it back
 
 const REFUSED = {
   NotAllowedError: "The microphone was refused. Allow it for this page (the icon beside the address, and the " +
@@ -21,7 +22,8 @@ function didNotStart(error) {
 
 export class Microphone {
   // onlevel(0..1): the loudest sample of the last tenth of a second. onlost(): it was unplugged or taken away.
-  static async open({ onlevel, onlost }) {
+  // onpause(whether): the system pauses it, for a call or by a switch, or lets it go on.
+  static async open({ onlevel, onpause, onlost }) {
     if (!navigator.mediaDevices) {
       throw new EngineError("microphone",
         "The browser gives microphones to pages from https:// or localhost only: open this page from there.");
@@ -37,7 +39,7 @@ export class Microphone {
     }
     const microphone = new Microphone();
     try {
-      await microphone._start(stream, onlevel, onlost);
+      await microphone._start(stream, onlevel, onpause, onlost);
     } catch (error) {
       microphone._release();
       throw new EngineError("microphone", didNotStart(error));
@@ -45,7 +47,7 @@ export class Microphone {
     return microphone;
   }
 
-  async _start(stream, onlevel, onlost) {
+  async _start(stream, onlevel, onpause, onlost) {
     this._stream = stream;
     this.recording = new Recording("microphone");
     this._context = new AudioContext();
@@ -57,17 +59,26 @@ export class Microphone {
       this._node.port.onmessage = ({ data }) => {
         if (!data) return resolve();
         heard(true);
+        this._heardAt = performance.now();
         this.recording.append(data);
         onlevel(data.reduce((loudest, sample) => Math.max(loudest, Math.abs(sample)), 0));
       };
     });
     // It plays silence: browsers differ in whether they run a node that leads nowhere.
     this._context.createMediaStreamSource(stream).connect(this._node).connect(this._context.destination);
-    stream.getAudioTracks()[0].onended = onlost;
+    const [track] = stream.getAudioTracks();
+    track.onended = onlost;
     this._context.resume().catch(() => {});      // its answer may never come, so the first sound is waited for
     if (!await Promise.race([firstSound, new Promise((resolve) => { setTimeout(resolve, FIRST_SOUND_MS); })])) {
       throw new Error("no sound came: the machine's audio system does not run");
     }
+    // Browsers differ in which events they give, and what counts is whether sound comes.
+    let paused = false;
+    this._watch = setInterval(() => {
+      const now = track.muted || performance.now() - this._heardAt > PAUSE_MS;
+      if (now) this._context.resume().catch(() => {});      // some go on only when they are asked
+      if (now !== paused) onpause(paused = now);
+    }, 500);
   }
 
   // Takes in what was said until now, then ends the recording. Who asks again waits for the same end.
@@ -84,6 +95,7 @@ export class Microphone {
   }
 
   _release() {
+    clearInterval(this._watch);
     for (const track of this._stream.getTracks()) {
       track.onended = null;
       track.stop();

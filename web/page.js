@@ -30,10 +30,8 @@ async function transcribeBlob(blob, name) {
   }
 }
 
-// The model may be under way meanwhile: that goes on.
 function audioFailed(error, retry = null) {
-  if (transcription.isOpening()) view.error(error.message, retry);
-  else fail(error.message, retry, "The audio cannot be had.");
+  fail(error.message, retry, "The audio cannot be had.");
 }
 
 function take(files) {

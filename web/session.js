@@ -11,7 +11,7 @@ export class EngineError extends Error {
 
 const OBEY_MS = 3000;               // after which a Worker that does not stop is ended
 
-// Events: progress, text, lag, each a CustomEvent with the worker's message as its detail; and gone, with an
+// Events: progress, text, covered, each a CustomEvent with the worker's message as its detail; and gone, with an
 // EngineError of kind 'lost' or 'crash': the open model is no more. A call of `open` makes a Worker where there is none.
 export class Session extends EventTarget {
   constructor() {
@@ -19,13 +19,14 @@ export class Session extends EventTarget {
     this._pending = new Map();        // id -> {resolve, reject}
     this._lastId = 0;
     this._worker = null;
+    this._held = null;                // while Python starts: what is asked meanwhile, which can still be taken back
     this._gone = null;                // the error for calls after it, until the next open
   }
 
   // Python starts in the Worker, before anything is asked of it.
   start() {
     if (this._worker) return;
-    this._spoke = false;              // a Worker that crashes before its first word is a broken installation
+    this._held = [];
     this._worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
     this._worker.onmessage = ({ data }) => this._take(data);
     this._worker.onmessageerror = () => this._crash("it sent something unreadable");
@@ -39,6 +40,10 @@ export class Session extends EventTarget {
     return this._worker !== null;
   }
 
+  get isStarting() {
+    return this._held !== null;
+  }
+
   call(verb, values = {}, transfer = []) {
     const answer = new Promise((resolve, reject) => {
       if (verb === "open") {
@@ -48,7 +53,8 @@ export class Session extends EventTarget {
       if (this._gone || !this._worker) return reject(this._gone ?? new EngineError("crash", "The engine is not running."));
       const id = ++this._lastId;
       this._pending.set(id, { resolve, reject });
-      this._worker.postMessage({ ...values, id, verb }, transfer);
+      if (this._held) this._held.push([{ ...values, id, verb }, transfer]);
+      else this._worker.postMessage({ ...values, id, verb }, transfer);
     });
     answer.catch(() => {});           // it may be awaited later
     return answer;
@@ -56,6 +62,10 @@ export class Session extends EventTarget {
 
   // verb: cancel or stop. A Worker that does not obey is ended, and with it the model.
   async abandon(verb) {
+    if (this._held) {
+      this._held = [];
+      return this._rejectAll(new EngineError("aborted", "Stopped."));
+    }
     const worker = this._worker;
     const late = Symbol();
     const timeout = new Promise((resolve) => { setTimeout(resolve, OBEY_MS, late); });
@@ -66,11 +76,15 @@ export class Session extends EventTarget {
   close(error = new EngineError("aborted", "Stopped.")) {
     this._worker?.terminate();
     this._worker = null;
+    this._held = null;
     this._rejectAll(error);
   }
 
   _take(message) {
-    this._spoke = true;
+    if (this._held && message.stage === "python" && message.done) {
+      for (const [held, transfer] of this._held) this._worker.postMessage(held, transfer);
+      this._held = null;
+    }
     if (message.event === "lost") {
       this._end(new EngineError("lost", message.message));
     } else if (message.event) {
@@ -84,9 +98,9 @@ export class Session extends EventTarget {
   }
 
   _crash(reason) {
-    const error = new EngineError("crash", this._spoke
-      ? `The engine stopped unexpectedly (${reason}).`
-      : `The engine could not start (${reason}): reload the page. If that does not help, the site is incomplete.`);
+    const error = new EngineError("crash", this._held
+      ? `The engine could not start (${reason}): reload the page. If that does not help, the site is incomplete.`
+      : `The engine stopped unexpectedly (${reason}).`);
     this.close(error);
     this._end(error);
   }

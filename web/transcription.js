@@ -1,38 +1,48 @@
 // What the page does with the engine: a model is opened, audio goes in, text comes out.
-// One thing at a time: `opening` a model, or `running` a transcription.
+// One thing at a time: `opening` a model, and one `job`, audio that is transcribed now or once a model is open.
 
+import { SAMPLE_RATE } from "./audio.js";
 import { softwareWarning } from "./check.js";
 import { Microphone } from "./microphone.js";
 import { EngineError, Session } from "./session.js";
 import * as view from "./view.js";
 
-const AHEAD_SECONDS = 60;           // of a file that is fed before its text: an hour of audio need not lie in memory
+const AHEAD_SECONDS = 60;           // of audio that is fed before its text; the rest waits where it lies, as a file or as 16 bit
 const LATE_SECONDS = 3;             // behind a speaker, from which on it is worth a word
+
+const STARTING = "Starting the engine…";
+const ENGINE_GONE = ["lost", "crash", "device"];      // kinds of errors after which no model is open
 
 const session = new Session();
 let impossible = null;              // why this machine cannot do it
 let opening = null;                 // {wanted, ended: a promise, stopped: by the Stop button}
-let loaded = null;                  // {wanted, info}: the open model
-let running = null;                 // {source, stopped, covered, lag}
-let last = null;                    // the transcription before: {name, recording, unfinished}
-let waiting = null;                 // a source that is transcribed when the model is there
+let loaded = null;                  // {wanted, info, again: opened again by itself, and nothing transcribed since}
+// {source, recording: the source if it is one, again: the engine went away once, running, stopped, and in seconds:
+// delay, fed to the engine, covered by the text}
+let job = null;
+let last = null;                    // the job on show, also when it is over: {name, recording, unfinished}
 let microphone = null;              // while it listens
 let asking = false;                 // for the microphone
 
 session.addEventListener("progress", ({ detail }) => showProgress(detail));
 session.addEventListener("text", ({ detail }) => {
-  if (!running) return;
+  if (!job?.running) return;
   view.append(detail.text);
-  follow(detail.lag_seconds, detail.audio_seconds);
+  follow(detail.audio_seconds);
 });
-session.addEventListener("lag", ({ detail }) => follow(detail.seconds, detail.audio_seconds));
+session.addEventListener("covered", ({ detail }) => follow(detail.audio_seconds));
 session.addEventListener("gone", ({ detail }) => {
-  const model = loaded?.wanted;
+  const former = loaded;
   loaded = null;
   // Who waits for the engine gets the error; nobody does if it was idle.
-  if (opening || running || !model) return;
+  if (!former || opening || job?.running) return;
+  const reopen = () => openModel(former.wanted);
+  if (former.again) {
+    view.model("None.");
+    return fail(`${detail.message} It happened again at once, so the model stays closed.`, reopen, "The model was closed.");
+  }
   view.error(`${detail.message} The model is opened again.`);
-  openModel(model, { quiet: true });
+  openModel(former.wanted, { quiet: true, again: true });
 });
 
 export function start() {
@@ -47,20 +57,22 @@ export function giveUp(sentence) {
   fail(sentence, null, "This browser cannot run Voxtab as it is.");
 }
 
-// A sentence about what went wrong; the page stays usable. Returns false.
+// A sentence about what went wrong; the page stays usable, and what is under way goes on.
 export function fail(sentence, retry = null, status = "Something went wrong: see below.") {
-  view.progress(null);
-  view.lag(null);
   view.error(sentence, retry);
+  if (opening || job?.running) return;
+  view.progress(null);
+  view.note(null);
   view.state("error", status);
   controls();
-  return false;
 }
 
-// Whether new audio or a new model can be taken; says so if not.
+// Whether other audio can be taken; says so if not. A file that waits for a model gives way to it, a recording does not.
 export function isFree() {
-  if (running) view.error("A transcription is under way: stop it first.");
-  return !running;
+  const reason = job?.running ? "A transcription is under way: stop it first."
+    : job?.recording ? "A recording waits for a model: it is transcribed first, once one is open." : null;
+  if (reason) view.error(reason);
+  return !reason;
 }
 
 export function isOpening() {
@@ -70,51 +82,51 @@ export function isOpening() {
 function controls() {
   const listening = microphone?.recording.live;
   view.controls({
-    speak: loaded && !running && !asking && !opening,
-    busy: Boolean(running),
-    stop: listening ? "Stop and finish" : running || opening ? "Stop" : null,
+    speak: loaded && !job && !asking && !opening,
+    busy: Boolean(job?.running),
+    stop: listening ? "Stop and finish" : job?.running || opening ? "Stop" : null,
   });
 }
 
 // --- opening a model
 
-// wanted: {label, model, tokenizer} as the protocol has them. Returns whether the model is open.
-// quiet: an error that is on show stays until something else goes wrong.
-export async function openModel(wanted, { quiet = false } = {}) {
+// wanted: {label, model, tokenizer} as the protocol has them. True once it is open. quiet: an error that is on show stays until something
+// else goes wrong. again: the model that was open, after the GPU or the Worker went away.
+export async function openModel(wanted, { quiet = false, again = false } = {}) {
   if (impossible) return fail(impossible);
-  if (!isFree()) return false;
+  if (job?.running) return view.error("A transcription is under way: stop it first.");
   const former = opening;
   const mine = opening = { wanted };
   if (former) {
     view.status("Stopping…");
     await session.abandon("cancel");
     await former.ended?.catch(() => {});
-    if (opening !== mine) return false;         // yet another one was chosen
+    if (opening !== mine) return;               // yet another one was chosen
   }
   if (!quiet) view.error(null);
   loaded = null;
   view.model(`Loading ${wanted.label}.`);
-  view.state("loading", `Loading ${wanted.label}…`);
+  view.state("loading", session.isStarting ? STARTING : `Loading ${wanted.label}…`);
   view.progress("");
-  if (mine.stopped) {
-    opening = null;
-    return stopped(wanted);
-  }
+  if (job) sayThatItWaits();
+  if (mine.stopped) return loadingStopped(wanted);
   mine.ended = session.call("open", { model: wanted.model, tokenizer: wanted.tokenizer, check: true, variants: null });
   controls();
   let info;
   try {
     info = await mine.ended;
   } catch (error) {
-    if (opening !== mine) return false;
+    if (opening !== mine) return;
+    if (error.kind === "aborted") return loadingStopped(wanted);
     opening = null;
     view.model("None.");
-    return error.kind === "aborted" ? stopped(wanted)
-      : fail(error.message, () => openModel(wanted), `Could not open ${wanted.label}.`);
+    const waits = job ? ` ${job.recording ? "The recording" : job.source.name} waits, and is transcribed once a model is open.` : "";
+    fail(error.message + waits, () => openModel(wanted), `Could not open ${wanted.label}.`);
+    return stopListening();                     // nobody need go on speaking
   }
-  if (opening !== mine) return false;
+  if (opening !== mine) return;
   opening = null;
-  loaded = { wanted, info };
+  loaded = { wanted, info, again };
   view.progress(null);
   view.defaults(info.default_delay_ms, info.left_silence_tokens);
   if (wanted.selfTest) {
@@ -127,16 +139,20 @@ export async function openModel(wanted, { quiet = false } = {}) {
   view.state("ready", wanted.selfTest
     ? "Ready, with the self-test model: say letters, digits, dates or commands." : `Ready, with ${info.name}.`);
   controls();
-  if (waiting) {
-    const source = waiting;
-    waiting = null;
-    transcribe(source);
-  }
+  if (job) run();
   return true;
 }
 
-function stopped(wanted) {
-  return fail("Loading was stopped.", () => openModel(wanted), "No model: choose one.");
+// By the Stop button. The audio that waited for the model is at hand under the transcript.
+function loadingStopped(wanted) {
+  opening = null;
+  view.model("None.");
+  if (job) {
+    const { source } = job;
+    job = null;
+    show(source, { again: true });
+  }
+  fail("Loading was stopped.", () => openModel(wanted), "No model: choose one.");
 }
 
 const stageShown = { stage: null, since: 0 };
@@ -145,7 +161,7 @@ function showProgress({ stage, done, total }) {
   if (!opening) return;
   if (stage !== stageShown.stage) Object.assign(stageShown, { stage, since: performance.now() });
   view.status({
-    python: "Starting the engine…", device: "Opening the GPU…", tokenizer: "Reading the tokenizer…",
+    python: done ? `Loading ${opening.wanted.label}…` : STARTING, device: "Opening the GPU…", tokenizer: "Reading the tokenizer…",
     weights: `Loading ${opening.wanted.label}…`, kernels: "Preparing the GPU's programs…",
   }[stage] ?? "Loading…");
   if (stage !== "weights" && stage !== "tokenizer") return view.progress("");
@@ -160,56 +176,73 @@ function showProgress({ stage, done, total }) {
 
 // --- transcribing
 
-// source: {name, live, blocks()}; an audio file, or a recording that may still grow. attempt: 1 when this is the
-// second time, because the GPU or the Worker went away.
-export async function transcribe(source, attempt = 0) {
+// source: {name, live, seconds, blocks()}; an audio file, or a recording, which may still grow.
+export async function transcribe(source) {
   if (impossible) return fail(impossible);
   if (!isFree()) return;
-  if (!loaded) {
-    waiting = source;
-    if (!opening) return fail("There is no model yet: choose one, and the audio is transcribed.");
-    view.lag(`${source.name} is transcribed as soon as the model is open.`);
-    return;
-  }
-  const run = running = { source, stopped: false, covered: 0, lag: 0 };
-  const model = loaded.wanted;
   const recording = source.wav ? source : null;
-  if (attempt === 0) view.error(null);
+  view.begin(last, recording);
   view.offer(null);
-  view.lag(null);
-  view.begin(last);
-  window.voxtab.result = null;
   last = { name: source.name, recording, unfinished: true };
+  job = { source, recording, again: false, running: false };
+  if (loaded) return run();
+  show(source);
+  if (opening) return sayThatItWaits();
+  fail("There is no model yet: choose one, and the audio is transcribed.");
+  return stopListening();
+}
+
+function sayThatItWaits() {
+  view.note(job.recording ? "What you say is recorded, and written once the model is open."
+    : `${job.source.name} is transcribed once the model is open.`);
+}
+
+// What can be done with a transcript and with its audio. words: null if it is incomplete; again: whether it can be made anew.
+function show(source, { words = null, again = false } = {}) {
+  view.finished({ name: source.name, words, recording: source.wav ? source : null, again: again ? () => transcribe(source) : null });
+}
+
+// Transcribes the job with the open model; once more, from the start, if the GPU or the Worker goes away.
+async function run() {
+  const mine = job;
+  const model = loaded.wanted;
+  const { source, recording } = mine;
+  Object.assign(mine, { running: true, stopped: false, delay: 0, fed: 0, covered: 0 });
+  if (mine.again) view.begin(last, recording);
+  else view.error(null);
+  view.note(null);
+  window.voxtab.result = null;
   view.state("transcribing", source.live ? "Listening: speak." : `Transcribing ${source.name}…`);
   controls();
   let words = null;
   let failure = null;
   try {
-    const result = window.voxtab.result = await stream(run);
+    const result = window.voxtab.result = await stream(mine);
     last.unfinished = false;
     words = result.words;
     view.text(result.text);
     view.state("done", result.text.trim() ? `Done: ${view.seconds(result.audio_seconds)} of audio.`
       : "Done: no speech was recognised in this audio.");
+    loaded.again = false;
   } catch (error) {
     failure = error;
   }
-  // The microphone may listen on while the model is opened again.
-  const again = attempt === 0 && ["lost", "crash"].includes(failure?.kind);
+  const gone = ENGINE_GONE.includes(failure?.kind);
+  if (gone) loaded = null;
+  const again = gone && !mine.again;
   if (failure && !again) await stopListening();
-  running = null;
+  mine.running = false;
   view.progress(null);
-  view.lag(null);
-  const offer = (press) => view.finished({ name: source.name, words, recording, again: press });
-  offer(again ? null : () => transcribe(source));
-  if (again) {
+  view.note(null);
+  if (again) {                                  // the microphone listens on meanwhile
+    mine.again = true;
+    show(source);
     view.error(`${failure.message} The text so far is kept below, and the audio is transcribed again from its start.`);
-    if (await openModel(model, { quiet: true })) return transcribe(source, 1);
-    offer(() => transcribe(source));
-    await stopListening();
-  } else if (failure) {
-    await explain(failure, model, recording);
+    return openModel(model, { quiet: true, again });
   }
+  job = null;
+  show(source, { words, again: true });
+  if (failure) await explain(failure, model, recording);
   controls();
 }
 
@@ -221,24 +254,28 @@ async function explain(failure, model, recording) {
     return;
   }
   const kept = recording ? " The recording is kept: it can be saved, or transcribed again." : "";
+  if (!loaded) view.model("None.");
   fail(failure.message + kept, loaded ? null : () => openModel(model), "The transcription did not finish.");
 }
 
-// Feeds the audio; the result when all text is out.
-async function stream(run) {
+// Feeds the audio at the engine's pace; the result when all text is out.
+async function stream(mine) {
   const notStopped = () => {
-    if (run.stopped) throw new EngineError("aborted", "Stopped.");
+    if (mine.stopped) throw new EngineError("aborted", "Stopped.");
   };
-  await session.call("start", view.settings());
-  for await (const samples of run.source.blocks()) {
+  const settings = view.settings();
+  mine.delay = settings.delay_ms / 1000;
+  await session.call("start", settings);
+  for await (const samples of mine.source.blocks()) {
     notStopped();
+    mine.fed += samples.length / SAMPLE_RATE;
     await session.call("feed", { samples }, [samples.buffer]);
-    while (run.lag > AHEAD_SECONDS && !run.source.live && !run.stopped && loaded) {
+    while (mine.fed - mine.covered > AHEAD_SECONDS && !mine.stopped && loaded) {
       await new Promise((resolve) => { setTimeout(resolve, 100); });
     }
   }
   notStopped();
-  if (run.source.wav) view.status("Writing the last words…");
+  if (mine.recording) view.status("Writing the last words…");
   return session.call("finish");
 }
 
@@ -247,34 +284,43 @@ async function stream(run) {
 export async function measure(source, repeat) {
   if (!loaded || !isFree()) return null;
   const model = loaded.wanted;
-  const run = running = { source, stopped: false };
+  job = { source, recording: null, again: false, running: true, stopped: false };
   view.state("transcribing", "Measuring: a minute or two…");
   controls();
+  let figures = null;
+  let failure = null;
   try {
     const blocks = [];
     for await (const samples of source.blocks()) blocks.push(samples);
     const samples = new Float32Array(await new Blob(blocks).arrayBuffer());
-    return await session.call("bench", { samples, audio: source.name, repeat }, [samples.buffer]);
+    figures = await session.call("bench", { samples, audio: source.name, repeat }, [samples.buffer]);
   } catch (error) {
-    await explain(error, model, null);
-    return null;
-  } finally {
-    if (running === run) running = null;
-    controls();
+    failure = error;
   }
+  job = null;
+  if (ENGINE_GONE.includes(failure?.kind)) loaded = null;
+  if (failure) await explain(failure, model, null);
+  controls();
+  return figures;
 }
 
-// How far the text has come.
-function follow(lag, covered) {
-  if (!running) return;
-  running.lag = lag;
-  running.covered = covered ?? running.covered;
-  const { source } = running;
-  if (source.wav) {
-    view.lag(lag > LATE_SECONDS
-      ? `The text is ${Math.round(lag)} s behind. Nothing is lost: it goes on after you stop.` : null);
+function follow(covered) {
+  if (!job?.running) return;
+  job.covered = covered;
+  showPace();
+}
+
+// How far the text has come: behind a speaker, or through a file.
+function showPace() {
+  if (!job?.running) return;
+  const { source, covered, delay } = job;
+  if (source.live) {
+    const late = source.seconds - covered - delay;
+    view.note(late > LATE_SECONDS ? `The text is ${view.seconds(Math.round(late))} behind the voice. Nothing is ` +
+      "lost: all is recorded, and the writing goes on after you stop." : null);
   } else {
-    view.progress(`${view.clock(running.covered)} of ${view.clock(source.seconds)}`, running.covered, source.seconds);
+    view.note(null);
+    view.progress(`${view.clock(covered)} of ${view.clock(source.seconds)}`, covered, source.seconds);
   }
 }
 
@@ -283,12 +329,11 @@ export async function stop() {
   if (microphone?.recording.live) {
     await stopListening();
   } else if (opening) {
-    waiting = null;
     opening.stopped = true;
     view.status("Stopping…");
     await session.abandon("cancel");
-  } else if (running) {
-    running.stopped = true;
+  } else if (job?.running) {
+    job.stopped = true;
     view.status("Stopping…");
     await session.abandon("stop");
   }
@@ -297,14 +342,19 @@ export async function stop() {
 // --- microphone
 
 export async function speak() {
-  if (asking || running || !loaded) return;
+  if (asking || job || !loaded) return;
   asking = true;
   view.error(null);
   view.status("Asking for the microphone: the browser wants your permission…");
   controls();
   try {
     microphone = await Microphone.open({
-      onlevel: (peak) => view.level(microphone?.recording.seconds ?? 0, peak),
+      onlevel: (peak) => {
+        view.level(microphone?.recording.seconds ?? 0, peak);
+        showPace();
+      },
+      onpause: (paused) => view.error(paused ? "The system has paused the microphone, for a call perhaps. What was said until " +
+        "then is kept, and it goes on by itself when the system lets it." : null),
       onlost: () => {
         view.error("The microphone was taken away. What was said until then is transcribed.");
         stopListening();
@@ -317,8 +367,8 @@ export async function speak() {
     controls();
   }
   view.level(0);
-  if (running) await stopListening();           // a file came while the browser asked
-  else transcribe(microphone.recording);
+  if (isFree()) transcribe(microphone.recording);
+  else await stopListening();                   // a file came while the browser asked
 }
 
 async function stopListening() {
@@ -330,5 +380,5 @@ async function stopListening() {
 
 // Words that would be lost if the page went away now.
 export function hasUnsavedWords() {
-  return Boolean(microphone?.recording.live || (last?.recording && last.unfinished));
+  return Boolean(last?.recording && last.unfinished);
 }

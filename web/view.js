@@ -70,7 +70,7 @@ export function ask(text, items, yes, no) {
   });
 }
 
-// --- progress, level, lag
+// --- progress, level, a note on both
 
 // text: in words, or null for no progress. total 0: unknown.
 export function progress(text, done = 0, total = 0) {
@@ -96,9 +96,9 @@ export function level(seconds, peak = 0) {
   element("level-bar").style.transform = `scaleX(${percent / 100})`;
 }
 
-export function lag(sentence) {
-  element("lag").textContent = sentence ?? "";
-  element("lag").hidden = !sentence;
+export function note(sentence) {
+  element("note").textContent = sentence ?? "";
+  element("note").hidden = !sentence;
 }
 
 export function clock(seconds) {
@@ -107,7 +107,8 @@ export function clock(seconds) {
 }
 
 export function seconds(count) {
-  return count < 60 ? `${count.toFixed(1)} s` : `${clock(count)} min`;
+  if (count >= 60) return `${clock(count)} min`;
+  return `${Number.isInteger(count) ? count : count.toFixed(1)} s`;
 }
 
 export function size(bytes) {
@@ -117,9 +118,10 @@ export function size(bytes) {
 
 // --- transcript
 
-// An empty transcript; the one before moves to the earlier ones, with its recording if that may still be wanted.
-export function begin(before) {
-  if (transcript.textContent || before?.unfinished) keep(transcript.textContent, before);
+// An empty transcript for a recording, or a file; the one before moves to the earlier ones, with its recording if that
+// may still be wanted and is not the same.
+export function begin(before, recording) {
+  if (transcript.textContent || before?.unfinished && before.recording && before.recording !== recording) keep(transcript.textContent, before);
   transcript.textContent = "";
   element("spoken").replaceChildren();
   spokenUpTo = 0;

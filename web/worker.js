@@ -29,20 +29,12 @@ async function boot() {
 }
 
 const booted = boot();
-booted.catch(() => {});     // each message is answered with it
+booted.catch(reportError);              // which the page hears as the Worker's error
 self.onmessage = async ({ data }) => {
-  const answer = (kind, message) => post({ id: data.id, error: { kind, message } });
-  let receive;
-  try {
-    receive = await booted;
-  } catch (error) {
-    answer('network', `The page's own files did not load (${error.message}): reload the page.`);
-    return;
-  }
+  const receive = await booted;
   try {
     receive(data);
-  } catch (error) {     // Python itself has stopped, for want of memory for example
-    answer('bug', `Python has stopped (${error.message}): reload the page.`);
+  } catch (error) {                     // Python itself has stopped, for want of memory for example
     reportError(error);
   }
 };

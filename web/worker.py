@@ -29,7 +29,7 @@ from voxtab.weights.source import in_order
 FIRST_READ = 1 << 18                # bytes: the header of a file without a tokenizer is smaller
 SIZE_UNKNOWN = 1 << 62              # of a file, when a server does not say
 FEED_SAMPLES = 10 * SAMPLE_RATE     # that go into Python's heap at a time
-LAG_SECONDS = 0.5                   # between reports of the lag
+REPORT_SECONDS = 0.5                # between reports of how far the text has come, also where there is none
 
 # Kinds of errors, in the protocol; the rest that a user can cause is about the audio and its delay.
 KINDS = {ModelError: "model", TokenizerError: "tokenizer", AudioError: "audio", DeviceError: "device"}
@@ -50,12 +50,10 @@ class Stream:
         self._transcriber = Transcriber(model, schedule.delay_ms, schedule.left_silence_tokens)
         self._since = time.perf_counter()
         self._waiting = asyncio.Queue()
-        self._received = 0                  # samples
         self.ended = asyncio.ensure_future(self._run())
         self.ended.add_done_callback(lambda ended: ended.cancelled() or ended.exception())     # finish() tells it
 
     def feed(self, samples):
-        self._received += samples.length
         self._waiting.put_nowait(samples)
 
     def flush(self):
@@ -69,7 +67,7 @@ class Stream:
         self.ended.cancel()
 
     async def _run(self) -> dict:
-        tasks = [asyncio.ensure_future(part) for part in (self._read(), self._feed(), self._report_lag())]
+        tasks = [asyncio.ensure_future(part) for part in (self._read(), self._feed(), self._report())]
         try:
             reading, feeding, _ = tasks
             await asyncio.wait([reading, feeding], return_when=asyncio.FIRST_EXCEPTION)
@@ -98,17 +96,12 @@ class Stream:
     async def _read(self):
         async for text in self._transcriber.text():
             if text:
-                tell("text", text=text, audio_seconds=self._transcriber.done_seconds, lag_seconds=self._lag())
+                tell("text", text=text, audio_seconds=self._transcriber.done_seconds)
 
-    async def _report_lag(self):
+    async def _report(self):
         while True:
-            await asyncio.sleep(LAG_SECONDS)
-            tell("lag", seconds=self._lag(), audio_seconds=self._transcriber.done_seconds)
-
-    def _lag(self) -> float:
-        """Seconds of audio that have come and were not given to the model yet."""
-        transcriber = self._transcriber
-        return round(self._received / SAMPLE_RATE - transcriber.audio_seconds + max(0.0, transcriber.waiting_seconds), 3)
+            await asyncio.sleep(REPORT_SECONDS)
+            tell("covered", audio_seconds=self._transcriber.done_seconds)
 
 
 class Worker:

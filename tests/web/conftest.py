@@ -1,4 +1,4 @@
-"""The built site in headless Chromium, whose WebGPU is SwiftShader where there is no GPU."""
+"""The built site in headless Chromium, whose WebGPU is SwiftShader where there is no GPU; with --firefox, in Firefox."""
 
 import shutil
 import subprocess
@@ -14,6 +14,14 @@ from web.site_server import Server
 CHECKOUT = Path(__file__).parents[2]
 ORACLES = CHECKOUT / "tests" / "oracle"
 CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox")
+FIREFOX_WEBGPU = {"dom.webgpu.enabled": True, "dom.webgpu.workers.enabled": True, "gfx.webgpu.ignore-blocklist": True}
+# Its own fake microphone hums; it takes no file.
+FIREFOX_MICROPHONE = {"media.navigator.streams.fake": True, "media.navigator.permission.disabled": True}
+
+
+def pytest_addoption(parser):
+    parser.addoption("--firefox", action="store_true", help="tests/web/test_page.py in Firefox (tools/test_firefox)")
 
 
 @pytest.fixture(scope="session")
@@ -56,21 +64,36 @@ def server(site, files, elsewhere):
     server.close()
 
 
-@pytest.fixture(scope="session")
-def browser():
+def chromium(browser_type, *arguments):
+    return browser_type.launch(executable_path=CHROMIUM, chromium_sandbox=False, args=["--enable-unsafe-webgpu", *arguments])
+
+
+def firefox(browser_type, **preferences):
+    return browser_type.launch(channel="moz-firefox", executable_path=FIREFOX, firefox_user_prefs=FIREFOX_WEBGPU | preferences)
+
+
+# Playwright keeps an event loop running as long as it lives: beyond a module, native tests could not run theirs.
+@pytest.fixture(scope="module")
+def browser(request):
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, chromium_sandbox=False, args=["--enable-unsafe-webgpu"])
+        browser = firefox(playwright.firefox) if request.config.getoption("--firefox", False) else chromium(playwright.chromium)
         yield browser
         browser.close()
 
 
+def hearing(browser, clip):
+    """Another browser like it, whose microphone plays a WAV file once."""
+    kind = browser.browser_type
+    if kind.name == "firefox":
+        return firefox(kind, **FIREFOX_MICROPHONE)
+    return chromium(kind, "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
+                    f"--use-file-for-fake-audio-capture={clip}%noloop")
+
+
 @contextmanager
 def speaking(browser, clip):
-    """A page of a browser of its own, whose microphone plays a WAV file once."""
-    spoken = browser.browser_type.launch(
-        executable_path=CHROMIUM, chromium_sandbox=False,
-        args=["--enable-unsafe-webgpu", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
-              f"--use-file-for-fake-audio-capture={clip}%noloop"])
+    """A page in such a browser."""
+    spoken = hearing(browser, clip)
     try:
         yield spoken.new_page()
     finally:

@@ -57,6 +57,11 @@ def at(page, name):
     return page.get_by_test_id(name)
 
 
+def hear(page, **message):
+    """As if the Worker that runs now had sent the message."""
+    page.evaluate("data => window.made.at(-1).dispatchEvent(new MessageEvent('message', { data }))", message)
+
+
 def calls(page, verb):
     """What the Worker was asked under `verb`."""
     return page.evaluate("verb => window.heard.map(({ call }) => call).filter(call => call?.verb === verb)", verb)

@@ -1,6 +1,7 @@
 // A Worker that speaks the page's protocol and does what a test says; `script` stands in front of this file.
 // script: {verb: [what happens at its first call, at its second, ...]}; the last entry repeats, {} is the usual answer. An entry may have
 // events (posted first), result or error (the answer), after (ms before it), silent (no answer), crash.
+// script.boots: false: Python never starts.
 
 const MODEL = {
   name: "voxtral-q4.gguf", dialect: "gguf", vocabulary: 131072, default_delay_ms: 480, left_silence_tokens: 32,
@@ -20,8 +21,8 @@ const USUAL = {
     result: MODEL,
   },
   finish: {
-    events: [{ event: "text", text: " Hello tab.", audio_seconds: 0.8, lag_seconds: 0.1 },
-      { event: "text", text: " It works.", audio_seconds: 1.5, lag_seconds: 0 }],
+    events: [{ event: "text", text: " Hello tab.", audio_seconds: 0.8 },
+      { event: "text", text: " It works.", audio_seconds: 1.5 }],
     result: RESULT,
   },
 };
@@ -29,6 +30,8 @@ const USUAL = {
 const calls = {};
 const open = new Map();             // verb -> id of a call without an answer
 let fed = 0;
+
+if (script.boots !== false) postMessage({ event: "progress", stage: "python", done: 1, total: 1 });
 
 self.onmessage = async ({ data }) => {
   const { id, verb } = data;

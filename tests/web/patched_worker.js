@@ -1,4 +1,5 @@
-// worker.js in a browser that is not as usual; the address says how: ?no_webgpu, ?no_adapter, ?low_limits, ?lose.
+// worker.js in a browser that is not as usual; the address says how: ?no_webgpu, ?no_adapter, ?low_limits;
+// or what befalls it: ?lose, when it is asked to `lose` or to run `out_of_memory`; ?lose_at_finish, ?crash_at_finish, once.
 const how = new URL(import.meta.url).search.slice(1);
 
 if (how === 'no_webgpu') Object.defineProperty(navigator, 'gpu', { value: undefined });
@@ -12,13 +13,26 @@ if (how === 'low_limits') {
     return Object.defineProperty(adapter, 'limits', { value: limits });
   };
 }
-if (how === 'lose') {
+let device;                 // the one that was opened last
+if (how.startsWith('lose')) {
   const ask = GPUAdapter.prototype.requestDevice;
   GPUAdapter.prototype.requestDevice = async function (descriptor) {
-    const device = await ask.call(this, descriptor);
-    self.addEventListener('message', ({ data }) => data.verb === 'lose' && device.destroy());
-    return device;
+    return device = await ask.call(this, descriptor);
   };
 }
+const act = {
+  lose: () => device.destroy(),
+  out_of_memory: () => device.dispatchEvent(new GPUUncapturedErrorEvent('uncapturederror', { error: new GPUOutOfMemoryError('too much') })),
+  crash: () => { throw new Error('out of memory'); },
+};
+let once = /(.*)_at_(.*)/.exec(how);
+self.addEventListener('message', ({ data }) => {
+  const [, deed, verb] = once ?? [];
+  if (data.verb === verb) {
+    once = null;
+    act[deed]();
+  }
+  act[data.verb]?.();
+});
 
 await import('./worker.js');

@@ -3,13 +3,15 @@
 import base64
 import io
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 from playwright.sync_api import expect
-from web.conftest import CHROMIUM
-from web.fake_engine import at, fed, page_on, wait_for, wav
+from voxtab import resources
+from web.conftest import hearing
+from web.fake_engine import SECOND, at, calls, fed, hear, page_on, wait_for, wav
 
 RATE = 16000
 rng = np.random.default_rng(0)
@@ -66,6 +68,17 @@ def test_wav_that_was_cut_off(page):
     assert list(opened(page, endless)[0]) == [1 / 32768, 2 / 32768, 3 / 32768]
 
 
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFF000])
+def test_wav_whose_writer_did_not_know_its_size(page, size):
+    """The data reach to the end of the file."""
+    whole = encoded(NOISE[:1000, 0], RATE, format="WAV", subtype="PCM_16")
+    at = whole.index(b"data") + 4
+    streamed = whole[:4] + struct.pack("<I", size) + whole[8:at] + struct.pack("<I", size) + whole[at + 4:]
+    got, seconds = opened(page, streamed)
+    assert np.array_equal(got, soundfile.read(io.BytesIO(whole), dtype="float32")[0])
+    assert seconds == 1000 / RATE
+
+
 def tone(rate, hertz=440, seconds=2.0):
     return 0.5 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * rate)) / rate)
 
@@ -87,6 +100,19 @@ def test_what_the_browser_decodes(page, how):
     middle = got[4000:28000]
     assert loudest_hertz(middle) == pytest.approx(440, abs=2)
     assert np.abs(middle).max() == pytest.approx(0.25, rel=0.1)         # channels are averaged
+
+
+@pytest.mark.parametrize("kind", ["m4a", "webm"])
+def test_what_phones_and_browsers_record(page, kind):
+    """Containers that libsndfile does not write: kept in clips/, beside the file that they were made from."""
+    clip = resources.embedded_clips()[0]
+    got, seconds = opened(page, (Path(__file__).parent / "clips" / clip.with_suffix(f".{kind}").name).read_bytes())
+    spoken, _ = soundfile.read(clip, dtype="float32")
+    assert seconds == len(got) / RATE == pytest.approx(len(spoken) / RATE, abs=0.15)
+    length = len(got) + len(spoken)
+    alike = np.fft.irfft(np.fft.rfft(got, length) * np.fft.rfft(spoken, length).conj(), length)
+    assert alike.max() / (np.linalg.norm(got) * np.linalg.norm(spoken)) > 0.9
+    assert min(np.argmax(alike), length - np.argmax(alike)) < 0.05 * RATE       # words have their times
 
 
 # --- the microphone's resampler
@@ -128,10 +154,7 @@ def speaking(browser, tmp_path_factory):
     """A browser whose microphone plays a tone of 440 Hz for three seconds, once, and then is silent."""
     clip = tmp_path_factory.mktemp("microphone") / "clip.wav"
     soundfile.write(clip, tone(48000, seconds=3), 48000)
-    browser = browser.browser_type.launch(
-        executable_path=CHROMIUM, chromium_sandbox=False,
-        args=["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
-              f"--use-file-for-fake-audio-capture={clip}%noloop"])
+    browser = hearing(browser, clip)
     yield browser
     browser.close()
 
@@ -149,7 +172,7 @@ def speak(page, seconds):
 
 
 def test_microphone(speaking, url):
-    text = {"event": "text", "text": " while you speak", "audio_seconds": 0.1, "lag_seconds": 0}
+    text = {"event": "text", "text": " while you speak", "audio_seconds": 0.1}
     script = {"feed": [{"events": [text]}, {}]}
     with page_on(speaking, url, script, viewport={"width": 900, "height": 700}) as page:
         at(page, "speak").click()
@@ -206,12 +229,147 @@ def test_gpu_lost_while_speaking(speaking, url):
         assert len(samples) == fed(page)[-1]["fed"] > 0.9 * RATE
 
 
+def test_audio_dropped_while_the_gpu_comes_back(speaking, url):
+    """The microphone has the first word: what it hears is transcribed, and the file has to wait."""
+    lost = {"event": "lost", "message": "The GPU was lost."}
+    with page_on(speaking, url, {"feed": [{}, {}, {"events": [lost], "silent": True}, {}], "open": [{}, {"after": 700}]}) as page:
+        at(page, "speak").click()
+        wait_for(page, "loading")
+        expect(at(page, "note")).to_have_text("What you say is recorded, and written once the model is open.")
+        at(page, "audio-file").set_input_files(SECOND)
+        expect(at(page, "error")).to_contain_text("A recording waits for a model")
+        wait_for(page, "transcribing")
+        expect(at(page, "stop")).to_have_text("Stop and finish")
+        at(page, "stop").click()
+        wait_for(page, "done")
+        samples, _ = recording(page)
+        assert len(samples) == fed(page)[-1]["fed"]
+        expect(page.get_by_role("meter")).to_be_hidden()
+
+
+MICROPHONE_ASKS = """() => {
+    const open = MediaDevices.prototype.getUserMedia;
+    MediaDevices.prototype.getUserMedia = function (...how) {
+        return new Promise((resolve, reject) => {
+            window.allow = () => resolve(open.apply(this, how));
+            window.refuse = () => reject(new DOMException("no", "NotAllowedError"));
+        });
+    };
+}"""
+
+
+@pytest.mark.parametrize("ends", ["fails", "stopped"])
+def test_recording_that_waits_for_a_model_is_kept(speaking, url, ends):
+    """The GPU is lost while the browser asks for the microphone, and the model does not come back."""
+    reopened = {"after": 500, "error": {"kind": "device", "message": "The GPU is gone."}} if ends == "fails" else {"silent": True}
+    with page_on(speaking, url, {"open": [{}, reopened, {}]}) as page:
+        page.evaluate(MICROPHONE_ASKS)
+        at(page, "speak").click()
+        expect(at(page, "status")).to_contain_text("Asking for the microphone")
+        hear(page, event="lost", message="The GPU was lost.")
+        wait_for(page, "loading")
+        page.evaluate("allow()")
+        expect(page.get_by_role("meter")).to_be_visible()
+        page.wait_for_timeout(200)
+        if ends == "stopped":
+            at(page, "stop").click()
+            expect(at(page, "stop")).to_have_text("Stop")
+            at(page, "stop").click()
+        wait_for(page, "error")
+        expect(page.get_by_role("meter")).to_be_hidden()
+        assert not page.evaluate("dispatchEvent(new Event('beforeunload', { cancelable: true }))")
+        samples, _ = recording(page)
+        assert len(samples) > 1600
+        at(page, "retry").click()
+        if ends == "stopped":               # what was stopped goes on when it is asked for
+            wait_for(page, "ready")
+            at(page, "again").click()
+        wait_for(page, "done")
+        assert fed(page)[-1]["fed"] == len(samples)
+        expect(at(page, "earlier")).to_be_hidden()
+
+
+def test_microphone_refused_after_a_file_was_dropped(speaking, url):
+    """What is under way keeps its state."""
+    with page_on(speaking, url, {"finish": [{"silent": True}]}) as page:
+        page.evaluate(MICROPHONE_ASKS)
+        at(page, "speak").click()
+        at(page, "audio-file").set_input_files(SECOND)
+        wait_for(page, "transcribing")
+        page.evaluate("refuse()")
+        expect(at(page, "error")).to_contain_text("The microphone was refused.")
+        wait_for(page, "transcribing")
+        expect(at(page, "progress")).to_be_hidden()
+
+
+def test_microphone_allowed_after_a_file_was_dropped(speaking, url):
+    with page_on(speaking, url, {"finish": [{"silent": True}]}) as page:
+        page.evaluate(MICROPHONE_ASKS)
+        at(page, "speak").click()
+        at(page, "audio-file").set_input_files(SECOND)
+        wait_for(page, "transcribing")
+        page.evaluate("allow()")
+        expect(at(page, "error")).to_contain_text("A transcription is under way")
+        expect(page.get_by_role("meter")).to_be_hidden()
+        wait_for(page, "transcribing")
+
+
 def test_text_that_falls_behind(speaking, url):
-    script = {"feed": [{"events": [{"event": "lag", "seconds": 12.3}]}]}
-    with page_on(speaking, url, script) as page:
-        speak(page, 0.2)
-        expect(at(page, "lag")).to_contain_text("The text is 12 s behind.")
+    """The page counts by itself: an engine that has nothing to say is late too."""
+    with page_on(speaking, url) as page:
+        speak(page, 3.2)
+        expect(at(page, "note")).to_contain_text("s behind the voice")
         expect(at(page, "status")).to_have_text("Listening: speak.")
+        hear(page, event="covered", audio_seconds=3)
+        expect(at(page, "note")).to_be_hidden()
+
+
+def test_a_slow_engine_is_fed_at_its_pace(browser, url):
+    """Of a recording of any length, about a minute lies in the Worker; the rest stays where it was recorded."""
+    with page_on(browser, url, {"finish": [{"silent": True}]}) as page:
+        page.evaluate("""async () => {
+            const [{ Recording }, { transcribe }] = await Promise.all([import("./audio.js"), import("./transcription.js")]);
+            window.recording = new Recording("microphone");
+            recording.append(new Float32Array(200 * 16000));
+            transcribe(recording);
+        }""")
+        page.wait_for_function("window.heard.findLast(h => h.fed)?.fed > 60 * 16000")
+        page.wait_for_timeout(500)
+        assert fed(page)[-1]["fed"] <= 65 * RATE
+        hear(page, event="covered", audio_seconds=20)
+        expect(at(page, "note")).to_contain_text("The text is 3:00 min behind the voice")
+        page.wait_for_function("window.heard.findLast(h => h.fed)?.fed > 80 * 16000")
+        page.evaluate("recording.end()")
+        hear(page, event="covered", audio_seconds=30)
+        expect(at(page, "progress")).to_contain_text("0:30 of 3:20")
+        hear(page, event="covered", audio_seconds=190)
+        page.wait_for_function("window.heard.findLast(h => h.fed)?.fed === 200 * 16000")
+        expect(at(page, "status")).to_have_text("Writing the last words…")
+        assert calls(page, "finish")
+
+
+@pytest.mark.parametrize("lets", [True, False])
+def test_microphone_that_the_system_pauses(speaking, url, lets):
+    """A call, on a phone: the page asks the system to go on, and says so as long as it does not."""
+    with page_on(speaking, url) as page:
+        page.evaluate("""lets => {
+            const resume = AudioContext.prototype.resume;
+            AudioContext.prototype.resume = function () {
+              window.pause = () => this.suspend();
+              window.go_on = () => resume.call(this);
+              return lets || !window.paused ? resume.call(this) : Promise.reject();
+            };
+        }""", lets)
+        speak(page, 0.3)
+        page.evaluate("() => { window.paused = true; return pause(); }")
+        expect(at(page, "error")).to_contain_text("The system has paused the microphone")
+        if not lets:
+            page.evaluate("go_on()")
+        expect(at(page, "error")).to_be_hidden()
+        before = fed(page)[-1]["fed"]
+        page.wait_for_function("before => window.heard.findLast(h => h.fed).fed > before", arg=before)
+        at(page, "stop").click()
+        wait_for(page, "done")
 
 
 def test_the_page_does_not_close_over_a_recording(speaking, url):

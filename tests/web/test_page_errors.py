@@ -2,9 +2,9 @@
 
 import pytest
 from playwright.sync_api import expect
-from web.fake_engine import SECOND, at, calls, drop, fed, page_on, wait_for, wav
+from web.fake_engine import SECOND, at, calls, drop, fed, hear, page_on, wait_for, wav
 
-TEXT = {"event": "text", "text": " Some words", "audio_seconds": 0.5, "lag_seconds": 0.5}
+TEXT = {"event": "text", "text": " Some words", "audio_seconds": 0.5}
 LOST = {"event": "lost", "message": "The GPU was lost."}
 
 
@@ -43,6 +43,7 @@ def test_no_webgpu(browser, url, agent, says):
 @pytest.mark.parametrize("machine, says", [
     (gpu("{ requestAdapter: async () => null }"), "found no GPU that it may use"),
     (gpu("{ requestAdapter: async () => { throw new Error('no') } }"), "found no GPU that it may use"),
+    (gpu("{ requestAdapter: async options => options ? { limits: {} } : null }"), "compatibility mode only"),
     (adapter(limits="{ maxStorageBufferBindingSize: 1000 }"), "maxStorageBufferBindingSize is 1000, 134217728 is needed"),
     ("Object.defineProperty(window, 'isSecureContext', { value: false });", "https:// or localhost"),
 ])
@@ -56,7 +57,6 @@ def test_machine_that_cannot(browser, url, machine, says):
     (adapter("{ isFallbackAdapter: true, description: 'Tea Leaves' }"), "in software (Tea Leaves)"),
     (adapter("{ description: 'llvmpipe (LLVM 15)' }"), "in software (llvmpipe"),
     (adapter("{ description: 'ANGLE (OpenGL ES 3.1)' }"), "OpenGL ES, which is slow"),
-    (gpu("{ requestAdapter: async options => options ? { limits: {} } : null }"), "compatibility mode only"),
 ])
 def test_machine_that_is_slow(browser, url, machine, says):
     with page_on(browser, url, gpu=machine) as page:
@@ -100,6 +100,31 @@ def test_another_model_while_loading(browser, url):
         assert len(calls(page, "cancel")) == 1
         expect(at(page, "status")).to_have_text("Ready, with voxtral-q4.gguf.")
         expect(at(page, "error")).to_be_hidden()
+
+
+def test_another_model_while_python_starts(browser, url):
+    """The first one was not begun: nothing is to be stopped, and Python goes on starting."""
+    with page_on(browser, url, {"boots": False}, state="loading") as page:
+        at(page, "load-url").click()
+        expect(at(page, "model")).to_have_text("Loading voxtral-q4.gguf.")
+        hear(page, event="progress", stage="python", done=1, total=1)
+        wait_for(page, "ready")
+        assert [asked["model"] is None for asked in calls(page, "open")] == [False]
+        assert page.evaluate("window.made.length") == 1
+
+
+def test_stop_while_python_starts(browser, url):
+    with page_on(browser, url, {"boots": False}, state="loading") as page:
+        at(page, "audio-file").set_input_files(SECOND)
+        at(page, "stop").click()
+        wait_for(page, "error")
+        expect(at(page, "error")).to_contain_text("Loading was stopped.")
+        hear(page, event="progress", stage="python", done=1, total=1)
+        at(page, "use-self-test").click()
+        wait_for(page, "ready")
+        assert not calls(page, "start") and page.evaluate("window.made.length") == 1
+        at(page, "again").click()           # the file that waited is at hand
+        wait_for(page, "done")
 
 
 def test_another_model_while_transcribing(browser, url):
@@ -211,14 +236,24 @@ def test_stop_while_transcribing(browser, url, obeys):
 # --- the GPU or the Worker goes away
 
 def test_gpu_lost_while_idle(browser, url):
-    with page_on(browser, url, {"open": [{"events": []}]}) as page:
-        page.evaluate("""() => {
-            const [worker] = window.made;
-            worker.dispatchEvent(new MessageEvent('message', { data: { event: 'lost', message: 'The GPU was lost.' } }));
-        }""")
+    """Opened again by itself, but not for ever."""
+    with page_on(browser, url) as page:
+        hear(page, **LOST)
         expect(at(page, "error")).to_contain_text("The GPU was lost. The model is opened again.")
         wait_for(page, "ready")
         assert len(calls(page, "open")) == 2
+        hear(page, **LOST)
+        wait_for(page, "error")
+        expect(at(page, "error")).to_contain_text("so the model stays closed")
+        expect(at(page, "model")).to_have_text("None.")
+        assert len(calls(page, "open")) == 2
+        at(page, "retry").click()
+        wait_for(page, "ready")
+        at(page, "audio-file").set_input_files(SECOND)
+        wait_for(page, "done")
+        hear(page, **LOST)
+        wait_for(page, "ready")
+        assert len(calls(page, "open")) == 4
 
 
 def test_gpu_lost_while_transcribing(browser, url):
@@ -243,6 +278,15 @@ def test_gpu_lost_again_and_again(browser, url):
         expect(at(page, "transcript")).to_have_text("Some words")
         at(page, "retry").click()
         wait_for(page, "ready")
+
+
+def test_gpu_that_is_of_no_use_any_more(browser, url):
+    """An error that the model's every command would have again: the model is opened anew."""
+    gone = {"error": {"kind": "device", "message": "The GPU has not enough free memory."}}
+    with page_on(browser, url, {"finish": [gone, {}]}) as page:
+        at(page, "audio-file").set_input_files(SECOND)
+        wait_for(page, "done")
+        assert len(calls(page, "open")) == 2
 
 
 def test_worker_crashes_while_transcribing(browser, url):
@@ -272,6 +316,9 @@ def test_worker_that_is_missing(browser, url):
         page.reload()
         wait_for(page, "error")
         expect(at(page, "error")).to_contain_text("The engine could not start")
+        page.unroute("**/worker.js")
+        at(page, "retry").click()
+        wait_for(page, "loading")
 
 
 def test_audio_before_any_model(browser, url):

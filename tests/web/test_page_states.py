@@ -2,15 +2,17 @@
 
 import pytest
 from playwright.sync_api import expect
-from web.fake_engine import SECOND, at, calls, drop, fed, page_on, wait_for, wav
+from web.fake_engine import SECOND, at, calls, drop, fed, hear, page_on, wait_for, wav
 
 
 def test_shows_itself_before_python(browser, url):
-    with page_on(browser, url, {"open": [{"silent": True}]}, state="loading") as page:
-        expect(at(page, "status")).to_have_text("Loading the self-test model…")
+    with page_on(browser, url, {"boots": False, "open": [{"silent": True}]}, state="loading") as page:
+        expect(at(page, "status")).to_have_text("Starting the engine…")
         assert page.evaluate("performance.getEntriesByType('paint')[0].startTime") < 1000
         expect(page.get_by_text("Audio and text never leave this machine.")).to_be_visible()
         expect(at(page, "speak")).to_be_disabled()
+        hear(page, event="progress", stage="python", done=1, total=1)
+        expect(at(page, "status")).to_have_text("Loading the self-test model…")
 
 
 def test_ready_with_the_self_test_model(browser, url):
@@ -56,7 +58,7 @@ def test_several_files_one_after_the_other(browser, url):
 def test_file_before_the_model(browser, url):
     with page_on(browser, url, {"open": [{"after": 500}]}, state="loading") as page:
         at(page, "audio-file").set_input_files(SECOND)
-        expect(at(page, "lag")).to_contain_text("clip.wav is transcribed as soon as the model is open")
+        expect(at(page, "note")).to_have_text("clip.wav is transcribed once the model is open.")
         wait_for(page, "done")
 
 
