@@ -45,9 +45,15 @@ fn largest(a: mat4x4f) -> f32 {
 // Whole numbers, by what adding 1.5 * 2^23 leaves in the mantissa.
 fn whole(x: vec4f, scale: f32) -> vec4i { return bitcast<vec4i>(fma(x, vec4f(scale), vec4f(12582912))) - 0x4b400000; }
 
-fn byte0(x: vec4i) -> u32 { return pack4xU8(bitcast<vec4u>(x)); }
-fn byte1(x: vec4i) -> u32 { return pack4xU8(bitcast<vec4u>(x) >> vec4u(8)); }
-fn byte2(x: vec4i) -> u32 { return pack4xI8(x >> vec4u(16)); }
+// Four whole numbers' lowest three bytes, each byte's four together.
+fn bytes(x: vec4i) -> vec3u {
+  let u = bitcast<vec4u>(x);
+  let even = vec2u(0x00ff00ff);
+  let low = (u.xz & even) | ((u.yw << vec2u(8)) & ~even);          // bytes 0, 0', 2, 2' of two numbers
+  let high = ((u.xz >> vec2u(8)) & even) | (u.yw & ~even);         // bytes 1, 1', 3, 3'
+  return vec3u((low.x & 0xffff) | (low.y << 16), (high.x & 0xffff) | (high.y << 16), (low.x >> 16) | (low.y & 0xffff0000));
+}
+
 fn sum_of(x: vec4i) -> i32 { return x.x + x.y + x.z + x.w; }
 
 fn columns(low: mat4x4f, high: mat4x4f) -> Columns {
@@ -62,10 +68,16 @@ fn columns(low: mat4x4f, high: mat4x4f) -> Columns {
   let f = whole(high[1], scale);
   let g = whole(high[2], scale);
   let h = whole(high[3], scale);
-  return Columns(vec4u(byte0(a), byte0(b), byte0(c), byte0(d)), vec4u(byte1(a), byte1(b), byte1(c), byte1(d)),
-                 vec4u(byte2(a), byte2(b), byte2(c), byte2(d)),
-                 vec4u(byte0(e), byte0(f), byte0(g), byte0(h)), vec4u(byte1(e), byte1(f), byte1(g), byte1(h)),
-                 vec4u(byte2(e), byte2(f), byte2(g), byte2(h)),
+  let pa = bytes(a);
+  let pb = bytes(b);
+  let pc = bytes(c);
+  let pd = bytes(d);
+  let pe = bytes(e);
+  let pf = bytes(f);
+  let pg = bytes(g);
+  let ph = bytes(h);
+  return Columns(vec4u(pa.x, pb.x, pc.x, pd.x), vec4u(pa.y, pb.y, pc.y, pd.y), vec4u(pa.z, pb.z, pc.z, pd.z),
+                 vec4u(pe.x, pf.x, pg.x, ph.x), vec4u(pe.y, pf.y, pg.y, ph.y), vec4u(pe.z, pf.z, pg.z, ph.z),
                  -8 * vec4i(sum_of(a + e), sum_of(b + f), sum_of(c + g), sum_of(d + h)),
                  bitcast<f32>((exponent - 21) << 23));
 }
