@@ -27,9 +27,13 @@ def model(run, device, found):
 
 @pytest.fixture
 def plans_run(device, monkeypatch):
-    """Numbers of dispatches of each plan that ran."""
-    seen = []
-    monkeypatch.setattr(device, "run", lambda plan, read=None, run=device.run: (seen.append(len(device._objects[plan])), run(plan, read))[1])
+    """Numbers of dispatches of each plan that ran, as often as it ran."""
+    seen, original = [], device.run
+
+    def run(plan, read=None, times=1):
+        seen.extend([len(device._objects[plan])] * times)
+        return original(plan, read, times=times)
+    monkeypatch.setattr(device, "run", run)
     return seen
 
 
