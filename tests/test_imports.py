@@ -31,5 +31,6 @@ def test_package(path):
         assert not imports(path) & NATIVE
 
 
-def test_worker():
-    assert not imports(CHECKOUT / "web" / "worker.py") & NATIVE
+@pytest.mark.parametrize("name", ["opening.py", "worker.py"])
+def test_worker(name):
+    assert not imports(CHECKOUT / "web" / name) & NATIVE

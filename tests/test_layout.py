@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "app/voxtab"
 
-AT_THE_RIM = {"app/voxtab/gpu/browser.py", "app/voxtab/gpu/native.py", "web/worker.py"}
+AT_THE_RIM = {"app/voxtab/gpu/browser.py", "app/voxtab/gpu/native.py", "web/opening.py", "web/worker.py"}
 THE_RIMS = {"js", "pyodide", "wgpu", "wgpudawn"}
 
 NATIVE = {"__main__.py", "audio.py", "cli.py", "gpu/native.py", "local.py", "serve.py", "weights/q4_0.py", "weights/source.py"}

@@ -23,7 +23,9 @@ async function boot() {
   await python.loadPackage(site.installer.map(path => here + path), quiet);
   await python.pyimport('micropip').install.callKwargs(here + site.wheel, { deps: false });
   python.registerJsModule('page', { post, gpu, source, here, site });
-  const receive = await python.runPythonAsync(await (await load('worker.py')).text(), { filename: 'worker.py' });
+  const [opening, worker] = await Promise.all(['opening.py', 'worker.py'].map(async path => (await load(path)).text()));
+  python.FS.writeFile('opening.py', opening);           // which worker.py imports
+  const receive = await python.runPythonAsync(worker, { filename: 'worker.py' });
   post({ event: 'progress', stage: 'python', done: 1, total: 1 });
   return receive;
 }

@@ -5,14 +5,13 @@ A message is {id, verb, ...}; its one answer is {id, result} or {id, error: {kin
 
 import asyncio
 import json
-import re
 import time
 import traceback
-from urllib.parse import urljoin, urlsplit
 
-from js import JSON, Object
-from page import gpu, here, post, site, source
-from pyodide.ffi import JsException, to_js
+from js import JSON
+from opening import SIZE_UNKNOWN, Weights, open_stream, read_directory, read_tokenizer, wanted
+from page import gpu, post
+from pyodide.ffi import JsException
 
 from voxtab.bench import bench
 from voxtab.config import SAMPLE_RATE
@@ -20,26 +19,14 @@ from voxtab.errors import AudioError, DeviceError, ModelError, TokenizerError, U
 from voxtab.gpu.browser import BrowserDevice
 from voxtab.model import Model
 from voxtab.result import result
-from voxtab.tokenizer import READ_BYTES, TekkenReader
 from voxtab.transcriber import Transcriber
-from voxtab.weights import checkpoint, gguf
-from voxtab.weights.directory import HeaderIncomplete
-from voxtab.weights.source import in_order
+from voxtab.weights import checkpoint
 
-FIRST_READ = 1 << 18                # bytes: the header of a file without a tokenizer is smaller
-SIZE_UNKNOWN = 1 << 62              # of a file, when a server does not say
 FEED_SAMPLES = 10 * SAMPLE_RATE     # that go into Python's heap at a time
 REPORT_SECONDS = 0.5                # between reports of how far the text has come, also where there is none
 
 # Kinds of errors, in the protocol; the rest that a user can cause is about the audio and its delay.
 KINDS = {ModelError: "model", TokenizerError: "tokenizer", AudioError: "audio", DeviceError: "device"}
-
-
-class Weights:
-    """The source of an upload: the bytes stay in JavaScript."""
-
-    def __init__(self, stream, size: int):
-        self.stream, self.size = stream, size
 
 
 class Stream:
@@ -214,14 +201,15 @@ class Worker:
         since = time.perf_counter()
         stream = device = None
         try:
-            name, parts, tokenizer = await _wanted(request)
+            name, parts, tokenizer = await wanted(request)
             tell("progress", stage="device", done=0, total=0)
             device = await BrowserDevice.open(gpu, lambda message: self._lost(device, message))
-            stream = _open_stream(parts)
+            stream = open_stream(parts)
             size = await stream.open() or SIZE_UNKNOWN
-            directory = await _read_directory(stream, size)
+            directory = await read_directory(stream, size)
             config = checkpoint.read_config(directory)
-            pieces = await _read_tokenizer(tokenizer, config.vocabulary)
+            pieces = await read_tokenizer(tokenizer, config.vocabulary,
+                                          lambda done, total: tell("progress", stage="tokenizer", done=done, total=total))
             # A file may hold more than the model; for the names alone the width does not matter.
             nbytes = sum(directory.tensors[name].nbytes for name in checkpoint.shapes(config, ada_width=0))
 
@@ -247,99 +235,6 @@ class Worker:
                         "software": info["adapter_type"] == "CPU"},
             "model_bytes": nbytes, "gpu_bytes": device.nbytes,
         }
-
-
-# --- opening a model
-
-async def _wanted(request) -> tuple[str, list[dict], dict]:
-    """The model's name, its parts in order and its tokenizer's part, as Source of source.js takes them."""
-    model, asked = _given(request, "model"), _given(request, "tokenizer")
-    tokenizer = None
-    if "files" in model:
-        files = {file.name: file for file in model["files"]}
-        if not files:
-            raise ModelError("No model file was chosen: choose a .gguf file, or all its shards, and tekken.json.")
-        names = in_order(sorted(files))
-        name, parts = names[0], [{"file": files[name]} for name in names]
-    else:
-        url = model.get("url") or urljoin(here, site.model)
-        name = urlsplit(url).path.rpartition("/")[2] if model else site.name
-        if urlsplit(url).path.endswith(".json"):
-            parts, tokenizer = _parts_of_manifest(await source.text(url), url)
-        else:
-            parts = [{"url": url}]
-        tokenizer = tokenizer or {"url": urljoin(url, "tekken.json")}
-    tokenizer = asked or tokenizer
-    if not tokenizer:
-        raise TokenizerError("There is no tekken.json: choose it together with the model's files.")
-    if getattr(request, "check", True) is False:
-        parts = [part | {"sha256": None} for part in parts]
-    return name, parts, tokenizer
-
-
-def _given(request, name: str) -> dict:
-    """An object of the request, which may be null or missing, as a dict; files in it stay JavaScript's."""
-    value = getattr(request, name, None)
-    return value.to_py() if value else {}
-
-
-def _parts_of_manifest(text: str, url: str) -> tuple[list[dict], dict | None]:
-    try:
-        manifest = json.loads(text)
-        parts = [{"url": _beside(url, shard["path"]), "bytes": int(shard["bytes"]), "sha256": shard.get("sha256")}
-                 for shard in manifest["shards"]]
-        tokenizer = {"url": _beside(url, manifest["tokenizer"])} if manifest.get("tokenizer") else None
-        if not parts or any(part["bytes"] < 1 or not re.fullmatch("[0-9a-fA-F]{64}", part["sha256"] or "0" * 64) for part in parts):
-            raise ValueError
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        raise ModelError(f"{url.partition('?')[0]} is no manifest of a model: it needs \"shards\", each with a path on the same host, "
-                         "its bytes and perhaps its sha256.") from None
-    return parts, tokenizer
-
-
-def _beside(url: str, path: str) -> str:
-    """A path of the manifest at `url` as an address. The user agreed to that one's host and to no other."""
-    address = urljoin(url, path)
-    if urlsplit(address)[:2] != urlsplit(url)[:2]:
-        raise ValueError
-    return address
-
-
-def _open_stream(parts: list[dict], *piece_bytes: int):
-    return source.Source.new(to_js(parts, dict_converter=Object.fromEntries), *piece_bytes)
-
-
-async def _read_directory(stream, size: int):
-    """The header of a GGUF file; its bytes stay the first that the stream gives."""
-    nbytes = FIRST_READ
-    while True:
-        head = (await stream.head(min(nbytes, size))).to_bytes()
-        # A file that is shorter than it seemed must not ask for more for ever.
-        if len(head) < min(nbytes, size):
-            size = len(head)
-        try:
-            return gguf.parse(head, size)
-        except HeaderIncomplete as error:
-            nbytes = max(2 * nbytes, error.needed)
-
-
-async def _read_tokenizer(part: dict, vocabulary: int):
-    # Pieces of READ_BYTES: what TekkenReader holds of the file's 15 MB is never more.
-    stream = _open_stream([part], READ_BYTES)
-    done, reader = 0, TekkenReader(vocabulary)
-    try:
-        total = await stream.open() or 0
-        while piece := await stream.next(READ_BYTES):
-            reader.feed(piece.to_bytes())
-            done += piece.length
-            tell("progress", stage="tokenizer", done=done, total=total)
-    except JsException as error:
-        if getattr(error, "kind", None) == "model":
-            raise TokenizerError(error.message) from None
-        raise
-    finally:
-        stream.close()
-    return reader.finish()
 
 
 # --- messages

@@ -3,7 +3,6 @@
 tools/test_firefox runs this file in Firefox.
 """
 
-import base64
 import json
 import re
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 import soundfile
 from playwright.sync_api import expect
 from web.conftest import ORACLES, speaking
-from web.fake_engine import at
+from web.fake_engine import at, drop_paths
 
 BOTH = ("delay480", "delay160")
 EXPECTED = {oracle: json.loads((ORACLES / oracle / "expected.json").read_text())["tokens_q4_0"] for oracle in BOTH}
@@ -60,21 +59,6 @@ def check(page, oracle="delay480"):
     assert at(page, "transcript").text_content() == page.evaluate("voxtab.result.text") != ""
 
 
-def drop(page, *paths):
-    """Drop files on the page: in Chromium as a hand does it, in Firefox by an event, which is all that there is."""
-    if page.context.browser.browser_type.name == "chromium":
-        hand = page.context.new_cdp_session(page)
-        for event in ("dragEnter", "dragOver", "drop"):
-            hand.send("Input.dispatchDragEvent", {"type": event, "x": 200, "y": 200, "data": {
-                "items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}})
-    else:
-        page.evaluate("""files => {
-            const dataTransfer = new DataTransfer();
-            for (const [name, data] of files) dataTransfer.items.add(new File([Uint8Array.fromBase64(data)], name));
-            document.body.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
-        }""", [[path.name, base64.b64encode(path.read_bytes()).decode()] for path in paths])
-
-
 @pytest.mark.parametrize("oracle", BOTH)
 def test_link_under_a_deeper_path_and_reload(page, server, clips, oracle):
     page.goto(f"{server.url}/some/deeper/site/{link(oracle)}")
@@ -93,8 +77,8 @@ def test_dropped_model_and_audio(page, server, clips, oracle):
     """One .gguf with its tokenizer, and then audio, which waits until the model is open."""
     page.goto(f"{server.url}/site/?delay={oracle.removeprefix('delay')}")
     wait_for(page, "ready")
-    drop(page, ORACLES / oracle / "tiny-q4.gguf", ORACLES / oracle / "tekken.json")
-    drop(page, clips[oracle])
+    drop_paths(page, ORACLES / oracle / "tiny-q4.gguf", ORACLES / oracle / "tekken.json")
+    drop_paths(page, clips[oracle])
     check(page, oracle)
     assert page.evaluate("voxtab.result.model") == "tiny-q4.gguf"
 
@@ -104,11 +88,11 @@ def test_dropped_shards(page, server, clips, oracle):
     """Cut as the oracle's own test cuts them; the tokenizer comes after them."""
     page.goto(f"{server.url}/site/?delay={oracle.removeprefix('delay')}")
     wait_for(page, "ready")
-    drop(page, *sorted((ORACLES / oracle / "shards").iterdir(), reverse=True))
+    drop_paths(page, *sorted((ORACLES / oracle / "shards").iterdir(), reverse=True))
     expect(at(page, "error")).to_contain_text("choose its tekken.json")
-    drop(page, ORACLES / oracle / "tekken.json")
+    drop_paths(page, ORACLES / oracle / "tekken.json")
     expect(at(page, "status")).to_have_text("Ready, with shard-aa.", timeout=30000)
-    drop(page, clips[oracle])
+    drop_paths(page, clips[oracle])
     check(page, oracle)
 
 

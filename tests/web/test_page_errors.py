@@ -2,7 +2,7 @@
 
 import pytest
 from playwright.sync_api import expect
-from web.fake_engine import SECOND, at, calls, drop, fed, hear, page_on, wait_for, wav
+from web.fake_engine import SECOND, at, calls, drop, drop_paths, fed, hear, page_on, wait_for, wav
 
 TEXT = {"event": "text", "text": " Some words", "audio_seconds": 0.5}
 LOST = {"event": "lost", "message": "The GPU was lost."}
@@ -150,6 +150,13 @@ def test_files_that_make_no_model(browser, url, files, says):
     with page_on(browser, url) as page:
         drop(page, *((name, b"x") for name in files))
         expect(at(page, "error")).to_contain_text(says)
+        wait_for(page, "ready")
+
+
+def test_dropped_folder(browser, url, tmp_path):
+    with page_on(browser, url) as page:
+        drop_paths(page, tmp_path)
+        expect(at(page, "error")).to_contain_text("That is a folder: drop the files that are in it.")
         wait_for(page, "ready")
 
 
