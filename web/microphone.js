@@ -4,7 +4,7 @@ import { Recording } from "./audio.js";
 import { EngineError } from "./session.js";
 
 const FIRST_SOUND_MS = 4000;        // an audio system that has not started by then never does
-const PAUSE_MS = 1500;              // without a block of sound, which comes every 100 ms: the system holds it back
+const PAUSE_MS = 1500;              // without a block of sound, which comes every 80 ms: the system holds it back
 
 const REFUSED = {
   NotAllowedError: "The microphone was refused. Allow it for this page (the icon beside the address, and the " +
@@ -21,7 +21,7 @@ function didNotStart(error) {
 }
 
 export class Microphone {
-  // onlevel(0..1): the loudest sample of the last tenth of a second. onlost(): it was unplugged or taken away.
+  // onlevel(0..1): the loudest sample since it was called last. onlost(): it was unplugged or taken away.
   // onpause(whether): the system pauses it, for a call or by a switch, or lets it go on.
   static async open({ onlevel, onpause, onlost }) {
     if (!navigator.mediaDevices) {
