@@ -5,14 +5,16 @@
 // of x once, into registers, then goes through the rows by fours, the next four's weights on their way while it multiplies.
 // The invocations' sums meet in workgroup memory, first by eights. Grid: x, y over OUTPUTS rows.
 //
-// Instructions, not bytes, are what a weight costs, so they go by fours: x becomes whole numbers of 23 bits, to a power of
+// Instructions, not bytes, are what a weight costs, so with PACKED they go by fours: x becomes whole numbers of 23 bits, to a power of
 // two that its unit's largest value decides, cut into three bytes, and a byte of four columns meets four nibbles in one
 // packed dot product. Those sums are exact; the rounding of x, 2^-23 of the unit's largest, is about what f32 sums lose.
-// With nibbles n: sum (n - 8) x = sum n x - 8 sum x, so that nothing is subtracted from each weight.
+// With nibbles n: sum (n - 8) x = sum n x - 8 sum x, so that nothing is subtracted from each weight. Without PACKED, all
+// this in f32: some compilers take packed dot products apart.
 // No private array and no loop over one: see `linear`.
 
 override WORKGROUP: u32 = 96;
 override OUTPUTS: u32 = 16;                 // a multiple of 4
+override PACKED: bool = true;
 override LINE: u32 = WORKGROUP + 1;         // words of a sum's line: banks do not collide
 override EIGHTHS: u32 = (WORKGROUP + 7) / 8;
 
@@ -29,6 +31,8 @@ struct Columns {                            // a unit's part of x, times gain
   high0: vec4u, high1: vec4u, high2: vec4u, // and those that the high nibbles meet
   minus: vec4i,                             // -8 times each word's sum
   scale: f32,
+  low: mat4x4f, high: mat4x4f,              // without PACKED: the columns themselves
+  minus_f32: vec4f,
 }
 
 fn four_rows(pair: u32, last_pair: u32, blocks: u32, unit: u32) -> Four {
@@ -57,6 +61,11 @@ fn bytes(x: vec4i) -> vec3u {
 fn sum_of(x: vec4i) -> i32 { return x.x + x.y + x.z + x.w; }
 
 fn columns(low: mat4x4f, high: mat4x4f) -> Columns {
+  if (!PACKED) {
+    let none = vec4u();
+    let ones = vec4f(1);
+    return Columns(none, none, none, none, none, none, vec4i(), 1, low, high, -8 * (ones * low + ones * high));
+  }
   // The largest value's exponent; |x| * scale is below 2^22.
   let exponent = max(bitcast<u32>(max(largest(low), largest(high))) >> 23, 30);
   let scale = bitcast<f32>((275 - exponent) << 23);
@@ -79,7 +88,7 @@ fn columns(low: mat4x4f, high: mat4x4f) -> Columns {
   return Columns(vec4u(pa.x, pb.x, pc.x, pd.x), vec4u(pa.y, pb.y, pc.y, pd.y), vec4u(pa.z, pb.z, pc.z, pd.z),
                  vec4u(pe.x, pf.x, pg.x, ph.x), vec4u(pe.y, pf.y, pg.y, ph.y), vec4u(pe.z, pf.z, pg.z, ph.z),
                  -8 * vec4i(sum_of(a + e), sum_of(b + f), sum_of(c + g), sum_of(d + h)),
-                 bitcast<f32>((exponent - 21) << 23));
+                 bitcast<f32>((exponent - 21) << 23), low, high, vec4f());
 }
 
 fn with_word(word: u32, i: u32, x: Columns) -> f32 {
@@ -91,9 +100,18 @@ fn with_word(word: u32, i: u32, x: Columns) -> f32 {
   return f32(sum2 * 65536 + sum1 * 256 + sum0 + x.minus[i]);
 }
 
+fn in_f32(word: u32, low: vec4f, high: vec4f) -> f32 {
+  return dot(vec4f(vec4u(word, word >> 8, word >> 16, word >> 24) & vec4u(15)), low)
+       + dot(vec4f(vec4u(word >> 4, word >> 12, word >> 20, word >> 28) & vec4u(15)), high);
+}
+
 fn product(words: vec4u, scale: vec2u, x: Columns) -> f32 {
-  return x.scale * dot(vec4f(unpack2x16float(scale.x), unpack2x16float(scale.y)),
-                       vec4f(with_word(words.x, 0, x), with_word(words.y, 1, x), with_word(words.z, 2, x), with_word(words.w, 3, x)));
+  let scales_of = vec4f(unpack2x16float(scale.x), unpack2x16float(scale.y));
+  if (!PACKED) {
+    return dot(scales_of, x.minus_f32 + vec4f(in_f32(words.x, x.low[0], x.high[0]), in_f32(words.y, x.low[1], x.high[1]),
+                                              in_f32(words.z, x.low[2], x.high[2]), in_f32(words.w, x.low[3], x.high[3])));
+  }
+  return x.scale * dot(scales_of, vec4f(with_word(words.x, 0, x), with_word(words.y, 1, x), with_word(words.z, 2, x), with_word(words.w, 3, x)));
 }
 
 @compute @workgroup_size(WORKGROUP)

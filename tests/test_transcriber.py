@@ -263,7 +263,7 @@ def test_the_layout_of_real_gpus(run, device):
     """Lanes that share a row, as `Variants.of` gives adapters that are no CPU."""
     found = local.read_model(ORACLE / "tiny-q4.gguf")
     variants = Variants.of({"adapter_type": "DiscreteGPU"})
-    assert variants != Variants.of(device.info)
+    assert variants != Variants.of({"adapter_type": "CPU"})
     model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test", cache_f16=False, variants=variants))
     transcriber = Transcriber(model)
     transcribe(run, transcriber, SAMPLES)

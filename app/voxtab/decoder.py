@@ -57,6 +57,14 @@ class Decoder:
             dispatches.append(k.delay_gain(layer.ffn_norm, self._ada, gain, columns=self.stack.width))
         return dispatches
 
+    def record_products(self) -> list[Dispatch]:
+        """One row through gate, up and down of every layer, most of a step's weights: for timing variants."""
+        k, stack, dispatches = self.kernels, self.stack, []
+        for layer in self.weights.decoder:
+            dispatches += k.linear(self.step, self.x, layer.w13, self.hidden, rows=1, ending=SILU, gain=layer.ffn_norm, epsilon=stack.epsilon)
+            dispatches += k.linear(self.step, self.hidden, layer.w2, self.x, rows=1, ending=ADD)
+        return dispatches
+
     def record(self, audio: int, rows: int, head: bool, layers: int | None = None) -> list[Dispatch]:
         """`rows` positions whose tokens are known. With `head`, which wants one row, the next token too."""
         k, stack, weights = self.kernels, self.stack, self.weights

@@ -1,7 +1,9 @@
 """A loaded model: weights, buffers and recorded plans. What runs when is the transcriber's."""
 
+import asyncio
 import struct
 from array import array
+from dataclasses import replace
 
 from voxtab import rope
 from voxtab.adapter import Adapter
@@ -11,6 +13,7 @@ from voxtab.encoder import Encoder, block_samples
 from voxtab.gpu.device import Device, Source
 from voxtab.gpu.kernels import TOKENS_RING, Kernels, Variants
 from voxtab.tokenizer import Tokenizer
+from voxtab.tuning import CANDIDATES, fastest_row
 from voxtab.weights.directory import Directory
 from voxtab.weights.load import load
 
@@ -26,9 +29,24 @@ class Model:
                    name: str, cache_f16: bool = True, variants: Variants | None = None, progress=None) -> "Model":
         """Bring the weights to the GPU and record every plan. `directory` was checked by `checkpoint.read_config`."""
         kernels = Kernels(device, variants)
-        weights = await load(directory, config, source, kernels, progress)
+        weights, loader = load(directory, config, kernels)
         model = cls(kernels, config, weights, tokenizer, name, cache_f16)
-        await model._record()
+        # On a real GPU, and unless variants are given, they are tried. All compiles while the weights are on their way.
+        tuned = variants is None and kernels.variants.row != "few"
+        recorded = []
+        for row in CANDIDATES if tuned else [kernels.variants.row]:
+            kernels.variants = replace(kernels.variants, row=row)
+            recorded += [dispatch for dispatches in model._record().values() for dispatch in dispatches]
+        compiling = asyncio.ensure_future(kernels.compile(recorded))
+        try:
+            await loader.upload(source, progress)
+            await compiling
+        finally:
+            compiling.cancel()
+        if tuned:
+            row, model.wrong_variants = await fastest_row(model.decoder, kernels)
+            kernels.variants = replace(kernels.variants, row=row)
+        model._plan()
         return model
 
     def __init__(self, kernels, config, weights, tokenizer, name, cache_f16):
@@ -39,21 +57,26 @@ class Model:
         self.adapter = Adapter(kernels, weights, self.block_tokens, config.decoder.width)
         self.decoder = Decoder(kernels, config, weights, PROMPT_ROWS, cache_f16)
         self.session = None         # the transcriber in charge
+        self.wrong_variants: list[str] = []         # that this adapter's driver got wrong, and are not used
         self._turns = {part: self.device.buffer(4 * part.stack.head_dim, "turns") for part in (self.encoder, self.decoder)}
 
-    async def _record(self):
-        plan = self.kernels.plan
-        self._delay_plan = await plan(self.decoder.record_delay())
-        self._encode_plans = {tokens: await self._record_encoder(tokens) for tokens in (1, self.block_tokens)}
-        self._cache_plans = {name: await plan(dispatches) for name, dispatches in self._over_caches().items()}
+    def _record(self) -> dict:
+        """Everything that will ever run."""
+        return {"delay": self.decoder.record_delay()} | self._record_over_caches() | {
+            tokens: [*self.encoder.record(tokens), *self.adapter.record(self.encoder.step, self.encoder.states, tokens)]
+            for tokens in (1, self.block_tokens)}
 
-    async def _record_encoder(self, tokens: int) -> list[int]:
-        """Plans that follow each other; a live step's is one."""
-        dispatches = [*self.encoder.record(tokens), *self.adapter.record(self.encoder.step, self.encoder.states, tokens)]
-        most = len(dispatches) if tokens == 1 else -(-len(dispatches) * STEPS_SUBMITTED // self.config.encoder.layers)
-        return [await self.kernels.plan(dispatches[i:i + most]) for i in range(0, len(dispatches), most)]
+    def _plan(self) -> None:
+        recorded, plan = self._record(), self.kernels.plan_compiled
+        self._delay_plan = plan(recorded["delay"])
+        self._cache_plans = {name: plan(recorded[name]) for name in self._record_over_caches()}
+        self._encode_plans = {}     # a live step's is one; a block's follow each other
+        for tokens in (1, self.block_tokens):
+            dispatches = recorded[tokens]
+            most = len(dispatches) if tokens == 1 else -(-len(dispatches) * STEPS_SUBMITTED // self.config.encoder.layers)
+            self._encode_plans[tokens] = [plan(dispatches[i:i + most]) for i in range(0, len(dispatches), most)]
 
-    def _over_caches(self) -> dict:
+    def _record_over_caches(self) -> dict:
         """What is recorded again when the decoder's rings have grown."""
         return {(rows, head): self.decoder.record(self.adapter.audio, rows, head)
                 for rows, head in ((PROMPT_ROWS, False), (1, False), (1, True))} | {"turn": [
@@ -68,7 +91,7 @@ class Model:
         for plan in self._cache_plans.values():
             self.device.free(plan)
         self.kernels.free(former)
-        self._cache_plans = {name: self.kernels.plan_compiled(dispatches) for name, dispatches in self._over_caches().items()}
+        self._cache_plans = {name: self.kernels.plan_compiled(dispatches) for name, dispatches in self._record_over_caches().items()}
 
     def start(self, schedule: Schedule) -> None:
         """A new stream: condition on its delay and put its prompt into the token ring. The rings need no clearing."""

@@ -8,6 +8,7 @@ from web.fake_engine import SECOND, at, calls, drop, fed, hear, page_on, wait_fo
 def test_shows_itself_before_python(browser, url):
     with page_on(browser, url, {"boots": False, "open": [{"silent": True}]}, state="loading") as page:
         expect(at(page, "status")).to_have_text("Starting the engine…")
+        page.wait_for_function("performance.getEntriesByType('paint').length")
         assert page.evaluate("performance.getEntriesByType('paint')[0].startTime") < 1000
         expect(page.get_by_text("Audio and text never leave this machine.")).to_be_visible()
         expect(at(page, "speak")).to_be_disabled()

@@ -47,7 +47,7 @@ class Variants:
 
     workgroup: int = 64                     # where nothing else is said
     quads: bool = True                      # Q4_0 by quads of blocks: see `split_q4_0`
-    row: bool = True                        # one row of x by `linear_row`
+    row: str = "f32"                        # one row of x: by `linear_row`, "packed" or in "f32", or as "few"
     lanes: bool = True                      # in `linear` invocations share output rows
     tiles: int = 256                        # from so many tiles on a product is made by `linear_tile`; 0: never
     attention: int = 128                    # workgroup of attention
@@ -58,7 +58,7 @@ class Variants:
     def of(cls, info: dict[str, str]) -> "Variants":
         """Barriers and workgroup memory are what costs on a software adapter: there one invocation makes whole rows."""
         if info["adapter_type"] == "CPU":
-            return cls(quads=False, row=False, lanes=False, tiles=0, attention=32, attention_groups=1, block_tokens=16)
+            return cls(quads=False, row="few", lanes=False, tiles=0, attention=32, attention_groups=1, block_tokens=16)
         return cls()
 
     def of_row(self, outputs: int, columns: int) -> tuple[int, int]:
@@ -134,10 +134,10 @@ class Kernels:
         if quads and layout.tiles and -(-rows // TILE) * -(-matrix.rows // TILE) >= layout.tiles:
             kernel, high, wide = "linear_tile", TILE, TILE
             constants |= {"WORKGROUP": 256}
-        elif quads and rows == 1 and layout.row:
+        elif quads and rows == 1 and layout.row != "few":
             workgroup, wide = layout.of_row(matrix.rows, matrix.columns)
             kernel, high = "linear_row", 1
-            constants |= {"WORKGROUP": workgroup, "OUTPUTS": wide}
+            constants |= {"WORKGROUP": workgroup, "OUTPUTS": wide, "PACKED": layout.row == "packed"}
         else:
             workgroup, lanes = layout.of_few(matrix.columns)
             kernel, high, wide = "linear", self._tile(rows), 4 * workgroup // lanes
@@ -222,8 +222,15 @@ class Kernels:
 
     async def plan(self, dispatches: list[Dispatch]) -> int:
         """Compile what is new, all at once, and make the plan."""
-        await asyncio.gather(*(self._pipeline(d.kernel, d.constants) for d in dispatches))
+        await self.compile(dispatches)
         return self.plan_compiled(dispatches)
+
+    async def compile(self, dispatches: list[Dispatch]) -> None:
+        """Compile what is new: all at once, but on a software adapter, whose compiler takes much memory, one by one."""
+        if self.device.info["adapter_type"] == "CPU":
+            for dispatch in dispatches:
+                await self._pipeline(dispatch.kernel, dispatch.constants)
+        await asyncio.gather(*(self._pipeline(d.kernel, d.constants) for d in dispatches))
 
     def plan_compiled(self, dispatches: list[Dispatch]) -> int:
         """The plan of dispatches whose like were in one before."""

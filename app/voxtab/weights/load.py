@@ -66,9 +66,9 @@ class _Piece:
     widen: bool = False                     # F16 and BF16 to F32
 
 
-async def load(directory: Directory, config: ModelConfig, source: Source, kernels: Kernels, progress=None) -> Weights:
-    """All weights as buffers. `directory` has Mistral's names and was checked by `checkpoint.read_config`."""
-    loader = _Loader(directory, kernels)
+def load(directory: Directory, config: ModelConfig, kernels: Kernels) -> tuple[Weights, "Loader"]:
+    """All weights as buffers, and who fills them. `directory` has Mistral's names and was checked by `checkpoint.read_config`."""
+    loader = Loader(directory, kernels)
     weights = Weights(
         conv=(loader.conv(0), loader.conv(1)),
         encoder=tuple(loader.layer(names.ENCODER_LAYER.format(i), True) for i in range(config.encoder.layers)),
@@ -77,13 +77,14 @@ async def load(directory: Directory, config: ModelConfig, source: Source, kernel
         embedding=loader.matrix(names.EMBEDDING),
         decoder=tuple(loader.layer(names.DECODER_LAYER.format(i), False) for i in range(config.decoder.layers)),
         norm=loader.vector(names.DECODER_NORM))
-    await loader.upload(source, progress)
-    return weights
+    return weights, loader
 
 
-class _Loader:
+class Loader:
     def __init__(self, directory: Directory, kernels: Kernels):
-        self._tensors, self._kernels, self._device = directory.tensors, kernels, kernels.device
+        self._tensors, self._device = directory.tensors, kernels.device
+        self._kernels = Kernels(kernels.device, kernels.variants)       # what it binds is forgotten behind the upload
+        self._unused = kernels.unused
         self._pieces: list[_Piece] = []
 
     def layer(self, prefix: str, encoder: bool) -> Layer:
@@ -146,7 +147,7 @@ class _Loader:
         for cut in cuts:
             rows = sum(end - start for start, end in cut)
             weights = self._device.buffer(rows * row_bytes, stacked[0])
-            scales = self._device.buffer(rows * columns // 16, stacked[0] + " scales") if type == "Q4_0" else self._kernels.unused
+            scales = self._device.buffer(rows * columns // 16, stacked[0] + " scales") if type == "Q4_0" else self._unused
             first = 0
             for tensor, (start, end) in zip(tensors, cut):
                 stride = tensor_nbytes(type, (columns,))

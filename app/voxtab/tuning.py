@@ -1,0 +1,40 @@
+"""Which variant of the one-row product an adapter runs fastest, and whether it is right: measured while a model opens.
+
+Compilers differ: one turns packed dot products into an instruction, another takes them apart and is ten times slower.
+"""
+
+import time
+from array import array
+from dataclasses import replace
+
+from voxtab.decoder import Decoder
+from voxtab.gpu.kernels import Kernels
+
+CANDIDATES = "few", "f32", "packed"         # the first is the plainest: others must agree with it
+TOLERANCE = 1e-3                            # of the largest value
+ROUNDS = 2
+
+
+async def fastest_row(decoder: Decoder, kernels: Kernels) -> tuple[str, list[str]]:
+    """The fastest candidate that is right on the model's own weights, and those that are wrong. All are compiled already."""
+    device, before = kernels.device, kernels.variants
+    x = array("f", [((37 * i) % 101 - 50) / 25 for i in range(decoder.stack.width)])
+    plain, seconds, wrong = None, {}, []
+    for name in CANDIDATES:
+        kernels.variants = replace(before, row=name)
+        products = decoder.record_products()
+        first, all_layers = kernels.plan_compiled(products[:1]), kernels.plan_compiled(products)
+        device.write(decoder.x, 0, x)
+        values = array("f", await device.run(first, (decoder.hidden, 0, 4 * decoder.stack.hidden)))
+        plain = plain or values
+        if max(abs(a - b) for a, b in zip(values, plain)) <= TOLERANCE * max(map(abs, plain)):
+            await device.run(all_layers, (decoder.tokens, 0, 4))        # warms up
+            since = time.perf_counter()
+            await device.run(all_layers, (decoder.tokens, 0, 4), times=ROUNDS)
+            seconds[name] = time.perf_counter() - since
+        else:
+            wrong.append(name)
+        device.free(first)
+        device.free(all_layers)
+    kernels.variants = before
+    return min(seconds, key=seconds.get), wrong

@@ -1,0 +1,34 @@
+"""The choice of a variant for one-row products: any that is right may win, and one that is wrong never does."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from voxtab import local, resources
+from voxtab.gpu.kernels import Variants
+from voxtab.model import Model
+from voxtab.tuning import CANDIDATES, fastest_row
+
+ORACLE = Path(__file__).parent / "oracle" / "delay480"
+
+
+def choice(run, device) -> tuple[str, list[str]]:
+    found = local.read_model(ORACLE / "tiny-q4.gguf")
+    model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test", variants=Variants()))
+    for row in CANDIDATES:
+        model.kernels.variants = replace(model.kernels.variants, row=row)
+        run(model.kernels.compile(model.decoder.record_products()))
+    kernels_used = {dispatch.kernel for dispatch in model.decoder.record_products()}
+    assert "linear_row" in kernels_used, "the oracle's matrices are wide enough for it"
+    return run(fastest_row(model.decoder, model.kernels))
+
+
+def test_one_that_is_right_is_chosen(run, device):
+    row, wrong = choice(run, device)
+    assert row in CANDIDATES and wrong == []
+
+
+def test_one_that_a_driver_gets_wrong_is_not_used(run, device, monkeypatch):
+    shader = resources.shader
+    monkeypatch.setattr(resources, "shader", lambda name: shader(name).replace("return x.scale *", "return 1.01 * x.scale *"))
+    row, wrong = choice(run, device)
+    assert wrong == ["packed"] and row != "packed"
