@@ -5,9 +5,9 @@
 // of x once, into registers, then goes through the rows by fours, the next four's weights on their way while it multiplies.
 // The invocations' sums meet in workgroup memory, first by eights. Grid: x, y over OUTPUTS rows.
 //
-// Instructions, not bytes, are what a weight costs, so with PACKED they go by fours: x becomes whole numbers of 23 bits, to a power of
-// two that its unit's largest value decides, cut into three bytes, and a byte of four columns meets four nibbles in one
-// packed dot product. Those sums are exact; the rounding of x, 2^-23 of the unit's largest, is about what f32 sums lose.
+// Instructions, not bytes, are what a weight costs, so with PACKED they go by fours: x becomes whole numbers of 23 bits,
+// to a power of two that its unit's largest value decides, cut into three bytes, and a byte of four columns meets four
+// nibbles in one packed dot product. Those sums are exact; the rounding of x, 2^-23 of the unit's largest, is about what f32 sums lose.
 // With nibbles n: sum (n - 8) x = sum n x - 8 sum x, so that nothing is subtracted from each weight. Without PACKED, all
 // this in f32: some compilers take packed dot products apart.
 // No private array and no loop over one: see `linear`.
@@ -26,9 +26,9 @@ struct Four {                               // output rows' words and scales of 
   scale_a: vec2u, scale_b: vec2u, scale_c: vec2u, scale_d: vec2u,
 }
 
-struct Columns {                            // a unit's part of x, times gain
-  low0: vec4u, low1: vec4u, low2: vec4u,    // word i's columns that the low nibbles meet: bytes 0, 1 and 2 of four
-  high0: vec4u, high1: vec4u, high2: vec4u, // and those that the high nibbles meet
+struct Columns {                            // a unit's part of x, times gain: of word i's low nibbles, and of its high ones
+  low_bytes0: vec3u, low_bytes1: vec3u, low_bytes2: vec3u, low_bytes3: vec3u,       // bytes 0, 1 and 2 of four columns
+  high_bytes0: vec3u, high_bytes1: vec3u, high_bytes2: vec3u, high_bytes3: vec3u,
   minus: vec4i,                             // -8 times each word's sum
   scale: f32,
   low: mat4x4f, high: mat4x4f,              // without PACKED: the columns themselves
@@ -62,9 +62,9 @@ fn sum_of(x: vec4i) -> i32 { return x.x + x.y + x.z + x.w; }
 
 fn columns(low: mat4x4f, high: mat4x4f) -> Columns {
   if (!PACKED) {
-    let none = vec4u();
+    let none = vec3u();
     let ones = vec4f(1);
-    return Columns(none, none, none, none, none, none, vec4i(), 1, low, high, -8 * (ones * low + ones * high));
+    return Columns(none, none, none, none, none, none, none, none, vec4i(), 1, low, high, -8 * (ones * low + ones * high));
   }
   // The largest value's exponent; |x| * scale is below 2^22.
   let exponent = max(bitcast<u32>(max(largest(low), largest(high))) >> 23, 30);
@@ -77,27 +77,20 @@ fn columns(low: mat4x4f, high: mat4x4f) -> Columns {
   let f = whole(high[1], scale);
   let g = whole(high[2], scale);
   let h = whole(high[3], scale);
-  let pa = bytes(a);
-  let pb = bytes(b);
-  let pc = bytes(c);
-  let pd = bytes(d);
-  let pe = bytes(e);
-  let pf = bytes(f);
-  let pg = bytes(g);
-  let ph = bytes(h);
-  return Columns(vec4u(pa.x, pb.x, pc.x, pd.x), vec4u(pa.y, pb.y, pc.y, pd.y), vec4u(pa.z, pb.z, pc.z, pd.z),
-                 vec4u(pe.x, pf.x, pg.x, ph.x), vec4u(pe.y, pf.y, pg.y, ph.y), vec4u(pe.z, pf.z, pg.z, ph.z),
+  return Columns(bytes(a), bytes(b), bytes(c), bytes(d), bytes(e), bytes(f), bytes(g), bytes(h),
                  -8 * vec4i(sum_of(a + e), sum_of(b + f), sum_of(c + g), sum_of(d + h)),
                  bitcast<f32>((exponent - 21) << 23), low, high, vec4f());
 }
 
-fn with_word(word: u32, i: u32, x: Columns) -> f32 {
+// One word's eight columns: bytes 0, 1 and 2 of those that the low nibbles meet, and of the others. Nothing is indexed by a
+// parameter: Tint guards such an index, and the driver's compiler then keeps the vectors in memory.
+fn with_word(word: u32, low_bytes: vec3u, high_bytes: vec3u, minus: i32) -> f32 {
   let low = word & 0x0f0f0f0f;
   let high = (word >> 4) & 0x0f0f0f0f;
-  let sum2 = dot4I8Packed(low, x.low2[i]) + dot4I8Packed(high, x.high2[i]);
-  let sum1 = i32(dot4U8Packed(low, x.low1[i]) + dot4U8Packed(high, x.high1[i]));
-  let sum0 = i32(dot4U8Packed(low, x.low0[i]) + dot4U8Packed(high, x.high0[i]));
-  return f32(sum2 * 65536 + sum1 * 256 + sum0 + x.minus[i]);
+  let sum2 = dot4I8Packed(low, low_bytes.z) + dot4I8Packed(high, high_bytes.z);
+  let sum1 = i32(dot4U8Packed(low, low_bytes.y) + dot4U8Packed(high, high_bytes.y));
+  let sum0 = i32(dot4U8Packed(low, low_bytes.x) + dot4U8Packed(high, high_bytes.x));
+  return f32(sum2 * 65536 + sum1 * 256 + sum0 + minus);
 }
 
 fn in_f32(word: u32, low: vec4f, high: vec4f) -> f32 {
@@ -111,7 +104,10 @@ fn product(words: vec4u, scale: vec2u, x: Columns) -> f32 {
     return dot(scales_of, x.minus_f32 + vec4f(in_f32(words.x, x.low[0], x.high[0]), in_f32(words.y, x.low[1], x.high[1]),
                                               in_f32(words.z, x.low[2], x.high[2]), in_f32(words.w, x.low[3], x.high[3])));
   }
-  return x.scale * dot(scales_of, vec4f(with_word(words.x, 0, x), with_word(words.y, 1, x), with_word(words.z, 2, x), with_word(words.w, 3, x)));
+  return x.scale * dot(scales_of, vec4f(with_word(words.x, x.low_bytes0, x.high_bytes0, x.minus.x),
+                                        with_word(words.y, x.low_bytes1, x.high_bytes1, x.minus.y),
+                                        with_word(words.z, x.low_bytes2, x.high_bytes2, x.minus.z),
+                                        with_word(words.w, x.low_bytes3, x.high_bytes3, x.minus.w)));
 }
 
 @compute @workgroup_size(WORKGROUP)
