@@ -338,11 +338,16 @@ def test_who_is_superseded_is_told(run, model):
     run(go())
 
 
-def test_finishing_after_a_flush_adds_nothing(run, model):
+@pytest.mark.parametrize("through", [False, True])
+def test_finishing_after_a_flush_adds_nothing(run, model, through):
     async def go():
         transcriber = Transcriber(model)
         transcriber.feed(SAMPLES)
         transcriber.flush()
+        if through:
+            async for _ in transcriber.text():
+                if transcriber.tokens[:len(TOKENS)] == TOKENS:
+                    break
         transcriber.flush()
         transcriber.finish()
         await _drain(transcriber)

@@ -3,10 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from voxtab import local, resources
-from voxtab.gpu.kernels import Variants
+from voxtab.errors import UserError
+from voxtab.gpu.kernels import ROW_VARIANTS, Variants
 from voxtab.model import Model
-from voxtab.tuning import CANDIDATES, fastest_row
+from voxtab.tuning import fastest_row
 
 ORACLE = Path(__file__).parent / "oracle" / "delay480"
 
@@ -14,7 +17,7 @@ ORACLE = Path(__file__).parent / "oracle" / "delay480"
 def choice(run, device) -> tuple[str, list[str]]:
     found = local.read_model(ORACLE / "tiny-q4.gguf")
     model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test", variants=Variants()))
-    for row in CANDIDATES:
+    for row in ROW_VARIANTS:
         model.kernels.variants = replace(model.kernels.variants, row=row)
         run(model.kernels.compile(model.decoder.record_products()))
     kernels_used = {dispatch.kernel for dispatch in model.decoder.record_products()}
@@ -24,7 +27,7 @@ def choice(run, device) -> tuple[str, list[str]]:
 
 def test_one_that_is_right_is_chosen(run, device):
     row, wrong = choice(run, device)
-    assert row in CANDIDATES and wrong == []
+    assert row in ROW_VARIANTS and wrong == []
 
 
 def test_one_that_a_driver_gets_wrong_is_not_used(run, device, monkeypatch):
@@ -32,3 +35,11 @@ def test_one_that_a_driver_gets_wrong_is_not_used(run, device, monkeypatch):
     monkeypatch.setattr(resources, "shader", lambda name: shader(name).replace("return x.scale *", "return 1.01 * x.scale *"))
     row, wrong = choice(run, device)
     assert wrong == ["packed"] and row != "packed"
+
+
+def test_pins():
+    gpu = {"adapter_type": "DiscreteGPU"}
+    assert Variants.pinned(gpu, "row=few,tiles=0") == replace(Variants(), row="few", tiles=0)
+    for wrong in ("", "row", "row=fast", "tiles=many", "shape=3", "quads=2", "of=1"):
+        with pytest.raises(UserError, match="row=few"):
+            Variants.pinned(gpu, wrong)

@@ -81,6 +81,7 @@ async function fetchAudio(url) {
 
 // Off-origin addresses of a link, which the user has not typed: ask first.
 async function followLink(query) {
+  transcription.pinVariants(query.get("variants"));
   let wrong = view.chooseSettings(query.get("delay"), query.get("left_silence"));
   const address = (name) => {
     const value = query.get(name);

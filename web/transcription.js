@@ -22,6 +22,7 @@ let loaded = null;                  // {wanted, info, again: opened again by its
 let job = null;
 let last = null;                    // the job on show, also when it is over: {name, recording, unfinished}
 let microphone = null;              // while it listens
+let pins = null;                    // variants of the kernels, instead of those that the engine chooses
 let asking = false;                 // for the microphone
 
 session.addEventListener("progress", ({ detail }) => showProgress(detail));
@@ -44,6 +45,11 @@ session.addEventListener("gone", ({ detail }) => {
   view.error(`${detail.message} The model is opened again.`);
   openModel(former.wanted, { quiet: true, again: true });
 });
+
+// For models that are opened from now on.
+export function pinVariants(variants) {
+  pins = variants;
+}
 
 export function start() {
   session.start();
@@ -110,7 +116,7 @@ export async function openModel(wanted, { quiet = false, again = false } = {}) {
   view.progress("");
   if (job) sayThatItWaits();
   if (mine.stopped) return loadingStopped(wanted);
-  mine.ended = session.call("open", { model: wanted.model, tokenizer: wanted.tokenizer, check: true, variants: null });
+  mine.ended = session.call("open", { model: wanted.model, tokenizer: wanted.tokenizer, check: true, variants: pins });
   controls();
   let info;
   try {

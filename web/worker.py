@@ -17,6 +17,7 @@ from voxtab.bench import bench
 from voxtab.config import SAMPLE_RATE
 from voxtab.errors import AudioError, DeviceError, ModelError, TokenizerError, UserError
 from voxtab.gpu.browser import BrowserDevice
+from voxtab.gpu.kernels import Variants
 from voxtab.model import Model
 from voxtab.result import result
 from voxtab.transcriber import Transcriber
@@ -218,7 +219,8 @@ class Worker:
                 if done == nbytes:
                     tell("progress", stage="kernels", done=0, total=0)
 
-            self.model = await Model.load(device, directory, config, Weights(stream, size), pieces, name=name, progress=progress)
+            self.model = await Model.load(device, directory, config, Weights(stream, size), pieces, name=name, progress=progress,
+                                          variants=Variants.pinned(device.info, request.variants) if request.variants else None)
         except BaseException:
             if device:
                 device.close()

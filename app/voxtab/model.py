@@ -11,9 +11,9 @@ from voxtab.config import STATES_PER_TOKEN, ModelConfig, Schedule
 from voxtab.decoder import Decoder, delay_condition
 from voxtab.encoder import Encoder, block_samples
 from voxtab.gpu.device import Device, Source
-from voxtab.gpu.kernels import TOKENS_RING, Kernels, Variants
+from voxtab.gpu.kernels import ROW_VARIANTS, TOKENS_RING, Kernels, Variants
 from voxtab.tokenizer import Tokenizer
-from voxtab.tuning import CANDIDATES, fastest_row
+from voxtab.tuning import fastest_row
 from voxtab.weights.directory import Directory
 from voxtab.weights.load import load
 
@@ -34,7 +34,7 @@ class Model:
         # On a real GPU, and unless variants are given, they are tried. All compiles while the weights are on their way.
         tuned = variants is None and kernels.variants.row != "few"
         recorded = []
-        for row in CANDIDATES if tuned else [kernels.variants.row]:
+        for row in ROW_VARIANTS if tuned else [kernels.variants.row]:
             kernels.variants = replace(kernels.variants, row=row)
             recorded += [dispatch for dispatches in model._record().values() for dispatch in dispatches]
         compiling = asyncio.ensure_future(kernels.compile(recorded))

@@ -57,7 +57,8 @@ class Transcriber:
         self._rotation = first_rotation         # its RoPE position
         self.closed = False
         self._finished_at: int | None = None    # N, the number of positions, once finish() was called
-        self._flushes: deque[int] = deque()     # positions up to which a flush reaches
+        self._flushes: deque[int] = deque()     # positions up to which a flush reaches, of those that are not through
+        self._flushed_samples: int | None = None        # of the stream, behind the last flush
         self._in_flight: deque[tuple[int, int, object]] = deque()   # blocks: (first position, tokens, the read under way)
         self._awaited = False                   # by an iterator, just now
         self._words_given = 0                   # to who iterates over words
@@ -103,12 +104,13 @@ class Transcriber:
         The stream may go on afterwards; times stay those of the live audio.
         """
         self._check_open()
-        if self._flushes and self._flushes[-1] * SAMPLES_PER_TOKEN == self._stream_samples:
+        if self._flushed_samples == self._stream_samples:
             return                              # nothing came since the last flush
         silence = -self._stream_samples % SAMPLES_PER_TOKEN + self.schedule.right_silence_tokens * SAMPLES_PER_TOKEN
         self._timer.insert_silence(self.audio_seconds, silence / SAMPLE_RATE)
         self._samples += bytes(_SAMPLE * silence)
         self._stream_samples += silence
+        self._flushed_samples = self._stream_samples
         self._flushes.append(self._stream_samples // SAMPLES_PER_TOKEN)
         self._news.set()
 

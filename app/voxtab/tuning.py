@@ -8,19 +8,18 @@ from array import array
 from dataclasses import replace
 
 from voxtab.decoder import Decoder
-from voxtab.gpu.kernels import Kernels
+from voxtab.gpu.kernels import ROW_VARIANTS, Kernels
 
-CANDIDATES = "few", "f32", "packed"         # the first is the plainest: others must agree with it
-TOLERANCE = 1e-3                            # of the largest value
+TOLERANCE = 1e-3                            # of the largest value, between the first variant, the plainest, and the others
 ROUNDS = 2
 
 
 async def fastest_row(decoder: Decoder, kernels: Kernels) -> tuple[str, list[str]]:
-    """The fastest candidate that is right on the model's own weights, and those that are wrong. All are compiled already."""
+    """The fastest variant that is right on the model's own weights, and those that are wrong. All are compiled already."""
     device, before = kernels.device, kernels.variants
     x = array("f", [((37 * i) % 101 - 50) / 25 for i in range(decoder.stack.width)])
     plain, seconds, wrong = None, {}, []
-    for name in CANDIDATES:
+    for name in ROW_VARIANTS:
         kernels.variants = replace(before, row=name)
         products = decoder.record_products()
         first, all_layers = kernels.plan_compiled(products[:1]), kernels.plan_compiled(products)

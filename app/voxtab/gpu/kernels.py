@@ -6,9 +6,10 @@ Shapes are in the shaders' headers. `step` is the small uniform buffer that is w
 
 import asyncio
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 from voxtab.config import Stack
+from voxtab.errors import UserError
 from voxtab.gpu.device import Device
 
 TYPE_CODES = {"F32": 0, "F16": 1, "BF16": 2, "Q4_0": 3}
@@ -18,6 +19,7 @@ ANGLES_FINE = 512                           # positions in RoPE's fine table
 MAX_ROWS = 4                                # rows of x that an invocation of linear or conv takes at most
 MAX_GRID = 65535
 TILE = 64                                   # rows and outputs of a tile of linear_tile
+ROW_VARIANTS = "few", "f32", "packed"       # of the product for one row, the plainest first
 ARGMAX_RUN = 2048                           # logits that a workgroup of argmax takes
 
 
@@ -60,6 +62,19 @@ class Variants:
         if info["adapter_type"] == "CPU":
             return cls(quads=False, row="few", lanes=False, tiles=0, attention=32, attention_groups=1, block_tokens=16)
         return cls()
+
+    @classmethod
+    def pinned(cls, info: dict[str, str], pins: str) -> "Variants":
+        """The adapter's, with some fields as `pins` says, "row=few,tiles=0". UserError if it names what there is not."""
+        variants = cls.of(info)
+        for pin in pins.split(","):
+            name, _, value = pin.partition("=")
+            kind = type(getattr(variants, name)) if name in {field.name for field in fields(cls)} else None
+            if kind is None or (kind is int and not value.isdecimal()) or (kind is bool and value not in ("0", "1")) \
+                    or (name == "row" and value not in ROW_VARIANTS):
+                raise UserError(f"{pin[:40]!r} is no variant of the kernels: pin, for example, row=few, row=f32 or tiles=0.")
+            variants = replace(variants, **{name: value if kind is str else kind(int(value))})
+        return variants
 
     def of_row(self, outputs: int, columns: int) -> tuple[int, int]:
         """`linear_row`'s workgroup and output rows: of what an H200 was seen to be fastest with."""
