@@ -43,6 +43,7 @@ SMALL = replace(VOXTRAL_4B, vocabulary=2048,
                 decoder=replace(VOXTRAL_4B.decoder, layers=4, width=128, heads=4, kv_heads=2, head_dim=64, hidden=320, window=60))
 ADA_WIDTH = 32
 SHARD_BYTES = 512 << 20             # of the published shards
+PIECE_BYTES = 4 << 20               # of a shard, each with its SHA-256
 
 GAINS = {"attention.wq": 1.5, "attention.wk": 1.5, "attention.wv": 1, "feed_forward.w1": 1, "feed_forward.w3": 1,
          "ada_rms_norm_t_cond.0": 1, "ada_rms_norm_t_cond.2": 0.5,
@@ -78,24 +79,27 @@ class Zeros:
         return bytes(nbytes)
 
 
-def write_model(folder: Path, config: ModelConfig, *, seed: int = 0, shard_bytes: int | None = None) -> None:
+def write_model(folder: Path, config: ModelConfig, *, seed: int = 0, shard_bytes: int | None = None,
+                piece_bytes: int = PIECE_BYTES) -> None:
     """Random weights in the published file's layout (spec 9.3) and a tekken.json, in `folder`, which must not exist.
 
-    One file, model.gguf; or, with `shard_bytes`, its bytes cut there into shard-aa, shard-ab, ... with a manifest.json.
+    One file, model.gguf; or, with `shard_bytes`, its bytes cut there into shard-aa, shard-ab, ... with a manifest.json
+    that tells the SHA-256 of each and of its pieces of `piece_bytes`.
     Equal seeds make equal bytes.
     """
     folder.mkdir(parents=True)
     head, pieces, size = _layout(config, seed)
     if shard_bytes is None:
-        _write_range(folder / "model.gguf", head, pieces, 0, size)
+        _write_range(folder / "model.gguf", head, pieces, 0, size, piece_bytes)
     else:
         starts = range(0, size, shard_bytes)
         paths = [folder / f"shard-{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(len(starts))]
         with ThreadPoolExecutor() as threads:       # NumPy and hashlib let others run while they work
-            sums = list(threads.map(lambda path, start: _write_range(path, head, pieces, start, min(start + shard_bytes, size)),
-                                    paths, starts))
+            sums = list(threads.map(lambda path, start: _write_range(path, head, pieces, start, min(start + shard_bytes, size),
+                                                                    piece_bytes), paths, starts))
         (folder / "manifest.json").write_text(json.dumps({
-            "shards": [{"path": path.name, "bytes": path.stat().st_size, "sha256": sum} for path, sum in zip(paths, sums)],
+            "shards": [{"path": path.name, "bytes": path.stat().st_size, "sha256": whole,
+                        "pieces": {"bytes": piece_bytes, "sha256": of_pieces}} for path, (whole, of_pieces) in zip(paths, sums)],
             "tokenizer": "tekken.json"}, indent=2) + "\n")
     _write_tokenizer(folder / "tekken.json", config.vocabulary - FIRST_PIECE)
 
@@ -177,23 +181,30 @@ class _Piece:
         return values.astype("<f4").ravel().view(np.uint8)
 
 
-def _write_range(path: Path, head: bytes, pieces, start: int, end: int) -> str:
-    """Write the file's bytes from `start` to `end` to `path`; their SHA-256."""
-    digest, at = hashlib.sha256(), start
+def _write_range(path: Path, head: bytes, pieces, start: int, end: int, piece_bytes: int) -> tuple[str, list[str]]:
+    """Write the file's bytes from `start` to `end` to `path`; their SHA-256, and that of each `piece_bytes` of them."""
+    whole, of_pieces, at = hashlib.sha256(), [], start
     with open(path, "wb") as file:
         def put(data):
             nonlocal at
             file.write(data)
-            digest.update(data)
-            at += len(data)
+            whole.update(data)
+            while data:
+                begun = (at - start) % piece_bytes
+                if not begun:
+                    of_pieces.append(hashlib.sha256())
+                part = data[:piece_bytes - begun]
+                of_pieces[-1].update(part)
+                at += len(part)
+                data = data[len(part):]
 
         put(memoryview(head)[start:end])
         for offset, nbytes, make in pieces:
             if offset < end and offset + nbytes > start:
-                put(bytes(max(0, offset - at)))
+                put(memoryview(bytes(max(0, offset - at))))
                 put(memoryview(make())[at - offset:end - offset])
-        put(bytes(end - at))
-    return digest.hexdigest()
+        put(memoryview(bytes(end - at)))
+    return whole.hexdigest(), [piece.hexdigest() for piece in of_pieces]
 
 
 def _write_tokenizer(path: Path, pieces: int) -> None:

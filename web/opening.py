@@ -18,6 +18,8 @@ from voxtab.weights.directory import Directory, HeaderIncomplete
 from voxtab.weights.source import in_order
 
 FIRST_READ = 1 << 18                # bytes: the header of a file without a tokenizer is smaller
+LARGEST_PIECE = 64 << 20            # bytes, of a shard: a few are held at a time
+SHA256 = "[0-9a-fA-F]{64}"
 SIZE_UNKNOWN = 1 << 62              # of a file, when a server does not say
 
 
@@ -50,7 +52,7 @@ async def wanted(request) -> tuple[str, list[dict], dict]:
     if not tokenizer:
         raise TokenizerError("There is no tekken.json: choose it together with the model's files.")
     if getattr(request, "check", True) is False:
-        parts = [part | {"sha256": None} for part in parts]
+        parts = [part | {"sha256": None, "pieces": None} for part in parts]
     return name, parts, tokenizer
 
 
@@ -63,15 +65,27 @@ def _given(request, name: str) -> dict:
 def _parts_of_manifest(text: str, url: str) -> tuple[list[dict], dict | None]:
     try:
         manifest = json.loads(text)
-        parts = [{"url": _beside(url, shard["path"]), "bytes": int(shard["bytes"]), "sha256": shard.get("sha256")}
-                 for shard in manifest["shards"]]
+        parts = [{"url": _beside(url, shard["path"]), "bytes": int(shard["bytes"]), "sha256": shard.get("sha256"),
+                  "pieces": _pieces(shard)} for shard in manifest["shards"]]
         tokenizer = {"url": _beside(url, manifest["tokenizer"])} if manifest.get("tokenizer") else None
-        if not parts or any(part["bytes"] < 1 or not re.fullmatch("[0-9a-fA-F]{64}", part["sha256"] or "0" * 64) for part in parts):
+        if not parts or any(part["bytes"] < 1 or part["sha256"] and not re.fullmatch(SHA256, part["sha256"]) for part in parts):
             raise ValueError
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+    except (ValueError, OverflowError, TypeError, LookupError, AttributeError, RecursionError):
         raise ModelError(f"{url.partition('?')[0]} is no manifest of a model: it needs \"shards\", each with a path on the same host, "
-                         "its bytes and perhaps its sha256.") from None
+                         "its bytes and perhaps its sha256 and that of its pieces.") from None
     return parts, tokenizer
+
+
+def _pieces(shard: dict) -> dict | None:
+    """A shard's pieces: the bytes of each but the last, which may be shorter, and the SHA-256 of each."""
+    if not shard.get("pieces"):
+        return None
+    nbytes, sums = int(shard["pieces"]["bytes"]), list(shard["pieces"]["sha256"])
+    if not 1 <= nbytes <= LARGEST_PIECE or len(sums) != -(-int(shard["bytes"]) // nbytes):
+        raise ValueError
+    if not all(re.fullmatch(SHA256, sum) for sum in sums):
+        raise ValueError
+    return {"bytes": nbytes, "sha256": sums}
 
 
 def _beside(url: str, path: str) -> str:

@@ -5,6 +5,7 @@ import { Failure } from './gpu.js';
 import './hash-wasm/sha256.js';
 
 const PIECE_BYTES = 4 << 20;
+const CHECKS = 3;               // of pieces, at once: each holds a copy of its piece
 const RETRY_SECONDS = [0.3, 1, 2, 4, 8];    // between attempts to go on where the network broke
 
 const megabytes = bytes => `${(bytes / 1e6).toFixed(1)} MB`;
@@ -164,14 +165,64 @@ class Chosen {
   }
 }
 
+// A shard in pieces of the size whose SHA-256 its manifest tells. The browser's other threads check them while they are given on.
+class Checked {
+  constructor(shard, { bytes, sha256 }) {
+    this.shard = shard;
+    this.sha256 = sha256.map(sum => sum.toLowerCase());
+    this.memory = new Uint8Array(bytes);
+    this.rest = new Uint8Array(0);      // what has come of the next piece
+    this.index = 0;
+    this.checks = [];                   // promises, of whether a piece is as told
+  }
+
+  // The next piece, or null at the end. It is overwritten by the next call.
+  async read() {
+    let filled = 0;
+    while (filled < this.memory.length) {
+      if (!this.rest?.length) this.rest = await this.shard.read();
+      if (!this.rest) break;
+      const bytes = this.rest.subarray(0, this.memory.length - filled);
+      this.memory.set(bytes, filled);
+      filled += bytes.length;
+      this.rest = this.rest.subarray(bytes.length);
+    }
+    if (!filled) return null;
+    const piece = this.memory.subarray(0, filled);
+    if (this.checks.length === CHECKS) await this.oldest();
+    this.checks.push(this.check(piece, this.sha256[this.index++]));
+    return piece;
+  }
+
+  // digest() copies what it is given before it returns, so that the piece may be overwritten.
+  async check(piece, expected) {
+    const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', piece));
+    return expected === Array.from(digest, byte => byte.toString(16).padStart(2, '0')).join('');
+  }
+
+  async oldest() {
+    if (!await this.checks.shift()) throw changed(this.shard);
+  }
+
+  // Behind the last piece: throws if one differs.
+  async end() {
+    while (this.checks.length) await this.oldest();
+  }
+}
+
+const changed = shard =>
+  new Failure('model', `${shard.name} is not the file that its manifest names (SHA-256 differs): download it again.`);
+
 export class Source {
-  // Each part is {url, bytes, sha256} (both may be missing) or {file}. `size` is in bytes; null if a server does not say.
+  // Each part is {url, bytes, sha256, pieces} or {file}. All but the url may be missing; where there are `pieces`,
+  // {bytes, sha256: [...]}, they are checked instead of the whole. `size` is in bytes; null if a server does not say.
   constructor(parts, pieceBytes = PIECE_BYTES) {
     this.parts = Array.from(parts, part => ({ ...part, shard: part.file ? new Chosen(part, pieceBytes) : new Address(part, pieceBytes) }));
     this.index = 0;
     this.position = 0;
     this.piece = new Uint8Array(0);     // what has come and was not read yet
-    this.hash = null;
+    this.hash = null;                   // of the shard, where only a whole one's is told
+    this.pieces = null;                 // of the shard, where theirs are
     this.checked = this.parts.some(part => part.sha256 || part.bytes);
   }
 
@@ -188,9 +239,10 @@ export class Source {
   async next(most) {
     while (!this.piece.length) {
       if (this.index === this.parts.length) return null;
-      const { shard, bytes, sha256 } = this.parts[this.index];
-      if (sha256 && !this.hash) this.hash = await self.hashwasm.createSHA256();
-      const piece = await shard.read();
+      const { shard, bytes, sha256, pieces } = this.parts[this.index];
+      if (pieces) this.pieces ??= new Checked(shard, pieces);
+      else if (sha256) this.hash ??= await self.hashwasm.createSHA256();
+      const piece = await (this.pieces ?? shard).read();
       if (piece) {
         this.hash?.update(piece);
         this.piece = piece;
@@ -199,10 +251,9 @@ export class Source {
       if (bytes && shard.position !== bytes) {
         throw new Failure('model', `${shard.name} has ${shard.position} bytes and not ${bytes} as its manifest says: it is another file, or cut short.`);
       }
-      if (this.hash && this.hash.digest('hex') !== sha256.toLowerCase()) {
-        throw new Failure('model', `${shard.name} is not the file that its manifest names (SHA-256 differs): download it again.`);
-      }
-      this.hash = null;
+      await this.pieces?.end();
+      if (this.hash && this.hash.digest('hex') !== sha256.toLowerCase()) throw changed(shard);
+      this.pieces = this.hash = null;
       this.index++;
     }
     const bytes = this.piece.subarray(0, most);

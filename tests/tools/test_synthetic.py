@@ -14,13 +14,14 @@ from voxtab.model import Model
 from voxtab.transcriber import Transcriber
 
 CLIP = Path(__file__).parents[1] / "oracle" / "delay480" / "clip.flac"
+PIECE = 100_000
 SHARD = 300_001                     # bytes: cut inside tensors, inside blocks, inside words
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("synthetic") / "small"
-    write_model(folder, SMALL, shard_bytes=SHARD)
+    write_model(folder, SMALL, shard_bytes=SHARD, piece_bytes=PIECE)
     return folder
 
 
@@ -35,7 +36,8 @@ def test_shards_are_one_file_cut_and_the_manifest_tells_them(folder, tmp_path):
     assert (tmp_path / "one" / "tekken.json").read_bytes() == (folder / "tekken.json").read_bytes()
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest == {"tokenizer": "tekken.json", "shards": [
-        {"path": f"shard-a{chr(97 + i)}", "bytes": len(shard), "sha256": hashlib.sha256(shard).hexdigest()}
+        {"path": f"shard-a{chr(97 + i)}", "bytes": len(shard), "sha256": hashlib.sha256(shard).hexdigest(),
+         "pieces": {"bytes": PIECE, "sha256": [hashlib.sha256(shard[at:at + PIECE]).hexdigest() for at in range(0, len(shard), PIECE)]}}
         for i, shard in enumerate(data[at:at + SHARD] for at in range(0, len(data), SHARD))]}
 
 

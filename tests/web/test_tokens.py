@@ -51,13 +51,17 @@ def cut(data: bytes, *at: int) -> list[bytes]:
     return [data[start:end] for start, end in zip((0, *at), (*at, len(data)))]
 
 
-def manifest(folder: Path, shards: list[bytes], **more) -> str:
-    """Shards and their manifest in `folder`; the manifest's path under /files/."""
+def manifest(folder: Path, shards: list[bytes], piece_bytes: int | None = None, **more) -> str:
+    """Shards and their manifest in `folder`, with sums of pieces if a size is given; the manifest's path under /files/."""
     folder.mkdir()
     entries = []
     for i, shard in enumerate(shards):
         (folder / f"part-{i}").write_bytes(shard)
         entries.append({"path": f"part-{i}", "bytes": len(shard), "sha256": hashlib.sha256(shard).hexdigest()})
+        if piece_bytes:
+            sums = [hashlib.sha256(shard[at:at + piece_bytes]).hexdigest() for at in range(0, len(shard), piece_bytes)]
+            # The whole's sum is another's: it is not asked for.
+            entries[-1] |= {"pieces": {"bytes": piece_bytes, "sha256": sums}, "sha256": "0" * 64}
     (folder / "model.json").write_text(json.dumps({"shards": entries, "tokenizer": "../delay160/tekken.json", **more}))
     return f"{folder.name}/model.json"
 
@@ -106,6 +110,15 @@ def test_the_sites_own_model(bare, site):
 def test_manifest(bare, server, files, model):
     path = manifest(files / "whole", cut(model, 4097, 300_001))
     check_tokens(bare, server, "delay160", open_url(bare, f"/files/{path}"))
+
+
+@pytest.mark.parametrize("behaviour", ["files", "no_ranges/files", "no_length/files", "cut/files", "cut_no_ranges/files"])
+def test_manifest_with_pieces(bare, server, files, model, behaviour):
+    """A shard of one piece, of pieces that fit and that do not, with a part of a word behind each."""
+    folder = files / f"pieces-{behaviour.partition('/')[0]}"
+    path = manifest(folder, cut(model, 4097, 4097 + 3 * 20_001), 20_001, tokenizer="tekken.json")
+    (folder / "tekken.json").symlink_to(ORACLES / "delay160/tekken.json")
+    check_tokens(bare, server, "delay160", open_url(bare, f"/{behaviour}/{path}"))
 
 
 def test_long_header(bare, server, files, model):
@@ -201,8 +214,34 @@ def test_shard_changed(bare, server, files, model):
     assert "error" not in open_url(bare, f"/files/{path}", check=False)
 
 
+@pytest.mark.parametrize("flipped", [5000, 200_000, -1])
+def test_shard_changed_in_a_piece(bare, server, files, model, flipped):
+    path = manifest(files / f"piece{flipped}", cut(model, 300_000), 20_001)
+    broken = bytearray(model[300_000:])
+    broken[flipped] ^= 1
+    (files / f"piece{flipped}/part-1").write_bytes(broken)
+    kind, message = error_of(open_url(bare, f"/files/{path}"))
+    assert kind == "model" and "part-1" in message and "SHA-256" in message
+    assert "error" not in open_url(bare, f"/files/{path}", check=False)
+
+
+@pytest.mark.parametrize("change, words", [(-1000, "cut short"), (1000, "it is another file"), (100_000, "SHA-256")])
+def test_shard_of_pieces_and_another_size(bare, server, files, model, change, words):
+    """From a server that tells no sizes: the shard's end tells, or a piece that should not be."""
+    path = manifest(files / f"size{change}", cut(model, 300_000), 20_001)
+    (files / f"size{change}/part-1").write_bytes(model[300_000:change] if change < 0 else model[300_000:] + bytes(change))
+    kind, message = error_of(open_url(bare, f"/no_length/files/{path}", tokenizer={"url": f"{server.url}/files/delay160/tekken.json"}))
+    assert kind == "model" and "part-1" in message and words in message
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"shards": []}', '{"shards": [{"path": "a"}]}', '{"shards": [{"path": "a", "bytes": -1}]}',
                                   '{"shards": [{"path": "a", "bytes": 9, "sha256": "none"}]}',
+                                  '{"shards": [{"path": "a", "bytes": 1e999}]}',
+                                  '{"shards": [{"path": "a", "bytes": 9, "pieces": {"bytes": 0, "sha256": []}}]}',
+                                  '{"shards": [{"path": "a", "bytes": 9, "pieces": {"bytes": 1e99, "sha256": ["%s"]}}]}' % ("0" * 64),
+                                  '{"shards": [{"path": "a", "bytes": 9, "pieces": {"bytes": 5, "sha256": ["%s"]}}]}' % ("0" * 64),
+                                  '{"shards": [{"path": "a", "bytes": 9, "pieces": {"bytes": 9, "sha256": ["none"]}}]}',
+                                  '{"shards": [{"path": "a", "bytes": 9, "pieces": 9}]}',
                                   '{"shards": [{"path": "https://elsewhere.example/a", "bytes": 9}]}',
                                   '{"shards": [{"path": "a", "bytes": 9}], "tokenizer": "//elsewhere.example/tekken.json"}'])
 def test_no_manifest(bare, server, files, text):
