@@ -146,7 +146,7 @@ class Kernels:
         if ending == HEADS:
             constants |= {"HEADS": heads.heads, "KV_HEADS": heads.kv_heads, "HEAD_DIM": heads.head_dim,
                           "HALF_ROPE": half_rope, "ANGLES_FINE": ANGLES_FINE, "CACHE_F16": cache_f16}
-        if quads and layout.tiles and -(-rows // TILE) * -(-matrix.rows // TILE) >= layout.tiles:
+        if quads and layout.tiles and rows >= TILE // 2 and -(-rows // TILE) * -(-matrix.rows // TILE) >= layout.tiles:
             kernel, high, wide = "linear_tile", TILE, TILE
             constants |= {"WORKGROUP": 256}
         elif quads and rows == 1 and layout.row != "few":
