@@ -146,12 +146,15 @@ async def _transcribe(arguments) -> int:
     model = await _load(found)
     load_s = time.perf_counter() - since
     results = []
-    for audio in files:
-        try:
-            results.append(await _one_file(model, audio, schedule, arguments, load_s))
-        except UserError as error:
-            _complain(error)
-            status = 2
+    try:
+        for audio in files:
+            try:
+                results.append(await _one_file(model, audio, schedule, arguments, load_s))
+            except UserError as error:
+                _complain(error)
+                status = 2
+    finally:
+        await model.device.done()       # also after Ctrl-C: what is under way comes back while there is a loop to come to
     if arguments.format == "json":
         if len(arguments.audio) > 1:
             print(json.dumps(results, ensure_ascii=False))

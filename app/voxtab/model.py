@@ -31,18 +31,19 @@ class Model:
         kernels = Kernels(device, variants)
         weights, loader = load(directory, config, kernels)
         model = cls(kernels, config, weights, tokenizer, name, cache_f16)
-        # On a real GPU, and unless variants are given, they are tried. All compiles while the weights are on their way.
+        # On a real GPU, and unless variants are given, they are tried; there all compiles while the weights are on their way.
         tuned = variants is None and kernels.variants.row != "few"
         recorded = []
         for row in ROW_VARIANTS if tuned else [kernels.variants.row]:
             kernels.variants = replace(kernels.variants, row=row)
             recorded += [dispatch for dispatches in model._record().values() for dispatch in dispatches]
-        compiling = asyncio.ensure_future(kernels.compile(recorded))
+        compiling = asyncio.ensure_future(kernels.compile(recorded)) if kernels.variants.lanes else None
         try:
             await loader.upload(source, progress)
-            await compiling
+            await (compiling or kernels.compile(recorded))
         finally:
-            compiling.cancel()
+            if compiling:
+                compiling.cancel()
         if tuned:
             row, model.wrong_variants = await fastest_row(model.decoder, kernels)
             kernels.variants = replace(kernels.variants, row=row)

@@ -210,7 +210,7 @@ class Kernels:
                                (-(-matrix.columns // 4 // self.variants.workgroup), rows, 1)) for part in matrix.parts]
 
     def argmax(self, logits, best, *, rows, columns) -> Dispatch:
-        return self._dispatch("argmax", {"WORKGROUP": 256, "RUN": ARGMAX_RUN}, (rows, columns), (logits, best),
+        return self._dispatch("argmax", {"WORKGROUP": 256 if self.variants.lanes else 32, "RUN": ARGMAX_RUN}, (rows, columns), (logits, best),
                               (-(-columns // ARGMAX_RUN), rows, 1))
 
     def next_token(self, best, tokens, step, *, columns) -> Dispatch:

@@ -82,11 +82,11 @@ class NativeDevice:
                 self.run(plan)
             total += nbytes
             if total - waited >= UPLOAD_BACKPRESSURE_BYTES:
-                await self._done()
+                await self.done()
                 waited = total
             if progress:
                 progress(total)
-        await self._done()
+        await self.done()
 
     async def pipeline(self, name: str, constants: dict[str, float]) -> int:
         # naga knows subgroups without the line that Tint requires.
@@ -131,7 +131,7 @@ class NativeDevice:
         self._queue.submit([encoder.finish()])
         return _Read(self._readbacks, readback, readback.map_async("READ", 0, nbytes), nbytes)
 
-    async def _done(self) -> None:
+    async def done(self) -> None:
         """Wait for what was submitted, by a small readback: wgpu-py 0.32's on_submitted_work_done_async raises TypeError."""
         empty = self._handle([])
         await self.run(empty, (self._nothing, 0, 4))
