@@ -43,3 +43,7 @@ def test_pins():
     for wrong in ("", "row", "row=fast", "tiles=many", "shape=3", "quads=2", "of=1"):
         with pytest.raises(UserError, match="row=few"):
             Variants.pinned(gpu, wrong)
+
+
+def test_a_browser_without_packed_dot_products():
+    assert Variants.of({"adapter_type": "GPU", "packed_dot": False}) == Variants(row="few")

@@ -47,6 +47,7 @@ class Gpu {
     this.info = {
       vendor: info.vendor ?? '', device: info.device || info.architecture || '', description: info.description ?? '',
       adapter_type: software ? 'CPU' : 'GPU', backend_type: 'WebGPU',
+      packed_dot: Boolean(navigator.gpu.wgslLanguageFeatures?.has('packed_4x8_integer_dot_product')),
     };
     this.device = device;
     this.queue = device.queue;

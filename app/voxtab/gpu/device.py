@@ -37,7 +37,7 @@ class Device(Protocol):
     """Ten verbs. Every handle is a positive integer; `free` takes any of them."""
 
     limits: dict[str, int]
-    info: dict[str, str]
+    info: dict[str, str | bool]         # of the adapter; `packed_dot`: whether WGSL has packed dot products here
 
     def buffer(self, nbytes: int, label: str = "") -> int:
         """A zeroed buffer for any use; its size is rounded up to a multiple of 16 bytes."""

@@ -36,7 +36,7 @@ class NativeDevice:
         device = await adapter.request_device_async(
             required_features=[], required_limits={_kebab(name): value for name, value in limits.items()})
         about = ("vendor", "device", "description", "adapter_type", "backend_type")
-        return cls(wgpu, device, limits, {key: str(adapter.info[key]) for key in about})
+        return cls(wgpu, device, limits, {key: str(adapter.info[key]) for key in about} | {"packed_dot": True})
 
     def __init__(self, wgpu, device, limits: dict[str, int], info: dict[str, str]):
         self._wgpu, self._device, self._queue = wgpu, device, device.queue
