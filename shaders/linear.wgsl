@@ -5,7 +5,7 @@
 // make four output rows together: each takes every LANES-th unit of 32 columns of all four, so that what it reads of x
 // serves them all and many weights are on their way at once. With one lane there is no barrier, which software adapters
 // want. A row's sum does not depend on ROWS. No private array and no loop over one: naga's loops are never unrolled, and
-// what they index lands in memory (5x on an H200).
+// what they index lands in memory.
 
 override WORKGROUP: u32 = 64;
 override LANES: u32 = 1;                    // 1, or a multiple of 4

@@ -9,7 +9,7 @@
 // to a power of two that its unit's largest value decides, cut into three bytes, and a byte of four columns meets four
 // nibbles in one packed dot product. Those sums are exact; the rounding of x, 2^-23 of the unit's largest, is about what f32 sums lose.
 // With nibbles n: sum (n - 8) x = sum n x - 8 sum x, so that nothing is subtracted from each weight. Without PACKED, all
-// this in f32: some compilers take packed dot products apart.
+// this in f32: not every adapter has an instruction for packed dot products.
 // No private array and no loop over one: see `linear`.
 
 override WORKGROUP: u32 = 96;
@@ -83,7 +83,7 @@ fn columns(low: mat4x4f, high: mat4x4f) -> Columns {
 }
 
 // One word's eight columns: bytes 0, 1 and 2 of those that the low nibbles meet, and of the others. Nothing is indexed by a
-// parameter: Tint guards such an index, and the driver's compiler then keeps the vectors in memory.
+// parameter, as Tint guards every such index.
 fn with_word(word: u32, low_bytes: vec3u, high_bytes: vec3u, minus: i32) -> f32 {
   let low = word & 0x0f0f0f0f;
   let high = (word >> 4) & 0x0f0f0f0f;

@@ -11,7 +11,7 @@ from voxtab.config import STATES_PER_TOKEN, ModelConfig, Schedule
 from voxtab.decoder import Decoder, delay_condition
 from voxtab.encoder import Encoder, block_samples
 from voxtab.gpu.device import Device, Source
-from voxtab.gpu.kernels import ROW_VARIANTS, TOKENS_RING, Kernels, Variants
+from voxtab.gpu.kernels import ROW_VARIANTS, TOKENS_RING, Dispatch, Kernels, Variants
 from voxtab.tokenizer import Tokenizer
 from voxtab.tuning import fastest_row
 from voxtab.weights.directory import Directory
@@ -36,7 +36,7 @@ class Model:
         recorded = []
         for row in ROW_VARIANTS if tuned else [kernels.variants.row]:
             kernels.variants = replace(kernels.variants, row=row)
-            recorded += [dispatch for dispatches in model._record().values() for dispatch in dispatches]
+            recorded += model._record()
         compiling = asyncio.ensure_future(kernels.compile(recorded)) if kernels.variants.lanes else None
         try:
             await loader.upload(source, progress)
@@ -61,21 +61,13 @@ class Model:
         self.wrong_variants: list[str] = []         # that this adapter's driver got wrong, and are not used
         self._turns = {part: self.device.buffer(4 * part.stack.head_dim, "turns") for part in (self.encoder, self.decoder)}
 
-    def _record(self) -> dict:
+    def _record(self) -> list[Dispatch]:
         """Everything that will ever run."""
-        return {"delay": self.decoder.record_delay()} | self._record_over_caches() | {
-            tokens: [*self.encoder.record(tokens), *self.adapter.record(self.encoder.step, self.encoder.states, tokens)]
-            for tokens in (1, self.block_tokens)}
+        return [*self.decoder.record_delay(), *self._record_block(1), *self._record_block(self.block_tokens),
+                *(dispatch for dispatches in self._record_over_caches().values() for dispatch in dispatches)]
 
-    def _plan(self) -> None:
-        recorded, plan = self._record(), self.kernels.plan_compiled
-        self._delay_plan = plan(recorded["delay"])
-        self._cache_plans = {name: plan(recorded[name]) for name in self._record_over_caches()}
-        self._encode_plans = {}     # a live step's is one; a block's follow each other
-        for tokens in (1, self.block_tokens):
-            dispatches = recorded[tokens]
-            most = len(dispatches) if tokens == 1 else -(-len(dispatches) * STEPS_SUBMITTED // self.config.encoder.layers)
-            self._encode_plans[tokens] = [plan(dispatches[i:i + most]) for i in range(0, len(dispatches), most)]
+    def _record_block(self, tokens: int) -> list[Dispatch]:
+        return [*self.encoder.record(tokens), *self.adapter.record(self.encoder.step, self.encoder.states, tokens)]
 
     def _record_over_caches(self) -> dict:
         """What is recorded again when the decoder's rings have grown."""
@@ -83,6 +75,19 @@ class Model:
                 for rows, head in ((PROMPT_ROWS, False), (1, False), (1, True))} | {"turn": [
             self.kernels.turn_keys(self._turns[part], layer, capacity=part.cache.capacity, heads=part.stack, cache_f16=part.cache.f16)
             for part in (self.encoder, self.decoder) for layer in part.cache.layers]}
+
+    def _plan(self) -> None:
+        plan = self.kernels.plan_compiled
+        self._delay_plan = plan(self.decoder.record_delay())
+        self._encode_plans = {}     # a live step's is one; a block's follow each other
+        for tokens in (1, self.block_tokens):
+            dispatches = self._record_block(tokens)
+            most = len(dispatches) if tokens == 1 else -(-len(dispatches) * STEPS_SUBMITTED // self.config.encoder.layers)
+            self._encode_plans[tokens] = [plan(dispatches[i:i + most]) for i in range(0, len(dispatches), most)]
+        self._plan_over_caches()
+
+    def _plan_over_caches(self) -> None:
+        self._cache_plans = {name: self.kernels.plan_compiled(dispatches) for name, dispatches in self._record_over_caches().items()}
 
     def make_room(self, positions: int) -> None:
         """Let the decoder's rings grow if a stream of so many positions needs it."""
@@ -92,7 +97,7 @@ class Model:
         for plan in self._cache_plans.values():
             self.device.free(plan)
         self.kernels.free(former)
-        self._cache_plans = {name: self.kernels.plan_compiled(dispatches) for name, dispatches in self._record_over_caches().items()}
+        self._plan_over_caches()
 
     def start(self, schedule: Schedule) -> None:
         """A new stream: condition on its delay and put its prompt into the token ring. The rings need no clearing."""

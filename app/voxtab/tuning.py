@@ -1,6 +1,6 @@
 """Which variant of the one-row product an adapter runs fastest, and whether it is right: measured while a model opens.
 
-Compilers differ: one turns packed dot products into an instruction, another takes them apart and is ten times slower.
+Which one that is depends on the adapter and on the compilers before it, and a driver may get one wrong.
 """
 
 import time
