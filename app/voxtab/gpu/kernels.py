@@ -246,7 +246,8 @@ class Kernels:
         if self.device.info["adapter_type"] == "CPU":
             for dispatch in dispatches:
                 await self._pipeline(dispatch.kernel, dispatch.constants)
-        await asyncio.gather(*(self._pipeline(d.kernel, d.constants) for d in dispatches))
+        else:
+            await asyncio.gather(*(self._pipeline(d.kernel, d.constants) for d in dispatches))
 
     def plan_compiled(self, dispatches: list[Dispatch]) -> int:
         """The plan of dispatches whose like were in one before."""
