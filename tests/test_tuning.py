@@ -17,11 +17,13 @@ ORACLE = Path(__file__).parent / "oracle" / "delay480"
 def choice(run, device) -> tuple[str, list[str]]:
     found = local.read_model(ORACLE / "tiny-q4.gguf")
     model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test", variants=Variants()))
+    used = set()
     for row in ROW_VARIANTS:
         model.kernels.variants = replace(model.kernels.variants, row=row)
-        run(model.kernels.compile(model.decoder.record_products()))
-    kernels_used = {dispatch.kernel for dispatch in model.decoder.record_products()}
-    assert "linear_row" in kernels_used, "the oracle's matrices are wide enough for it"
+        products = model.decoder.record_products()
+        run(model.kernels.compile(products))
+        used |= {dispatch.kernel for dispatch in products}
+    assert used == {"linear", "linear_row", "linear_staged"}, "the oracle's matrices are wide enough for each"
     return run(fastest_row(model.decoder, model.kernels))
 
 

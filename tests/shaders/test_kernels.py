@@ -78,7 +78,8 @@ def test_conv_is_zero_before_the_stream(lab):
 # --- linear
 
 @pytest.mark.parametrize("type", ["Q4_0", "F32", "F16", "BF16"])
-@pytest.mark.parametrize("rows,outputs,columns", [(1, 3072, 4096), (4, 1280, 2048), (2, 70, 1280), (1, 30, 64), (3, 65, 96), (9, 2, 32), (1, 1, 9216), (5, 131, 160)])
+@pytest.mark.parametrize("rows,outputs,columns", [(1, 3072, 4096), (4, 1280, 2048), (2, 70, 1280), (1, 30, 64), (3, 65, 96), (9, 2, 32), (1, 1, 9216), (5, 131, 160),
+                                                  (1, 70, 3072), (1, 16390, 256), (1, 65539, 128), (5, 131, 1280), (3, 70, 2048), (2, 30, 3072)])
 def test_linear(lab, type, rows, outputs, columns):
     x, weights = random(1, rows, columns), random(2, outputs, columns, scale=columns ** -0.5)
     matrix, rounded = lab.matrix(weights, type)
@@ -90,8 +91,9 @@ def test_linear(lab, type, rows, outputs, columns):
 @pytest.mark.parametrize("ending", [STORE, GELU, ADD, SILU])
 @pytest.mark.parametrize("norm", [False, True])
 @pytest.mark.parametrize("biased", [False, True])
-def test_linear_endings(lab, ending, norm, biased):
-    rows, outputs, columns = 5, 70, 160
+@pytest.mark.parametrize("rows,columns", [(5, 160), (1, 1024), (3, 384)])
+def test_linear_endings(lab, ending, norm, biased, rows, columns):
+    outputs = 70
     x, weights = random(1, rows, columns, scale=3), random(2, outputs, columns, scale=columns ** -0.5)
     gain, bias, before = random(3, columns), random(4, outputs), random(5, rows, outputs)
     matrix, rounded = lab.matrix(weights, "Q4_0", gate_up=ending == SILU)
@@ -102,7 +104,7 @@ def test_linear_endings(lab, ending, norm, biased):
     y = (reference.rms_norm(x, gain) if norm else x) @ rounded.T + bias * biased
     want = {STORE: lambda: y, GELU: lambda: reference.gelu(y), ADD: lambda: before + y,
             SILU: lambda: reference.silu(y[:, :35]) * y[:, 35:]}[ending]()
-    assert_close((ending, norm, biased), lab.get(out, *want.shape, guarded=True), want, 2e-5)
+    assert_close((ending, norm, biased, rows, columns), lab.get(out, *want.shape, guarded=True), want, 2e-5)
 
 
 @pytest.mark.parametrize("gate_up", [False, True])
@@ -120,7 +122,7 @@ def test_linear_in_parts(lab, gate_up):
 
 
 STACK = Stack(layers=1, width=96, heads=4, kv_heads=2, head_dim=32, hidden=32, window=12, epsilon=1e-5, rope_base=1e6)
-STACKS = {"gqa": STACK, "mha": replace(STACK, heads=3, kv_heads=3, head_dim=64), "decoder": replace(STACK, heads=32, kv_heads=8, head_dim=128, width=64, window=150)}
+STACKS = {"gqa": STACK, "wide": replace(STACK, width=256), "mha": replace(STACK, heads=3, kv_heads=3, head_dim=64), "decoder": replace(STACK, heads=32, kv_heads=8, head_dim=128, width=64, window=150)}
 
 
 @pytest.mark.parametrize("half_rope", [False, True])

@@ -17,6 +17,7 @@ STORE, GELU, ADD, SILU, HEADS = range(5)    # linear's endings
 TOKENS_RING = 256                           # ids kept on the GPU, by position
 ANGLES_FINE = 512                           # positions in RoPE's fine table
 MAX_ROWS = 4                                # rows of x that an invocation of linear or conv takes at most
+STAGED_ROWS = 2                             # rows of x that a workgroup of linear_staged takes at most
 MAX_GRID = 65535
 TILE = 64                                   # rows and outputs of a tile of linear_tile
 ROW_VARIANTS = "few", "f32", "packed"       # of the product for one row, the plainest first
@@ -49,11 +50,12 @@ class Variants:
 
     workgroup: int = 64                     # where nothing else is said
     quads: bool = True                      # Q4_0 by quads of blocks: see `split_q4_0`
-    row: str = "f32"                        # one row of x: by `linear_row`, "packed" or in "f32", or as "few"
+    row: str = "f32"                        # few rows of x: by `linear_staged` and `linear_row`, "packed"; one by that in "f32"; or as "few"
     lanes: bool = True                      # in `linear` invocations share output rows
     tiles: int = 256                        # from so many tiles on a product is made by `linear_tile`; 0: never
-    attention: int = 128                    # workgroup of attention
+    attention: int = 128                    # workgroup of attention, if a head has as many dimensions
     attention_groups: int = 256             # workgroups of attention that few queries are split into
+    attention_splits: int = 16              # and of those at most so many for the same queries
     block_tokens: int = 64                  # tokens whose states are made at once when that much audio is there
 
     @classmethod
@@ -77,12 +79,22 @@ class Variants:
             variants = replace(variants, **{name: value if kind is str else kind(int(value))})
         return variants
 
-    def of_row(self, outputs: int, columns: int) -> tuple[int, int]:
-        """`linear_row`'s workgroup and output rows: of what an H200 was seen to be fastest with."""
+    # What follows is what an H200 was seen to be fastest with.
+
+    def of_row(self, columns: int) -> tuple[int, int]:
+        """`linear_row`'s workgroup and output rows."""
         units = columns // 32
-        if outputs >= 16384:
-            return 32, 16 if outputs >= 65536 else 8
         return max(size for size in range(32, 145) if units % size == 0 or size == 32), 8
+
+    def of_staged(self, rows: int, outputs: int, columns: int) -> tuple[int, int, int, int] | None:
+        """`linear_staged`'s workgroup, lanes, output rows of a team and units kept at once; None for longer rows than it is for."""
+        units, kept = columns // 32, min(rows, STAGED_ROWS)
+        if self.row != "packed" or units > 128:
+            return None
+        chunk = max(size for size in range(4, units + 1, 4) if units % size == 0 and size * kept <= 128)
+        if rows > 1:
+            return (128, 8, 4, chunk) if units <= 48 else (128, 16, 4, chunk) if units <= 64 else (192, 16, 4, chunk)
+        return (256, 8, 8, chunk) if outputs >= 65536 else (192, 16, 4, chunk) if outputs >= 16384 else (128, 32, 4, chunk)
 
     def of_few(self, columns: int) -> tuple[int, int]:
         """`linear`'s workgroup, and the lanes that share four output rows."""
@@ -136,7 +148,7 @@ class Kernels:
                heads: Stack | None = None, half_rope=False, angles=None, cache=None, cache_f16=True) -> list[Dispatch]:
         """`gain` asks for the norm in front, `bias` adds one; the HEADS ending wants everything from `heads` on.
 
-        Few rows of x go to the kernel `linear`, many to `linear_tile`.
+        Few rows of x go to `linear_staged`, `linear_row` or, as on every adapter, `linear`; many to `linear_tile`.
         """
         layout, quads = self.variants, self.quads(matrix.type, matrix.columns)
         constants = {"TYPE": TYPE_CODES[matrix.type], "QUADS": quads, "ENDING": ending}
@@ -150,8 +162,12 @@ class Kernels:
         if quads and layout.tiles and rows >= TILE // 2 and -(-rows // TILE) * -(-matrix.rows // TILE) >= layout.tiles:
             kernel, high, wide = "linear_tile", TILE, TILE
             constants |= {"WORKGROUP": 256}
+        elif quads and (staged := layout.of_staged(rows, matrix.rows, matrix.columns)):
+            workgroup, lanes, outputs, chunk = staged
+            kernel, high, wide = "linear_staged", min(rows, STAGED_ROWS), workgroup // lanes * outputs
+            constants |= {"WORKGROUP": workgroup, "LANES": lanes, "OUTPUTS": outputs, "ROWS": high, "CHUNK": chunk}
         elif quads and rows == 1 and layout.row != "few":
-            workgroup, wide = layout.of_row(matrix.rows, matrix.columns)
+            workgroup, wide = layout.of_row(matrix.columns)
             kernel, high = "linear_row", 1
             constants |= {"WORKGROUP": workgroup, "OUTPUTS": wide, "PACKED": layout.row == "packed"}
         else:
@@ -177,7 +193,7 @@ class Kernels:
         splits, fours = self._attention_splits(rows, heads), self._attention_fours(rows, heads)
         whole = splits == 1
         attention = self._dispatch(
-            "attention", {"WORKGROUP": self.variants.attention, "HEADS": heads.heads, "KV_HEADS": heads.kv_heads,
+            "attention", {"WORKGROUP": self._attention_workgroup(heads), "HEADS": heads.heads, "KV_HEADS": heads.kv_heads,
                           "HEAD_DIM": heads.head_dim, "WINDOW": heads.window, "SPLITS": splits, "CACHE_F16": cache_f16},
             (rows,), (step, q, cache, self._unwritten if whole else runs, out if whole else parts), (heads.kv_heads, fours, splits))
         return [attention] if whole else [attention, self._join_attention(parts, runs, out, rows=rows, heads=heads, splits=splits)]
@@ -186,6 +202,9 @@ class Kernels:
         return self._dispatch("join_attention", {"HEAD_DIM": heads.head_dim, "SPLITS": splits}, (rows * heads.heads,), (parts, runs, out),
                               (*spread(rows * heads.heads), 1))
 
+    def _attention_workgroup(self, heads: Stack) -> int:
+        return min(self.variants.attention, heads.head_dim)
+
     def _attention_fours(self, rows: int, heads: Stack) -> int:
         """Workgroups for a key-value head's queries, four each."""
         return -(-rows * heads.heads // heads.kv_heads // 4)
@@ -193,7 +212,8 @@ class Kernels:
     def _attention_splits(self, rows: int, heads: Stack) -> int:
         """Workgroups that share the keys of four queries: none has less than a tile of a full window."""
         groups = heads.kv_heads * self._attention_fours(rows, heads)
-        return max(1, min(self.variants.attention_groups // groups, heads.window // self.variants.attention))
+        most = min(self.variants.attention_splits, heads.window // self._attention_workgroup(heads))
+        return max(1, min(self.variants.attention_groups // groups, most))
 
     def attention_scratch(self, rows: int, heads: Stack) -> tuple[int, int]:
         """Bytes of attention's `parts` and `runs`, enough for up to `rows` rows."""

@@ -1,0 +1,156 @@
+// with gelu product packed
+// linear_staged: the product for one row of x or a few, Q4_0 by quads and packed dot products only. See `product` for what it
+// makes, and `packed` for how.
+//
+// A workgroup keeps the bytes of CHUNK units of 32 columns, of ROWS rows of x, in workgroup memory, where all its teams meet
+// them: x is read and packed once for OUTPUTS rows a team. A team is LANES invocations that make OUTPUTS output rows
+// together: each takes every LANES-th unit of all of them, the next unit's weights on their way while it multiplies; the
+// first unit's are before x is. At the end their sums meet where the bytes were. The fewer lanes, the more rows share what
+// is kept; the more, the more weights are on their way. Grid: x, y over the teams' rows, z over rows of x by ROWS.
+// No private array and no loop over one: see `linear`.
+
+override WORKGROUP: u32 = 128;
+override LANES: u32 = 32;
+override OUTPUTS: u32 = 4;                  // 4 or 8
+override ROWS: u32 = 1;                     // 1 or 2
+override CHUNK: u32 = 96;                   // a multiple of 4 that divides the units of x
+
+override TEAMS: u32 = WORKGROUP / LANES;
+override STAGED: u32 = CHUNK * ROWS * 7;    // a unit's bytes are six vectors, and one for the sums
+override LINE: u32 = LANES + 1;             // vectors of a line of sums: banks do not collide
+override FOURS: u32 = ROWS * OUTPUTS / 4;   // lines of a team, before that of squares
+override SUMS: u32 = TEAMS * (FOURS + 1) * LINE;
+
+var<workgroup> staged: array<vec4u, max(STAGED, SUMS)>;
+var<workgroup> scale_of: array<f32, CHUNK * ROWS>;
+var<workgroup> squares_of: array<f32, CHUNK * ROWS>;
+
+struct Four {                               // output rows' words and scales of a unit
+  a: vec4u, b: vec4u, c: vec4u, d: vec4u,
+  scale_a: vec2u, scale_b: vec2u, scale_c: vec2u, scale_d: vec2u,
+}
+
+// Where the four output rows from `pair` on begin, in units.
+fn four_starts(pair: u32, blocks: u32) -> vec4u {
+  let last_pair = (params.outputs + 1) / 2 - 1;
+  return vec4u(pair_rows(min(pair, last_pair)), pair_rows(min(pair + 1, last_pair))) * blocks;
+}
+
+fn four_rows(starts: vec4u, unit: u32) -> Four {
+  let at = starts + unit;
+  return Four(weights[at.x], weights[at.y], weights[at.z], weights[at.w],
+              scales[at.x / 4], scales[at.y / 4], scales[at.z / 4], scales[at.w / 4]);
+}
+
+fn products(four: Four, x: Columns) -> vec4f {
+  return vec4f(packed_product(four.a, four.scale_a, x), packed_product(four.b, four.scale_b, x),
+               packed_product(four.c, four.scale_c, x), packed_product(four.d, four.scale_d, x));
+}
+
+// Packs a unit of row m of x, times gain, into a slot.
+fn stage(m: u32, unit: u32, slot: u32) {
+  let at = (unit & ~3u) * 8 + unit % 4;
+  let of_x = min(m, params.rows - 1) * (params.columns / 4) + at;
+  var low = mat4x4f(x[of_x], x[of_x + 8], x[of_x + 16], x[of_x + 24]);
+  var high = mat4x4f(x[of_x + 4], x[of_x + 12], x[of_x + 20], x[of_x + 28]);
+  if (NORM) {
+    squares_of[slot] = dot(low[0], low[0]) + dot(low[1], low[1]) + dot(low[2], low[2]) + dot(low[3], low[3])
+                     + dot(high[0], high[0]) + dot(high[1], high[1]) + dot(high[2], high[2]) + dot(high[3], high[3]);
+    low = mat4x4f(low[0] * gain[at], low[1] * gain[at + 8], low[2] * gain[at + 16], low[3] * gain[at + 24]);
+    high = mat4x4f(high[0] * gain[at + 4], high[1] * gain[at + 12], high[2] * gain[at + 20], high[3] * gain[at + 28]);
+  }
+  let columns = packed_columns(low, high);
+  let first = 7 * slot;
+  staged[first] = columns.low0;
+  staged[first + 1] = columns.low1;
+  staged[first + 2] = columns.low2;
+  staged[first + 3] = columns.high0;
+  staged[first + 4] = columns.high1;
+  staged[first + 5] = columns.high2;
+  staged[first + 6] = bitcast<vec4u>(columns.minus);
+  scale_of[slot] = columns.scale;
+}
+
+fn columns_of(slot: u32) -> Columns {
+  let first = 7 * slot;
+  return Columns(staged[first], staged[first + 1], staged[first + 2], staged[first + 3], staged[first + 4], staged[first + 5],
+                 bitcast<vec4i>(staged[first + 6]), scale_of[slot]);
+}
+
+fn sum_of_line(first: u32) -> vec4f {
+  var sum = vec4f();
+  for (var i = first; i < first + LANES; i += 4u) {
+    sum += bitcast<vec4f>(staged[i]) + bitcast<vec4f>(staged[i + 1])
+         + bitcast<vec4f>(staged[i + 2]) + bitcast<vec4f>(staged[i + 3]);
+  }
+  return sum;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+        @builtin(local_invocation_index) local: u32) {
+  let team = local / LANES;
+  let lane = local % LANES;
+  let first_pair = (group.x + group.y * groups.x) * (TEAMS * OUTPUTS / 2);
+  let pair = first_pair + team * OUTPUTS / 2;
+  let m = group.z * ROWS;
+  let blocks = params.columns / 32;
+  let starts_a = four_starts(pair, blocks);
+  let starts_b = four_starts(pair + 2, blocks);
+  var next_a = four_rows(starts_a, min(lane, blocks - 1));
+  var next_b = next_a;
+  if (OUTPUTS > 4) { next_b = four_rows(starts_b, min(lane, blocks - 1)); }
+
+  var sums_a = mat2x4f();                   // a column for each row of x
+  var sums_b = mat2x4f();
+  var squares = vec2f();
+  for (var first = 0u; first < blocks; first += CHUNK) {
+    if (first > 0) { workgroupBarrier(); }
+    for (var i = local; i < CHUNK * ROWS; i += WORKGROUP) { stage(m + i / CHUNK, first + i % CHUNK, i); }
+    workgroupBarrier();
+    for (var unit = lane; unit < CHUNK; unit += LANES) {
+      // In the next chunk a lane begins anew.
+      let following = select(unit + LANES, CHUNK + lane, unit + LANES >= CHUNK);
+      let after = min(first + following, blocks - 1);
+      let a = next_a;
+      let b = next_b;
+      let x0 = columns_of(unit);
+      var x1 = x0;
+      if (ROWS > 1) { x1 = columns_of(unit + CHUNK); }
+      if (NORM) {
+        squares.x += squares_of[unit];
+        if (ROWS > 1) { squares.y += squares_of[unit + CHUNK]; }
+      }
+      next_a = four_rows(starts_a, after);
+      sums_a[0] += products(a, x0);
+      if (ROWS > 1) { sums_a[1] += products(a, x1); }
+      if (OUTPUTS > 4) {
+        next_b = four_rows(starts_b, after);
+        sums_b[0] += products(b, x0);
+        if (ROWS > 1) { sums_b[1] += products(b, x1); }
+      }
+    }
+  }
+
+  workgroupBarrier();
+  let lines = team * (FOURS + 1) * LINE + lane;
+  staged[lines] = bitcast<vec4u>(sums_a[0]);
+  if (ROWS > 1) { staged[lines + LINE] = bitcast<vec4u>(sums_a[1]); }
+  if (OUTPUTS > 4) {
+    staged[lines + ROWS * LINE] = bitcast<vec4u>(sums_b[0]);
+    if (ROWS > 1) { staged[lines + (ROWS + 1) * LINE] = bitcast<vec4u>(sums_b[1]); }
+  }
+  if (NORM) { staged[lines + FOURS * LINE] = bitcast<vec4u>(vec4f(squares, 0, 0)); }
+  workgroupBarrier();
+  for (var i = local; i < TEAMS * FOURS; i += WORKGROUP) {
+    let of_team = i / FOURS;
+    let line = i % FOURS;                   // its row of x, and which four of its output rows
+    let sums = sum_of_line((of_team * (FOURS + 1) + line) * LINE);
+    var squares_of_rows = vec4f();
+    if (NORM) { squares_of_rows = sum_of_line((of_team * (FOURS + 1) + FOURS) * LINE); }
+    let squares_of_row = select(squares_of_rows.x, squares_of_rows.y, line % ROWS == 1);
+    let at = first_pair + of_team * OUTPUTS / 2 + line / ROWS * 2;
+    finish(at, m + line % ROWS, sums.xy, squares_of_row);
+    finish(at + 1, m + line % ROWS, sums.zw, squares_of_row);
+  }
+}
