@@ -52,7 +52,7 @@ class Variants:
     row: str = "f32"                        # one row of x: by `linear_row`, "packed" or in "f32", or as "few"
     lanes: bool = True                      # in `linear` invocations share output rows
     tiles: int = 256                        # from so many tiles on a product is made by `linear_tile`; 0: never
-    attention: int = 128                    # workgroup of attention
+    attention: int = 128                    # workgroup of attention; 0: by `attention_plain`
     attention_groups: int = 256             # workgroups of attention that few queries are split into
     block_tokens: int = 64                  # tokens whose states are made at once when that much audio is there
 
@@ -60,7 +60,7 @@ class Variants:
     def of(cls, info: dict[str, str]) -> "Variants":
         """Barriers and workgroup memory are what costs on a software adapter: there one invocation makes whole rows."""
         if info["adapter_type"] == "CPU":
-            return cls(quads=False, row="few", lanes=False, tiles=0, attention=32, attention_groups=1, block_tokens=16)
+            return cls(quads=False, row="few", lanes=False, tiles=0, attention=0, block_tokens=16)
         # A browser without the packed dot product would refuse all of `linear_row`.
         return cls() if info.get("packed_dot", True) else cls(row="few")
 
@@ -175,6 +175,11 @@ class Kernels:
     def attention(self, step, q, cache, parts, runs, out, *, rows, heads: Stack, cache_f16) -> list[Dispatch]:
         """`parts` and `runs` are scratch of `attention_scratch(rows, heads)` bytes."""
         splits, fours = self._attention_splits(rows, heads), self._attention_fours(rows, heads)
+        if not self.variants.attention:
+            return [self._dispatch(
+                "attention_plain", {"WORKGROUP": heads.head_dim // 8, "HEADS": heads.heads, "KV_HEADS": heads.kv_heads,
+                                    "WINDOW": heads.window, "CACHE_F16": cache_f16},
+                (rows,), (step, q, cache, out), (heads.kv_heads, fours, 1))]
         whole = splits == 1
         attention = self._dispatch(
             "attention", {"WORKGROUP": self.variants.attention, "HEADS": heads.heads, "KV_HEADS": heads.kv_heads,
@@ -192,6 +197,8 @@ class Kernels:
 
     def _attention_splits(self, rows: int, heads: Stack) -> int:
         """Workgroups that share the keys of four queries: none has less than a tile of a full window."""
+        if not self.variants.attention:
+            return 1
         groups = heads.kv_heads * self._attention_fours(rows, heads)
         return max(1, min(self.variants.attention_groups // groups, heads.window // self.variants.attention))
 
