@@ -61,13 +61,8 @@ fn four(a: mat2x4f, b: mat2x4f, c: mat2x4f, d: mat2x4f, part: mat2x4f) -> vec4f 
                dot(c[0], part[0]) + dot(c[1], part[1]), dot(d[0], part[0]) + dot(d[1], part[1]));
 }
 
-// A lane alone has whole sums. Others put theirs into the team's lines, one for every sum.
-fn hand_in(m: u32, pair: u32, first: u32, place: u32, products: vec4f, squares: f32) {
-  if (LANES == 1) {
-    finish(pair, first + m, products.xy, squares);
-    finish(pair + 1, first + m, products.zw, squares);
-    return;
-  }
+// A lane's sums, into the team's lines, one for every sum.
+fn hand_in(m: u32, place: u32, products: vec4f, squares: f32) {
   let at = place + 5 * m * LINE;
   partial[at] = products.x;
   partial[at + LINE] = products.y;
@@ -111,12 +106,20 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     add_word(unit, 3, first, starts, vec4u(a.w, b.w, c.w, d.w), scale[3], &products, &squares);
   }
 
+  if (LANES == 1) {                         // a lane alone has whole sums; `finish` once, as software adapters compile it
+    for (var m = 0u; m < ROWS; m++) {
+      finish(pair, first + m, products[0].xy, squares.x);
+      finish(pair + 1, first + m, products[0].zw, squares.x);
+      products = mat4x4f(products[1], products[2], products[3], products[0]);
+      squares = squares.yzwx;
+    }
+    return;
+  }
   let base = team * 5 * ROWS * LINE;
-  hand_in(0, pair, first, base + lane, products[0], squares.x);
-  if (ROWS > 1) { hand_in(1, pair, first, base + lane, products[1], squares.y); }
-  if (ROWS > 2) { hand_in(2, pair, first, base + lane, products[2], squares.z); }
-  if (ROWS > 3) { hand_in(3, pair, first, base + lane, products[3], squares.w); }
-  if (LANES == 1) { return; }
+  hand_in(0, base + lane, products[0], squares.x);
+  if (ROWS > 1) { hand_in(1, base + lane, products[1], squares.y); }
+  if (ROWS > 2) { hand_in(2, base + lane, products[2], squares.z); }
+  if (ROWS > 3) { hand_in(3, base + lane, products[3], squares.w); }
   workgroupBarrier();
   for (var which = lane; which < 2 * ROWS; which += LANES) {      // a pair of a row of x
     let m = which / 2;

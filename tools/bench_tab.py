@@ -203,7 +203,7 @@ def tab_memory() -> dict:
 
 
 def chromium_bytes() -> int:
-    """Of all processes of the browsers that this process started (PSS); a page that several share counts once."""
+    """Of all processes of the browsers that this process started."""
     parents = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -219,9 +219,20 @@ def chromium_bytes() -> int:
     for process in ours:
         try:
             if "chrom" in Path(f"/proc/{process}/comm").read_text():
-                maps = Path(f"/proc/{process}/smaps_rollup")
-                maps = maps if maps.exists() else maps.with_name("smaps")       # gVisor has only this one
-                total += sum(1024 * int(line.split()[1]) for line in maps.read_text().splitlines() if line.startswith("Pss:"))
+                total += _process_bytes(process)
         except OSError:
             pass
+    return total
+
+
+def _process_bytes(process: int) -> int:
+    """Memory that processes share counts in parts (PSS), but pages of files whole (RSS): other programs that map the same
+    libraries, or end, would else change this one's part.
+    """
+    total, counted = 0, "Pss:"
+    for line in Path(f"/proc/{process}/smaps").read_text().splitlines():
+        if line.startswith(counted):
+            total += 1024 * int(line.split()[1])
+        elif not line.endswith(" kB") and "-" in line.split(" ", 1)[0]:         # a mapping; its figures follow
+            counted = "Rss:" if "/" in line and not line.endswith("(deleted)") else "Pss:"
     return total

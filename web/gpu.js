@@ -2,7 +2,7 @@
 // Python calls it once a step: a plan is a list of dispatches that was recorded at load.
 
 const STORAGE = 128, UNIFORM = 64, COPY_SRC = 4, COPY_DST = 8, MAP_READ = 1;
-const BACKPRESSURE_BYTES = 64 << 20;    // of an upload, between waits for the queue
+const BACKPRESSURE_BYTES = 8 << 20;     // of an upload, between waits for what was submitted so much earlier
 const READBACK_BYTES = 4096;
 
 // Firefox looks for finished work on a 100 ms poll, and whenever something is submitted.
@@ -194,7 +194,7 @@ class Gpu {
   // Brings ranges of `source` (source.js) to buffers. `table` is flat, in the source's order: offset, nbytes,
   // buffer, offset in it, plan or 0. What has come is written at once, so that no array ever holds a tensor.
   async upload(source, table, progress) {
-    let total = 0, waited = 0;
+    let total = 0, waited = 0, before = null;
     for (let i = 0; i < table.length; i += 5) {
       const [offset, nbytes, handle, start, plan] = table.subarray(i, i + 5);
       const buffer = this.things.get(handle);
@@ -225,7 +225,9 @@ class Gpu {
       if (plan) this.run(plan, 1);
       total += nbytes;
       if (total - waited >= BACKPRESSURE_BYTES) {
-        await this.pumped(this.queue.onSubmittedWorkDone());
+        await before;
+        before = this.pumped(this.queue.onSubmittedWorkDone());
+        before.catch(() => {}); // an upload that fails does not ask
         waited = total;
       }
       this.check();

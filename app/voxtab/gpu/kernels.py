@@ -53,7 +53,7 @@ class Variants:
     row: str = "f32"                        # few rows of x: by `linear_staged` and `linear_row`, "packed"; one by that in "f32"; or as "few"
     lanes: bool = True                      # in `linear` invocations share output rows
     tiles: int = 256                        # from so many tiles on a product is made by `linear_tile`; 0: never
-    attention: int = 256                    # workgroup of attention; at most four times a head's dimensions
+    attention: int = 256                    # workgroup of attention, at most four times a head's dimensions; 0: by `attention_plain`
     attention_groups: int = 256             # workgroups of attention that few queries are split into
     attention_splits: int = 4               # and of those at most so many for the same queries
     block_tokens: int = 64                  # tokens whose states are made at once when that much audio is there
@@ -62,7 +62,7 @@ class Variants:
     def of(cls, info: dict[str, str]) -> "Variants":
         """Barriers and workgroup memory are what costs on a software adapter: there one invocation makes whole rows."""
         if info["adapter_type"] == "CPU":
-            return cls(quads=False, row="few", lanes=False, tiles=0, attention=32, attention_groups=1, block_tokens=16)
+            return cls(quads=False, row="few", lanes=False, tiles=0, attention=0, block_tokens=16)
         # A browser without the packed dot product would refuse all of `linear_row`.
         return cls() if info.get("packed_dot", True) else cls(row="few")
 
@@ -208,6 +208,10 @@ class Kernels:
 
     def _attention(self, step, q, cache, parts, runs, out, *, rows, heads: Stack, cache_f16) -> Dispatch:
         splits, fours = self._attention_splits(rows, heads), self._attention_fours(rows, heads)
+        if not self.variants.attention:
+            return self._dispatch("attention_plain", {"WORKGROUP": heads.head_dim // 8, "HEADS": heads.heads, "KV_HEADS": heads.kv_heads,
+                                                      "WINDOW": heads.window, "CACHE_F16": cache_f16},
+                                  (rows,), (step, q, cache, out), (heads.kv_heads, fours, 1))
         return self._dispatch(
             "attention", {"WORKGROUP": self._attention_workgroup(heads), "HEADS": heads.heads, "KV_HEADS": heads.kv_heads,
                           "HEAD_DIM": heads.head_dim, "WINDOW": heads.window, "SPLITS": splits, "CACHE_F16": cache_f16},
@@ -227,6 +231,8 @@ class Kernels:
 
     def _attention_splits(self, rows: int, heads: Stack) -> int:
         """Workgroups that share the keys of four queries: none has less than a tile of a full window."""
+        if not self.variants.attention:
+            return 1
         groups = heads.kv_heads * self._attention_fours(rows, heads)
         most = min(self.variants.attention_splits, heads.window * heads.head_dim // (32 * self._attention_workgroup(heads)))
         return max(1, min(self.variants.attention_groups // groups, most))

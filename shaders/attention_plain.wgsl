@@ -1,0 +1,113 @@
+// attention_plain: what `attention` makes, on software adapters. SwiftShader takes some 80 kB to compile each word of workgroup
+// memory and as much for what is written out several times, so there is little of either; nor are a query's keys split.
+//   out[m, h] = softmax_j(q[m, h] . k[j, h'] / sqrt(HEAD_DIM)) v[j, h'],  0 <= p - j < WINDOW, p = position + m
+//
+// A workgroup takes four queries of one key-value head, as in `attention`, and all their keys, a tile of WORKGROUP at a time:
+// an invocation scores one, then gathers eight of the head's dimensions over the whole tile.
+// q [rows, HEADS, HEAD_DIM] f32, turned; cache [capacity, 2 (k, v), KV_HEADS, HEAD_DIM] f16 pairs or f32;
+// out [rows, HEADS, HEAD_DIM] f32. Grid: x key-value heads, y queries by fours. Precision: f32.
+
+override WORKGROUP: u32 = 16;               // no other than HEAD_DIM / 8
+override HEADS: u32 = 32;
+override KV_HEADS: u32 = 8;
+override WINDOW: u32 = 8192;
+override CACHE_F16: bool = true;
+
+override HEAD_DIM: u32 = 8 * WORKGROUP;
+
+const NOTHING = -1e30;                              // below any score
+const HIDDEN = -3e38;                               // a key that a query does not see
+
+struct Params { rows: u32 }
+struct Step { position: u32, rotation: u32, capacity: u32, audio_row: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<uniform> step: Step;
+@group(0) @binding(2) var<storage, read> q: array<vec4f>;
+@group(0) @binding(3) var<storage, read> cache: array<vec4u>;
+@group(0) @binding(4) var<storage, read_write> out: array<vec4f>;
+
+var<workgroup> scores: array<vec4f, WORKGROUP>;     // a component for each query
+
+// Dimensions 8i..8i+7 of the cache.
+fn eight(i: u32) -> mat2x4f {
+  if (CACHE_F16) {
+    let words = cache[i];
+    return mat2x4f(vec4f(unpack2x16float(words.x), unpack2x16float(words.y)),
+                   vec4f(unpack2x16float(words.z), unpack2x16float(words.w)));
+  }
+  return mat2x4f(bitcast<vec4f>(cache[2 * i]), bitcast<vec4f>(cache[2 * i + 1]));
+}
+
+// The first eight dimensions of a position's key; its value's are KV_HEADS * WORKGROUP on.
+fn key_of(position: u32, kv_head: u32) -> u32 { return (position % step.capacity * 2 * KV_HEADS + kv_head) * WORKGROUP; }
+
+fn with_key(at: u32, key: mat2x4f) -> f32 { return dot(q[at], key[0]) + dot(q[at + 1], key[1]); }
+
+// Row and head of the workgroup's query c; those past the last are the last, and not stored.
+fn row_and_head(c: u32, group: vec3u) -> vec2u {
+  let shared_by = HEADS / KV_HEADS;
+  let i = min(4 * group.y + c, params.rows * shared_by - 1);
+  return vec2u(i / shared_by, group.x * shared_by + i % shared_by);
+}
+
+fn store(c: u32, group: vec3u, at: u32, low: vec4f, high: vec4f) {
+  if (4 * group.y + c >= params.rows * HEADS / KV_HEADS) { return; }
+  out[at] = low;
+  out[at + 1] = high;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let q0 = row_and_head(0, group);
+  let q1 = row_and_head(1, group);
+  let q2 = row_and_head(2, group);
+  let q3 = row_and_head(3, group);
+  let positions = step.position + vec4u(q0.x, q1.x, q2.x, q3.x);
+  let oldest = positions.x + 1 - min(positions.x + 1, WINDOW);
+  let keys = positions.w + 1 - oldest;
+  // The first four dimensions of each query, and of its result.
+  let starts = (vec4u(q0.x, q1.x, q2.x, q3.x) * HEADS + vec4u(q0.y, q1.y, q2.y, q3.y)) * 2 * WORKGROUP;
+
+  let scale = inverseSqrt(f32(HEAD_DIM));
+  var most = vec4f(NOTHING);
+  var sum = vec4f();
+  var low = mat4x4f();                      // a column for each query: dimensions 0..3 of this invocation's eight
+  var high = mat4x4f();                     // and 4..7
+  for (var base = 0u; base < keys; base += WORKGROUP) {
+    let tile = min(WORKGROUP, keys - base);
+    let position = oldest + base + min(lane, tile - 1);
+    let key = key_of(position, group.x);
+    var score = vec4f();
+    for (var i = 0u; i < WORKGROUP; i++) {
+      let part = eight(key + i);
+      let at = starts + 2 * i;
+      score += vec4f(with_key(at.x, part), with_key(at.y, part), with_key(at.z, part), with_key(at.w, part));
+    }
+    let seen = (vec4u(position) <= positions) & (vec4u(position + WINDOW) > positions);
+    scores[lane] = select(vec4f(HIDDEN), scale * score, seen);
+    workgroupBarrier();
+    let before = most;
+    for (var t = 0u; t < tile; t++) { most = max(most, scores[t]); }
+    let factor = exp(before - most);
+    sum *= factor;
+    low = mat4x4f(low[0] * factor.x, low[1] * factor.y, low[2] * factor.z, low[3] * factor.w);
+    high = mat4x4f(high[0] * factor.x, high[1] * factor.y, high[2] * factor.z, high[3] * factor.w);
+    for (var t = 0u; t < tile; t++) {
+      let weights = exp(scores[t] - most);
+      let value = eight(key_of(oldest + base + t, group.x) + KV_HEADS * WORKGROUP + lane);
+      sum += weights;
+      low += outer(value[0], weights);
+      high += outer(value[1], weights);
+    }
+    workgroupBarrier();
+  }
+  store(0, group, starts.x + 2 * lane, low[0] / sum.x, high[0] / sum.x);
+  store(1, group, starts.y + 2 * lane, low[1] / sum.y, high[1] / sum.y);
+  store(2, group, starts.z + 2 * lane, low[2] / sum.z, high[2] / sum.z);
+  store(3, group, starts.w + 2 * lane, low[3] / sum.w, high[3] / sum.w);
+}
+
+fn outer(value: vec4f, weights: vec4f) -> mat4x4f {
+  return mat4x4f(value * weights.x, value * weights.y, value * weights.z, value * weights.w);
+}
