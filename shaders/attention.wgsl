@@ -27,6 +27,7 @@ override EIGHTS: u32 = HEAD_DIM / 8;
 override PARTS: u32 = HEAD_DIM / 32;                // invocations that share a key
 override KEYS: u32 = WORKGROUP / PARTS;
 override SHARES: u32 = WORKGROUP / EIGHTS;          // of a tile's values: four each
+override SCORES_LINE: u32 = KEYS + 2;               // of parts of scores: banks do not collide
 
 const NOTHING = -1e30;                              // below any score
 const HIDDEN = -3e38;                               // a key that a query does not see
@@ -41,7 +42,7 @@ struct Step { position: u32, rotation: u32, capacity: u32, audio_row: u32 }
 @group(0) @binding(4) var<storage, read_write> runs: array<vec2f>;
 @group(0) @binding(5) var<storage, read_write> out: array<vec4f>;
 
-var<workgroup> query: array<vec4f, HEAD_DIM>;
+var<workgroup> query: array<vec4f, HEAD_DIM>;              // [8, EIGHTS]: what neighbours read together lies side by side
 var<workgroup> scores: array<vec4f, KEYS>;
 var<workgroup> highest: array<vec4f, SHARES>;
 var<workgroup> sums: array<vec4f, SHARES>;
@@ -79,9 +80,10 @@ fn read_value(position: u32, kv_head: u32, column: u32) -> Eight {
 
 fn with_queries(i: u32, eight: Eight) -> vec4f {
   let key = in_f32(eight);
-  let at = 8 * i;
-  return query[at] * key[0].x + query[at + 1] * key[0].y + query[at + 2] * key[0].z + query[at + 3] * key[0].w
-       + query[at + 4] * key[1].x + query[at + 5] * key[1].y + query[at + 6] * key[1].z + query[at + 7] * key[1].w;
+  return query[i] * key[0].x + query[i + EIGHTS] * key[0].y
+       + query[i + 2 * EIGHTS] * key[0].z + query[i + 3 * EIGHTS] * key[0].w
+       + query[i + 4 * EIGHTS] * key[1].x + query[i + 5 * EIGHTS] * key[1].y
+       + query[i + 6 * EIGHTS] * key[1].z + query[i + 7 * EIGHTS] * key[1].w;
 }
 
 fn outer(value: vec4f, weights: vec4f) -> mat4x4f {
@@ -141,8 +143,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   var next = read_key(min(first + lane / PARTS, last), group.x, part);
   let scale = inverseSqrt(f32(HEAD_DIM));
   for (var d = lane; d < HEAD_DIM; d += WORKGROUP) {
-    query[d] = scale * vec4f(q[(q0.x * HEADS + q0.y) * HEAD_DIM + d], q[(q1.x * HEADS + q1.y) * HEAD_DIM + d],
-                             q[(q2.x * HEADS + q2.y) * HEAD_DIM + d], q[(q3.x * HEADS + q3.y) * HEAD_DIM + d]);
+    query[d % 8 * EIGHTS + d / 8] = scale * vec4f(q[(q0.x * HEADS + q0.y) * HEAD_DIM + d], q[(q1.x * HEADS + q1.y) * HEAD_DIM + d],
+                                                 q[(q2.x * HEADS + q2.y) * HEAD_DIM + d], q[(q3.x * HEADS + q3.y) * HEAD_DIM + d]);
   }
   workgroupBarrier();
 
@@ -159,12 +161,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let value_d = read_value(min(base + share + 3 * SHARES, last), group.x, column);
     let key = next;
     next = read_key(min(base + KEYS + lane / PARTS, last), group.x, part);
-    gathered[part * KEYS + lane / PARTS] = with_queries(part, key.a) + with_queries(part + PARTS, key.b)
-                                         + with_queries(part + 2 * PARTS, key.c) + with_queries(part + 3 * PARTS, key.d);
+    gathered[part * SCORES_LINE + lane / PARTS] = with_queries(part, key.a) + with_queries(part + PARTS, key.b)
+                                                + with_queries(part + 2 * PARTS, key.c) + with_queries(part + 3 * PARTS, key.d);
     workgroupBarrier();
     if (lane < KEYS) {
       var score = gathered[lane];
-      for (var i = 1u; i < PARTS; i++) { score += gathered[i * KEYS + lane]; }
+      for (var i = 1u; i < PARTS; i++) { score += gathered[i * SCORES_LINE + lane]; }
       let position = base + lane;
       let seen = (vec4u(position) <= positions) & (vec4u(position + WINDOW) > positions) & vec4<bool>(position <= last);
       scores[lane] = select(vec4f(HIDDEN), score, seen);

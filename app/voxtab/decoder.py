@@ -75,21 +75,6 @@ class Decoder:
                                    angles=self.angles, cache=cache, cache_f16=self.cache.f16)
             dispatches += k.attend(self.step, self.queries, cache, self.parts, self.runs, self.attended, layer.wo, self.x, rows=rows,
                                    heads=stack, cache_f16=self.cache.f16)
-            dispatches += k.linear(self.step, self.x, layer.w13, self.hidden, rows=1, ending=SILU, gain=layer.ffn_norm, epsilon=stack.epsilon)
-            dispatches += k.linear(self.step, self.hidden, layer.w2, self.x, rows=1, ending=ADD)
-        return dispatches
-
-    def record(self, audio: int, rows: int, head: bool, layers: int | None = None) -> list[Dispatch]:
-        """`rows` positions whose tokens are known. With `head`, which wants one row, the next token too."""
-        k, stack, weights = self.kernels, self.stack, self.weights
-        dispatches = k.embed(self.step, audio, self.tokens, weights.embedding, self.x, rows=rows)
-        for layer, cache, gain in list(zip(weights.decoder, self.cache.layers, self.gains))[:layers]:
-            dispatches += k.linear(self.step, self.x, layer.wqkv, self.queries, rows=rows, ending=HEADS,
-                                   gain=layer.attention_norm, epsilon=stack.epsilon, heads=stack, half_rope=self.half_rope,
-                                   angles=self.angles, cache=cache, cache_f16=self.cache.f16)
-            dispatches += k.attention(self.step, self.queries, cache, self.parts, self.runs, self.attended, rows=rows, heads=stack,
-                                      cache_f16=self.cache.f16)
-            dispatches += k.linear(self.step, self.attended, layer.wo, self.x, rows=rows, ending=ADD)
             dispatches += k.linear(self.step, self.x, layer.w13, self.hidden, rows=rows, ending=SILU, gain=gain, epsilon=stack.epsilon)
             dispatches += k.linear(self.step, self.hidden, layer.w2, self.x, rows=rows, ending=ADD)
         if head:

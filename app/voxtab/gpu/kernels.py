@@ -55,7 +55,7 @@ class Variants:
     tiles: int = 256                        # from so many tiles on a product is made by `linear_tile`; 0: never
     attention: int = 256                    # workgroup of attention, at most four times a head's dimensions; 0: by `attention_plain`
     attention_groups: int = 256             # workgroups of attention that few queries are split into
-    attention_splits: int = 4               # and of those at most so many for the same queries
+    attention_splits: int = 8               # and of those at most so many for the same queries
     block_tokens: int = 64                  # tokens whose states are made at once when that much audio is there
 
     @classmethod
@@ -86,15 +86,18 @@ class Variants:
         units = columns // 32
         return max(size for size in range(32, 145) if units % size == 0 or size == 32), 8
 
-    def of_staged(self, rows: int, outputs: int, columns: int) -> tuple[int, int, int, int] | None:
-        """`linear_staged`'s workgroup, lanes, output rows of a team and units kept at once; None for longer rows than it is for."""
+    def of_staged(self, rows: int, outputs: int, columns: int, splits: int) -> tuple[int, int, int, int] | None:
+        """`linear_staged`'s workgroup, lanes, output rows of a team and units kept at once; None for longer rows than it is for.
+        Joining attention's runs is worth more rows a workgroup."""
         units, kept = columns // 32, min(rows, STAGED_ROWS)
         if self.row != "packed" or units > 128:
             return None
         chunk = max(size for size in range(4, units + 1, 4) if units % size == 0 and size * kept <= 128)
         if rows > 1:
             return (128, 8, 4, chunk) if units <= 48 else (128, 16, 4, chunk) if units <= 64 else (192, 16, 4, chunk)
-        return (256, 8, 8, chunk) if outputs >= 65536 else (192, 16, 4, chunk) if outputs >= 16384 else (128, 32, 4, chunk)
+        if outputs >= 16384:
+            return (256, 8, 8, chunk) if outputs >= 65536 else (192, 16, 4, chunk)
+        return (256 if splits > 1 else 128), 32, 4, chunk
 
     def of_few(self, columns: int) -> tuple[int, int]:
         """`linear`'s workgroup, and the lanes that share four output rows."""
@@ -163,7 +166,7 @@ class Kernels:
         if quads and layout.tiles and rows >= TILE // 2 and -(-rows // TILE) * -(-matrix.rows // TILE) >= layout.tiles:
             kernel, high, wide = "linear_tile", TILE, TILE
             constants |= {"WORKGROUP": 256}
-        elif quads and (staged := layout.of_staged(rows, matrix.rows, matrix.columns)):
+        elif quads and (staged := layout.of_staged(rows, matrix.rows, matrix.columns, splits)):
             workgroup, lanes, outputs, chunk = staged
             kernel, high, wide = "linear_staged", min(rows, STAGED_ROWS), workgroup // lanes * outputs
             constants |= {"WORKGROUP": workgroup, "LANES": lanes, "OUTPUTS": outputs, "ROWS": high, "CHUNK": chunk}
@@ -194,7 +197,7 @@ class Kernels:
     def attend(self, step, q, cache, parts, runs, attended, wo: Matrix, x, *, rows, heads: Stack, cache_f16, bias=None) -> list[Dispatch]:
         """Attention, and its product with wo added to x. `parts` and `runs` are scratch of `attention_scratch(rows, heads)` bytes."""
         splits = self._attention_splits(rows, heads)
-        if splits > 1 and self.quads(wo.type, wo.columns) and self.variants.of_staged(rows, wo.rows, wo.columns):
+        if splits > 1 and self.quads(wo.type, wo.columns) and self.variants.of_staged(rows, wo.rows, wo.columns, splits):
             return [self._attention(step, q, cache, parts, runs, attended, rows=rows, heads=heads, cache_f16=cache_f16),
                     *self.linear(step, parts, wo, x, rows=rows, ending=ADD, bias=bias, heads=heads, runs=runs, splits=splits)]
         return [*self.attention(step, q, cache, parts, runs, attended, rows=rows, heads=heads, cache_f16=cache_f16),
