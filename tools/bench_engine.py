@@ -19,7 +19,7 @@ async def decoder_steps(model: Model, runs: int, steps: int = 64) -> list[float]
     wait, times = await _wait(model), []
     for _ in range(runs):
         since = time.perf_counter()
-        await model.decode(CONTEXT, CONTEXT, 0, steps=steps, head=True, read=True)
+        await model.decode(CONTEXT, CONTEXT, 0, passes=steps, head=True, read=True)
         times.append((time.perf_counter() - since - wait) / steps)
     return times
 

@@ -10,6 +10,7 @@ from voxtab.adapter import Adapter
 from voxtab.config import STATES_PER_TOKEN, ModelConfig, Schedule
 from voxtab.decoder import Decoder, delay_condition
 from voxtab.encoder import Encoder, block_samples
+from voxtab.errors import UserError
 from voxtab.gpu.device import Device, Source
 from voxtab.gpu.kernels import ROW_VARIANTS, TOKENS_RING, Dispatch, Kernels, Variants
 from voxtab.tokenizer import Tokenizer
@@ -18,7 +19,7 @@ from voxtab.weights.directory import Directory
 from voxtab.weights.load import load
 
 PROMPT_ROWS = 8                     # prompt positions that the decoder takes at once
-STEPS_SUBMITTED = 8                 # decoder steps, and encoder layers of a block, in one submit: a driver may end one of seconds
+PASSES_SUBMITTED = 8                # decoder passes, and encoder layers of a block, in one submit: a driver may end one of seconds
 
 
 class Model:
@@ -53,7 +54,9 @@ class Model:
     def __init__(self, kernels, config, weights, tokenizer, name, cache_f16):
         self.device, self.config, self.tokenizer, self.name = kernels.device, config, tokenizer, name
         self.kernels = kernels
-        self.block_tokens = kernels.variants.block_tokens
+        self.block_tokens, self.drafts = kernels.variants.block_tokens, kernels.variants.drafts
+        if self.drafts >= PROMPT_ROWS:
+            raise UserError(f"drafts={self.drafts} is too many: a decoder pass takes at most {PROMPT_ROWS - 1}.")
         self.encoder = Encoder(kernels, config.encoder, weights, self.block_tokens, config.half_rope, cache_f16)
         self.adapter = Adapter(kernels, weights, self.block_tokens, config.decoder.width)
         self.decoder = Decoder(kernels, config, weights, PROMPT_ROWS, cache_f16)
@@ -72,7 +75,7 @@ class Model:
     def _record_over_caches(self) -> dict:
         """What is recorded again when the decoder's rings have grown."""
         return {(rows, head): self.decoder.record(self.adapter.audio, rows, head)
-                for rows, head in ((PROMPT_ROWS, False), (1, False), (1, True))} | {"turn": [
+                for rows, head in ((PROMPT_ROWS, False), (1, False), (1, True), (1 + self.drafts, True))} | {"turn": [
             self.kernels.turn_keys(self._turns[part], layer, capacity=part.cache.capacity, heads=part.stack, cache_f16=part.cache.f16)
             for part in (self.encoder, self.decoder) for layer in part.cache.layers]}
 
@@ -82,7 +85,7 @@ class Model:
         self._encode_plans = {}     # a live step's is one; a block's follow each other
         for tokens in (1, self.block_tokens):
             dispatches = self._record_block(tokens)
-            most = len(dispatches) if tokens == 1 else -(-len(dispatches) * STEPS_SUBMITTED // self.config.encoder.layers)
+            most = len(dispatches) if tokens == 1 else -(-len(dispatches) * PASSES_SUBMITTED // self.config.encoder.layers)
             self._encode_plans[tokens] = [plan(dispatches[i:i + most]) for i in range(0, len(dispatches), most)]
         self._plan_over_caches()
 
@@ -90,7 +93,14 @@ class Model:
         self._cache_plans = {name: self.kernels.plan_compiled(dispatches) for name, dispatches in self._record_over_caches().items()}
 
     def make_room(self, positions: int) -> None:
-        """Let the decoder's rings grow if a stream of so many positions needs it."""
+        """Let the decoder's rings grow if a stream of so many positions needs it.
+
+        A pass that begins at the last one leaves keys and values of drafts behind it. No query sees a position that is not
+        its own stream's past, and each is written again when it is decoded; what they overwrite is nothing in rings that
+        did not wrap around, and in full ones, of window - 1 + PROMPT_ROWS slots, nothing that the pass's first row or a later
+        position sees.
+        """
+        positions += self.drafts
         if self.decoder.cache.has_room(positions):
             return
         former = self.decoder.cache.grow(positions)
@@ -112,22 +122,24 @@ class Model:
         """
         assert len(samples) == 4 * block_samples(tokens)
         self.device.write(self.encoder.samples, 0, samples)
-        self._write_step(self.encoder, position * STATES_PER_TOKEN, rotation * STATES_PER_TOKEN, 0)
+        self._write_step(self.encoder, position * STATES_PER_TOKEN, rotation * STATES_PER_TOKEN)
         for plan in self._encode_plans[tokens]:
             self.device.run(plan)
 
-    def decode(self, position: int, rotation: int, audio_row: int, *, rows: int = 1, steps: int = 1, head: bool, read: bool = False):
+    def decode(self, position: int, rotation: int, audio_row: int, *, rows: int = 1, passes: int = 1, head: bool,
+               end: int | None = None, read: bool = False):
         """Positions from `position` on, whose audio embeddings start at `audio_row` of the last block.
 
-        Without `head`: `rows` positions whose tokens are known, at once. With it: `steps` positions, one after another,
-        each of which makes the token of the next. With `read` the whole token ring comes back, to be awaited.
+        Without `head`: `rows` (1 or PROMPT_ROWS) positions whose tokens are known, at once. With it: `passes` of `rows`
+        (1 or 1 + drafts), one after another, each of which makes 1 to `rows` tokens and goes on behind them, up to position
+        `end`. With `read` the token ring and, behind it, the position that was come to are brought back, to be awaited.
         """
-        self._write_step(self.decoder, position, rotation, audio_row)
-        plan, ring = self._cache_plans[rows, head], (self.decoder.tokens, 0, 4 * TOKENS_RING) if read else None
-        while steps > STEPS_SUBMITTED:
-            self.device.run(plan, times=STEPS_SUBMITTED)
-            steps -= STEPS_SUBMITTED
-        return self.device.run(plan, ring, times=steps)
+        self._write_step(self.decoder, position, rotation, audio_row, position + rows * passes if end is None else end)
+        plan, ring = self._cache_plans[rows, head], (self.decoder.tokens, 0, 4 * (TOKENS_RING + 1)) if read else None
+        while passes > PASSES_SUBMITTED:
+            self.device.run(plan, times=PASSES_SUBMITTED)
+            passes -= PASSES_SUBMITTED
+        return self.device.run(plan, ring, times=passes)
 
     def turn_back(self, positions: int) -> None:
         """Lower the RoPE position of everything cached by `positions` tokens (spec 8.5)."""
@@ -135,8 +147,8 @@ class Model:
             self.device.write(self._turns[part], 0, array("f", rope.turns(part.stack, positions * per_token)))
         self.device.run(self._cache_plans["turn"])
 
-    def _write_step(self, part: Encoder | Decoder, position: int, rotation: int, audio_row: int) -> None:
-        self.device.write(part.step, 0, struct.pack("<4I", position, rotation, part.cache.capacity, audio_row))
+    def _write_step(self, part: Encoder | Decoder, position: int, rotation: int, audio_row: int = 0, end: int = 0) -> None:
+        self.device.write(part.step, 0, struct.pack("<5I", position, rotation, part.cache.capacity, audio_row, end))
 
     def close(self) -> None:
         """Free the GPU's memory; the model cannot be used afterwards."""
