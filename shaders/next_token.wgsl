@@ -1,6 +1,6 @@
 // next_token: the tokens that a pass of ROWS rows makes; and the step goes on behind them, so that passes follow each other
 // without the host. A row's prediction is the index of its largest logit, the lowest of equals. Row i's is the token of
-// position + i + 1 if the rows before it predicted what was drafted for those behind them. None goes beyond `end`.
+// position + i + 1 if the rows before it predicted what was drafted for those behind them.
 //
 // best [ROWS, runs] (value's bits, index) of `argmax`; tokens: ring of TOKENS ids by position, and behind it the position
 // that the step came to; step is what the other kernels are bound to as a uniform. Grid: one workgroup, of ROWS at least.
@@ -10,7 +10,7 @@ override TOKENS: u32 = 256;
 override ROWS: u32 = 1;
 
 struct Params { runs: u32, columns: u32, draft: u32 }
-struct Step { position: u32, rotation: u32, capacity: u32, audio_row: u32, end: u32 }
+struct Step { position: u32, rotation: u32, capacity: u32, audio_row: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> best: array<vec2u>;
@@ -52,7 +52,6 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   if (lane > 0) { return; }
   var made = 1u;
   while (made < ROWS && predicted[made - 1] == params.draft) { made++; }
-  made = min(made, step.end - step.position);
   for (var i = 0u; i < made; i++) { tokens[(step.position + i + 1) % TOKENS] = predicted[i]; }
   step.position += made;
   step.rotation += made;

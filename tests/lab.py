@@ -33,8 +33,8 @@ class Lab:
         """NaN, with a tail of guards behind, so that a missing write and one too many both show."""
         return self.put(np.concatenate([np.full(int(np.prod(shape)), np.nan, np.float32), np.full(GUARDS, GUARD)]))
 
-    def step(self, position=0, rotation=None, capacity=0, audio_row=0, end=0) -> int:
-        return self.put(np.array([position, position if rotation is None else rotation, capacity, audio_row, end], np.uint32))
+    def step(self, position=0, rotation=None, capacity=0, audio_row=0) -> int:
+        return self.put(np.array([position, position if rotation is None else rotation, capacity, audio_row], np.uint32))
 
     def matrix(self, weights, type="F32", most_rows=None, gate_up=False) -> tuple[Matrix, np.ndarray]:
         """The matrix on the GPU, in parts of `most_rows`, and what it holds after rounding to its type, float64."""

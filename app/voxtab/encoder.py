@@ -3,7 +3,7 @@
 from voxtab import mel, rope
 from voxtab.config import (CONTEXT_CONV0, CONTEXT_FRAMES, FRAMES_PER_STATE, FRAMES_PER_TOKEN, FRAME_HOP, FRAME_WINDOW,
                            HISTORY_SAMPLES, LOOKAHEAD_SAMPLES, MEL_BINS, SAMPLES_PER_TOKEN, STATES_PER_TOKEN, Stack)
-from voxtab.gpu.kernels import ADD, HEADS, SILU, STEP_BYTES, Dispatch, Kernels
+from voxtab.gpu.kernels import ADD, HEADS, SILU, Dispatch, Kernels
 from voxtab.kv_cache import KvCache
 from voxtab.weights.load import Weights
 
@@ -31,7 +31,7 @@ class Encoder:
                 values *= n
             return device.buffer(4 * values, label)
 
-        self.step = device.buffer(STEP_BYTES, "encoder step")
+        self.step = device.buffer(16, "encoder step")
         self.samples = buffer("samples", block_samples(tokens))
         self.frames = buffer("frames", frames + CONTEXT_FRAMES, MEL_BINS)
         self.conv0 = buffer("conv0", frames + CONTEXT_CONV0, stack.width)

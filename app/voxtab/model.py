@@ -122,19 +122,18 @@ class Model:
         """
         assert len(samples) == 4 * block_samples(tokens)
         self.device.write(self.encoder.samples, 0, samples)
-        self._write_step(self.encoder, position * STATES_PER_TOKEN, rotation * STATES_PER_TOKEN)
+        self._write_step(self.encoder, position * STATES_PER_TOKEN, rotation * STATES_PER_TOKEN, 0)
         for plan in self._encode_plans[tokens]:
             self.device.run(plan)
 
-    def decode(self, position: int, rotation: int, audio_row: int, *, rows: int = 1, passes: int = 1, head: bool,
-               end: int | None = None, read: bool = False):
+    def decode(self, position: int, rotation: int, audio_row: int, *, rows: int = 1, passes: int = 1, head: bool, read: bool = False):
         """Positions from `position` on, whose audio embeddings start at `audio_row` of the last block.
 
         Without `head`: `rows` (1 or PROMPT_ROWS) positions whose tokens are known, at once. With it: `passes` of `rows`
-        (1 or 1 + drafts), one after another, each of which makes 1 to `rows` tokens and goes on behind them, up to position
-        `end`. With `read` the token ring and, behind it, the position that was come to are brought back, to be awaited.
+        (1 or 1 + drafts), one after another, each of which makes 1 to `rows` tokens and goes on behind them. With `read` the
+        token ring and, behind it, the position that was come to are brought back, to be awaited.
         """
-        self._write_step(self.decoder, position, rotation, audio_row, position + rows * passes if end is None else end)
+        self._write_step(self.decoder, position, rotation, audio_row)
         plan, ring = self._cache_plans[rows, head], (self.decoder.tokens, 0, 4 * (TOKENS_RING + 1)) if read else None
         while passes > PASSES_SUBMITTED:
             self.device.run(plan, times=PASSES_SUBMITTED)
@@ -147,8 +146,8 @@ class Model:
             self.device.write(self._turns[part], 0, array("f", rope.turns(part.stack, positions * per_token)))
         self.device.run(self._cache_plans["turn"])
 
-    def _write_step(self, part: Encoder | Decoder, position: int, rotation: int, audio_row: int = 0, end: int = 0) -> None:
-        self.device.write(part.step, 0, struct.pack("<5I", position, rotation, part.cache.capacity, audio_row, end))
+    def _write_step(self, part: Encoder | Decoder, position: int, rotation: int, audio_row: int) -> None:
+        self.device.write(part.step, 0, struct.pack("<4I", position, rotation, part.cache.capacity, audio_row))
 
     def close(self) -> None:
         """Free the GPU's memory; the model cannot be used afterwards."""

@@ -38,7 +38,7 @@ class _Block:
     first: int
     end: int
     rotation: int                       # RoPE position of the first
-    reached: int                        # the position that what was submitted comes to at least
+    reached: int                        # the position that what was submitted comes to at least; drafts may go beyond the end
     read: object = None                 # of the token ring behind that, under way
 
 
@@ -255,7 +255,7 @@ class Transcriber:
         """What can be submitted now. A block's audio embeddings make place for the next one's, so it must come to its end first."""
         if self._in_flight and not self._in_flight[-1].read:
             self._decode(self._in_flight[-1])
-        while len(self._in_flight) < BLOCKS_IN_FLIGHT and all(block.reached == block.end for block in self._in_flight) \
+        while len(self._in_flight) < BLOCKS_IN_FLIGHT and all(block.reached >= block.end for block in self._in_flight) \
                 and (tokens := self._complete_tokens()):
             self._in_flight.append(self._encode(tokens))
             self._decode(self._in_flight[-1])
@@ -281,8 +281,7 @@ class Transcriber:
             if given <= 0:
                 rows = 1 + self._model.drafts if left > 1 else 1
                 passes = -(-left // rows)
-                block.read = self._model.decode(block.reached, block.rotation + row, row, rows=rows, passes=passes, head=True,
-                                                end=block.end, read=True)
+                block.read = self._model.decode(block.reached, block.rotation + row, row, rows=rows, passes=passes, head=True, read=True)
                 self.passes += passes
                 block.reached += passes                         # with one row, the end
             else:

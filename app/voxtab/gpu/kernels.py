@@ -1,7 +1,7 @@
 """One function per shader: what it is bound to, its grid, and its variant. Recording is pure; `plan` compiles.
 
 Shapes are in the shaders' headers. `step` is the small uniform buffer that is written once per step
-(position, rotation, capacity, audio_row, end); everything else is fixed when a plan is recorded.
+(position, rotation, capacity, audio_row); everything else is fixed when a plan is recorded.
 """
 
 import asyncio
@@ -14,7 +14,6 @@ from voxtab.gpu.device import Device
 
 TYPE_CODES = {"F32": 0, "F16": 1, "BF16": 2, "Q4_0": 3}
 STORE, GELU, ADD, SILU, HEADS = range(5)    # linear's endings
-STEP_BYTES = 20                             # of `step`
 TOKENS_RING = 256                           # ids kept on the GPU, by position; behind them is the position that was come to
 ANGLES_FINE = 512                           # positions in RoPE's fine table
 MAX_ROWS = 4                                # rows of x that an invocation of linear or conv takes at most
