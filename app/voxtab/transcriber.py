@@ -61,15 +61,15 @@ class Transcriber:
     def __init__(self, model: Model, delay_ms: int | None = None, left_silence_tokens: int | None = None, *,
                  first_rotation: int = 0):
         self.schedule = model.config.schedule(delay_ms, left_silence_tokens)
-        left_silence_tokens = self.schedule.left_silence_tokens
+        silent, left_silence_tokens = self.schedule.silent_positions, self.schedule.left_silence_tokens
         self._model = model
         self._prompt = self.schedule.prompt
         self._tokens = list(self._prompt)       # ids from position 0 on
-        self._samples = bytearray(_SAMPLE * (HISTORY_SAMPLES + left_silence_tokens * SAMPLES_PER_TOKEN))
+        self._samples = bytearray(_SAMPLE * (HISTORY_SAMPLES + (left_silence_tokens - silent) * SAMPLES_PER_TOKEN))
         self._stream_samples = left_silence_tokens * SAMPLES_PER_TOKEN
         self._live_samples = 0
-        self._position = 0                      # of the next token to submit
-        self._rotation = first_rotation         # its RoPE position
+        self._position = silent                 # of the next token to submit
+        self._rotation = first_rotation + silent        # its RoPE position
         self.closed = False
         self._finished_at: int | None = None    # N, the number of positions, once finish() was called
         self._flushes: deque[int] = deque()     # positions up to which a flush reaches, of those that are not through
@@ -89,6 +89,8 @@ class Transcriber:
             model.session._wake()
         model.session = self
         model.start(self.schedule)
+        if first_rotation:
+            model.turn_back(-first_rotation)
 
     # --- audio in
 
@@ -247,9 +249,11 @@ class Transcriber:
         return None
 
     def _complete_tokens(self) -> int:
-        """How many tokens to take now: a whole block if that much audio is there, else one, else none."""
-        behind = (self._stream_samples - LOOKAHEAD_SAMPLES) // SAMPLES_PER_TOKEN - self._position
-        return self._model.block_tokens if behind >= self._model.block_tokens else min(1, max(0, behind))
+        """How many tokens to take now: a block if that much audio is there, or most of one is the stream's end; else one, else none."""
+        behind, most = (self._stream_samples - LOOKAHEAD_SAMPLES) // SAMPLES_PER_TOKEN - self._position, self._model.block_tokens
+        if behind >= most or (self._finished_at is not None and 2 * behind > most):
+            return min(behind, most)
+        return min(1, max(0, behind))
 
     def _submit(self) -> None:
         """What can be submitted now. A block's audio embeddings make place for the next one's, so it must come to its end first."""
@@ -267,7 +271,9 @@ class Transcriber:
             self._rotation = 0
         block = _Block(self._position, self._position + tokens, self._rotation, self._position)
         self._model.make_room(block.end)
-        self._model.encode(block.first, block.rotation, tokens, self._samples[:_SAMPLE * block_samples(tokens)])
+        encoded = 1 if tokens == 1 else self._model.block_tokens        # at a stream's end some see silence, and nobody sees them
+        samples = self._samples[:_SAMPLE * block_samples(encoded)]
+        self._model.encode(block.first, block.rotation, encoded, samples.ljust(_SAMPLE * block_samples(encoded), b"\0"))
         del self._samples[:_SAMPLE * tokens * SAMPLES_PER_TOKEN]
         self._position += tokens
         self._rotation += tokens
