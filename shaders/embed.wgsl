@@ -1,6 +1,6 @@
 // embed: the decoder's input (spec 6): out[m, k] = audio[audio_row + m, k] + E[token, k], token = that of position + m.
-// The token was written by `argmax` and has not left the GPU. The embedding comes in parts, one dispatch each:
-// the part that holds the token's row writes, the others do nothing.
+// The token was written by `next_token` and has not left the GPU; that of rows from `known` on is drafted: `draft`.
+// The embedding comes in parts, one dispatch each: the part that holds the token's row writes, the others do nothing.
 //
 // audio [any, columns] f32; tokens: ring of TOKENS ids by position; weights, scales: `outputs` rows of E from
 // first_output on, as in `linear`; out [rows, columns] f32. Grid: x over columns / 4, y rows. Precision: f32.
@@ -10,7 +10,7 @@ override TYPE: u32 = 3;                     // of the weights: 0 F32, 1 F16, 2 B
 override QUADS: bool = false;               // of Q4_0: see `split_q4_0`
 override TOKENS: u32 = 256;
 
-struct Params { rows: u32, columns: u32, outputs: u32, first_output: u32 }
+struct Params { rows: u32, columns: u32, outputs: u32, first_output: u32, known: u32, draft: u32 }
 struct Step { position: u32, rotation: u32, capacity: u32, audio_row: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -41,7 +41,7 @@ fn weights4(i: u32) -> vec4f {
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let width = params.columns / 4;
-  let token = tokens[(step.position + id.y) % TOKENS];
+  let token = select(params.draft, tokens[(step.position + id.y) % TOKENS], id.y < params.known);
   if (id.x >= width || token < params.first_output || token >= params.first_output + params.outputs) { return; }
   out[id.y * width + id.x] = audio[(step.audio_row + id.y) * width + id.x]
                            + weights4((token - params.first_output) * width + id.x);

@@ -1,13 +1,15 @@
-// next_token: tokens[(position + 1) % TOKENS] = the index of the largest logit, the lowest of equals; and the step goes on
-// to the next position, so that steps follow each other without the host.
+// next_token: the tokens that a pass of ROWS rows makes; and the step goes on behind them, so that passes follow each other
+// without the host. A row's prediction is the index of its largest logit, the lowest of equals. Row i's is the token of
+// position + i + 1 if the rows before it predicted what was drafted for those behind them.
 //
-// best [runs] (value's bits, index) of `argmax`; tokens: ring of ids by position; step is what the other kernels are
-// bound to as a uniform. Grid: one workgroup.
+// best [ROWS, runs] (value's bits, index) of `argmax`; tokens: ring of TOKENS ids by position, and behind it the position
+// that the step came to; step is what the other kernels are bound to as a uniform. Grid: one workgroup, of ROWS at least.
 
 override WORKGROUP: u32 = 64;
 override TOKENS: u32 = 256;
+override ROWS: u32 = 1;
 
-struct Params { runs: u32, columns: u32 }
+struct Params { runs: u32, columns: u32, draft: u32 }
 struct Step { position: u32, rotation: u32, capacity: u32, audio_row: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -15,32 +17,44 @@ struct Step { position: u32, rotation: u32, capacity: u32, audio_row: u32 }
 @group(0) @binding(2) var<storage, read_write> tokens: array<u32>;
 @group(0) @binding(3) var<storage, read_write> step: Step;
 
-var<workgroup> highest: array<f32, WORKGROUP>;
-var<workgroup> where_highest: array<u32, WORKGROUP>;
+var<workgroup> highest: array<f32, ROWS * WORKGROUP>;
+var<workgroup> where_highest: array<u32, ROWS * WORKGROUP>;
+var<workgroup> predicted: array<u32, ROWS>;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(local_invocation_index) lane: u32) {
-  var value = -3.4e38;
-  var index = params.columns;
-  for (var i = lane; i < params.runs; i += WORKGROUP) {
-    let run = best[i];
-    if (bitcast<f32>(run.x) > value) {      // runs come in order of their indices
-      value = bitcast<f32>(run.x);
-      index = run.y;
+  for (var m = 0u; m < ROWS; m++) {
+    var value = -3.4e38;
+    var index = params.columns;
+    for (var i = lane; i < params.runs; i += WORKGROUP) {
+      let run = best[m * params.runs + i];
+      if (bitcast<f32>(run.x) > value) {    // runs come in order of their indices
+        value = bitcast<f32>(run.x);
+        index = run.y;
+      }
     }
+    highest[m * WORKGROUP + lane] = value;
+    where_highest[m * WORKGROUP + lane] = index;
   }
-  highest[lane] = value;
-  where_highest[lane] = index;
+  workgroupBarrier();
+  if (lane < ROWS) {
+    var value = -3.4e38;
+    var index = params.columns;
+    for (var i = lane * WORKGROUP; i < (lane + 1) * WORKGROUP; i++) {
+      if (highest[i] > value || (highest[i] == value && where_highest[i] < index)) {
+        value = highest[i];
+        index = where_highest[i];
+      }
+    }
+    predicted[lane] = min(index, params.columns - 1);
+  }
   workgroupBarrier();
   if (lane > 0) { return; }
-  for (var i = 1u; i < WORKGROUP; i++) {
-    if (highest[i] > value || (highest[i] == value && where_highest[i] < index)) {
-      value = highest[i];
-      index = where_highest[i];
-    }
-  }
-  step.position += 1;
-  step.rotation += 1;
-  step.audio_row += 1;
-  tokens[step.position % TOKENS] = min(index, params.columns - 1);
+  var made = 1u;
+  while (made < ROWS && predicted[made - 1] == params.draft) { made++; }
+  for (var i = 0u; i < made; i++) { tokens[(step.position + i + 1) % TOKENS] = predicted[i]; }
+  step.position += made;
+  step.rotation += made;
+  step.audio_row += made;
+  tokens[TOKENS] = step.position;
 }

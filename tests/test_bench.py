@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from voxtab import bench, local
-from voxtab.model import Model
+from voxtab.model import PASSES_SUBMITTED, PROMPT_ROWS, Model
 
 ORACLE = Path(__file__).parent / "oracle" / "delay480"
 SAMPLES = soundfile.read(ORACLE / "clip.flac", dtype="float32")[0]
@@ -70,6 +70,7 @@ def test_patience(run, model):
 def test_a_file(run, model):
     done = run(bench.file_run(model, SAMPLES))
     assert done["tokens"] == len(TOKENS) and 0 < done["first_text_s"] <= done["run_s"]
+    assert run(bench_engine.kept(model, SAMPLES)) == {"drafts": 0, "tokens_per_pass": 1}
 
 
 def test_bytes_are_the_files(model, found):
@@ -85,6 +86,10 @@ def test_products_and_steps_of_the_decoder(run, model, found, plans_run):
     plans_run.clear()
     assert len(run(bench_engine.decoder_steps(model, 2, steps=3))) == 2
     assert plans_run.count(run(bench_engine.launches(model))) == 6
+    plans_run.clear()
+    times = run(bench_engine.passes(model, 2))
+    assert {drafts: len(seconds) for drafts, seconds in times.items()} == {str(drafts): 2 for drafts in range(PROMPT_ROWS)}
+    assert plans_run.count(run(bench_engine.launches(model))) == 2 * PROMPT_ROWS * PASSES_SUBMITTED
 
 
 def test_drift(run, model, found):

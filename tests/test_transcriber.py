@@ -76,6 +76,17 @@ def test_delays_and_left_silence(run, loaded, delay_ms, silence):
     assert_greedy(found, transcriber, SAMPLES)
 
 
+def test_the_silence_in_front_is_decoded_once(run, model, monkeypatch):
+    """And again for another schedule than the last stream's."""
+    encode, positions = model.encode, []
+    monkeypatch.setattr(model, "encode", lambda position, *more: positions.append(position) or encode(position, *more))
+    for delay_ms in (960, 480, 480, 480):
+        transcriber = Transcriber(model, delay_ms)
+        transcribe(run, transcriber, SAMPLES)
+        assert (transcriber.tokens == TOKENS) == (delay_ms == 480)
+    assert positions.count(0) == 2 and positions.count(transcriber.schedule.silent_positions) == 4
+
+
 @pytest.mark.parametrize("options", [{"delay_ms": 40}, {"delay_ms": 1280}, {"delay_ms": 480.0}, {"left_silence_tokens": 31}, {"left_silence_tokens": 5000},
                                      {"left_silence_tokens": 32.0}])
 def test_impossible_schedules(run, model, options):

@@ -6,8 +6,8 @@ Times are seconds. A readback takes a while by itself, 1.2 ms in Chromium: an em
 import time
 from statistics import median
 
-from voxtab.bench import LiveStream, decoder_matrices, live_steps, nbytes
-from voxtab.model import Model
+from voxtab.bench import LiveStream, decoder_matrices, file_run, live_steps, nbytes
+from voxtab.model import PASSES_SUBMITTED, PROMPT_ROWS, Model
 
 CONTEXT = 1000                      # positions that a decoder step sees
 WORK_S = 0.06                       # of the GPU, in one measurement of products
@@ -20,9 +20,29 @@ async def decoder_steps(model: Model, runs: int, steps: int = 64) -> list[float]
     wait, times = await _wait(model), []
     for _ in range(runs):
         since = time.perf_counter()
-        await model.decode(CONTEXT, CONTEXT, 0, steps=steps, head=True, read=True)
+        await model.decode(CONTEXT, CONTEXT, 0, passes=steps, head=True, read=True)
         times.append((time.perf_counter() - since - wait) / steps)
     return times
+
+
+async def passes(model: Model, runs: int) -> dict[str, list[float]]:
+    """A decoder pass at CONTEXT, for each number of drafts that it may take beside its one known token."""
+    device, decoder, wait, times = model.device, model.decoder, await _wait(model), {}
+    for drafts in range(PROMPT_ROWS):
+        plan = await model.kernels.plan(decoder.record(model.adapter.audio, 1 + drafts, True))
+        times[str(drafts)] = []
+        for _ in range(runs):
+            model._write_step(decoder, CONTEXT, CONTEXT, 0)
+            since = time.perf_counter()
+            await device.run(plan, (decoder.tokens, 0, 4), times=PASSES_SUBMITTED)
+            times[str(drafts)].append((time.perf_counter() - since - wait) / PASSES_SUBMITTED)
+        device.free(plan)
+    return times
+
+
+async def kept(model: Model, samples) -> dict:
+    """With which drafts a file is transcribed, and the tokens that a pass makes."""
+    return {"drafts": model.drafts, "tokens_per_pass": (await file_run(model, samples))["tokens_per_pass"]}
 
 
 async def bandwidth(model: Model, runs: int) -> dict:

@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from urllib.parse import urlencode
 
 import bench_engine
 import numpy as np
@@ -148,13 +149,13 @@ def full(arguments) -> dict:
             _say(f"the site is served at {url}")
             address = _address(model) if model else None
             with report.part("load_s", "reload_s", "paint_p95_ms"):
-                _page(report, counts, url, address, scratch)
+                _page(report, counts, url, address, arguments.variants, scratch)
             with report.part("growth_mb", "gpu_gb", *WORKER_FIGURES):
-                _worker(report, counts, url, address, scratch, arguments.long)
+                _worker(report, counts, url, address, arguments.variants, scratch, arguments.long)
         with report.part("native_x"):
-            asyncio.run(_native(report, counts, found, speech, arguments.default_limits))
+            asyncio.run(_native(report, counts, found, speech, arguments.default_limits, arguments.variants))
     return report.figures | {"model": found.name, "audio": f"{resources.embedded_clips()[0].name}, repeated to {counts.audio_s} s",
-                             "options": {name: getattr(arguments, name) for name in ("quick", "long", "default_limits", "no_subgroups")},
+                             "options": {name: getattr(arguments, name) for name in ("quick", "long", "default_limits", "no_subgroups", "variants")},
                              "details": report.details, "failed": report.failed}
 
 
@@ -166,10 +167,10 @@ def _address(model: Path) -> str:
     return f"/model/{next(name for name in names if (model / name).is_file())}"
 
 
-def _page(report: Report, counts: Counts, url: str, model: str | None, scratch: Path) -> None:
+def _page(report: Report, counts: Counts, url: str, model: str | None, variants: str | None, scratch: Path) -> None:
     """The page itself: from the click on its address until it is ready, with a fresh profile and in a browser that was
     started again with it; then it listens to a microphone."""
-    address = f"{url}/?model={model}" if model else f"{url}/"
+    address = f"{url}/?" + urlencode({name: value for name, value in (("model", model), ("variants", variants)) if value})
     loads, reloads = [], []
     for i in range(counts.loads):
         profile = scratch / f"profile{i}"
@@ -215,7 +216,7 @@ def _paint(report: Report, page, seconds: int) -> None:
     report.details["paint_p95_ms"] = {"dom_ms": spread(dom), "next_frame_ms": spread(frame), "next_frame_p95_ms": frame[len(frame) * 95 // 100]}
 
 
-def _worker(report: Report, counts: Counts, url: str, model: str | None, scratch: Path, long: bool) -> None:
+def _worker(report: Report, counts: Counts, url: str, model: str | None, variants: str | None, scratch: Path, long: bool) -> None:
     """The page's Worker, asked by bench.html: memory, files, steps."""
     note, figures = report.note, report.figures
     with chromium(scratch / "worker") as page:
@@ -227,7 +228,7 @@ def _worker(report: Report, counts: Counts, url: str, model: str | None, scratch
 
         page.evaluate("ask('state')")               # Python has started
         with _most_memory() as memory:
-            opened = page.evaluate("model => load(model)", model)
+            opened = page.evaluate("all => load(...all)", [model, variants])
         report.details["adapter"] = opened["adapter"] | {"limits": page.evaluate("ask('state')")["limits"]}
         # What is in memory anyway where there is no GPU.
         buffers = opened["gpu_bytes"] if opened["adapter"]["software"] else 0
@@ -236,6 +237,7 @@ def _worker(report: Report, counts: Counts, url: str, model: str | None, scratch
         with report.part("rtf_60s", "heap_mb"):
             page.evaluate("transcribe()")           # warms up
             note("rtf_60s", [page.evaluate("transcribe()") / counts.audio_s for _ in range(counts.files)])
+            report.details["rtf_60s"] |= measure("kept", True)
             figures["heap_mb"] = round(page.evaluate("ask('state')")["heap"] / 1e6)
         with report.part("live_p50_ms", "live_p99_ms"):
             note("live_p50_ms", [1000 * step for step in measure("live", True, steps=counts.live)])
@@ -243,6 +245,7 @@ def _worker(report: Report, counts: Counts, url: str, model: str | None, scratch
         with report.part("launches", "step_ms"):
             figures["launches"] = measure("launches")
             note("step_ms", [1000 * step for step in measure("decoder_steps", runs=counts.runs)])
+            report.details["pass_ms"] = _pass_ms(measure("passes", runs=counts.runs))
         with report.part("layers_tbs", "head_tbs"):
             rates = measure("bandwidth", runs=counts.runs)
             for part in ("layers", "head"):
@@ -281,14 +284,15 @@ def _most_memory():
         looking.join()
 
 
-async def _native(report: Report, counts: Counts, found: local.LocalModel, speech, default_limits: bool) -> None:
+async def _native(report: Report, counts: Counts, found: local.LocalModel, speech, default_limits: bool, variants: str | None) -> None:
     """The same model and the same measurements without a browser."""
     since = time.perf_counter()
-    model = await local.load_model(found, default_limits=default_limits)
+    model = await local.load_model(found, default_limits=default_limits, variants=variants)
     native = report.details["native"] = {"adapter": model.device.info | {"limits": model.device.limits}, "load_s": significant(time.perf_counter() - since)}
     await file_run(model, speech)
-    native["rtf_60s"] = spread([(await file_run(model, speech))["run_s"] / counts.audio_s for _ in range(counts.files)])
+    native["rtf_60s"] = spread([(await file_run(model, speech))["run_s"] / counts.audio_s for _ in range(counts.files)]) | await bench_engine.kept(model, speech)
     native["step_ms"] = spread([1000 * step for step in await bench_engine.decoder_steps(model, counts.runs)])
+    native["pass_ms"] = _pass_ms(await bench_engine.passes(model, counts.runs))
     native["live_p50_ms"] = spread([1000 * step for step in await bench_engine.live(model, speech, counts.live)])
     rates = await bench_engine.bandwidth(model, counts.runs)
     native |= {f"{part}_tbs": spread([rate / 1e12 for rate in rates[part]]) for part in rates}
@@ -296,6 +300,10 @@ async def _native(report: Report, counts: Counts, found: local.LocalModel, speec
     if not report.figures["live_p50_ms"]:
         raise UserError("there is no live step of the browser to compare with")
     report.figures["native_x"] = significant(native["live_p50_ms"]["median"] / report.figures["live_p50_ms"])
+
+
+def _pass_ms(times: dict[str, list[float]]) -> dict[str, dict]:
+    return {drafts: spread([1000 * time for time in values]) for drafts, values in times.items()}
 
 
 def _say(sentence: str) -> None:

@@ -84,7 +84,8 @@ window.ask = (verb, more = {}) => new Promise((resolve, reject) => {
   setTimeout(() => reject(new Error(`no answer to ${verb} in 300 s`)), 300_000);
   worker.postMessage({ id, verb, ...more });
 });
-window.load = model => ask('open', { model: model && { url: new URL(model, location.href).href }, tokenizer: null, check: true, variants: null });
+window.load = (model, variants = null) =>
+  ask('open', { model: model && { url: new URL(model, location.href).href }, tokenizer: null, check: true, variants });
 window.audio = async () => openAudio(await (await fetch('/audio/speech.wav')).blob(), 'speech.wav');
 window.measure = async (name, options, withSamples) => {
   const blocks = [];

@@ -22,7 +22,7 @@ from voxtab import resources
 from voxtab.config import ModelConfig
 from voxtab.gpu.device import DEFAULT_LIMITS, bindings
 from voxtab.gpu.kernels import ROW_VARIANTS, Variants
-from voxtab.model import Model
+from voxtab.model import PROMPT_ROWS, Model
 from voxtab.weights import checkpoint, source
 
 Variant = tuple[str, tuple[tuple[str, float], ...]]     # kernel, constants
@@ -56,6 +56,8 @@ class NotingDevice:
 
     def copy(self, source: int, target: int, nbytes: int) -> None: ...
 
+    def run(self, plan: int, read=None, times: int = 1) -> None: ...
+
     async def upload(self, source, table, progress=None) -> None: ...
 
     async def pipeline(self, name: str, constants: dict[str, float]) -> int:
@@ -84,7 +86,8 @@ def embedded_configs() -> Iterator[ModelConfig]:
 
 async def _record() -> set[Variant]:
     device = NotingDevice()
-    layouts = {Variants.of({"adapter_type": type}) for type in ADAPTER_TYPES} | {replace(Variants(), row=row) for row in ROW_VARIANTS}
+    layouts = {Variants.of({"adapter_type": type}) for type in ADAPTER_TYPES} | {replace(Variants(), row=row) for row in ROW_VARIANTS} \
+        | {replace(Variants(), drafts=drafts) for drafts in range(1, PROMPT_ROWS)}
     one_layer = replace(VOXTRAL_4B, encoder=replace(VOXTRAL_4B.encoder, layers=1), decoder=replace(VOXTRAL_4B.decoder, layers=1))
     for config in (one_layer, *embedded_configs()):     # the other layers ask for nothing new
         for types, half_rope, cache_f16, layout in itertools.product(TYPES, (False, True), (False, True), layouts):

@@ -28,9 +28,9 @@ async def bench(model: Model, samples, audio: str, load_s: float, *, repeat: boo
     """Measure `model` on 16 kHz mono float32 `samples`, which `audio` names. With `repeat` they are played again up to SECONDS.
 
     The result is JSON. `tokens_per_s`, `rtf` (seconds per second of audio) and `first_text_s` (from handing over the
-    audio to its first text, None if it has none) are of the audio as a file, FILE_RUNS times; `live_step_ms` is the
-    time from handing over 80 ms of samples to having their token, LIVE_STEPS times, one after another; fewer times on
-    a machine that takes PATIENCE_S for it. `gb_per_s` is what a live step reads of the weights by its median time.
+    audio to its first text, None if it has none) are of the audio as a file, FILE_RUNS times; so is `tokens_per_pass`, with
+    `drafts` in each of the decoder's passes. `live_step_ms` is the time from handing over 80 ms of samples to having their
+    token, LIVE_STEPS times, one after another; fewer times on a machine that takes PATIENCE_S for it. `gb_per_s` is what a live step reads of the weights by its median time.
     """
     samples = _floats(samples)
     if repeat:
@@ -47,6 +47,7 @@ async def bench(model: Model, samples, audio: str, load_s: float, *, repeat: boo
         "audio": audio, "audio_seconds": round(len(samples) / SAMPLE_RATE, 3), "load_s": round(load_s, 3),
         "tokens_per_s": spread([run["tokens"] / run["run_s"] for run in runs]),
         "rtf": spread([run["run_s"] * SAMPLE_RATE / len(samples) for run in runs]),
+        "drafts": model.drafts, "tokens_per_pass": significant(runs[0]["tokens_per_pass"]),
         "first_text_s": None if None in first else spread(first),
         "live_step_ms": spread([1000 * step for step in steps]),
         "gb_per_s": significant(1e-9 * sum(map(nbytes, step_matrices(model))) / median(steps)),
@@ -54,7 +55,8 @@ async def bench(model: Model, samples, audio: str, load_s: float, *, repeat: boo
 
 
 async def file_run(model: Model, samples) -> dict:
-    """Transcribe the samples as a file: seconds until the first text (or None) and until the end, and tokens, the prompt's too."""
+    """Transcribe the samples as a file: seconds until the first text (or None) and until the end; tokens, the prompt's too;
+    and how many each of the decoder's passes made."""
     since = time.perf_counter()
     transcriber = Transcriber(model)
     transcriber.feed(samples)
@@ -65,7 +67,9 @@ async def file_run(model: Model, samples) -> dict:
             first = time.perf_counter() - since
     run_s = time.perf_counter() - since
     transcriber.close()
-    return {"first_text_s": first, "run_s": run_s, "tokens": len(transcriber.tokens)}
+    tokens = len(transcriber.tokens)
+    made = tokens + 1 - len(transcriber.schedule.prompt)        # the last position's belongs to nobody
+    return {"first_text_s": first, "run_s": run_s, "tokens": tokens, "tokens_per_pass": made / transcriber.passes}
 
 
 async def live_steps(model: Model, samples, steps: int, patience_s: float = math.inf) -> list[float]:

@@ -27,7 +27,7 @@ CONTEXT_CONV0 = 1                   # of these, rows of the first convolution be
 LOOKAHEAD_SAMPLES = FRAME_WINDOW // 2 - FRAME_HOP
 # The window of a block's first frame starts at sample 160 (8j-3) - 200 = 1280 j - HISTORY.
 HISTORY_SAMPLES = CONTEXT_FRAMES * FRAME_HOP + FRAME_WINDOW // 2
-assert (LOOKAHEAD_SAMPLES, HISTORY_SAMPLES) == (40, 680)
+assert (LOOKAHEAD_SAMPLES, HISTORY_SAMPLES) == (40, 680) and LOOKAHEAD_SAMPLES <= SAMPLES_PER_TOKEN
 
 MAX_POSITIONS = 131072              # tokens; RoPE positions stay below (longer streams re-anchor)
 
@@ -69,6 +69,12 @@ class Schedule:
     def prompt(self) -> list[int]:
         """Token ids of the first positions: BOS, then 32 + D pads, whatever the left silence is."""
         return [BOS] + [PAD] * (TRAINED_LEFT_SILENCE_TOKENS + self.delay_tokens)
+
+    @property
+    def silent_positions(self) -> int:
+        """The first positions that see nothing but the left silence and make no token: they are the same in every stream."""
+        # A position's audio embedding reaches LOOKAHEAD_SAMPLES, part of a token, behind its end.
+        return min(self.left_silence_tokens, len(self.prompt)) - 1
 
     @property
     def right_silence_tokens(self) -> int:

@@ -4,7 +4,7 @@ import math
 from array import array
 
 from voxtab import rope
-from voxtab.config import ModelConfig
+from voxtab.config import PAD, ModelConfig
 from voxtab.gpu.kernels import ADD, ARGMAX_RUN, GELU, HEADS, SILU, TOKENS_RING, Dispatch, Kernels
 from voxtab.kv_cache import KvCache
 from voxtab.weights.load import Weights
@@ -22,7 +22,7 @@ def delay_condition(width: int, delay_tokens: int) -> array:
 class Decoder:
     """Buffers for up to `rows` positions at once, and the dispatches that take them.
 
-    The token of position p+1 is made into the ring `tokens`, where the next step finds it; `step` moves on there too.
+    The token of position p+1 is made into the ring `tokens`, where the next pass finds it; `step` moves on there too.
     """
 
     def __init__(self, kernels: Kernels, config: ModelConfig, weights: Weights, rows: int, cache_f16: bool):
@@ -31,14 +31,14 @@ class Decoder:
         self.half_rope = config.half_rope
         self.cache = KvCache(device, stack, rows, cache_f16, FIRST_POSITIONS)
         self.step = device.buffer(16, "decoder step")
-        self.tokens = device.buffer(4 * TOKENS_RING, "tokens")
+        self.tokens = device.buffer(4 * (TOKENS_RING + 1), "tokens")
         self.x = device.buffer(4 * rows * stack.width, "decoder x")
         self.queries = device.buffer(4 * rows * stack.heads * stack.head_dim, "decoder queries")
         self.attended = device.buffer(4 * rows * stack.heads * stack.head_dim, "decoder attended")
         self.parts, self.runs = (device.buffer(nbytes, "decoder attention") for nbytes in kernels.attention_scratch(rows, stack))
         self.hidden = device.buffer(4 * rows * stack.hidden, "decoder hidden")
-        self.logits = device.buffer(4 * config.vocabulary, "logits")
-        self.best = device.buffer(8 * -(-config.vocabulary // ARGMAX_RUN), "best logits")
+        self.logits = device.buffer(4 * rows * config.vocabulary, "logits")
+        self.best = device.buffer(8 * rows * -(-config.vocabulary // ARGMAX_RUN), "best logits")
         angles = rope.table(stack, 1)
         self.angles = device.buffer(4 * len(angles), "decoder angles")
         device.write(self.angles, 0, angles)
@@ -66,9 +66,10 @@ class Decoder:
         return dispatches
 
     def record(self, audio: int, rows: int, head: bool, layers: int | None = None) -> list[Dispatch]:
-        """`rows` positions whose tokens are known. With `head`, which wants one row, the next token too."""
+        """`rows` positions whose tokens are known. With `head` only the first one's is, the others' are drafts: pads, as most
+        tokens are; and it makes the tokens behind the first and behind those that were drafted right."""
         k, stack, weights = self.kernels, self.stack, self.weights
-        dispatches = k.embed(self.step, audio, self.tokens, weights.embedding, self.x, rows=rows)
+        dispatches = k.embed(self.step, audio, self.tokens, weights.embedding, self.x, rows=rows, known=1 if head else rows, draft=PAD)
         for layer, cache, gain in list(zip(weights.decoder, self.cache.layers, self.gains))[:layers]:
             dispatches += k.linear(self.step, self.x, layer.wqkv, self.queries, rows=rows, ending=HEADS,
                                    gain=layer.attention_norm, epsilon=stack.epsilon, heads=stack, half_rope=self.half_rope,
@@ -78,8 +79,7 @@ class Decoder:
             dispatches += k.linear(self.step, self.x, layer.w13, self.hidden, rows=rows, ending=SILU, gain=gain, epsilon=stack.epsilon)
             dispatches += k.linear(self.step, self.hidden, layer.w2, self.x, rows=rows, ending=ADD)
         if head:
-            assert rows == 1, "only the newest position has an unknown next token"
-            dispatches += k.linear(self.step, self.x, weights.embedding, self.logits, rows=1, gain=weights.norm, epsilon=stack.epsilon)
-            dispatches.append(k.argmax(self.logits, self.best, rows=1, columns=self.vocabulary))
-            dispatches.append(k.next_token(self.best, self.tokens, self.step, columns=self.vocabulary))
+            dispatches += k.linear(self.step, self.x, weights.embedding, self.logits, rows=rows, gain=weights.norm, epsilon=stack.epsilon)
+            dispatches.append(k.argmax(self.logits, self.best, rows=rows, columns=self.vocabulary))
+            dispatches.append(k.next_token(self.best, self.tokens, self.step, rows=rows, columns=self.vocabulary, draft=PAD))
         return dispatches

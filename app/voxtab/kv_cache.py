@@ -23,6 +23,18 @@ class KvCache:
     def _buffers(self, layers: int) -> list[int]:
         return [self._device.buffer(self.capacity * self._slot_bytes, f"kv {i}") for i in range(layers)]
 
+    def save(self, positions: int) -> list[int]:
+        """Copies of the slots of a stream's first positions, for `restore`; of the whole rings if these are more than they hold."""
+        nbytes = min(positions, self.capacity) * self._slot_bytes
+        saved = [self._device.buffer(nbytes, f"saved kv {i}") for i in range(len(self.layers))]
+        for layer, copy in zip(self.layers, saved):
+            self._device.copy(layer, copy, nbytes)
+        return saved
+
+    def restore(self, saved: list[int], positions: int) -> None:
+        for layer, copy in zip(self.layers, saved):
+            self._device.copy(copy, layer, min(positions, self.capacity) * self._slot_bytes)
+
     def has_room(self, positions: int) -> bool:
         """Whether a stream may come to so many positions without growth."""
         return positions <= self.capacity or self.capacity == self._full

@@ -7,6 +7,7 @@ from pathlib import Path
 from voxtab import resources
 from voxtab.config import ModelConfig
 from voxtab.errors import ModelError, TokenizerError
+from voxtab.gpu.kernels import Variants
 from voxtab.gpu.native import NativeDevice
 from voxtab.model import Model
 from voxtab.tokenizer import Tokenizer
@@ -57,12 +58,14 @@ async def open_model(path: str | Path | None = None, tokenizer: str | Path | Non
     return await load_model(read_model(path, tokenizer), cache=cache, default_limits=default_limits, progress=progress)
 
 
-async def load_model(local: LocalModel, *, cache: str = "f16", default_limits: bool = False, progress=None) -> Model:
+async def load_model(local: LocalModel, *, cache: str = "f16", default_limits: bool = False, variants: str | None = None,
+                     progress=None) -> Model:
+    """`variants` pins some of the kernels': see `Variants.pinned`."""
     if cache not in ("f16", "f32"):
         raise ValueError(f"cache is {cache!r}: use 'f16' or 'f32'")
     device = await NativeDevice.open(default_limits=default_limits)
     return await Model.load(device, local.directory, local.config, local.source, local.tokenizer, name=local.name,
-                            cache_f16=cache == "f16", progress=progress)
+                            cache_f16=cache == "f16", variants=Variants.pinned(device.info, variants) if variants else None, progress=progress)
 
 
 def _json(path: Path) -> dict:

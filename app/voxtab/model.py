@@ -10,6 +10,7 @@ from voxtab.adapter import Adapter
 from voxtab.config import STATES_PER_TOKEN, ModelConfig, Schedule
 from voxtab.decoder import Decoder, delay_condition
 from voxtab.encoder import Encoder, block_samples
+from voxtab.errors import UserError
 from voxtab.gpu.device import Device, Source
 from voxtab.gpu.kernels import ROW_VARIANTS, TOKENS_RING, Dispatch, Kernels, Variants
 from voxtab.tokenizer import Tokenizer
@@ -18,7 +19,7 @@ from voxtab.weights.directory import Directory
 from voxtab.weights.load import load
 
 PROMPT_ROWS = 8                     # prompt positions that the decoder takes at once
-STEPS_SUBMITTED = 8                 # decoder steps, and encoder layers of a block, in one submit: a driver may end one of seconds
+PASSES_SUBMITTED = 8                # decoder passes, and encoder layers of a block, in one submit: a driver may end one of seconds
 
 
 class Model:
@@ -48,16 +49,20 @@ class Model:
             row, model.wrong_variants = await fastest_row(model.decoder, kernels)
             kernels.variants = replace(kernels.variants, row=row)
         model._plan()
+        model.start(config.schedule())          # so that the first stream begins with the silence done
         return model
 
     def __init__(self, kernels, config, weights, tokenizer, name, cache_f16):
         self.device, self.config, self.tokenizer, self.name = kernels.device, config, tokenizer, name
         self.kernels = kernels
-        self.block_tokens = kernels.variants.block_tokens
+        self.block_tokens, self.drafts = kernels.variants.block_tokens, kernels.variants.drafts
+        if self.drafts >= PROMPT_ROWS:
+            raise UserError(f"drafts={self.drafts} is too many: a decoder pass takes at most {PROMPT_ROWS - 1}.")
         self.encoder = Encoder(kernels, config.encoder, weights, self.block_tokens, config.half_rope, cache_f16)
         self.adapter = Adapter(kernels, weights, self.block_tokens, config.decoder.width)
         self.decoder = Decoder(kernels, config, weights, PROMPT_ROWS, cache_f16)
         self.session = None         # the transcriber in charge
+        self._silence: tuple[Schedule, dict] | None = None      # keys and values of its silent positions, by part
         self.wrong_variants: list[str] = []         # that this adapter's driver got wrong, and are not used
         self._turns = {part: self.device.buffer(4 * part.stack.head_dim, "turns") for part in (self.encoder, self.decoder)}
 
@@ -72,7 +77,7 @@ class Model:
     def _record_over_caches(self) -> dict:
         """What is recorded again when the decoder's rings have grown."""
         return {(rows, head): self.decoder.record(self.adapter.audio, rows, head)
-                for rows, head in ((PROMPT_ROWS, False), (1, False), (1, True))} | {"turn": [
+                for rows, head in ((PROMPT_ROWS, False), (1, False), (1, True), (1 + self.drafts, True))} | {"turn": [
             self.kernels.turn_keys(self._turns[part], layer, capacity=part.cache.capacity, heads=part.stack, cache_f16=part.cache.f16)
             for part in (self.encoder, self.decoder) for layer in part.cache.layers]}
 
@@ -82,7 +87,7 @@ class Model:
         self._encode_plans = {}     # a live step's is one; a block's follow each other
         for tokens in (1, self.block_tokens):
             dispatches = self._record_block(tokens)
-            most = len(dispatches) if tokens == 1 else -(-len(dispatches) * STEPS_SUBMITTED // self.config.encoder.layers)
+            most = len(dispatches) if tokens == 1 else -(-len(dispatches) * PASSES_SUBMITTED // self.config.encoder.layers)
             self._encode_plans[tokens] = [plan(dispatches[i:i + most]) for i in range(0, len(dispatches), most)]
         self._plan_over_caches()
 
@@ -90,7 +95,14 @@ class Model:
         self._cache_plans = {name: self.kernels.plan_compiled(dispatches) for name, dispatches in self._record_over_caches().items()}
 
     def make_room(self, positions: int) -> None:
-        """Let the decoder's rings grow if a stream of so many positions needs it."""
+        """Let the decoder's rings grow if a stream of so many positions needs it.
+
+        A pass that begins at the last one leaves keys and values of drafts behind it. No query sees a position that is not
+        its own stream's past, and each is written again when it is decoded; what they overwrite is nothing in rings that
+        did not wrap around, and in full ones, of window - 1 + PROMPT_ROWS slots, nothing that the pass's first row or a later
+        position sees.
+        """
+        positions += self.drafts
         if self.decoder.cache.has_room(positions):
             return
         former = self.decoder.cache.grow(positions)
@@ -100,10 +112,32 @@ class Model:
         self._plan_over_caches()
 
     def start(self, schedule: Schedule) -> None:
-        """A new stream: condition on its delay and put its prompt into the token ring. The rings need no clearing."""
+        """A new stream: its prompt is in the token ring, and its silent positions are done. The rings need no clearing.
+
+        What depends on the schedule is computed when it is another than the last stream's: the delay's condition, and the
+        keys and values of the silent positions, which are kept (36 MB in f16 for the 4B model's usual schedule).
+        """
+        self.device.write(self.decoder.tokens, 0, array("I", schedule.prompt))
+        silent = {self.encoder: schedule.silent_positions * STATES_PER_TOKEN, self.decoder: schedule.silent_positions}
+        if self._silence and self._silence[0] == schedule:
+            for part, saved in self._silence[1].items():
+                part.cache.restore(saved, silent[part])
+            return
         self.device.write(self.decoder.condition, 0, delay_condition(self.config.decoder.width, schedule.delay_tokens))
         self.device.run(self._delay_plan)
-        self.device.write(self.decoder.tokens, 0, array("I", schedule.prompt))
+        self._decode_silence(schedule.silent_positions)
+        for buffer in [buffer for saved in self._silence[1].values() for buffer in saved] if self._silence else []:
+            self.device.free(buffer)
+        self._silence = schedule, {part: part.cache.save(positions) for part, positions in silent.items()}
+
+    def _decode_silence(self, positions: int) -> None:
+        """Silence from position 0 on, in blocks: what they leave behind the last position is harmless, see `make_room`."""
+        self.make_room(positions + PROMPT_ROWS)
+        samples = bytes(4 * block_samples(self.block_tokens))
+        for first in range(0, positions, self.block_tokens):
+            self.encode(first, first, self.block_tokens, samples)
+            for row in range(0, min(self.block_tokens, positions - first), PROMPT_ROWS):
+                self.decode(first + row, first + row, row, rows=PROMPT_ROWS, head=False)
 
     def encode(self, position: int, rotation: int, tokens: int, samples) -> None:
         """Audio embeddings of `tokens` (1 or block_tokens) tokens from `position` on, from block_samples(tokens) f32 samples.
@@ -116,18 +150,19 @@ class Model:
         for plan in self._encode_plans[tokens]:
             self.device.run(plan)
 
-    def decode(self, position: int, rotation: int, audio_row: int, *, rows: int = 1, steps: int = 1, head: bool, read: bool = False):
+    def decode(self, position: int, rotation: int, audio_row: int, *, rows: int = 1, passes: int = 1, head: bool, read: bool = False):
         """Positions from `position` on, whose audio embeddings start at `audio_row` of the last block.
 
-        Without `head`: `rows` positions whose tokens are known, at once. With it: `steps` positions, one after another,
-        each of which makes the token of the next. With `read` the whole token ring comes back, to be awaited.
+        Without `head`: `rows` (1 or PROMPT_ROWS) positions whose tokens are known, at once. With it: `passes` of `rows`
+        (1 or 1 + drafts), one after another, each of which makes 1 to `rows` tokens and goes on behind them. With `read` the
+        token ring and, behind it, the position that was come to are brought back, to be awaited.
         """
         self._write_step(self.decoder, position, rotation, audio_row)
-        plan, ring = self._cache_plans[rows, head], (self.decoder.tokens, 0, 4 * TOKENS_RING) if read else None
-        while steps > STEPS_SUBMITTED:
-            self.device.run(plan, times=STEPS_SUBMITTED)
-            steps -= STEPS_SUBMITTED
-        return self.device.run(plan, ring, times=steps)
+        plan, ring = self._cache_plans[rows, head], (self.decoder.tokens, 0, 4 * (TOKENS_RING + 1)) if read else None
+        while passes > PASSES_SUBMITTED:
+            self.device.run(plan, times=PASSES_SUBMITTED)
+            passes -= PASSES_SUBMITTED
+        return self.device.run(plan, ring, times=passes)
 
     def turn_back(self, positions: int) -> None:
         """Lower the RoPE position of everything cached by `positions` tokens (spec 8.5)."""

@@ -6,6 +6,9 @@ The stream is silence (left_silence_tokens), the live samples, and at a flush si
 p-th token of 80 ms: the encoder makes p's audio embedding from the samples up to 40 after its end; the decoder
 adds the embedding of p's token and predicts the token of p + 1. The first 33 + D tokens, the prompt, are given;
 every later one is what was predicted for it. So text comes D tokens, and one step, after the voice.
+
+Where a whole block of audio is there, a decoder pass may take drafts: most tokens are pads, so some positions further
+are computed as if theirs were, and what the predictions agree with is kept. The tokens are the same.
 """
 
 import asyncio
@@ -13,6 +16,7 @@ import time
 from array import array
 from collections import deque
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from voxtab.captions import Word, WordTimer
 from voxtab.config import HISTORY_SAMPLES, LOOKAHEAD_SAMPLES, MAX_POSITIONS, SAMPLE_RATE, SAMPLES_PER_TOKEN, TOKEN_MS
@@ -25,6 +29,17 @@ from voxtab.tokenizer import TextDecoder
 BLOCKS_IN_FLIGHT = 2                # submitted before the oldest one's tokens are awaited
 ROOM_SECONDS = 10                   # of audio that may wait before `room` holds back who feeds a file
 _SAMPLE = 4                         # bytes
+
+
+@dataclass
+class _Block:
+    """Positions first..end - 1, encoded at once and on their way through the decoder."""
+
+    first: int
+    end: int
+    rotation: int                       # RoPE position of the first
+    reached: int                        # the position that what was submitted comes to at least; drafts may go beyond the end
+    read: object = None                 # of the token ring behind that, under way
 
 
 class Transcriber:
@@ -46,20 +61,20 @@ class Transcriber:
     def __init__(self, model: Model, delay_ms: int | None = None, left_silence_tokens: int | None = None, *,
                  first_rotation: int = 0):
         self.schedule = model.config.schedule(delay_ms, left_silence_tokens)
-        left_silence_tokens = self.schedule.left_silence_tokens
+        silent, left_silence_tokens = self.schedule.silent_positions, self.schedule.left_silence_tokens
         self._model = model
         self._prompt = self.schedule.prompt
         self._tokens = list(self._prompt)       # ids from position 0 on
-        self._samples = bytearray(_SAMPLE * (HISTORY_SAMPLES + left_silence_tokens * SAMPLES_PER_TOKEN))
+        self._samples = bytearray(_SAMPLE * (HISTORY_SAMPLES + (left_silence_tokens - silent) * SAMPLES_PER_TOKEN))
         self._stream_samples = left_silence_tokens * SAMPLES_PER_TOKEN
         self._live_samples = 0
-        self._position = 0                      # of the next token to submit
-        self._rotation = first_rotation         # its RoPE position
+        self._position = silent                 # of the next token to submit
+        self._rotation = first_rotation + silent        # its RoPE position
         self.closed = False
         self._finished_at: int | None = None    # N, the number of positions, once finish() was called
         self._flushes: deque[int] = deque()     # positions up to which a flush reaches, of those that are not through
         self._flushed_samples: int | None = None        # of the stream, behind the last flush
-        self._in_flight: deque[tuple[int, int, object]] = deque()   # blocks: (first position, tokens, the read under way)
+        self._in_flight: deque[_Block] = deque()
         self._awaited = False                   # by an iterator, just now
         self._words_given = 0                   # to who iterates over words
         self._news = asyncio.Event()            # audio, a flush or a close has come
@@ -69,10 +84,13 @@ class Transcriber:
         self.transcript = ""
         self.words: list[Word] = []
         self.step_seconds: list[float] = []     # for each token, the time its block took, shared evenly
+        self.passes = 0                         # of the decoder that made tokens
         if model.session:                       # what waits on it wakes up, and is told
             model.session._wake()
         model.session = self
         model.start(self.schedule)
+        if first_rotation:
+            model.turn_back(-first_rotation)
 
     # --- audio in
 
@@ -206,51 +224,76 @@ class Transcriber:
             self._awaited = False
 
     async def _next_block(self) -> list[int] | None:
+        since = time.perf_counter()             # not before: what the consumer did meanwhile is not the model's time
         while not self.closed:
             self._check_session()
-            since = time.perf_counter()         # not before: what the consumer did meanwhile is not the model's time
-            while len(self._in_flight) < BLOCKS_IN_FLIGHT and (tokens := self._complete_tokens()):
-                self._in_flight.append(self._submit(tokens))
+            self._submit()
             if self._in_flight:
-                first, tokens, read = self._in_flight[0]
-                ring = array("I", await read) if read else array("I")
-                self._in_flight.popleft()       # not before: who is cancelled in the wait leaves the block to the next
+                block = self._in_flight[0]
+                ring = array("I", await block.read) if block.read else array("I")
+                # Nothing is changed before: who is cancelled in the wait leaves the block to the next.
+                if block.read:
+                    block.read, block.reached = None, ring[TOKENS_RING]
+                if block.reached < block.end:
+                    continue
+                self._in_flight.popleft()
+                tokens = block.end - block.first
                 self.step_seconds += [(time.perf_counter() - since) / tokens] * tokens
                 # Position p makes the token of p + 1; the prompt's are given.
-                return [ring[p % TOKENS_RING] for p in range(max(first + 1, len(self._prompt)), first + tokens + 1)]
+                return [ring[p % TOKENS_RING] for p in range(max(block.first + 1, len(self._prompt)), block.end + 1)]
             if self._finished_at is not None:
                 return None
             self._news.clear()
             await self._news.wait()
+            since = time.perf_counter()
         return None
 
     def _complete_tokens(self) -> int:
-        """How many tokens to take now: a whole block if that much audio is there, else one, else none."""
-        behind = (self._stream_samples - LOOKAHEAD_SAMPLES) // SAMPLES_PER_TOKEN - self._position
-        return self._model.block_tokens if behind >= self._model.block_tokens else min(1, max(0, behind))
+        """How many tokens to take now: a block if that much audio is there, or most of one is the stream's end; else one, else none."""
+        behind, most = (self._stream_samples - LOOKAHEAD_SAMPLES) // SAMPLES_PER_TOKEN - self._position, self._model.block_tokens
+        if behind >= most or (self._finished_at is not None and 2 * behind > most):
+            return min(behind, most)
+        return min(1, max(0, behind))
 
-    def _submit(self, tokens: int):
-        """Encode a block and decode its positions; returns (first position, tokens, the read that is under way)."""
+    def _submit(self) -> None:
+        """What can be submitted now. A block's audio embeddings make place for the next one's, so it must come to its end first."""
+        if self._in_flight and not self._in_flight[-1].read:
+            self._decode(self._in_flight[-1])
+        while len(self._in_flight) < BLOCKS_IN_FLIGHT and all(block.reached >= block.end for block in self._in_flight) \
+                and (tokens := self._complete_tokens()):
+            self._in_flight.append(self._encode(tokens))
+            self._decode(self._in_flight[-1])
+            self._progress.set()
+
+    def _encode(self, tokens: int) -> _Block:
         if self._rotation + tokens > MAX_POSITIONS:
             self._model.turn_back(self._rotation)
             self._rotation = 0
-        first = self._position
-        self._model.make_room(first + tokens)
-        self._model.encode(first, self._rotation, tokens, self._samples[:_SAMPLE * block_samples(tokens)])
+        block = _Block(self._position, self._position + tokens, self._rotation, self._position)
+        self._model.make_room(block.end)
+        encoded = 1 if tokens == 1 else self._model.block_tokens        # at a stream's end some see silence, and nobody sees them
+        samples = self._samples[:_SAMPLE * block_samples(encoded)]
+        self._model.encode(block.first, block.rotation, encoded, samples.ljust(_SAMPLE * block_samples(encoded), b"\0"))
         del self._samples[:_SAMPLE * tokens * SAMPLES_PER_TOKEN]
-        row, read = 0, None
-        while row < tokens:
-            given = len(self._prompt) - 1 - (first + row)       # positions from here whose next token is given too
-            if given <= 0:
-                read = self._model.decode(first + row, self._rotation + row, row, steps=tokens - row, head=True, read=True)
-                break
-            rows = PROMPT_ROWS if given >= PROMPT_ROWS and tokens - row >= PROMPT_ROWS else 1
-            self._model.decode(first + row, self._rotation + row, row, rows=rows, head=False)
-            row += rows
         self._position += tokens
         self._rotation += tokens
-        self._progress.set()
-        return first, tokens, read
+        return block
+
+    def _decode(self, block: _Block) -> None:
+        """Passes over a block from where it has come to: all that it takes, or with drafts, as many as it takes if all are right."""
+        while block.reached < block.end and not block.read:
+            row, left = block.reached - block.first, block.end - block.reached
+            given = len(self._prompt) - 1 - block.reached       # positions from here whose next token is given too
+            if given <= 0:
+                rows = 1 + self._model.drafts if left > 1 else 1
+                passes = -(-left // rows)
+                block.read = self._model.decode(block.reached, block.rotation + row, row, rows=rows, passes=passes, head=True, read=True)
+                self.passes += passes
+                block.reached += passes                         # with one row, the end
+            else:
+                rows = PROMPT_ROWS if given >= PROMPT_ROWS and left >= PROMPT_ROWS else 1
+                self._model.decode(block.reached, block.rotation + row, row, rows=rows, head=False)
+                block.reached += rows
 
     def _check_open(self):
         if self.closed or self._finished_at is not None:

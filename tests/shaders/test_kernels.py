@@ -265,9 +265,12 @@ def test_embed(lab, type, most_rows, columns):
     ids = [130, 0, 49]
     tokens = np.full(TOKENS_RING, 7, np.uint32)
     tokens[(position + np.arange(rows)) % TOKENS_RING] = ids
-    out = lab.out(rows, columns)
-    lab.go(*lab.kernels.embed(lab.step(position, audio_row=2), lab.put(audio.astype(np.float32)), lab.put(tokens), matrix, out, rows=rows))
-    assert_close(type, lab.get(out, rows, columns, guarded=True), audio[2:5] + rounded[ids], 1e-6)
+    for known, draft in ((rows, 8), (1, 60)):
+        out = lab.out(rows, columns)
+        lab.go(*lab.kernels.embed(lab.step(position, audio_row=2), lab.put(audio.astype(np.float32)), lab.put(tokens), matrix, out,
+                                  rows=rows, known=known, draft=draft))
+        want = audio[2:5] + rounded[ids[:known] + [draft] * (rows - known)]
+        assert_close((type, known), lab.get(out, rows, columns, guarded=True), want, 1e-6)
 
 
 @pytest.mark.parametrize("columns", [1, 33, 255, 2048, 131072])
@@ -289,12 +292,29 @@ def test_argmax_and_next_token(lab, columns, case):
         assert (got[row, :, 0] == [run.max() for run in cut]).all()
         assert got[row, :, 1].copy().view(np.uint32).tolist() == [ARGMAX_RUN * i + int(run.argmax()) for i, run in enumerate(cut)]
 
-    tokens, step = lab.put(np.full(TOKENS_RING, 77777777, np.uint32)), lab.step(position, 5000, 60, 3)
-    lab.go(*[lab.kernels.next_token(best, tokens, step, columns=columns)] * 2)
-    got = lab.get(tokens, TOKENS_RING, dtype=np.uint32)
-    slots = (position + np.array([1, 2])) % TOKENS_RING
-    assert (got[slots] == logits[0].argmax()).all() and (np.delete(got, slots) == 77777777).all()
+    tokens, step = lab.put(np.full(TOKENS_RING + 1, 77777777, np.uint32)), lab.step(position, 5000, 60, 3)
+    lab.go(*[lab.kernels.next_token(best, tokens, step, rows=1, columns=columns, draft=0)] * 2)
+    got = lab.get(tokens, TOKENS_RING + 1, dtype=np.uint32)
+    slots = [*(position + np.array([1, 2])) % TOKENS_RING, TOKENS_RING]
+    assert (got[slots[:2]] == logits[0].argmax()).all() and got[TOKENS_RING] == position + 2 and (np.delete(got, slots) == 77777777).all()
     assert lab.get(step, 4, dtype=np.uint32).tolist() == [position + 2, 5002, 60, 5]
+
+
+@pytest.mark.parametrize("predicted,made", [([5, 9, 9, 9], 1), ([9, 5, 9, 9], 2), ([9, 9, 9, 5], 4), ([9, 9, 9, 9], 4), ([9, 9, 5], 3),
+                                            ([9] * 8, 8), ([9], 1)])
+def test_drafts_that_are_kept(lab, predicted, made):
+    """Drafted was 9: the first row's prediction, and one more for each row in turn that predicted the draft behind it."""
+    rows, columns, position = len(predicted), 5000, TOKENS_RING - 3
+    logits = random(rows, rows, columns).astype(np.float32)
+    logits[np.arange(rows), predicted] = 100
+    best, tokens = lab.out(rows, -(-columns // ARGMAX_RUN), 2), lab.put(np.full(TOKENS_RING + 1, 77777777, np.uint32))
+    step = lab.step(position, 20, 60, 3)
+    lab.go(lab.kernels.argmax(lab.put(logits), best, rows=rows, columns=columns),
+           lab.kernels.next_token(best, tokens, step, rows=rows, columns=columns, draft=9))
+    got, slots = lab.get(tokens, TOKENS_RING + 1, dtype=np.uint32), (position + 1 + np.arange(made)) % TOKENS_RING
+    assert got[slots].tolist() == predicted[:made] and got[TOKENS_RING] == position + made
+    assert (np.delete(got, [*slots, TOKENS_RING]) == 77777777).all()
+    assert lab.get(step, 4, dtype=np.uint32).tolist() == [position + made, 20 + made, 60, 3 + made]
 
 
 def test_delay_gain(lab):

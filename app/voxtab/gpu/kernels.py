@@ -14,7 +14,7 @@ from voxtab.gpu.device import Device
 
 TYPE_CODES = {"F32": 0, "F16": 1, "BF16": 2, "Q4_0": 3}
 STORE, GELU, ADD, SILU, HEADS = range(5)    # linear's endings
-TOKENS_RING = 256                           # ids kept on the GPU, by position
+TOKENS_RING = 256                           # ids kept on the GPU, by position; behind them is the position that was come to
 ANGLES_FINE = 512                           # positions in RoPE's fine table
 MAX_ROWS = 4                                # rows of x that an invocation of linear or conv takes at most
 STAGED_ROWS = 2                             # rows of x that a workgroup of linear_staged takes at most
@@ -57,6 +57,7 @@ class Variants:
     attention_groups: int = 256             # workgroups of attention that few queries are split into
     attention_splits: int = 8               # and of those at most so many for the same queries
     block_tokens: int = 64                  # tokens whose states are made at once when that much audio is there
+    drafts: int = 0                         # pads that a decoder pass over such a block takes beside its one known token
 
     @classmethod
     def of(cls, info: dict[str, str]) -> "Variants":
@@ -248,10 +249,11 @@ class Kernels:
     def rms_norm(self, x, gain, out, *, rows, columns, epsilon) -> Dispatch:
         return self._dispatch("rms_norm", {"EPSILON": epsilon}, (rows, columns), (x, gain, out), (rows, 1, 1))
 
-    def embed(self, step, audio, tokens, matrix: Matrix, out, *, rows) -> list[Dispatch]:
+    def embed(self, step, audio, tokens, matrix: Matrix, out, *, rows, known, draft) -> list[Dispatch]:
+        """The tokens of the first `known` rows are in the ring; the others' is `draft`."""
         quads = self.quads(matrix.type, matrix.columns)
         return [self._dispatch("embed", {"TYPE": TYPE_CODES[matrix.type], "QUADS": quads, "TOKENS": TOKENS_RING},
-                               (rows, matrix.columns, part.rows, part.first),
+                               (rows, matrix.columns, part.rows, part.first, known, draft),
                                (step, audio, tokens, part.weights, part.scales, out),
                                (-(-matrix.columns // 4 // self.variants.workgroup), rows, 1)) for part in matrix.parts]
 
@@ -259,8 +261,9 @@ class Kernels:
         return self._dispatch("argmax", {"WORKGROUP": 256 if self.variants.lanes else 32, "RUN": ARGMAX_RUN}, (rows, columns), (logits, best),
                               (-(-columns // ARGMAX_RUN), rows, 1))
 
-    def next_token(self, best, tokens, step, *, columns) -> Dispatch:
-        return self._dispatch("next_token", {"TOKENS": TOKENS_RING}, (-(-columns // ARGMAX_RUN), columns), (best, tokens, step), (1, 1, 1))
+    def next_token(self, best, tokens, step, *, rows, columns, draft) -> Dispatch:
+        return self._dispatch("next_token", {"TOKENS": TOKENS_RING, "ROWS": rows}, (-(-columns // ARGMAX_RUN), columns, draft),
+                              (best, tokens, step), (1, 1, 1))
 
     def delay_gain(self, norm, ada, out, *, columns) -> Dispatch:
         return self._dispatch("delay_gain", {}, (columns,), (norm, ada, out), (-(-columns // self.variants.workgroup), 1, 1))

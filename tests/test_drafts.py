@@ -1,0 +1,202 @@
+"""Drafts change how many passes the decoder takes, and never a token. In the software layout, where a row's sum does not
+depend on how many are taken with it, tokens are exactly the plain loop's."""
+
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from voxtab import decoder, local, resources
+from voxtab.config import DELAYS_MS, MAX_POSITIONS, PAD
+from voxtab.errors import UserError
+from voxtab.gpu.kernels import Variants
+from voxtab.model import PROMPT_ROWS, Model
+from voxtab.transcriber import Transcriber
+
+ORACLE = Path(__file__).parent / "oracle"
+CLIPS = resources.embedded_clips()
+EXPECTED = {name: json.loads((ORACLE / name / "expected.json").read_text()) for name in ("delay480", "delay160")}
+SAMPLES = {name: soundfile.read(ORACLE / name / "clip.flac", dtype="float32")[0] for name in EXPECTED}
+NAMES = pytest.mark.parametrize("name", EXPECTED)
+DRAFTS = pytest.mark.parametrize("drafts", [1, 2, 3, PROMPT_ROWS - 1])
+
+
+def generated(name: str) -> list[int]:
+    return EXPECTED[name]["tokens_q4_0"][33 + EXPECTED[name]["delay_ms"] // 80:]
+
+
+def often(name: str) -> int:
+    """The token that an oracle writes most often: its tokens are random, pads are rare."""
+    tokens = generated(name)
+    return max(sorted(set(tokens)), key=tokens.count)
+
+
+@pytest.fixture(scope="module")
+def load(run, device):
+    """An oracle or the embedded model, with so many drafts of a token; each is loaded once."""
+    loaded = {}
+
+    def get(name: str | None, drafts: int, draft: int = PAD, **options) -> Model:
+        key = (name, drafts, draft, *options.items())
+        if key not in loaded:
+            found = local.read_model(ORACLE / name / "tiny-q4.gguf" if name else None)
+            variants = replace(Variants.of({"adapter_type": "CPU"}), drafts=drafts, **options)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(decoder, "PAD", draft)
+                loaded[key] = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test",
+                                             cache_f16=name is None, variants=variants))
+        return loaded[key]
+    return get
+
+
+def transcribe(run, model, *feeds, flushes=False, **options) -> Transcriber:
+    """Each feed with a flush behind it, or all as one."""
+    async def go():
+        transcriber = Transcriber(model, **options)
+        for feed in feeds:
+            transcriber.feed(feed)
+            if flushes:
+                transcriber.flush()
+        transcriber.finish()
+        async for _ in transcriber.text():
+            pass
+        return transcriber
+    return run(go())
+
+
+@NAMES
+@DRAFTS
+def test_drafts_that_are_right_save_passes(run, load, name, drafts):
+    options = {"delay_ms": EXPECTED[name]["delay_ms"]}
+    drafted = transcribe(run, load(name, drafts, often(name)), SAMPLES[name], **options)
+    assert drafted.tokens == EXPECTED[name]["tokens_q4_0"]
+    plain = transcribe(run, load(name, 0), SAMPLES[name], **options)
+    assert plain.passes == len(generated(name)) + 1 and drafted.passes < plain.passes
+    assert (drafted.transcript, drafted.words, len(drafted.step_seconds)) == (plain.transcript, plain.words, len(plain.step_seconds))
+
+
+@NAMES
+@DRAFTS
+def test_drafts_that_are_wrong_leave_nothing_behind(run, load, name, drafts):
+    """What they wrote into the rings, which wrap around, is not seen."""
+    never = next(token for token in range(1000) if token not in generated(name))
+    transcriber = transcribe(run, load(name, drafts, never), SAMPLES[name], delay_ms=EXPECTED[name]["delay_ms"])
+    assert transcriber.tokens == EXPECTED[name]["tokens_q4_0"] and transcriber.passes == len(generated(name)) + 1
+    assert load(name, drafts, never).decoder.cache.capacity < len(transcriber.tokens)
+
+
+@pytest.mark.parametrize("delay_ms", DELAYS_MS)
+def test_every_delay_and_odd_lengths(run, load, delay_ms):
+    plain, drafted, length = load("delay480", 0), load("delay480", 3, often("delay480")), 17_000 + 1283 * (delay_ms // 80)
+    for samples in (SAMPLES["delay480"][:length], SAMPLES["delay480"]):
+        for silence in (32, 45):
+            options = {"delay_ms": delay_ms, "left_silence_tokens": silence}
+            assert transcribe(run, drafted, samples, **options).tokens == transcribe(run, plain, samples, **options).tokens
+
+
+@pytest.mark.parametrize("flushes", [False, True])
+def test_flushes_and_speech(run, load, flushes):
+    """The embedded model on recordings of people, one after another in a stream, with pads as drafts as for users."""
+    clips = [soundfile.read(clip, dtype="float32")[0] for clip in CLIPS]
+    plain = transcribe(run, load(None, 0), *clips, flushes=flushes)
+    for drafts, block_tokens in ((1, 16), (3, 5), (PROMPT_ROWS - 1, 64)):
+        drafted = transcribe(run, load(None, drafts, block_tokens=block_tokens), *clips, flushes=flushes)
+        assert (drafted.tokens, drafted.words) == (plain.tokens, plain.words)
+        assert drafted.passes < 0.75 * plain.passes, "most tokens of speech are pads"
+
+
+@NAMES
+@pytest.mark.parametrize("seed", range(3))
+def test_a_live_stream_that_falls_behind_and_catches_up(run, load, name, seed, monkeypatch):
+    """Feeds of all sizes while text is awaited: blocks with drafts and single steps in turn; waits are given up now and then."""
+    random, samples, model, rows = np.random.default_rng(seed), SAMPLES[name], load(name, 3, often(name)), []
+    decode = model.decode
+    monkeypatch.setattr(model, "decode", lambda *at, **how: rows.append(how["rows"] if how["head"] else 0) or decode(*at, **how))
+
+    async def stream():
+        transcriber = Transcriber(model, EXPECTED[name]["delay_ms"])
+
+        async def feed():
+            at, size = 0, 30_000
+            while at < len(samples):
+                transcriber.feed(samples[at:at + size])
+                at, size = at + size, int(random.choice([300, 1280, 30_000]))
+                await asyncio.sleep(float(random.choice([0, 0.05])))
+            transcriber.finish()
+        feeding, ended = asyncio.ensure_future(feed()), False
+        while not ended:
+            waiting = asyncio.ensure_future(anext(transcriber.text(), None))
+            await asyncio.wait([waiting], timeout=float(random.choice([0, 0.02, 1])))
+            waiting.cancel()
+            (text,) = await asyncio.gather(waiting, return_exceptions=True)
+            ended = text is None
+        await feeding
+        return transcriber
+    transcriber = run(stream())
+    assert transcriber.tokens == EXPECTED[name]["tokens_q4_0"] and {1, 4} <= {*rows}
+
+
+def test_who_is_superseded_submits_no_more(run, load):
+    """A pass of the former stream must not touch the new one's rings."""
+    model = load("delay480", 3)
+
+    async def go():
+        former = Transcriber(model)
+        former.feed(SAMPLES["delay160"])
+        waiting = asyncio.ensure_future(anext(former.text()))
+        await asyncio.sleep(0)
+        transcriber = Transcriber(model)
+        with pytest.raises(RuntimeError, match="another"):
+            for _ in range(9):
+                await waiting
+                waiting = asyncio.ensure_future(anext(former.text()))
+        return transcriber
+    transcriber = run(go())
+    transcriber.feed(SAMPLES["delay480"])
+    transcriber.finish()
+    run(_drain(transcriber))
+    assert transcriber.tokens == EXPECTED["delay480"]["tokens_q4_0"]
+
+
+async def _drain(transcriber):
+    async for _ in transcriber.text():
+        pass
+
+
+@NAMES
+def test_reanchoring(run, load, name):
+    """RoPE positions come to their end, with drafts behind it, and begin again."""
+    for first in range(MAX_POSITIONS - 66, MAX_POSITIONS - 58):
+        transcriber = transcribe(run, load(name, 3, often(name)), SAMPLES[name], delay_ms=EXPECTED[name]["delay_ms"], first_rotation=first)
+        assert transcriber.tokens == EXPECTED[name]["tokens_q4_0"]
+
+
+@NAMES
+def test_rings_that_grow(run, device, monkeypatch, name):
+    """A ring that has not come to its window yet has room for the drafts behind a block's end too."""
+    monkeypatch.setattr(decoder, "FIRST_POSITIONS", 40)
+    found = local.read_model(ORACLE / name / "tiny-q4.gguf")
+    model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test", cache_f16=False,
+                           variants=replace(Variants.of({"adapter_type": "CPU"}), block_tokens=8, drafts=PROMPT_ROWS - 1)))
+    transcriber = transcribe(run, model, SAMPLES[name], delay_ms=EXPECTED[name]["delay_ms"])
+    assert transcriber.tokens == EXPECTED[name]["tokens_q4_0"] and model.decoder.cache.capacity > 40
+
+
+def test_the_layout_of_real_gpus(run, device):
+    """Lanes share rows there, and one row goes by another kernel than several."""
+    found = local.read_model()
+    model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test", variants=Variants(drafts=3)))
+    samples = soundfile.read(CLIPS[0], dtype="float32")[0]
+    spoken = {clip["file"]: clip for clip in json.loads((resources.embedded_model() / "clips/clips.json").read_text())}
+    transcriber = transcribe(run, model, samples)
+    assert transcriber.transcript == spoken[CLIPS[0].name]["reference"] and transcriber.passes < len(transcriber.tokens) - 39
+
+
+def test_too_many(run, device):
+    found = local.read_model()
+    with pytest.raises(UserError, match="at most 7"):
+        run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test", variants=Variants(drafts=PROMPT_ROWS)))
