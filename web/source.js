@@ -197,7 +197,7 @@ class Checked {
   async check() {
     const piece = this.memory.subarray(0, this.filled), { length } = this.memory;
     const turn = this.index % this.checkers.length;
-    this.checks.push({ check: asked(this.checkers[turn], piece), expected: this.sha256[this.index++] });
+    this.checks.push({ check: this.checkers[turn].check(piece), expected: this.sha256[this.index++] });
     this.memory = this.checks.length === this.checkers.length ? new Uint8Array(await this.oldest()) : new Uint8Array(length);
     this.filled = 0;
   }
@@ -216,18 +216,33 @@ class Checked {
   }
 }
 
-// The answer of a checker, which has nothing else to do, to a piece; the piece's memory goes there.
-function asked(checker, piece) {
-  const answer = new Promise((resolve, reject) => {
-    checker.onmessage = ({ data }) => resolve(data);
-    checker.onerror = event => {
-      event.preventDefault();
-      reject(new Failure('bug', `The model could not be checked (${event.message ?? 'checker.js did not load'}): reload the page.`));
-    };
-  });
-  checker.postMessage(piece, [piece.buffer]);
-  answer.catch(() => {});               // it is awaited later, or given up
-  return answer;
+// A Worker that hashes one piece at a time.
+class Checker {
+  constructor() {
+    this.worker = new Worker(new URL('./checker.js', import.meta.url), { type: 'module' });
+    this.failed = new Promise((_, reject) => {
+      this.worker.onerror = event => {
+        event.preventDefault();
+        reject(new Failure('network', `The model could not be checked (${event.message ?? 'checker.js did not load'}): reload the page.`));
+      };
+    });
+    this.failed.catch(() => {});        // it is told to who asks
+  }
+
+  // A promise of {sha256, memory}; the piece's memory goes there meanwhile.
+  check(piece) {
+    const answered = new Promise(resolve => {
+      this.worker.onmessage = ({ data }) => resolve(data);
+    });
+    this.worker.postMessage(piece, [piece.buffer]);
+    const answer = Promise.race([answered, this.failed]);
+    answer.catch(() => {});             // it is awaited later, or given up
+    return answer;
+  }
+
+  close() {
+    this.worker.terminate();
+  }
 }
 
 const changed = shard =>
@@ -257,9 +272,7 @@ export class Source {
   }
 
   started() {
-    while (this.checkers.length < CHECKERS) {
-      this.checkers.push(new Worker(new URL('./checker.js', import.meta.url), { type: 'module' }));
-    }
+    while (this.checkers.length < CHECKERS) this.checkers.push(new Checker());
     return this.checkers;
   }
 
@@ -323,7 +336,7 @@ export class Source {
 
   close() {
     for (const { shard } of this.parts) shard.close();
-    for (const checker of this.checkers) checker.terminate();
+    for (const checker of this.checkers) checker.close();
   }
 }
 
