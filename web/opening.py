@@ -12,7 +12,7 @@ from page import here, site, source
 from pyodide.ffi import JsException, to_js
 
 from voxtab.errors import ModelError, TokenizerError
-from voxtab.tokenizer import READ_BYTES, TekkenReader
+from voxtab.tokenizer import READ_BYTES, TekkenReader, Tokenizer
 from voxtab.weights import gguf
 from voxtab.weights.directory import Directory, HeaderIncomplete
 from voxtab.weights.source import in_order
@@ -115,17 +115,14 @@ async def read_directory(stream, size: int) -> Directory:
             nbytes = max(2 * nbytes, error.needed)
 
 
-async def read_tokenizer(part: dict, vocabulary: int, progress):
-    """The Tokenizer of a tekken.json; progress(done, total) in bytes, total 0 if a server does not say."""
+async def read_tokenizer(part: dict, vocabulary: int) -> Tokenizer:
+    """The Tokenizer of a tekken.json."""
     # Pieces of READ_BYTES: what TekkenReader holds of the file's 15 MB is never more.
     stream = open_stream([part], READ_BYTES)
-    done, reader = 0, TekkenReader(vocabulary)
+    reader = TekkenReader(vocabulary)
     try:
-        total = await stream.open() or 0
         while piece := await stream.next(READ_BYTES):
             reader.feed(piece.to_bytes())
-            done += piece.length
-            progress(done, total)
     except JsException as error:
         if getattr(error, "kind", None) == "model":
             raise TokenizerError(error.message) from None

@@ -5,7 +5,7 @@ import { Failure } from './gpu.js';
 import './hash-wasm/sha256.js';
 
 const PIECE_BYTES = 4 << 20;
-const CHECKS = 3;               // of pieces, at once: each holds a copy of its piece
+const CHECKERS = 4;             // Workers that check pieces; each holds one and a copy of it
 const RETRY_SECONDS = [0.3, 1, 2, 4, 8];    // between attempts to go on where the network broke
 
 const megabytes = bytes => `${(bytes / 1e6).toFixed(1)} MB`;
@@ -165,48 +165,83 @@ class Chosen {
   }
 }
 
-// A shard in pieces of the size whose SHA-256 its manifest tells. The browser's other threads check them while they are given on.
+// A shard in pieces of the size whose SHA-256 its manifest tells. They are checked behind the reading: a piece that was
+// read goes to a checker, and its memory comes back. Chromium's digest() works on the thread that calls it.
 class Checked {
-  constructor(shard, { bytes, sha256 }) {
+  constructor(shard, { bytes, sha256 }, checkers) {
     this.shard = shard;
     this.sha256 = sha256.map(sum => sum.toLowerCase());
+    this.checkers = checkers;
     this.memory = new Uint8Array(bytes);
+    this.filled = 0;
     this.rest = new Uint8Array(0);      // what has come of the next piece
     this.index = 0;
-    this.checks = [];                   // promises, of whether a piece is as told
+    this.checks = [];                   // promises, the oldest first: of {sha256, memory}, and what it should be
   }
 
-  // The next piece, or null at the end. It is overwritten by the next call.
+  // The next piece, or null at the end. It is gone with the next call.
   async read() {
-    let filled = 0;
-    while (filled < this.memory.length) {
+    if (this.filled) await this.check();
+    while (this.filled < this.memory.length) {
       if (!this.rest?.length) this.rest = await this.shard.read();
       if (!this.rest) break;
-      const bytes = this.rest.subarray(0, this.memory.length - filled);
-      this.memory.set(bytes, filled);
-      filled += bytes.length;
+      const bytes = this.rest.subarray(0, this.memory.length - this.filled);
+      this.memory.set(bytes, this.filled);
+      this.filled += bytes.length;
       this.rest = this.rest.subarray(bytes.length);
     }
-    if (!filled) return null;
-    const piece = this.memory.subarray(0, filled);
-    if (this.checks.length === CHECKS) await this.oldest();
-    this.checks.push(this.check(piece, this.sha256[this.index++]));
-    return piece;
+    return this.filled ? this.memory.subarray(0, this.filled) : null;
   }
 
-  // digest() copies what it is given before it returns, so that the piece may be overwritten.
-  async check(piece, expected) {
-    const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', piece));
-    return expected === Array.from(digest, byte => byte.toString(16).padStart(2, '0')).join('');
+  // Hands the piece to the checker whose turn it is. One that is not done with its last piece is waited for.
+  async check() {
+    const piece = this.memory.subarray(0, this.filled), { length } = this.memory;
+    const turn = this.index % this.checkers.length;
+    this.checks.push({ check: this.checkers[turn].check(piece), expected: this.sha256[this.index++] });
+    this.memory = this.checks.length === this.checkers.length ? new Uint8Array(await this.oldest()) : new Uint8Array(length);
+    this.filled = 0;
   }
 
+  // The memory of the piece that was given on first.
   async oldest() {
-    if (!await this.checks.shift()) throw changed(this.shard);
+    const { check, expected } = this.checks.shift();
+    const { sha256, memory } = await check;
+    if (sha256 !== expected) throw changed(this.shard);
+    return memory;
   }
 
   // Behind the last piece: throws if one differs.
   async end() {
     while (this.checks.length) await this.oldest();
+  }
+}
+
+// A Worker that hashes one piece at a time.
+class Checker {
+  constructor() {
+    this.worker = new Worker(new URL('./checker.js', import.meta.url), { type: 'module' });
+    this.failed = new Promise((_, reject) => {
+      this.worker.onerror = event => {
+        event.preventDefault();
+        reject(new Failure('network', `The model could not be checked (${event.message ?? 'checker.js did not load'}): reload the page.`));
+      };
+    });
+    this.failed.catch(() => {});        // it is told to who asks
+  }
+
+  // A promise of {sha256, memory}; the piece's memory goes there meanwhile.
+  check(piece) {
+    const answered = new Promise(resolve => {
+      this.worker.onmessage = ({ data }) => resolve(data);
+    });
+    this.worker.postMessage(piece, [piece.buffer]);
+    const answer = Promise.race([answered, this.failed]);
+    answer.catch(() => {});             // it is awaited later, or given up
+    return answer;
+  }
+
+  close() {
+    this.worker.terminate();
   }
 }
 
@@ -223,6 +258,7 @@ export class Source {
     this.piece = new Uint8Array(0);     // what has come and was not read yet
     this.hash = null;                   // of the shard, where only a whole one's is told
     this.pieces = null;                 // of the shard, where theirs are
+    this.checkers = [];
     this.checked = this.parts.some(part => part.sha256 || part.bytes);
   }
 
@@ -235,12 +271,17 @@ export class Source {
     return this.parts.reduce((sum, { shard }) => sum === null || shard.bytes === null ? null : sum + shard.bytes, 0);
   }
 
-  // From 1 to `most` of the next bytes, or null at the end. They may be overwritten by the next call.
+  started() {
+    while (this.checkers.length < CHECKERS) this.checkers.push(new Checker());
+    return this.checkers;
+  }
+
+  // From 1 to `most` of the next bytes, or null at the end. They are gone with the next call.
   async next(most) {
     while (!this.piece.length) {
       if (this.index === this.parts.length) return null;
       const { shard, bytes, sha256, pieces } = this.parts[this.index];
-      if (pieces) this.pieces ??= new Checked(shard, pieces);
+      if (pieces) this.pieces ??= new Checked(shard, pieces, this.started());
       else if (sha256) this.hash ??= await self.hashwasm.createSHA256();
       const piece = await (this.pieces ?? shard).read();
       if (piece) {
@@ -295,6 +336,7 @@ export class Source {
 
   close() {
     for (const { shard } of this.parts) shard.close();
+    for (const checker of this.checkers) checker.close();
   }
 }
 

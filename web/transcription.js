@@ -167,10 +167,10 @@ function showProgress({ stage, done, total }) {
   if (!opening) return;
   if (stage !== stageShown.stage) Object.assign(stageShown, { stage, since: performance.now() });
   view.status({
-    python: done ? `Loading ${opening.wanted.label}…` : STARTING, device: "Opening the GPU…", tokenizer: "Reading the tokenizer…",
+    python: done ? `Loading ${opening.wanted.label}…` : STARTING, device: "Opening the GPU…",
     weights: `Loading ${opening.wanted.label}…`, kernels: "Preparing the GPU's programs…",
   }[stage] ?? "Loading…");
-  if (stage !== "weights" && stage !== "tokenizer") return view.progress("");
+  if (stage !== "weights") return view.progress("");
   let amount = view.size(done) + (total ? ` of ${view.size(total)}` : "");
   const seconds = (performance.now() - stageShown.since) / 1000;
   if (total > done && done && seconds > 2) {

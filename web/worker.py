@@ -209,8 +209,6 @@ class Worker:
             size = await stream.open() or SIZE_UNKNOWN
             directory = await read_directory(stream, size)
             config = checkpoint.read_config(directory)
-            pieces = await read_tokenizer(tokenizer, config.vocabulary,
-                                          lambda done, total: tell("progress", stage="tokenizer", done=done, total=total))
             # A file may hold more than the model; for the names alone the width does not matter.
             nbytes = sum(directory.tensors[name].nbytes for name in checkpoint.shapes(config, ada_width=0))
 
@@ -219,8 +217,11 @@ class Worker:
                 if done == nbytes:
                     tell("progress", stage="kernels", done=0, total=0)
 
-            self.model = await Model.load(device, directory, config, Weights(stream, size), pieces, name=name, progress=progress,
-                                          variants=Variants.pinned(device.info, request.variants) if request.variants else None)
+            variants = Variants.pinned(device.info, request.variants) if request.variants else None
+            loading = Model.load(device, directory, config, Weights(stream, size), None, name=name, progress=progress, variants=variants)
+            # The tokenizer is Python's work and the weights are JavaScript's: neither has to wait for the other.
+            model, model.tokenizer = await together(loading, read_tokenizer(tokenizer, config.vocabulary))
+            self.model = model
         except BaseException:
             if device:
                 device.close()
@@ -237,6 +238,16 @@ class Worker:
                         "software": info["adapter_type"] == "CPU"},
             "model_bytes": nbytes, "gpu_bytes": device.nbytes,
         }
+
+
+async def together(*parts) -> list:
+    """The results of coroutines. The first error is all's, and ends those that are under way."""
+    tasks = [asyncio.ensure_future(part) for part in parts]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 # --- messages

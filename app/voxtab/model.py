@@ -26,9 +26,12 @@ class Model:
     """One model on one device. One transcriber at a time uses it: state is the rings and the token ring."""
 
     @classmethod
-    async def load(cls, device: Device, directory: Directory, config: ModelConfig, source: Source, tokenizer: Tokenizer, *,
+    async def load(cls, device: Device, directory: Directory, config: ModelConfig, source: Source, tokenizer: Tokenizer | None, *,
                    name: str, cache_f16: bool = True, variants: Variants | None = None, progress=None) -> "Model":
-        """Bring the weights to the GPU and record every plan. `directory` was checked by `checkpoint.read_config`."""
+        """Bring the weights to the GPU and record every plan. `directory` was checked by `checkpoint.read_config`.
+
+        A tokenizer that is still read meanwhile is set on the model later.
+        """
         kernels = Kernels(device, variants)
         weights, loader = load(directory, config, kernels)
         model = cls(kernels, config, weights, tokenizer, name, cache_f16)

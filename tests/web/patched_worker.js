@@ -1,4 +1,4 @@
-// worker.js in a browser that is not as usual; the address says how: ?no_webgpu, ?no_adapter, ?low_limits;
+// worker.js in a browser that is not as usual; the address says how: ?no_webgpu, ?no_adapter, ?low_limits, ?no_checker;
 // or what befalls it: ?lose, when it is asked to `lose` or to run `out_of_memory`; ?lose_at_finish, ?crash_at_finish, once.
 const how = new URL(import.meta.url).search.slice(1);
 
@@ -11,6 +11,13 @@ if (how === 'low_limits') {
     const limits = { maxComputeInvocationsPerWorkgroup: 128 };
     for (const name in adapter.limits) limits[name] ??= adapter.limits[name];
     return Object.defineProperty(adapter, 'limits', { value: limits });
+  };
+}
+if (how === 'no_checker') {
+  self.Worker = class extends Worker {
+    constructor(url, options) {
+      super(new URL('gone.js', url), options);
+    }
   };
 }
 let device;                 // the one that was opened last

@@ -225,6 +225,18 @@ def test_shard_changed_in_a_piece(bare, server, files, model, flipped):
     assert "error" not in open_url(bare, f"/files/{path}", check=False)
 
 
+def test_no_checker(browser, server, files, model):
+    """The site lacks the Worker that checks pieces: nothing unchecked opens."""
+    path = manifest(files / "unchecked", cut(model, 300_000), 20_001)
+    page = browser.new_page()
+    page.goto(f"{server.url}/site/bare.html")
+    page.evaluate("boot('./patched_worker.js?no_checker')")
+    page.wait_for_function("events.filter(event => event.stage === 'python' && event.done).length")
+    kind, message = error_of(open_url(page, f"/files/{path}"))
+    assert kind == "network" and "checker.js did not load" in message
+    page.close()
+
+
 @pytest.mark.parametrize("change, words", [(-1000, "cut short"), (1000, "it is another file"), (100_000, "SHA-256")])
 def test_shard_of_pieces_and_another_size(bare, server, files, model, change, words):
     """From a server that tells no sizes: the shard's end tells, or a piece that should not be."""
@@ -270,8 +282,11 @@ def test_chosen_wrong_files(bare, tmp_path, model):
 def test_no_tokenizer(bare, server, files, model):
     (files / "alone").mkdir()
     (files / "alone/model.gguf").write_bytes(model)
-    kind, message = error_of(open_url(bare, "/files/alone/model.gguf"))
+    bare.evaluate("events.length = 0")
+    kind, message = error_of(open_url(bare, "/slow/files/alone/model.gguf"))
     assert kind == "tokenizer" and "alone/tekken.json does not exist" in message
+    # The weights, which come at the same time, were given up.
+    assert not any(event.get("stage") == "kernels" for event in bare.evaluate("events"))
 
 
 # --- requests
@@ -281,10 +296,9 @@ def test_events_while_opening(bare, server):
     assert "error" not in open_url(bare, "/files/delay160/tiny-q4.gguf")
     events = [event for event in bare.evaluate("events") if event["event"] == "progress"]
     stages = list(dict.fromkeys(event["stage"] for event in events))
-    assert stages == ["device", "tokenizer", "weights", "kernels"]
-    for stage in ("tokenizer", "weights"):
-        last = [event for event in events if event["stage"] == stage][-1]
-        assert last["done"] == last["total"] > 0
+    assert stages == ["device", "weights", "kernels"]
+    last = [event for event in events if event["stage"] == "weights"][-1]
+    assert last["done"] == last["total"] > 0
 
 
 def test_text_comes_while_feeding(bare, server):
