@@ -14,6 +14,7 @@ import pytest
 import soundfile
 
 from voxtab import bench, cli, resources
+from voxtab.gpu.kernels import Variants
 from voxtab.transcriber import Transcriber
 
 ORACLE = Path(__file__).parent / "oracle" / "delay480"
@@ -86,6 +87,7 @@ def test_bench(voxtab, monkeypatch):
         assert 0 < spread["least"] <= spread["median"] <= spread["most"] and spread["count"] > 0
     # 32 silent tokens, 41 of audio and 17 more: 91 a run.
     assert rate["median"] * rtf["median"] == pytest.approx(91 / figures["audio_seconds"], rel=0.01)
+    assert figures["variants"]["row"] == "few" and figures["wrong_variants"] == []
     # All that a live step reads is less than the file, which has norms and a header too.
     (model,) = resources.embedded_model().glob("*.gguf")
     assert 0.5 < figures["gb_per_s"] * 1e9 * step["median"] / 1e3 / model.stat().st_size < 1
@@ -387,6 +389,22 @@ def test_no_adapter_in_a_process_of_its_own():
                              env=BARE | {"VK_DRIVER_FILES": "/nowhere", "VK_ICD_FILENAMES": "/nowhere",
                                          "LIBGL_DRIVERS_PATH": "/nowhere", "__EGL_VENDOR_LIBRARY_FILENAMES": "/nowhere"})
     refused((process.returncode, process.stdout, process.stderr), "GPU adapter")
+
+
+def test_an_adapter_whose_driver_gets_a_kernel_wrong(voxtab, monkeypatch):
+    """It is told on stderr and in the bench's JSON, and the text is right."""
+    monkeypatch.setattr(bench, "LIVE_STEPS", 1)
+    monkeypatch.setattr(bench, "FILE_RUNS", 1)
+    monkeypatch.setattr(Variants, "of", classmethod(lambda cls, info: cls()))       # a real GPU's, which are tried
+    shader = resources.shader
+    monkeypatch.setattr(resources, "shader", lambda name: shader(name).replace("return x.scale *", "return 1.01 * x.scale *"))
+    warning = "voxtab: The graphics driver gets kernels wrong (row=packed)"
+    status, out, err = voxtab("bench", "--model", GGUF, CLIP)
+    figures = json.loads(out)
+    assert status == 0 and err.startswith(warning) and err.count("\n") == 1
+    assert figures["variants"]["row"] in ("few", "f32") and figures["wrong_variants"] == ["packed"]
+    status, out, err = voxtab("transcribe", "--model", GGUF, "--format", "json", CLIP)
+    assert status == 0 and err.startswith(warning) and json.loads(out)["tokens"] == EXPECTED["tokens_q4_0"]
 
 
 def test_an_adapter_below_the_limits(voxtab, monkeypatch):

@@ -81,7 +81,6 @@ async function fetchAudio(url) {
 
 // Off-origin addresses of a link, which the user has not typed: ask first.
 async function followLink(query) {
-  transcription.pinVariants(query.get("variants"));
   let wrong = view.chooseSettings(query.get("delay"), query.get("left_silence"));
   const address = (name) => {
     const value = query.get(name);
@@ -107,13 +106,14 @@ async function followLink(query) {
       if (audio?.origin !== location.origin) audio = null;
     }
   }
+  const wanted = { ...(model ? fromAddress(model, tokenizer) : SELF_TEST), variants: query.get("variants") };
   if (query.get("bench") === "1") {
-    const opened = await openModel(model ? fromAddress(model, tokenizer) : SELF_TEST, { quiet: Boolean(wrong) });
+    const opened = await openModel(wanted, { quiet: Boolean(wrong) });
     return opened && (audio ? fetchAudio(audio) : Promise.resolve(null)).then(bench).catch((error) => audioFailed(error));
   }
   const autostart = query.get("autostart") === "1";
   const offered = audio ? offerAudio(audio, autostart) : null;
-  await openModel(model ? fromAddress(model, tokenizer) : SELF_TEST, { quiet: Boolean(wrong) });
+  await openModel(wanted, { quiet: Boolean(wrong) });
   // Who drives the page by a link waits for `done` or `error`.
   const failure = await offered;
   if (failure && autostart) audioFailed(failure, () => offerAudio(audio, autostart));

@@ -22,7 +22,6 @@ let loaded = null;                  // {wanted, info, again: opened again by its
 let job = null;
 let last = null;                    // the job on show, also when it is over: {name, recording, unfinished}
 let microphone = null;              // while it listens
-let pins = null;                    // variants of the kernels, instead of those that the engine chooses
 let asking = false;                 // for the microphone
 
 session.addEventListener("progress", ({ detail }) => showProgress(detail));
@@ -45,11 +44,6 @@ session.addEventListener("gone", ({ detail }) => {
   view.error(`${detail.message} The model is opened again.`);
   openModel(former.wanted, { quiet: true, again: true });
 });
-
-// For models that are opened from now on.
-export function pinVariants(variants) {
-  pins = variants;
-}
 
 export function start() {
   session.start();
@@ -96,8 +90,9 @@ function controls() {
 
 // --- opening a model
 
-// wanted: {label, model, tokenizer} as the protocol has them. True once it is open. quiet: an error that is on show stays until something
-// else goes wrong. again: the model that was open, after the GPU or the Worker went away.
+// wanted: {label, model, tokenizer, variants} as the protocol has them; variants of the kernels, instead of those that the
+// engine chooses, are a link's. True once it is open. quiet: an error that is on show stays until something else goes wrong.
+// again: the model that was open, after the GPU or the Worker went away.
 export async function openModel(wanted, { quiet = false, again = false } = {}) {
   if (impossible) return fail(impossible);
   if (job?.running) return view.error("A transcription is under way: stop it first.");
@@ -116,7 +111,7 @@ export async function openModel(wanted, { quiet = false, again = false } = {}) {
   view.progress("");
   if (job) sayThatItWaits();
   if (mine.stopped) return loadingStopped(wanted);
-  mine.ended = session.call("open", { model: wanted.model, tokenizer: wanted.tokenizer, check: true, variants: pins });
+  mine.ended = session.call("open", { model: wanted.model, tokenizer: wanted.tokenizer, check: true, variants: wanted.variants ?? null });
   controls();
   let info;
   try {
@@ -141,7 +136,8 @@ export async function openModel(wanted, { quiet = false, again = false } = {}) {
   } else {
     view.model(`${info.name}, ${view.size(info.model_bytes)}.`);
   }
-  if (info.adapter?.software) view.warning(softwareWarning(info.adapter.description));
+  const warning = info.adapter?.software ? softwareWarning(info.adapter.description) : info.warning;
+  if (warning) view.warning(warning);
   view.state("ready", wanted.selfTest
     ? "Ready, with the self-test model: say letters, digits, dates or commands." : `Ready, with ${info.name}.`);
   controls();

@@ -236,7 +236,7 @@ class Worker:
             "default_delay_ms": config.delay_ms, "left_silence_tokens": config.left_silence_tokens,
             "adapter": {"vendor": info["vendor"], "device": info["device"], "description": info["description"],
                         "software": info["adapter_type"] == "CPU"},
-            "model_bytes": nbytes, "gpu_bytes": device.nbytes,
+            "warning": self.model.warning, "model_bytes": nbytes, "gpu_bytes": device.nbytes,
         }
 
 

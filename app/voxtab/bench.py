@@ -30,7 +30,9 @@ async def bench(model: Model, samples, audio: str, load_s: float, *, repeat: boo
     The result is JSON. `tokens_per_s`, `rtf` (seconds per second of audio) and `first_text_s` (from handing over the
     audio to its first text, None if it has none) are of the audio as a file, FILE_RUNS times; so is `tokens_per_pass`, with
     `drafts` in each of the decoder's passes. `live_step_ms` is the time from handing over 80 ms of samples to having their
-    token, LIVE_STEPS times, one after another; fewer times on a machine that takes PATIENCE_S for it. `gb_per_s` is what a live step reads of the weights by its median time.
+    token, LIVE_STEPS times, one after another; fewer times on a machine that takes PATIENCE_S for it. `gb_per_s` is what a
+    live step reads of the weights by its median time. `variants` are those of the kernels that ran, `wrong_variants` those
+    of `row` that the adapter's driver gets wrong.
     """
     samples = _floats(samples)
     if repeat:
@@ -43,7 +45,8 @@ async def bench(model: Model, samples, audio: str, load_s: float, *, repeat: boo
     first = [run["first_text_s"] for run in runs]
     return {
         "voxtab": version("voxtab"), "date": date.today().isoformat(), "platform": sys.platform, "model": model.name,
-        "adapter": model.device.info, "delay_ms": model.config.delay_ms,
+        "adapter": model.device.info, "variants": vars(model.kernels.variants), "wrong_variants": model.wrong_variants,
+        "delay_ms": model.config.delay_ms,
         "audio": audio, "audio_seconds": round(len(samples) / SAMPLE_RATE, 3), "load_s": round(load_s, 3),
         "tokens_per_s": spread([run["tokens"] / run["run_s"] for run in runs]),
         "rtf": spread([run["run_s"] * SAMPLE_RATE / len(samples) for run in runs]),

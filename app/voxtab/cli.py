@@ -126,8 +126,8 @@ def _run(arguments) -> int:
         return 1
 
 
-def _complain(error: UserError):
-    print(f"voxtab: {error}", file=sys.stderr)
+def _complain(what: UserError | str):
+    print(f"voxtab: {what}", file=sys.stderr)
 
 
 async def _transcribe(arguments) -> int:
@@ -165,7 +165,10 @@ async def _transcribe(arguments) -> int:
 
 async def _load(found: local.LocalModel) -> Model:
     with tqdm(total=found.source.size, unit="B", unit_scale=True, desc="loading", leave=False, disable=None) as bar:
-        return await local.load_model(found, progress=lambda done: bar.update(done - bar.n))
+        model = await local.load_model(found, progress=lambda done: bar.update(done - bar.n))
+    if model.warning:
+        _complain(model.warning)
+    return model
 
 
 async def _one_file(model: Model, audio: AudioFile, schedule: Schedule, arguments, load_s: float) -> dict:

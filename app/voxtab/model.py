@@ -66,8 +66,16 @@ class Model:
         self.decoder = Decoder(kernels, config, weights, PROMPT_ROWS, cache_f16)
         self.session = None         # the transcriber in charge
         self._silence: tuple[Schedule, dict] | None = None      # keys and values of its silent positions, by part
-        self.wrong_variants: list[str] = []         # that this adapter's driver got wrong, and are not used
+        self.wrong_variants: list[str] = []         # of `row`: that this adapter's driver got wrong, and are not used
         self._turns = {part: self.device.buffer(4 * part.stack.head_dim, "turns") for part in (self.encoder, self.decoder)}
+
+    @property
+    def warning(self) -> str | None:
+        """A sentence for the user about what was found while the model opened, or None."""
+        if not self.wrong_variants:
+            return None
+        pins = " and ".join(f"row={name}" for name in self.wrong_variants)
+        return f"The graphics driver gets kernels wrong ({pins}), so others are used: the text is right, and a newer driver may be faster."
 
     def _record(self) -> list[Dispatch]:
         """Everything that will ever run."""

@@ -33,6 +33,29 @@ def test_the_figures(browser, server, audio):
     page.close()
 
 
+def test_pinned_variants(browser, server, audio):
+    page = browser.new_page()
+    page.goto(f"{server.url}/site/?{MODEL}&{audio}&bench=1&variants=row=few,block_tokens=8")
+    wait_for(page, "done")
+    figures = page.evaluate("voxtab.result")
+    assert (figures["variants"]["row"], figures["variants"]["block_tokens"], figures["wrong_variants"]) == ("few", 8, [])
+    page.close()
+
+
+def test_pins_that_there_are_not(browser, server):
+    """They are the link's alone: another model opens without them."""
+    page = browser.new_page()
+    page.goto(f"{server.url}/site/?{MODEL}&variants=nonsense")
+    expect(page.locator("html")).to_have_attribute("data-state", "error", timeout=60000)
+    expect(at(page, "error").locator("#error-text")).to_have_text(
+        "'nonsense' is no variant of the kernels: pin, for example, row=few, row=f32 or tiles=0.")
+    at(page, "use-self-test").click()
+    wait_for(page, "ready")
+    expect(at(page, "error")).to_be_hidden()
+    expect(at(page, "speak")).to_be_enabled()
+    page.close()
+
+
 def test_stopped(browser, server):
     """With the site's own clip; the page stays usable."""
     page = browser.new_page()

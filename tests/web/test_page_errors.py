@@ -66,6 +66,15 @@ def test_machine_that_is_slow(browser, url, machine, says):
 
 # --- the model
 
+def test_driver_that_gets_a_kernel_wrong(browser, url):
+    opened = {"name": "a.gguf", "default_delay_ms": 480, "left_silence_tokens": 32, "model_bytes": 1000,
+              "adapter": {"software": False}, "warning": "The graphics driver gets kernels wrong (row=packed)."}
+    with page_on(browser, url, {"open": [{"result": opened}]}) as page:
+        expect(at(page, "warning")).to_have_text("The graphics driver gets kernels wrong (row=packed).")
+        expect(at(page, "error")).to_be_hidden()
+        expect(at(page, "speak")).to_be_enabled()
+
+
 @pytest.mark.parametrize("kind", ["model", "tokenizer", "device", "network", "bug"])
 def test_model_that_does_not_open(browser, url, kind):
     script = {"open": [{"error": {"kind": kind, "message": "host.example has no a.gguf: check the address."}}, {}]}

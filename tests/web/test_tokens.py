@@ -80,6 +80,7 @@ def test_by_url(bare, server, oracle):
     assert opened["dialect"] == "gguf" and opened["vocabulary"] == 2048
     assert opened["model_bytes"] < opened["gpu_bytes"]
     assert opened["adapter"]["software"] or opened["adapter"]["vendor"] != "google"
+    assert opened["warning"] is None
 
 
 @BOTH
