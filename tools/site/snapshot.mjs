@@ -11,9 +11,9 @@ import { loadPyodide } from 'pyodide';
 // Of the standard library, what micropip and the page's Python import. What is not here is imported there, and takes longer.
 const IMPORTS = `
 import array, asyncio, binascii, codecs, csv, dataclasses, email.parser, functools, hashlib, html.parser
-import importlib.metadata, importlib.resources, json, logging, platform, re, shutil, statistics, struct, sysconfig, tempfile, time, traceback
-import urllib.parse, zipfile, pyodide.http
-import gc
+import importlib.metadata, importlib.resources, json, logging, platform, re, shutil, statistics, struct, sysconfig, tempfile
+import time, traceback, urllib.parse, zipfile
+import gc, pyodide.http
 gc.collect()
 `;
 
