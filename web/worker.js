@@ -13,17 +13,30 @@ async function load(path) {
   return response;
 }
 
+const bytes = async path => new Uint8Array(await (await load(path)).arrayBuffer());
+const text = async path => (await load(path)).text();
+
+// Python's memory once it had started, from tools/site/snapshot.mjs, packed.
+async function memory() {
+  const { body } = await load('pyodide/memory.bin');
+  return new Response(body.pipeThrough(new DecompressionStream('gzip'))).arrayBuffer();
+}
+
+async function wheels() {
+  const site = JSON.parse(await text('site.json'));
+  return { site, wheel: await bytes(site.wheel), installer: await Promise.all(site.installer.map(bytes)) };
+}
+
 async function boot() {
   post({ event: 'progress', stage: 'python', done: 0, total: 0 });
-  const [python, site] = await Promise.all([
-    loadPyodide({ indexURL: `${here}pyodide/` }),
-    load('site.json').then(response => response.json()),
+  const [python, { site, wheel, installer }, opening, worker] = await Promise.all([
+    loadPyodide({ indexURL: `${here}pyodide/`, _loadSnapshot: memory() }), wheels(), text('opening.py'), text('worker.py'),
   ]);
-  const quiet = { messageCallback() {} };
-  await python.loadPackage(site.installer.map(path => here + path), quiet);
-  await python.pyimport('micropip').install.callKwargs(here + site.wheel, { deps: false });
+  for (const part of installer) python.unpackArchive(part, 'wheel');
+  const path = `/tmp/${site.wheel.split('/').pop()}`;
+  python.FS.writeFile(path, wheel);
+  await python.pyimport('micropip').install.callKwargs(`emfs:${path}`, { deps: false });
   python.registerJsModule('page', { post, gpu, source, here, site });
-  const [opening, worker] = await Promise.all(['opening.py', 'worker.py'].map(async path => (await load(path)).text()));
   python.FS.writeFile('opening.py', opening);           // which worker.py imports
   const receive = await python.runPythonAsync(worker, { filename: 'worker.py' });
   post({ event: 'progress', stage: 'python', done: 1, total: 1 });
