@@ -70,7 +70,8 @@ def test_patience(run, model):
 def test_a_file(run, model):
     done = run(bench.file_run(model, SAMPLES))
     assert done["tokens"] == len(TOKENS) and 0 < done["first_text_s"] <= done["run_s"]
-    assert run(bench_engine.kept(model, SAMPLES)) == {"drafts": 0, "tokens_per_pass": 1}
+    kept = run(bench_engine.kept(model, SAMPLES))
+    assert kept["drafts"] == model.kernels.variants.drafts and 1 <= kept["tokens_per_pass"] <= 1 + kept["drafts"]
 
 
 def test_bytes_are_the_files(model, found):

@@ -81,6 +81,7 @@ def test_bench(voxtab, monkeypatch):
     figures = json.loads(out)
     assert (status, err) == (0, "")
     assert figures["audio"] == "clip.flac" and figures["audio_seconds"] == pytest.approx(3.285, abs=1e-3)
+    assert 1 <= figures["tokens_per_pass"] <= 1 + figures["drafts"]
     assert "self-test" in figures["model"] and figures["adapter"]["backend_type"] == "Vulkan" and figures["load_s"] > 0
     rtf, rate, step = (figures[name] for name in ("rtf", "tokens_per_s", "live_step_ms"))
     for spread in (rtf, rate, step):

@@ -41,7 +41,7 @@ def test_one_that_a_driver_gets_wrong_is_not_used(run, device, monkeypatch):
 
 def test_pins():
     gpu = {"adapter_type": "DiscreteGPU"}
-    assert Variants.pinned(gpu, "row=few,tiles=0") == replace(Variants(), row="few", tiles=0)
+    assert Variants.pinned(gpu, "row=few,tiles=0,drafts=3") == replace(Variants(), row="few", tiles=0, drafts=3)
     for wrong in ("", "row", "row=fast", "tiles=many", "shape=3", "quads=2", "of=1"):
         with pytest.raises(UserError, match="row=few"):
             Variants.pinned(gpu, wrong)

@@ -19,21 +19,25 @@ class KvCache:
         self._slot_bytes = 2 * stack.kv_heads * stack.head_dim * (2 if f16 else 4)
         self.capacity = min(self._full, first or self._full)
         self.layers = self._buffers(stack.layers)
+        self._saved: list[int] = []
+        self._saved_bytes = 0               # of each layer
 
     def _buffers(self, layers: int) -> list[int]:
         return [self._device.buffer(self.capacity * self._slot_bytes, f"kv {i}") for i in range(layers)]
 
-    def save(self, positions: int) -> list[int]:
-        """Copies of the slots of a stream's first positions, for `restore`; of the whole rings if these are more than they hold."""
-        nbytes = min(positions, self.capacity) * self._slot_bytes
-        saved = [self._device.buffer(nbytes, f"saved kv {i}") for i in range(len(self.layers))]
-        for layer, copy in zip(self.layers, saved):
-            self._device.copy(layer, copy, nbytes)
-        return saved
+    def save(self, positions: int) -> None:
+        """Keep a copy of a stream's first positions, or of the whole rings if these hold fewer, in place of the one before."""
+        for buffer in self._saved:
+            self._device.free(buffer)
+        self._saved_bytes = min(positions, self.capacity) * self._slot_bytes
+        self._saved = [self._device.buffer(self._saved_bytes, f"saved kv {i}") for i in range(len(self.layers))]
+        for layer, saved in zip(self.layers, self._saved):
+            self._device.copy(layer, saved, self._saved_bytes)
 
-    def restore(self, saved: list[int], positions: int) -> None:
-        for layer, copy in zip(self.layers, saved):
-            self._device.copy(copy, layer, min(positions, self.capacity) * self._slot_bytes)
+    def restore(self) -> None:
+        """The saved positions, for another stream."""
+        for layer, saved in zip(self.layers, self._saved):
+            self._device.copy(saved, layer, self._saved_bytes)
 
     def has_room(self, positions: int) -> bool:
         """Whether a stream may come to so many positions without growth."""

@@ -65,7 +65,7 @@ class Model:
         self.adapter = Adapter(kernels, weights, self.block_tokens, config.decoder.width)
         self.decoder = Decoder(kernels, config, weights, PROMPT_ROWS, cache_f16)
         self.session = None         # the transcriber in charge
-        self._silence: tuple[Schedule, dict] | None = None      # keys and values of its silent positions, by part
+        self._schedule: Schedule | None = None      # of the last stream
         self.wrong_variants: list[str] = []         # of `row`: that this adapter's driver got wrong, and are not used
         self._turns = {part: self.device.buffer(4 * part.stack.head_dim, "turns") for part in (self.encoder, self.decoder)}
 
@@ -108,10 +108,9 @@ class Model:
     def make_room(self, positions: int) -> None:
         """Let the decoder's rings grow if a stream of so many positions needs it.
 
-        A pass that begins at the last one leaves keys and values of drafts behind it. No query sees a position that is not
-        its own stream's past, and each is written again when it is decoded; what they overwrite is nothing in rings that
-        did not wrap around, and in full ones, of window - 1 + PROMPT_ROWS slots, nothing that the pass's first row or a later
-        position sees.
+        A pass over the last of them leaves keys and values of drafts behind it, for which there is room too. They do no harm:
+        a query sees no position behind its own, and each is written again when it is decoded; and since a full ring has
+        window - 1 + PROMPT_ROWS slots, they overwrite nothing that the pass's first row, or a later one, sees.
         """
         positions += self.drafts
         if self.decoder.cache.has_room(positions):
@@ -125,24 +124,23 @@ class Model:
     def start(self, schedule: Schedule) -> None:
         """A new stream: its prompt is in the token ring, and its silent positions are done. The rings need no clearing.
 
-        What depends on the schedule is computed when it is another than the last stream's: the delay's condition, and the
-        keys and values of the silent positions, which are kept (36 MB in f16 for the 4B model's usual schedule).
+        What follows from the schedule is computed only if it is another than the last stream's: the delay's condition, and
+        the keys and values of the silent positions, of which a copy is kept.
         """
         self.device.write(self.decoder.tokens, 0, array("I", schedule.prompt))
-        silent = {self.encoder: schedule.silent_positions * STATES_PER_TOKEN, self.decoder: schedule.silent_positions}
-        if self._silence and self._silence[0] == schedule:
-            for part, saved in self._silence[1].items():
-                part.cache.restore(saved, silent[part])
+        if schedule == self._schedule:
+            self.encoder.cache.restore()
+            self.decoder.cache.restore()
             return
         self.device.write(self.decoder.condition, 0, delay_condition(self.config.decoder.width, schedule.delay_tokens))
         self.device.run(self._delay_plan)
         self._decode_silence(schedule.silent_positions)
-        for buffer in [buffer for saved in self._silence[1].values() for buffer in saved] if self._silence else []:
-            self.device.free(buffer)
-        self._silence = schedule, {part: part.cache.save(positions) for part, positions in silent.items()}
+        self.encoder.cache.save(schedule.silent_positions * STATES_PER_TOKEN)
+        self.decoder.cache.save(schedule.silent_positions)
+        self._schedule = schedule
 
     def _decode_silence(self, positions: int) -> None:
-        """Silence from position 0 on, in blocks: what they leave behind the last position is harmless, see `make_room`."""
+        """Silence from position 0 on, by whole blocks: what these leave behind the last position does no harm, see `make_room`."""
         self.make_room(positions + PROMPT_ROWS)
         samples = bytes(4 * block_samples(self.block_tokens))
         for first in range(0, positions, self.block_tokens):

@@ -256,7 +256,7 @@ class Transcriber:
         return min(1, max(0, behind))
 
     def _submit(self) -> None:
-        """What can be submitted now. A block's audio embeddings make place for the next one's, so it must come to its end first."""
+        """Submit what can be. A block comes to its end before the next is encoded, whose audio embeddings take the place of its own."""
         if self._in_flight and not self._in_flight[-1].read:
             self._decode(self._in_flight[-1])
         while len(self._in_flight) < BLOCKS_IN_FLIGHT and all(block.reached >= block.end for block in self._in_flight) \
@@ -280,7 +280,7 @@ class Transcriber:
         return block
 
     def _decode(self, block: _Block) -> None:
-        """Passes over a block from where it has come to: all that it takes, or with drafts, as many as it takes if all are right."""
+        """Passes over a block from where it has come to: all that it takes; with drafts, as many as it takes if all are right."""
         while block.reached < block.end and not block.read:
             row, left = block.reached - block.first, block.end - block.reached
             given = len(self._prompt) - 1 - block.reached       # positions from here whose next token is given too

@@ -63,7 +63,7 @@ class Variants:
     def of(cls, info: dict[str, str]) -> "Variants":
         """Barriers and workgroup memory are what costs on a software adapter: there one invocation makes whole rows."""
         if info["adapter_type"] == "CPU":
-            return cls(quads=False, row="few", lanes=False, tiles=0, attention=0, block_tokens=16)
+            return cls(quads=False, row="few", lanes=False, tiles=0, attention=0, block_tokens=16, drafts=1)
         # A browser without the packed dot product would refuse all of `linear_row`.
         return cls() if info.get("packed_dot", True) else cls(row="few")
 
@@ -76,7 +76,7 @@ class Variants:
             kind = type(getattr(variants, name)) if name in {field.name for field in fields(cls)} else None
             if kind is None or (kind is int and not value.isdecimal()) or (kind is bool and value not in ("0", "1")) \
                     or (name == "row" and value not in ROW_VARIANTS):
-                raise UserError(f"{pin[:40]!r} is no variant of the kernels: pin, for example, row=few, row=f32 or tiles=0.")
+                raise UserError(f"{pin[:40]!r} is no variant of the kernels: pin, for example, row=few, tiles=0 or drafts=3.")
             variants = replace(variants, **{name: value if kind is str else kind(int(value))})
         return variants
 
