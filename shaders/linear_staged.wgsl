@@ -7,9 +7,6 @@
 // together: each takes every LANES-th unit of all of them, the next unit's weights on their way while it multiplies; the
 // first unit's are before x is. At the end their sums meet where the bytes were. The fewer lanes, the more rows share what
 // is kept; the more, the more weights are on their way. Grid: x, y over the teams' rows, z over rows of x by ROWS.
-//
-// With SPLITS > 1, x is what `attention` left, and is joined here as `join_attention` does it, without a pass of its own:
-// x holds the runs' results [rows, heads, SPLITS, HEAD_DIM], and angles, unused otherwise, the (maximum, sum) of each.
 // No private array and no loop over one: see `linear`.
 
 override WORKGROUP: u32 = 128;
@@ -17,7 +14,6 @@ override LANES: u32 = 32;
 override OUTPUTS: u32 = 4;                  // 4 or 8
 override ROWS: u32 = 1;                     // 1 or 2
 override CHUNK: u32 = 96;                   // a multiple of 4 that divides the units of x
-override SPLITS: u32 = 1;
 
 override TEAMS: u32 = WORKGROUP / LANES;
 override STAGED: u32 = CHUNK * ROWS * 7;    // a unit's bytes are six vectors, and one for the sums
@@ -51,44 +47,12 @@ fn products(four: Four, x: Columns) -> vec4f {
                packed_product(four.c, four.scale_c, x), packed_product(four.d, four.scale_d, x));
 }
 
-// Four columns from the 4i-th of a block on and four from the 16th behind, of row m of attention's runs, joined.
-fn joined(m: u32, block: u32, i: u32) -> mat2x4f {
-  let first = (m * (params.columns / HEAD_DIM) + block * 32 / HEAD_DIM) * SPLITS;
-  var most = angles[first].x;
-  for (var s = 1u; s < SPLITS; s++) { most = max(most, angles[first + s].x); }
-  var sum = 0.0;
-  var value = mat2x4f();
-  for (var s = 0u; s < SPLITS; s++) {
-    let run = angles[first + s];
-    let weight = run.y * exp(run.x - most);
-    let at = (first + s) * (HEAD_DIM / 4) + block * 32 % HEAD_DIM / 4 + i;
-    // What a run without keys would have was not written.
-    let written = vec4<bool>(weight > 0);
-    value += weight * mat2x4f(select(vec4f(), x[at], written), select(vec4f(), x[at + 4], written));
-    sum += weight;
-  }
-  return value * (1 / sum);
-}
-
 // Packs a unit of row m of x, times gain, into a slot.
 fn stage(m: u32, unit: u32, slot: u32) {
-  let row = min(m, params.rows - 1);
   let at = (unit & ~3u) * 8 + unit % 4;
-  var low = mat4x4f();
-  var high = mat4x4f();
-  if (SPLITS > 1) {
-    let first = unit & ~3u;
-    let a = joined(row, first, unit % 4);
-    let b = joined(row, first + 1, unit % 4);
-    let c = joined(row, first + 2, unit % 4);
-    let d = joined(row, first + 3, unit % 4);
-    low = mat4x4f(a[0], b[0], c[0], d[0]);
-    high = mat4x4f(a[1], b[1], c[1], d[1]);
-  } else {
-    let of_x = row * (params.columns / 4) + at;
-    low = mat4x4f(x[of_x], x[of_x + 8], x[of_x + 16], x[of_x + 24]);
-    high = mat4x4f(x[of_x + 4], x[of_x + 12], x[of_x + 20], x[of_x + 28]);
-  }
+  let of_x = min(m, params.rows - 1) * (params.columns / 4) + at;
+  var low = mat4x4f(x[of_x], x[of_x + 8], x[of_x + 16], x[of_x + 24]);
+  var high = mat4x4f(x[of_x + 4], x[of_x + 12], x[of_x + 20], x[of_x + 28]);
   if (NORM) {
     squares_of[slot] = dot(low[0], low[0]) + dot(low[1], low[1]) + dot(low[2], low[2]) + dot(low[3], low[3])
                      + dot(high[0], high[0]) + dot(high[1], high[1]) + dot(high[2], high[2]) + dot(high[3], high[3]);

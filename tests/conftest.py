@@ -9,7 +9,7 @@ from voxtab.gpu.kernels import Kernels, Variants
 from voxtab.gpu.native import NativeDevice
 
 VARIANTS = {"software": Variants.of({"adapter_type": "CPU"}), "packed": Variants(row="packed"),
-            "gpu": Variants(attention_groups=500, attention_splits=50), "few": Variants(row="few", attention=128),
+            "gpu": Variants(attention_groups=500, attention_splits=50), "few": Variants(row="few", attention=64),
             "tiles": Variants(tiles=1, row="few", attention_groups=1000, attention_splits=50)}
 
 

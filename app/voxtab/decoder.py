@@ -74,8 +74,9 @@ class Decoder:
             dispatches += k.linear(self.step, self.x, layer.wqkv, self.queries, rows=rows, ending=HEADS,
                                    gain=layer.attention_norm, epsilon=stack.epsilon, heads=stack, half_rope=self.half_rope,
                                    angles=self.angles, cache=cache, cache_f16=self.cache.f16)
-            dispatches += k.attend(self.step, self.queries, cache, self.parts, self.runs, self.attended, layer.wo, self.x, rows=rows,
-                                   heads=stack, cache_f16=self.cache.f16)
+            dispatches += k.attention(self.step, self.queries, cache, self.parts, self.runs, self.attended, rows=rows, heads=stack,
+                                      cache_f16=self.cache.f16)
+            dispatches += k.linear(self.step, self.attended, layer.wo, self.x, rows=rows, ending=ADD)
             dispatches += k.linear(self.step, self.x, layer.w13, self.hidden, rows=rows, ending=SILU, gain=gain, epsilon=stack.epsilon)
             dispatches += k.linear(self.step, self.hidden, layer.w2, self.x, rows=rows, ending=ADD)
         if head:

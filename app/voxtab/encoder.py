@@ -68,8 +68,9 @@ class Encoder:
             dispatches += k.linear(self.step, self.x, layer.wqkv, self.queries, rows=rows, ending=HEADS,
                                    gain=layer.attention_norm, epsilon=stack.epsilon, bias=layer.qkv_bias, heads=stack,
                                    half_rope=self.half_rope, angles=self.angles, cache=cache, cache_f16=self.cache.f16)
-            dispatches += k.attend(self.step, self.queries, cache, self.parts, self.runs, self.attended, layer.wo, self.x, rows=rows,
-                                   heads=stack, cache_f16=self.cache.f16, bias=layer.wo_bias)
+            dispatches += k.attention(self.step, self.queries, cache, self.parts, self.runs, self.attended, rows=rows, heads=stack,
+                                      cache_f16=self.cache.f16)
+            dispatches += k.linear(self.step, self.attended, layer.wo, self.x, rows=rows, ending=ADD, bias=layer.wo_bias)
             dispatches += k.linear(self.step, self.x, layer.w13, self.hidden, rows=rows, ending=SILU,
                                    gain=layer.ffn_norm, epsilon=stack.epsilon)
             dispatches += k.linear(self.step, self.hidden, layer.w2, self.x, rows=rows, ending=ADD, bias=layer.w2_bias)

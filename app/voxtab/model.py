@@ -1,6 +1,7 @@
 """A loaded model: weights, buffers and recorded plans. What runs when is the transcriber's."""
 
 import asyncio
+import math
 import struct
 from array import array
 from dataclasses import replace
@@ -20,6 +21,7 @@ from voxtab.weights.load import load
 
 PROMPT_ROWS = 8                     # prompt positions that the decoder takes at once
 PASSES_SUBMITTED = 8                # decoder passes, and encoder layers of a block, in one submit: a driver may end one of seconds
+LIVE_SUBMITS = 4                    # of a live step's encoder: the GPU has the first while the host still records the others
 
 
 class Model:
@@ -95,10 +97,11 @@ class Model:
     def _plan(self) -> None:
         plan = self.kernels.plan_compiled
         self._delay_plan = plan(self.decoder.record_delay())
-        self._encode_plans = {}     # a live step's is one; a block's follow each other
+        self._encode_plans = {}     # which follow each other
         for tokens in (1, self.block_tokens):
             dispatches = self._record_block(tokens)
-            most = len(dispatches) if tokens == 1 else -(-len(dispatches) * PASSES_SUBMITTED // self.config.encoder.layers)
+            submits = LIVE_SUBMITS if tokens == 1 else self.config.encoder.layers / PASSES_SUBMITTED
+            most = math.ceil(len(dispatches) / submits)
             self._encode_plans[tokens] = [plan(dispatches[i:i + most]) for i in range(0, len(dispatches), most)]
         self._plan_over_caches()
 

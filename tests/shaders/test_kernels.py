@@ -1,6 +1,6 @@
 """Every shader against float64: real shapes and awkward ones, in every layout of kernels."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -161,36 +161,21 @@ WINDOWS = STACKS | {"two splits": replace(STACK, window=1025), "4B encoder": Sta
                     "4B decoder": Stack(1, 3072, hidden=9216, **DECODER_4B)}
 
 
-@dataclass
-class Attended:
-    """Queries over a ring of random keys and values: what `attention` is given on the GPU, and what becomes of it, float64."""
-
-    lab: object
-    cache_f16: bool
-    stack: Stack
-    position: int
-    rows: int
-
-    def __post_init__(self):
-        s, rows, lab = self.stack, self.rows, self.lab
-        capacity = s.window - 1 + rows
-        positions = np.arange(max(0, self.position + rows - capacity), self.position + rows)
-        k, v = random(1, len(positions), s.kv_heads, s.head_dim), random(2, len(positions), s.kv_heads, s.head_dim)
-        q = random(3, rows, s.heads, s.head_dim)
-        ring = np.full((capacity, 2, s.kv_heads, s.head_dim), np.nan)       # an unused slot must not be read
-        ring[positions % capacity, 0], ring[positions % capacity, 1] = k, v
-        ring = ring.astype(np.float16 if self.cache_f16 else np.float32)
-        self.out = lab.out(rows, s.heads, s.head_dim)
-        parts, runs = (lab.out(nbytes // 4) for nbytes in lab.kernels.attention_scratch(rows, s))
-        self.buffers = lab.step(self.position, 0, capacity), lab.put(q.astype(np.float32)), lab.put(ring), parts, runs, self.out
-        rounded = ring[positions % capacity].astype(float)
-        self.want = reference.attention(q, rounded[:, 0], rounded[:, 1], self.position + np.arange(rows), positions, s.window)
-
-
 def assert_attention(lab, cache_f16, s, position, rows):
-    case = Attended(lab, cache_f16, s, position, rows)
-    lab.go(*lab.kernels.attention(*case.buffers, rows=rows, heads=s, cache_f16=cache_f16))
-    assert_close((s, position, rows), lab.get(case.out, rows, s.heads, s.head_dim, guarded=True), case.want, 1e-5)
+    capacity = s.window - 1 + rows
+    positions = np.arange(max(0, position + rows - capacity), position + rows)
+    k, v = random(1, len(positions), s.kv_heads, s.head_dim), random(2, len(positions), s.kv_heads, s.head_dim)
+    q = random(3, rows, s.heads, s.head_dim)
+    ring = np.full((capacity, 2, s.kv_heads, s.head_dim), np.nan)       # an unused slot must not be read
+    ring[positions % capacity, 0], ring[positions % capacity, 1] = k, v
+    ring = ring.astype(np.float16 if cache_f16 else np.float32)
+    out = lab.out(rows, s.heads, s.head_dim)
+    parts, runs = (lab.out(nbytes // 4) for nbytes in lab.kernels.attention_scratch(rows, s))
+    lab.go(*lab.kernels.attention(lab.step(position, 0, capacity), lab.put(q.astype(np.float32)), lab.put(ring), parts, runs, out,
+                                  rows=rows, heads=s, cache_f16=cache_f16))
+    rounded = ring[positions % capacity].astype(float)
+    want = reference.attention(q, rounded[:, 0], rounded[:, 1], position + np.arange(rows), positions, s.window)
+    assert_close((s, position, rows), lab.get(out, rows, s.heads, s.head_dim, guarded=True), want, 1e-5)
 
 
 @pytest.mark.parametrize("cache_f16", [False, True])
@@ -206,21 +191,6 @@ def test_attention(lab, cache_f16, stack, position, rows):
 @pytest.mark.parametrize("stack,rows", [("4B encoder", 4), ("4B decoder", 1)])
 def test_attention_over_the_4b_models_full_windows(lab, stack, rows):
     assert_attention(lab, True, WINDOWS[stack], 3 * WINDOWS[stack].window + 5, rows)
-
-
-@pytest.mark.parametrize("stack,rows", [("decoder", 1), ("two splits", 3), ("gqa", 2), ("4B encoder", 4), ("4B decoder", 2)])
-@pytest.mark.parametrize("position", [70, 9000])
-def test_attend(lab, stack, rows, position):
-    """Attention and the product behind it, which may join the runs itself; some have no keys."""
-    s, outputs = WINDOWS[stack], 70
-    case = Attended(lab, True, s, position, rows)
-    columns, before = s.heads * s.head_dim, random(7, rows, outputs)
-    matrix, rounded = lab.matrix(random(5, outputs, columns, scale=columns ** -0.5), "Q4_0")
-    bias = random(6, outputs)
-    x = lab.put(np.concatenate([before.ravel(), np.full(GUARDS, -12345.5)]).astype(np.float32))
-    lab.go(*lab.kernels.attend(*case.buffers, matrix, x, rows=rows, heads=s, cache_f16=True, bias=lab.put(bias.astype(np.float32))))
-    want = before + case.want.reshape(rows, columns) @ rounded.T + bias
-    assert_close((stack, rows, position), lab.get(x, rows, outputs, guarded=True), want, 2e-5)
 
 
 @pytest.mark.parametrize("cache_f16", [False, True])

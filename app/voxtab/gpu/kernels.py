@@ -53,9 +53,9 @@ class Variants:
     row: str = "f32"                        # few rows of x: by `linear_staged` and `linear_row`, "packed"; one by that in "f32"; or as "few"
     lanes: bool = True                      # in `linear` invocations share output rows
     tiles: int = 256                        # from so many tiles on a product is made by `linear_tile`; 0: never
-    attention: int = 256                    # workgroup of attention, at most four times a head's dimensions; 0: by `attention_plain`
+    attention: int = 128                    # workgroup of attention, at most a head's dimensions; 0: by `attention_plain`
     attention_groups: int = 256             # workgroups of attention that few queries are split into
-    attention_splits: int = 8               # and of those at most so many for the same queries
+    attention_splits: int = 16              # and of those at most so many for the same queries
     block_tokens: int = 64                  # tokens whose states are made at once when that much audio is there
     drafts: int = 0                         # pads that a decoder pass over such a block takes beside its one known token
 
@@ -87,9 +87,8 @@ class Variants:
         units = columns // 32
         return max(size for size in range(32, 145) if units % size == 0 or size == 32), 8
 
-    def of_staged(self, rows: int, outputs: int, columns: int, splits: int) -> tuple[int, int, int, int] | None:
-        """`linear_staged`'s workgroup, lanes, output rows of a team and units kept at once; None for longer rows than it is for.
-        Joining attention's runs is worth more rows a workgroup."""
+    def of_staged(self, rows: int, outputs: int, columns: int) -> tuple[int, int, int, int] | None:
+        """`linear_staged`'s workgroup, lanes, output rows of a team and units kept at once; None for longer rows than it is for."""
         units, kept = columns // 32, min(rows, STAGED_ROWS)
         if self.row != "packed" or units > 128:
             return None
@@ -98,7 +97,7 @@ class Variants:
             return (128, 8, 4, chunk) if units <= 48 else (128, 16, 4, chunk) if units <= 64 else (192, 16, 4, chunk)
         if outputs >= 16384:
             return (256, 8, 8, chunk) if outputs >= 65536 else (192, 16, 4, chunk)
-        return (256 if splits > 1 else 128), 32, 4, chunk
+        return 128, 32, 4, chunk
 
     def of_few(self, columns: int) -> tuple[int, int]:
         """`linear`'s workgroup, and the lanes that share four output rows."""
@@ -149,9 +148,8 @@ class Kernels:
                               (*spread(-(-outputs * lanes // self.variants.workgroup)), -(-rows // tile)))
 
     def linear(self, step, x, matrix: Matrix, out, *, rows, ending=STORE, gain=None, epsilon=0.0, bias=None,
-               heads: Stack | None = None, half_rope=False, angles=None, cache=None, cache_f16=True, runs=None, splits=1) -> list[Dispatch]:
-        """`gain` asks for the norm in front, `bias` adds one; the HEADS ending wants everything from `heads` to `cache_f16`.
-        With `splits` over 1, see `attend`, x and `runs` are what attention left of `heads`.
+               heads: Stack | None = None, half_rope=False, angles=None, cache=None, cache_f16=True) -> list[Dispatch]:
+        """`gain` asks for the norm in front, `bias` adds one; the HEADS ending wants everything from `heads` on.
 
         Few rows of x go to `linear_staged`, `linear_row` or, as on every adapter, `linear`; many to `linear_tile`.
         """
@@ -167,12 +165,10 @@ class Kernels:
         if quads and layout.tiles and rows >= TILE // 2 and -(-rows // TILE) * -(-matrix.rows // TILE) >= layout.tiles:
             kernel, high, wide = "linear_tile", TILE, TILE
             constants |= {"WORKGROUP": 256}
-        elif quads and (staged := layout.of_staged(rows, matrix.rows, matrix.columns, splits)):
+        elif quads and (staged := layout.of_staged(rows, matrix.rows, matrix.columns)):
             workgroup, lanes, outputs, chunk = staged
             kernel, high, wide = "linear_staged", min(rows, STAGED_ROWS), workgroup // lanes * outputs
             constants |= {"WORKGROUP": workgroup, "LANES": lanes, "OUTPUTS": outputs, "ROWS": high, "CHUNK": chunk}
-            if splits > 1:
-                constants |= {"SPLITS": splits, "HEAD_DIM": heads.head_dim}
         elif quads and rows == 1 and layout.row != "few":
             workgroup, wide = layout.of_row(matrix.columns)
             kernel, high = "linear_row", 1
@@ -187,7 +183,7 @@ class Kernels:
         return [self._dispatch(
             kernel, constants,
             (rows, matrix.columns, part.rows, part.first // 2 if ending == SILU else part.first, width),
-            (step, x, part.weights, part.scales, gain or self.unused, bias or self.unused, angles or runs or self.unused,
+            (step, x, part.weights, part.scales, gain or self.unused, bias or self.unused, angles or self.unused,
              cache or self._unwritten, out),
             (*spread(-(-part.rows // wide)), -(-rows // high))) for part in matrix.parts]
 
@@ -195,39 +191,26 @@ class Kernels:
         """Whether a matrix's blocks are stored by quads; its rows must be made of whole ones."""
         return self.variants.quads and type == "Q4_0" and columns % 128 == 0
 
-    def attend(self, step, q, cache, parts, runs, attended, wo: Matrix, x, *, rows, heads: Stack, cache_f16, bias=None) -> list[Dispatch]:
-        """Attention, and its product with wo added to x. `parts` and `runs` are scratch of `attention_scratch(rows, heads)` bytes."""
-        splits = self._attention_splits(rows, heads)
-        if splits > 1 and self.quads(wo.type, wo.columns) and self.variants.of_staged(rows, wo.rows, wo.columns, splits):
-            return [self._attention(step, q, cache, parts, runs, attended, rows=rows, heads=heads, cache_f16=cache_f16),
-                    *self.linear(step, parts, wo, x, rows=rows, ending=ADD, bias=bias, heads=heads, runs=runs, splits=splits)]
-        return [*self.attention(step, q, cache, parts, runs, attended, rows=rows, heads=heads, cache_f16=cache_f16),
-                *self.linear(step, attended, wo, x, rows=rows, ending=ADD, bias=bias)]
-
     def attention(self, step, q, cache, parts, runs, out, *, rows, heads: Stack, cache_f16) -> list[Dispatch]:
         """`parts` and `runs` are scratch of `attention_scratch(rows, heads)` bytes."""
-        splits = self._attention_splits(rows, heads)
-        attention = self._attention(step, q, cache, parts, runs, out, rows=rows, heads=heads, cache_f16=cache_f16)
-        return [attention] if splits == 1 else [attention, self._join_attention(parts, runs, out, rows=rows, heads=heads, splits=splits)]
-
-    def _attention(self, step, q, cache, parts, runs, out, *, rows, heads: Stack, cache_f16) -> Dispatch:
         splits, fours = self._attention_splits(rows, heads), self._attention_fours(rows, heads)
         if not self.variants.attention:
-            return self._dispatch("attention_plain", {"WORKGROUP": heads.head_dim // 8, "HEADS": heads.heads, "KV_HEADS": heads.kv_heads,
-                                                      "WINDOW": heads.window, "CACHE_F16": cache_f16},
-                                  (rows,), (step, q, cache, out), (heads.kv_heads, fours, 1))
-        return self._dispatch(
+            return [self._dispatch("attention_plain", {"WORKGROUP": heads.head_dim // 8, "HEADS": heads.heads, "KV_HEADS": heads.kv_heads,
+                                                       "WINDOW": heads.window, "CACHE_F16": cache_f16},
+                                   (rows,), (step, q, cache, out), (heads.kv_heads, fours, 1))]
+        whole = splits == 1
+        attention = self._dispatch(
             "attention", {"WORKGROUP": self._attention_workgroup(heads), "HEADS": heads.heads, "KV_HEADS": heads.kv_heads,
                           "HEAD_DIM": heads.head_dim, "WINDOW": heads.window, "SPLITS": splits, "CACHE_F16": cache_f16},
-            (rows,), (step, q, cache, runs, parts) if splits > 1 else (step, q, cache, self._unwritten, out),
-            (heads.kv_heads, fours, splits))
+            (rows,), (step, q, cache, self._unwritten if whole else runs, out if whole else parts), (heads.kv_heads, fours, splits))
+        return [attention] if whole else [attention, self._join_attention(parts, runs, out, rows=rows, heads=heads, splits=splits)]
 
     def _join_attention(self, parts, runs, out, *, rows, heads: Stack, splits) -> Dispatch:
         return self._dispatch("join_attention", {"HEAD_DIM": heads.head_dim, "SPLITS": splits}, (rows * heads.heads,), (parts, runs, out),
                               (*spread(rows * heads.heads), 1))
 
     def _attention_workgroup(self, heads: Stack) -> int:
-        return min(self.variants.attention, 4 * heads.head_dim)
+        return min(self.variants.attention, heads.head_dim)
 
     def _attention_fours(self, rows: int, heads: Stack) -> int:
         """Workgroups for a key-value head's queries, four each."""
@@ -238,7 +221,7 @@ class Kernels:
         if not self.variants.attention:
             return 1
         groups = heads.kv_heads * self._attention_fours(rows, heads)
-        most = min(self.variants.attention_splits, heads.window * heads.head_dim // (32 * self._attention_workgroup(heads)))
+        most = min(self.variants.attention_splits, heads.window // self._attention_workgroup(heads))
         return max(1, min(self.variants.attention_groups // groups, most))
 
     def attention_scratch(self, rows: int, heads: Stack) -> tuple[int, int]:
