@@ -46,8 +46,8 @@ class Schedule:
 
     `left_silence_tokens`: silent tokens in front of the audio, 32 or more. 32 is what the model was trained
     with, and the first (1 + D) x 80 ms of audio then fall under prompt tokens, which get no text of their own;
-    33 + D keeps all audio behind the prompt; the first Rust port used 76. Each token more costs one encoder
-    and one decoder step at the start.
+    33 + D keeps all audio behind the prompt; the first Rust port used 76. Each token more than
+    these costs one encoder and one decoder step at the start.
     """
 
     delay_ms: int = DEFAULT_DELAY_MS

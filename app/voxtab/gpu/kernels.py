@@ -63,7 +63,7 @@ class Variants:
     def of(cls, info: dict[str, str]) -> "Variants":
         """Barriers and workgroup memory are what costs on a software adapter: there one invocation makes whole rows."""
         if info["adapter_type"] == "CPU":
-            return cls(quads=False, row="few", lanes=False, tiles=0, attention=0, block_tokens=16, drafts=1)
+            return cls(quads=False, row="few", lanes=False, tiles=0, attention=0, block_tokens=16, drafts=3)
         # A browser without the packed dot product would refuse all of `linear_row`.
         return cls() if info.get("packed_dot", True) else cls(row="few")
 
