@@ -18,7 +18,7 @@ from voxtab.weights.directory import Directory, HeaderIncomplete
 from voxtab.weights.source import in_order
 
 FIRST_READ = 1 << 18                # bytes: the header of a file without a tokenizer is smaller
-LARGEST_PIECE = 64 << 20            # bytes, of a shard: a few are held at a time
+LARGEST_PIECE = 16 << 20            # bytes, of a shard: several are held at a time
 SHA256 = "[0-9a-fA-F]{64}"
 SIZE_UNKNOWN = 1 << 62              # of a file, when a server does not say
 
