@@ -48,7 +48,7 @@ def test_pins_that_there_are_not(browser, server):
     page.goto(f"{server.url}/site/?{MODEL}&variants=nonsense")
     expect(page.locator("html")).to_have_attribute("data-state", "error", timeout=60000)
     expect(at(page, "error").locator("#error-text")).to_have_text(
-        "'nonsense' is no variant of the kernels: pin, for example, row=few, row=f32 or tiles=0.")
+        "'nonsense' is no variant of the kernels: pin, for example, row=few, tiles=0 or drafts=3.")
     at(page, "use-self-test").click()
     wait_for(page, "ready")
     expect(at(page, "error")).to_be_hidden()
