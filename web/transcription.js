@@ -136,7 +136,7 @@ export async function openModel(wanted, { quiet = false, again = false } = {}) {
   } else {
     view.model(`${info.name}, ${view.size(info.model_bytes)}.`);
   }
-  const warning = info.adapter?.software ? softwareWarning(info.adapter.description) : info.warning;
+  const warning = info.adapter?.software ? softwareWarning(info.adapter.description || info.adapter.device) : info.warning;
   if (warning) view.warning(warning);
   view.state("ready", wanted.selfTest
     ? "Ready, with the self-test model: say letters, digits, dates or commands." : `Ready, with ${info.name}.`);
