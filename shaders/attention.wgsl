@@ -1,3 +1,4 @@
+// with keys
 // attention: each query over the keys of its window (spec 4, 6.1).
 //   out[m, h] = softmax_j(q[m, h] . k[j, h'] / sqrt(HEAD_DIM)) v[j, h'],  0 <= p - j < WINDOW, p = position + m
 // h' = the key-value head of h. The block's own keys are in the cache already; the ring's capacity is at least
@@ -16,26 +17,13 @@
 // Loads go by fours, and no private array is indexed: see `linear`.
 
 override WORKGROUP: u32 = 128;
-override HEADS: u32 = 32;
-override KV_HEADS: u32 = 8;
 override HEAD_DIM: u32 = 128;
-override WINDOW: u32 = 8192;
 override SPLITS: u32 = 32;
-override CACHE_F16: bool = true;
 
 override EIGHTS: u32 = HEAD_DIM / 8;                // invocations that share a key's values
 override SHARES: u32 = WORKGROUP / EIGHTS;          // of a tile's values
 
-const NOTHING = -1e30;                              // below any score
-const HIDDEN = -3e38;                               // a key that a query does not see
-
-struct Params { rows: u32 }
-struct Step { position: u32, rotation: u32, capacity: u32, audio_row: u32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<uniform> step: Step;
 @group(0) @binding(2) var<storage, read> q: array<f32>;
-@group(0) @binding(3) var<storage, read> cache: array<vec4u>;
 @group(0) @binding(4) var<storage, read_write> runs: array<vec2f>;
 @group(0) @binding(5) var<storage, read_write> out: array<vec4f>;
 
@@ -45,30 +33,10 @@ var<workgroup> highest: array<vec4f, SHARES>;
 var<workgroup> sums: array<vec4f, SHARES>;
 var<workgroup> gathered: array<vec4f, SHARES * 2 * EIGHTS>;
 
-// Dimensions 8i..8i+7 of the cache.
-fn eight(i: u32) -> mat2x4f {
-  if (CACHE_F16) {
-    let words = cache[i];
-    return mat2x4f(vec4f(unpack2x16float(words.x), unpack2x16float(words.y)),
-                   vec4f(unpack2x16float(words.z), unpack2x16float(words.w)));
-  }
-  return mat2x4f(bitcast<vec4f>(cache[2 * i]), bitcast<vec4f>(cache[2 * i + 1]));
-}
-
-// The first eight dimensions of a position's key; its value's are KV_HEADS * EIGHTS on.
-fn key_of(position: u32, kv_head: u32) -> u32 { return (position % step.capacity * 2 * KV_HEADS + kv_head) * EIGHTS; }
-
 fn with_queries(i: u32, key: mat2x4f) -> vec4f {
   let at = 8 * i;
   return query[at] * key[0].x + query[at + 1] * key[0].y + query[at + 2] * key[0].z + query[at + 3] * key[0].w
        + query[at + 4] * key[1].x + query[at + 5] * key[1].y + query[at + 6] * key[1].z + query[at + 7] * key[1].w;
-}
-
-// Row and head of the workgroup's query c; those past the last are the last, and not stored.
-fn row_and_head(c: u32, group: vec3u) -> vec2u {
-  let shared_by = HEADS / KV_HEADS;
-  let i = min(4 * group.y + c, params.rows * shared_by - 1);
-  return vec2u(i / shared_by, group.x * shared_by + i % shared_by);
 }
 
 // The shares' results for query c, which weigh `weight` of all, joined and stored.
@@ -181,8 +149,4 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     runs[(q2.x * HEADS + q2.y) * SPLITS + group.z] = vec2f(most_of_all.z, sum_of_all.z);
     runs[(q3.x * HEADS + q3.y) * SPLITS + group.z] = vec2f(most_of_all.w, sum_of_all.w);
   }
-}
-
-fn outer(value: vec4f, weights: vec4f) -> mat4x4f {
-  return mat4x4f(value * weights.x, value * weights.y, value * weights.z, value * weights.w);
 }

@@ -1,3 +1,4 @@
+// with keys
 // attention_plain: what `attention` makes, on software adapters. SwiftShader takes some 80 kB to compile each word of workgroup
 // memory and as much for what is written out several times, so there is little of either; nor are a query's keys split.
 //   out[m, h] = softmax_j(q[m, h] . k[j, h'] / sqrt(HEAD_DIM)) v[j, h'],  0 <= p - j < WINDOW, p = position + m
@@ -8,48 +9,15 @@
 // out [rows, HEADS, HEAD_DIM] f32. Grid: x key-value heads, y queries by fours. Precision: f32.
 
 override WORKGROUP: u32 = 16;               // no other than HEAD_DIM / 8
-override HEADS: u32 = 32;
-override KV_HEADS: u32 = 8;
-override WINDOW: u32 = 8192;
-override CACHE_F16: bool = true;
-
 override HEAD_DIM: u32 = 8 * WORKGROUP;
+override EIGHTS: u32 = WORKGROUP;
 
-const NOTHING = -1e30;                              // below any score
-const HIDDEN = -3e38;                               // a key that a query does not see
-
-struct Params { rows: u32 }
-struct Step { position: u32, rotation: u32, capacity: u32, audio_row: u32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<uniform> step: Step;
 @group(0) @binding(2) var<storage, read> q: array<vec4f>;
-@group(0) @binding(3) var<storage, read> cache: array<vec4u>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4f>;
 
 var<workgroup> scores: array<vec4f, WORKGROUP>;     // a component for each query
 
-// Dimensions 8i..8i+7 of the cache.
-fn eight(i: u32) -> mat2x4f {
-  if (CACHE_F16) {
-    let words = cache[i];
-    return mat2x4f(vec4f(unpack2x16float(words.x), unpack2x16float(words.y)),
-                   vec4f(unpack2x16float(words.z), unpack2x16float(words.w)));
-  }
-  return mat2x4f(bitcast<vec4f>(cache[2 * i]), bitcast<vec4f>(cache[2 * i + 1]));
-}
-
-// The first eight dimensions of a position's key; its value's are KV_HEADS * WORKGROUP on.
-fn key_of(position: u32, kv_head: u32) -> u32 { return (position % step.capacity * 2 * KV_HEADS + kv_head) * WORKGROUP; }
-
 fn with_key(at: u32, key: mat2x4f) -> f32 { return dot(q[at], key[0]) + dot(q[at + 1], key[1]); }
-
-// Row and head of the workgroup's query c; those past the last are the last, and not stored.
-fn row_and_head(c: u32, group: vec3u) -> vec2u {
-  let shared_by = HEADS / KV_HEADS;
-  let i = min(4 * group.y + c, params.rows * shared_by - 1);
-  return vec2u(i / shared_by, group.x * shared_by + i % shared_by);
-}
 
 fn store(c: u32, group: vec3u, at: u32, low: vec4f, high: vec4f) {
   if (4 * group.y + c >= params.rows * HEADS / KV_HEADS) { return; }
@@ -106,8 +74,4 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   store(1, group, starts.y + 2 * lane, low[1] / sum.y, high[1] / sum.y);
   store(2, group, starts.z + 2 * lane, low[2] / sum.z, high[2] / sum.z);
   store(3, group, starts.w + 2 * lane, low[3] / sum.w, high[3] / sum.w);
-}
-
-fn outer(value: vec4f, weights: vec4f) -> mat4x4f {
-  return mat4x4f(value * weights.x, value * weights.y, value * weights.z, value * weights.w);
 }

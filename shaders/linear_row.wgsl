@@ -17,27 +17,16 @@ override EIGHTHS: u32 = (WORKGROUP + 7) / 8;
 var<workgroup> partial: array<f32, (OUTPUTS + 1) * LINE>;          // the last line is for squares
 var<workgroup> eighths: array<f32, (OUTPUTS + 1) * EIGHTHS>;
 
-struct Four {                               // output rows' words and scales of a unit
-  a: vec4u, b: vec4u, c: vec4u, d: vec4u,
-  scale_a: vec2u, scale_b: vec2u, scale_c: vec2u, scale_d: vec2u,
-}
-
-struct UnitOfX {                            // a unit's part of x, times gain
+struct Part {                               // a unit of x
   packed: Columns,
-  low: mat4x4f, high: mat4x4f,              // without PACKED: of word i's low nibbles, and of its high ones
+  low: mat4x4f, high: mat4x4f,              // without PACKED
   minus: vec4f,
 }
 
-fn four_rows(pair: u32, last_pair: u32, blocks: u32, unit: u32) -> Four {
-  let starts = vec4u(pair_rows(min(pair, last_pair)), pair_rows(min(pair + 1, last_pair))) * blocks + unit;
-  return Four(weights[starts.x], weights[starts.y], weights[starts.z], weights[starts.w],
-              scales[starts.x / 4], scales[starts.y / 4], scales[starts.z / 4], scales[starts.w / 4]);
-}
-
-fn unit_of_x(low: mat4x4f, high: mat4x4f) -> UnitOfX {
-  if (PACKED) { return UnitOfX(packed_columns(low, high), low, high, vec4f()); }
+fn part_of(of_x: UnitOfX) -> Part {
+  if (PACKED) { return Part(packed_columns(of_x.low, of_x.high), of_x.low, of_x.high, vec4f()); }
   let ones = vec4f(1);
-  return UnitOfX(Columns(), low, high, -8 * (ones * low + ones * high));
+  return Part(Columns(), of_x.low, of_x.high, -8 * (ones * of_x.low + ones * of_x.high));
 }
 
 fn in_f32(word: u32, low: vec4f, high: vec4f) -> f32 {
@@ -45,7 +34,7 @@ fn in_f32(word: u32, low: vec4f, high: vec4f) -> f32 {
        + dot(vec4f(vec4u(word >> 4, word >> 12, word >> 20, word >> 28) & vec4u(15)), high);
 }
 
-fn product(words: vec4u, scale: vec2u, x: UnitOfX) -> f32 {
+fn product(words: vec4u, scale: vec2u, x: Part) -> f32 {
   if (PACKED) { return packed_product(words, scale, x.packed); }
   let scales_of = vec4f(unpack2x16float(scale.x), unpack2x16float(scale.y));
   return dot(scales_of, x.minus + vec4f(in_f32(words.x, x.low[0], x.high[0]), in_f32(words.y, x.low[1], x.high[1]),
@@ -55,25 +44,17 @@ fn product(words: vec4u, scale: vec2u, x: UnitOfX) -> f32 {
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
         @builtin(local_invocation_index) lane: u32) {
-  let last_pair = (params.outputs + 1) / 2 - 1;
   let first_pair = (group.x + group.y * groups.x) * (OUTPUTS / 2);
   let blocks = params.columns / 32;
   var squares = 0.0;
   for (var unit = lane; unit < blocks; unit += WORKGROUP) {
-    var next = four_rows(first_pair, last_pair, blocks, unit);
-    let at = (unit & ~3u) * 8 + unit % 4;
-    var low = mat4x4f(x[at], x[at + 8], x[at + 16], x[at + 24]);
-    var high = mat4x4f(x[at + 4], x[at + 12], x[at + 20], x[at + 28]);
-    if (NORM) {
-      squares += dot(low[0], low[0]) + dot(low[1], low[1]) + dot(low[2], low[2]) + dot(low[3], low[3])
-               + dot(high[0], high[0]) + dot(high[1], high[1]) + dot(high[2], high[2]) + dot(high[3], high[3]);
-      low = mat4x4f(low[0] * gain[at], low[1] * gain[at + 8], low[2] * gain[at + 16], low[3] * gain[at + 24]);
-      high = mat4x4f(high[0] * gain[at + 4], high[1] * gain[at + 12], high[2] * gain[at + 20], high[3] * gain[at + 28]);
-    }
-    let part = unit_of_x(low, high);
+    var next = four_rows(four_starts(first_pair, blocks), unit);
+    let of_x = unit_of_x(0, unit);
+    if (NORM) { squares += of_x.squares; }
+    let part = part_of(of_x);
     for (var row = 0u; row < OUTPUTS; row += 4u) {
       let four = next;
-      next = four_rows(first_pair + min(row + 4, OUTPUTS - 4) / 2, last_pair, blocks, unit);
+      next = four_rows(four_starts(first_pair + min(row + 4, OUTPUTS - 4) / 2, blocks), unit);
       let sums = vec4f(product(four.a, four.scale_a, part), product(four.b, four.scale_b, part),
                        product(four.c, four.scale_c, part), product(four.d, four.scale_d, part));
       let line = row * LINE + lane;

@@ -25,23 +25,6 @@ var<workgroup> staged: array<vec4u, max(STAGED, SUMS)>;
 var<workgroup> scale_of: array<f32, CHUNK * ROWS>;
 var<workgroup> squares_of: array<f32, CHUNK * ROWS>;
 
-struct Four {                               // output rows' words and scales of a unit
-  a: vec4u, b: vec4u, c: vec4u, d: vec4u,
-  scale_a: vec2u, scale_b: vec2u, scale_c: vec2u, scale_d: vec2u,
-}
-
-// Where the four output rows from `pair` on begin, in units.
-fn four_starts(pair: u32, blocks: u32) -> vec4u {
-  let last_pair = (params.outputs + 1) / 2 - 1;
-  return vec4u(pair_rows(min(pair, last_pair)), pair_rows(min(pair + 1, last_pair))) * blocks;
-}
-
-fn four_rows(starts: vec4u, unit: u32) -> Four {
-  let at = starts + unit;
-  return Four(weights[at.x], weights[at.y], weights[at.z], weights[at.w],
-              scales[at.x / 4], scales[at.y / 4], scales[at.z / 4], scales[at.w / 4]);
-}
-
 fn products(four: Four, x: Columns) -> vec4f {
   return vec4f(packed_product(four.a, four.scale_a, x), packed_product(four.b, four.scale_b, x),
                packed_product(four.c, four.scale_c, x), packed_product(four.d, four.scale_d, x));
@@ -49,17 +32,9 @@ fn products(four: Four, x: Columns) -> vec4f {
 
 // Packs a unit of row m of x, times gain, into a slot.
 fn stage(m: u32, unit: u32, slot: u32) {
-  let at = (unit & ~3u) * 8 + unit % 4;
-  let of_x = min(m, params.rows - 1) * (params.columns / 4) + at;
-  var low = mat4x4f(x[of_x], x[of_x + 8], x[of_x + 16], x[of_x + 24]);
-  var high = mat4x4f(x[of_x + 4], x[of_x + 12], x[of_x + 20], x[of_x + 28]);
-  if (NORM) {
-    squares_of[slot] = dot(low[0], low[0]) + dot(low[1], low[1]) + dot(low[2], low[2]) + dot(low[3], low[3])
-                     + dot(high[0], high[0]) + dot(high[1], high[1]) + dot(high[2], high[2]) + dot(high[3], high[3]);
-    low = mat4x4f(low[0] * gain[at], low[1] * gain[at + 8], low[2] * gain[at + 16], low[3] * gain[at + 24]);
-    high = mat4x4f(high[0] * gain[at + 4], high[1] * gain[at + 12], high[2] * gain[at + 20], high[3] * gain[at + 28]);
-  }
-  let columns = packed_columns(low, high);
+  let of_x = unit_of_x(min(m, params.rows - 1), unit);
+  if (NORM) { squares_of[slot] = of_x.squares; }
+  let columns = packed_columns(of_x.low, of_x.high);
   let first = 7 * slot;
   staged[first] = columns.low0;
   staged[first + 1] = columns.low1;

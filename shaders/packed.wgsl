@@ -1,4 +1,4 @@
-// packed: 32 columns of x as bytes, which meet the nibbles of Q4_0 by quads four at a time. For the kernels that say "with" it.
+// packed: Q4_0 by quads and 32 columns of x, as they are read and, as bytes, multiplied. For the kernels that say "with" it.
 //
 // Instructions are what a weight costs, not only its bytes, so they go by fours: x becomes whole numbers of 23 bits, to a
 // power of two that its unit's largest value decides, cut into three bytes, and a byte of four columns meets four nibbles in
@@ -74,4 +74,39 @@ fn packed_product(words: vec4u, scale: vec2u, x: Columns) -> f32 {
     with_word(words.y, x.low0.y, x.low1.y, x.low2.y, x.high0.y, x.high1.y, x.high2.y, x.minus.y),
     with_word(words.z, x.low0.z, x.low1.z, x.low2.z, x.high0.z, x.high1.z, x.high2.z, x.minus.z),
     with_word(words.w, x.low0.w, x.low1.w, x.low2.w, x.high0.w, x.high1.w, x.high2.w, x.minus.w)));
+}
+
+struct Four {                               // output rows' words and scales of a unit
+  a: vec4u, b: vec4u, c: vec4u, d: vec4u,
+  scale_a: vec2u, scale_b: vec2u, scale_c: vec2u, scale_d: vec2u,
+}
+
+// Where the four output rows from `pair` on begin, in units.
+fn four_starts(pair: u32, blocks: u32) -> vec4u {
+  let last_pair = (params.outputs + 1) / 2 - 1;
+  return vec4u(pair_rows(min(pair, last_pair)), pair_rows(min(pair + 1, last_pair))) * blocks;
+}
+
+fn four_rows(starts: vec4u, unit: u32) -> Four {
+  let at = starts + unit;
+  return Four(weights[at.x], weights[at.y], weights[at.z], weights[at.w],
+              scales[at.x / 4], scales[at.y / 4], scales[at.z / 4], scales[at.w / 4]);
+}
+
+struct UnitOfX {                            // times gain: column i is of word i's low nibbles, and of its high ones
+  low: mat4x4f, high: mat4x4f,
+  squares: f32,                             // the sum of them without gain, with NORM
+}
+
+fn unit_of_x(m: u32, unit: u32) -> UnitOfX {
+  let at = (unit & ~3u) * 8 + unit % 4;
+  let of_x = m * (params.columns / 4) + at;
+  let low = mat4x4f(x[of_x], x[of_x + 8], x[of_x + 16], x[of_x + 24]);
+  let high = mat4x4f(x[of_x + 4], x[of_x + 12], x[of_x + 20], x[of_x + 28]);
+  if (!NORM) { return UnitOfX(low, high, 0); }
+  return UnitOfX(
+    mat4x4f(low[0] * gain[at], low[1] * gain[at + 8], low[2] * gain[at + 16], low[3] * gain[at + 24]),
+    mat4x4f(high[0] * gain[at + 4], high[1] * gain[at + 12], high[2] * gain[at + 20], high[3] * gain[at + 28]),
+    dot(low[0], low[0]) + dot(low[1], low[1]) + dot(low[2], low[2]) + dot(low[3], low[3])
+    + dot(high[0], high[0]) + dot(high[1], high[1]) + dot(high[2], high[2]) + dot(high[3], high[3]));
 }
