@@ -11,49 +11,79 @@
 // q [rows, HEADS, HEAD_DIM] f32, turned; cache [capacity, 2 (k, v), KV_HEADS, HEAD_DIM] f16 pairs or f32;
 // out [rows, HEADS, HEAD_DIM] f32 with one split, else [rows, HEADS, SPLITS, HEAD_DIM], each run's own result, and
 // runs [rows, HEADS, SPLITS] its (maximum score, sum of weights); a run without keys has the sum 0.
-// Grid: x key-value heads, y queries by fours, z splits. Keys are taken in tiles of WORKGROUP: an invocation scores one,
-// then, with HEAD_DIM / 8 others, gathers eight of the head's dimensions over its share of the tile's values, with a
-// running maximum and sum of its own. HEAD_DIM is 32, 64 or 128, WORKGROUP at least HEAD_DIM / 4. Precision: f32.
-// Loads go by fours, and no private array is indexed: see `linear`.
+// Grid: x key-value heads, y queries by fours, z splits. Precision: f32.
+//
+// Keys are taken in tiles of WORKGROUP / 4. Four invocations score one, a quarter of its dimensions each; then each gathers
+// eight dimensions over its share of the tile's values, with a running maximum and sum of its own. That is EIGHTS / 4 loads
+// for keys and as many for values, all of which are on their way before anything waits, and the next tile's with them.
+// HEAD_DIM is 32, 64 or 128. No private array is indexed: see `linear`.
 
-override WORKGROUP: u32 = 128;
+override WORKGROUP: u32 = 256;
 override HEAD_DIM: u32 = 128;
-override SPLITS: u32 = 32;
+override SPLITS: u32 = 16;
 
 override EIGHTS: u32 = HEAD_DIM / 8;                // invocations that share a key's values
+override VECTORS: u32 = HEAD_DIM / 4;               // that they gather
 override SHARES: u32 = WORKGROUP / EIGHTS;          // of a tile's values
+override TILE: u32 = WORKGROUP / 4;                 // keys
+override QUARTER: u32 = TILE + 1;                   // vectors of a quarter's scores: banks do not collide
 
 @group(0) @binding(2) var<storage, read> q: array<f32>;
 @group(0) @binding(4) var<storage, read_write> runs: array<vec2f>;
-@group(0) @binding(5) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> out: array<f32>;
 
-var<workgroup> query: array<vec4f, HEAD_DIM>;
-var<workgroup> scores: array<vec4f, WORKGROUP>;
+var<workgroup> query: array<vec4f, 9 * EIGHTS>;     // by eight dimensions and a gap: banks do not collide
+var<workgroup> scores: array<vec4f, 4 * QUARTER>;
 var<workgroup> highest: array<vec4f, SHARES>;
 var<workgroup> sums: array<vec4f, SHARES>;
-var<workgroup> gathered: array<vec4f, SHARES * 2 * EIGHTS>;
+var<workgroup> gathered: array<vec4f, 2 * WORKGROUP>;
 
-fn with_queries(i: u32, key: mat2x4f) -> vec4f {
-  let at = 8 * i;
+struct Tile { k0: Eight, k1: Eight, k2: Eight, k3: Eight, v0: Eight, v1: Eight, v2: Eight, v3: Eight }
+
+// What an invocation reads of the tile from position `first` on, whose last key is `last`.
+fn tile_at(first: u32, last: u32, kv_head: u32, lane: u32) -> Tile {
+  let key = key_of(first + min(lane / 4, last), kv_head) + lane % 4;
+  var tile: Tile;
+  tile.k0 = eight(key);
+  if (EIGHTS > 4) { tile.k1 = eight(key + 4); }
+  if (EIGHTS > 8) {
+    tile.k2 = eight(key + 8);
+    tile.k3 = eight(key + 12);
+  }
+  let share = lane / EIGHTS;
+  let dimensions = KV_HEADS * EIGHTS + lane % EIGHTS;
+  tile.v0 = eight(key_of(first + min(share, last), kv_head) + dimensions);
+  if (EIGHTS > 4) { tile.v1 = eight(key_of(first + min(share + SHARES, last), kv_head) + dimensions); }
+  if (EIGHTS > 8) {
+    tile.v2 = eight(key_of(first + min(share + 2 * SHARES, last), kv_head) + dimensions);
+    tile.v3 = eight(key_of(first + min(share + 3 * SHARES, last), kv_head) + dimensions);
+  }
+  return tile;
+}
+
+fn with_queries(i: u32, eight: Eight) -> vec4f {
+  let key = floats(eight);
+  let at = 9 * i;
   return query[at] * key[0].x + query[at + 1] * key[0].y + query[at + 2] * key[0].z + query[at + 3] * key[0].w
        + query[at + 4] * key[1].x + query[at + 5] * key[1].y + query[at + 6] * key[1].z + query[at + 7] * key[1].w;
 }
 
-// The shares' results for query c, which weigh `weight` of all, joined and stored.
-fn store(c: u32, group: vec3u, lane: u32, share: u32, weight: f32, low: vec4f, high: vec4f) {
+fn score_of(t: u32) -> vec4f { return scores[t] + scores[t + QUARTER] + scores[t + 2 * QUARTER] + scores[t + 3 * QUARTER]; }
+
+// The shares' results for query c joined and stored.
+fn store(c: u32, group: vec3u, lane: u32, low: vec4f, high: vec4f, sum: f32) {
   if (4 * group.y + c >= params.rows * HEADS / KV_HEADS) { return; }
-  let at = share * 2 * EIGHTS + lane % EIGHTS * 2;
-  if (share < SHARES) {
-    gathered[at] = weight * low;
-    gathered[at + 1] = weight * high;
-  }
+  gathered[2 * lane] = low;
+  gathered[2 * lane + 1] = high;
   workgroupBarrier();
   let which = row_and_head(c, group);
   let run = (which.x * HEADS + which.y) * SPLITS + group.z;
-  for (var i = lane; i < 2 * EIGHTS; i += WORKGROUP) {
-    var value = vec4f();
-    for (var s = 0u; s < SHARES; s += 2u) { value += gathered[s * 2 * EIGHTS + i] + gathered[(s + 1) * 2 * EIGHTS + i]; }
-    out[run * 2 * EIGHTS + i] = value;
+  for (var d = lane; d < HEAD_DIM; d += WORKGROUP) {
+    var value = 0.0;
+    for (var s = d / 4; s < 2 * WORKGROUP; s += 4 * VECTORS) {
+      value += gathered[s][d % 4] + gathered[s + VECTORS][d % 4] + gathered[s + 2 * VECTORS][d % 4] + gathered[s + 3 * VECTORS][d % 4];
+    }
+    out[run * HEAD_DIM + d] = value / sum;
   }
   workgroupBarrier();
 }
@@ -67,7 +97,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let positions = step.position + vec4u(q0.x, q1.x, q2.x, q3.x);
   let oldest = positions.x + 1 - min(positions.x + 1, WINDOW);
   let visible = positions.w + 1 - oldest;
-  let run = max(WORKGROUP, (visible + SPLITS - 1) / SPLITS);
+  let run = max(TILE, (visible + SPLITS - 1) / SPLITS);
   let first = oldest + min(group.z * run, visible);
   let keys = min(run, oldest + visible - first);
   if (keys == 0) {
@@ -80,69 +110,82 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     return;
   }
 
+  var next = tile_at(first, min(TILE, keys) - 1, group.x, lane);
   let scale = inverseSqrt(f32(HEAD_DIM));
   for (var d = lane; d < HEAD_DIM; d += WORKGROUP) {
-    query[d] = scale * vec4f(q[(q0.x * HEADS + q0.y) * HEAD_DIM + d], q[(q1.x * HEADS + q1.y) * HEAD_DIM + d],
-                             q[(q2.x * HEADS + q2.y) * HEAD_DIM + d], q[(q3.x * HEADS + q3.y) * HEAD_DIM + d]);
+    query[d + d / 8] = scale * vec4f(q[(q0.x * HEADS + q0.y) * HEAD_DIM + d], q[(q1.x * HEADS + q1.y) * HEAD_DIM + d],
+                                     q[(q2.x * HEADS + q2.y) * HEAD_DIM + d], q[(q3.x * HEADS + q3.y) * HEAD_DIM + d]);
   }
   workgroupBarrier();
 
   let share = lane / EIGHTS;
+  let quarter = lane % 4;
   var most = vec4f(NOTHING);
   var sum = vec4f();
   var low = mat4x4f();                      // a column for each query: dimensions 0..3 of this invocation's eight
   var high = mat4x4f();                     // and 4..7
-  for (var base = 0u; base < keys; base += WORKGROUP) {
-    let last = min(WORKGROUP, keys - base) - 1;     // of the tile
-    let position = first + base + min(lane, last);
-    let key = key_of(position, group.x);
-    var score = vec4f();
-    for (var i = 0u; i < EIGHTS; i += 4u) {
-      let a = eight(key + i);
-      let b = eight(key + i + 1);
-      let c = eight(key + i + 2);
-      let d = eight(key + i + 3);
-      score += with_queries(i, a) + with_queries(i + 1, b) + with_queries(i + 2, c) + with_queries(i + 3, d);
-    }
-    let seen = (vec4u(position) <= positions) & (vec4u(position + WINDOW) > positions) & vec4<bool>(lane <= last);
-    scores[lane] = select(vec4f(HIDDEN), score, seen);
+  for (var base = 0u; base < keys; base += TILE) {
+    let tile = next;
+    let last = min(TILE, keys - base) - 1;
+    if (base + TILE < keys) { next = tile_at(first + base + TILE, min(TILE, keys - base - TILE) - 1, group.x, lane); }
+    var score = with_queries(quarter, tile.k0);
+    if (EIGHTS > 4) { score += with_queries(quarter + 4, tile.k1); }
+    if (EIGHTS > 8) { score += with_queries(quarter + 8, tile.k2) + with_queries(quarter + 12, tile.k3); }
+    let position = vec4u(first + base + min(lane / 4, last));
+    let seen = (position <= positions) & (position + WINDOW > positions) & vec4<bool>(lane / 4 <= last);
+    scores[quarter * QUARTER + lane / 4] = select(vec4f(select(0, HIDDEN, quarter == 0)), score, seen);
     workgroupBarrier();
-    for (var t = share; t < WORKGROUP; t += 4 * SHARES) {
-      let a = eight(key_of(first + base + min(t, last), group.x) + KV_HEADS * EIGHTS + lane % EIGHTS);
-      let b = eight(key_of(first + base + min(t + SHARES, last), group.x) + KV_HEADS * EIGHTS + lane % EIGHTS);
-      let c = eight(key_of(first + base + min(t + 2 * SHARES, last), group.x) + KV_HEADS * EIGHTS + lane % EIGHTS);
-      let d = eight(key_of(first + base + min(t + 3 * SHARES, last), group.x) + KV_HEADS * EIGHTS + lane % EIGHTS);
-      let before = most;
-      most = max(max(before, max(scores[t], scores[t + SHARES])), max(scores[t + 2 * SHARES], scores[t + 3 * SHARES]));
-      let factor = exp(before - most);
-      let wa = exp(scores[t] - most);
-      let wb = exp(scores[t + SHARES] - most);
-      let wc = exp(scores[t + 2 * SHARES] - most);
-      let wd = exp(scores[t + 3 * SHARES] - most);
-      sum = sum * factor + wa + wb + wc + wd;
-      low = mat4x4f(low[0] * factor.x, low[1] * factor.y, low[2] * factor.z, low[3] * factor.w)
-          + outer(a[0], wa) + outer(b[0], wb) + outer(c[0], wc) + outer(d[0], wd);
-      high = mat4x4f(high[0] * factor.x, high[1] * factor.y, high[2] * factor.z, high[3] * factor.w)
-           + outer(a[1], wa) + outer(b[1], wb) + outer(c[1], wc) + outer(d[1], wd);
+    let hidden = vec4f(HIDDEN);
+    let a = score_of(share);
+    var b = hidden;
+    var c = hidden;
+    var d = hidden;
+    if (EIGHTS > 4) { b = score_of(share + SHARES); }
+    if (EIGHTS > 8) {
+      c = score_of(share + 2 * SHARES);
+      d = score_of(share + 3 * SHARES);
+    }
+    let before = most;
+    most = max(max(before, max(a, b)), max(c, d));
+    let factor = exp(before - most);
+    let wa = exp(a - most);
+    let wb = exp(b - most);
+    let wc = exp(c - most);
+    let wd = exp(d - most);
+    sum = sum * factor + wa + wb + wc + wd;
+    low = mat4x4f(low[0] * factor.x, low[1] * factor.y, low[2] * factor.z, low[3] * factor.w);
+    high = mat4x4f(high[0] * factor.x, high[1] * factor.y, high[2] * factor.z, high[3] * factor.w);
+    let va = floats(tile.v0);
+    low += outer(va[0], wa);
+    high += outer(va[1], wa);
+    if (EIGHTS > 4) {
+      let vb = floats(tile.v1);
+      low += outer(vb[0], wb);
+      high += outer(vb[1], wb);
+    }
+    if (EIGHTS > 8) {
+      let vc = floats(tile.v2);
+      let vd = floats(tile.v3);
+      low += outer(vc[0], wc) + outer(vd[0], wd);
+      high += outer(vc[1], wc) + outer(vd[1], wd);
     }
     workgroupBarrier();
   }
-  if (lane % EIGHTS == 0 && share < SHARES) {
-    highest[share] = most;
-    sums[share] = sum;
-  }
+  if (lane % EIGHTS == 0) { highest[share] = most; }
   workgroupBarrier();
   var most_of_all = vec4f(NOTHING);
-  for (var s = 0u; s < SHARES; s += 2u) { most_of_all = max(most_of_all, max(highest[s], highest[s + 1])); }
-  var sum_of_all = vec4f();
-  for (var s = 0u; s < SHARES; s += 2u) {
-    sum_of_all += exp(highest[s] - most_of_all) * sums[s] + exp(highest[s + 1] - most_of_all) * sums[s + 1];
+  for (var s = 0u; s < SHARES; s += 4u) {
+    most_of_all = max(most_of_all, max(max(highest[s], highest[s + 1]), max(highest[s + 2], highest[s + 3])));
   }
-  let weight = exp(most - most_of_all) / sum_of_all;
-  store(0, group, lane, share, weight.x, low[0], high[0]);
-  store(1, group, lane, share, weight.y, low[1], high[1]);
-  store(2, group, lane, share, weight.z, low[2], high[2]);
-  store(3, group, lane, share, weight.w, low[3], high[3]);
+  let weight = exp(most - most_of_all);
+  if (lane % EIGHTS == 0) { sums[share] = weight * sum; }
+  workgroupBarrier();
+  var sum_of_all = vec4f();
+  for (var s = 0u; s < SHARES; s += 4u) { sum_of_all += sums[s] + sums[s + 1] + sums[s + 2] + sums[s + 3]; }
+  store(0, group, lane, weight.x * low[0], weight.x * high[0], sum_of_all.x);
+  store(1, group, lane, weight.y * low[1], weight.y * high[1], sum_of_all.y);
+  store(2, group, lane, weight.z * low[2], weight.z * high[2], sum_of_all.z);
+  store(3, group, lane, weight.w * low[3], weight.w * high[3], sum_of_all.w);
   if (SPLITS > 1 && lane == 0) {            // a query that is stored twice has the same run twice
     runs[(q0.x * HEADS + q0.y) * SPLITS + group.z] = vec2f(most_of_all.x, sum_of_all.x);
     runs[(q1.x * HEADS + q1.y) * SPLITS + group.z] = vec2f(most_of_all.y, sum_of_all.y);

@@ -48,7 +48,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let key = key_of(position, group.x);
     var score = vec4f();
     for (var i = 0u; i < WORKGROUP; i++) {
-      let part = eight(key + i);
+      let part = floats(eight(key + i));
       let at = starts + 2 * i;
       score += vec4f(with_key(at.x, part), with_key(at.y, part), with_key(at.z, part), with_key(at.w, part));
     }
@@ -63,7 +63,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     high = mat4x4f(high[0] * factor.x, high[1] * factor.y, high[2] * factor.z, high[3] * factor.w);
     for (var t = 0u; t < tile; t++) {
       let weights = exp(scores[t] - most);
-      let value = eight(key_of(oldest + base + t, group.x) + KV_HEADS * WORKGROUP + lane);
+      let value = floats(eight(key_of(oldest + base + t, group.x) + KV_HEADS * WORKGROUP + lane));
       sum += weights;
       low += outer(value[0], weights);
       high += outer(value[1], weights);

@@ -17,14 +17,20 @@ struct Step { position: u32, rotation: u32, capacity: u32, audio_row: u32 }
 @group(0) @binding(1) var<uniform> step: Step;
 @group(0) @binding(3) var<storage, read> cache: array<vec4u>;
 
+struct Eight { words: vec4u, more: vec4u }          // dimensions as they were read: as f16 pairs there are no more
+
 // Dimensions 8i..8i+7 of the cache.
-fn eight(i: u32) -> mat2x4f {
+fn eight(i: u32) -> Eight {
+  if (CACHE_F16) { return Eight(cache[i], vec4u()); }
+  return Eight(cache[2 * i], cache[2 * i + 1]);
+}
+
+fn floats(eight: Eight) -> mat2x4f {
   if (CACHE_F16) {
-    let words = cache[i];
-    return mat2x4f(vec4f(unpack2x16float(words.x), unpack2x16float(words.y)),
-                   vec4f(unpack2x16float(words.z), unpack2x16float(words.w)));
+    return mat2x4f(vec4f(unpack2x16float(eight.words.x), unpack2x16float(eight.words.y)),
+                   vec4f(unpack2x16float(eight.words.z), unpack2x16float(eight.words.w)));
   }
-  return mat2x4f(bitcast<vec4f>(cache[2 * i]), bitcast<vec4f>(cache[2 * i + 1]));
+  return mat2x4f(bitcast<vec4f>(eight.words), bitcast<vec4f>(eight.more));
 }
 
 // The first eight dimensions of a position's key; its value's are KV_HEADS * EIGHTS on.

@@ -40,11 +40,13 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   if (lane < ROWS) {
     var value = -3.4e38;
     var index = params.columns;
-    for (var i = lane * WORKGROUP; i < (lane + 1) * WORKGROUP; i++) {
-      if (highest[i] > value || (highest[i] == value && where_highest[i] < index)) {
-        value = highest[i];
-        index = where_highest[i];
-      }
+    for (var i = lane * WORKGROUP; i < (lane + 1) * WORKGROUP; i += 4u) {  // four on their way at a time
+      let four = vec4f(highest[i], highest[i + 1], highest[i + 2], highest[i + 3]);
+      let at = vec4u(where_highest[i], where_highest[i + 1], where_highest[i + 2], where_highest[i + 3]);
+      if (four.x > value || (four.x == value && at.x < index)) { value = four.x; index = at.x; }
+      if (four.y > value || (four.y == value && at.y < index)) { value = four.y; index = at.y; }
+      if (four.z > value || (four.z == value && at.z < index)) { value = four.z; index = at.z; }
+      if (four.w > value || (four.w == value && at.w < index)) { value = four.w; index = at.w; }
     }
     predicted[lane] = min(index, params.columns - 1);
   }

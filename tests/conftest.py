@@ -8,7 +8,7 @@ from lab import Lab
 from voxtab.gpu.kernels import Kernels, Variants
 from voxtab.gpu.native import NativeDevice
 
-VARIANTS = {"software": Variants.of({"adapter_type": "CPU"}), "packed": Variants(row="packed"),
+VARIANTS = {"software": Variants.of({"adapter_type": "CPU"}), "packed": Variants(row="packed"), "subgroups": Variants(row="subgroups", subgroup=4),
             "gpu": Variants(attention_groups=500, attention_splits=50), "few": Variants(row="few", attention=64),
             "tiles": Variants(tiles=1, row="few", attention_groups=1000, attention_splits=50)}
 

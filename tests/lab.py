@@ -22,9 +22,9 @@ class Lab:
     def __post_init__(self):
         self.buffers = []
 
-    def put(self, array) -> int:
+    def put(self, array, uniform=False) -> int:
         data = np.ascontiguousarray(array)
-        buffer = self.device.buffer(max(4, data.nbytes))
+        buffer = self.device.buffer(max(4, data.nbytes), uniform=uniform)
         self.device.write(buffer, 0, data.tobytes() + bytes(-data.nbytes % 4))
         self.buffers.append(buffer)
         return buffer
@@ -34,7 +34,7 @@ class Lab:
         return self.put(np.concatenate([np.full(int(np.prod(shape)), np.nan, np.float32), np.full(GUARDS, GUARD)]))
 
     def step(self, position=0, rotation=None, capacity=0, audio_row=0) -> int:
-        return self.put(np.array([position, position if rotation is None else rotation, capacity, audio_row], np.uint32))
+        return self.put(np.array([position, position if rotation is None else rotation, capacity, audio_row], np.uint32), uniform=True)
 
     def matrix(self, weights, type="F32", most_rows=None, gate_up=False) -> tuple[Matrix, np.ndarray]:
         """The matrix on the GPU, in parts of `most_rows`, and what it holds after rounding to its type, float64."""

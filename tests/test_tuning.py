@@ -16,14 +16,14 @@ ORACLE = Path(__file__).parent / "oracle" / "delay480"
 
 def choice(run, device) -> tuple[str, list[str]]:
     found = local.read_model(ORACLE / "tiny-q4.gguf")
-    model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test", variants=Variants()))
+    model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test", variants=Variants(subgroup=4)))
     used = set()
     for row in ROW_VARIANTS:
         model.kernels.variants = replace(model.kernels.variants, row=row)
         products = model.decoder.record_products()
         run(model.kernels.compile(products))
         used |= {dispatch.kernel for dispatch in products}
-    assert used == {"linear", "linear_row", "linear_staged"}, "the oracle's matrices are wide enough for each"
+    assert used == {"linear", "linear_row", "linear_staged", "linear_staged_subgroups"}, "the oracle's matrices are wide enough for each"
     return run(fastest_row(model.decoder, model.kernels))
 
 
@@ -36,15 +36,16 @@ def test_one_that_a_driver_gets_wrong_is_not_used(run, device, monkeypatch):
     shader = resources.shader
     monkeypatch.setattr(resources, "shader", lambda name: shader(name).replace("return x.scale *", "return 1.01 * x.scale *"))
     row, wrong = choice(run, device)
-    assert wrong == ["packed"] and row != "packed"
+    assert wrong == ["packed", "subgroups"] and row not in wrong
 
 
 def test_pins():
     gpu = {"adapter_type": "DiscreteGPU"}
     assert Variants.pinned(gpu, "row=few,tiles=0,drafts=3") == replace(Variants(), row="few", tiles=0, drafts=3)
-    for wrong in ("", "row", "row=fast", "tiles=many", "shape=3", "quads=2", "of=1"):
+    for wrong in ("", "row=subgroups", "row", "row=fast", "tiles=many", "shape=3", "subgroup=8", "quads=2", "of=1"):
         with pytest.raises(UserError, match="row=few"):
             Variants.pinned(gpu, wrong)
+    assert Variants.pinned(gpu | {"subgroup": 32}, "row=subgroups") == Variants(row="subgroups", subgroup=32)
 
 
 def test_a_browser_without_packed_dot_products():

@@ -46,7 +46,7 @@ class NotingDevice:
         self._handles = itertools.count(1)
         self._kernels: dict[int, str] = {}
 
-    def buffer(self, nbytes: int, label: str = "") -> int:
+    def buffer(self, nbytes: int, label: str = "", uniform: bool = False) -> int:
         assert 0 < nbytes <= self.limits["maxStorageBufferBindingSize"], f"buffer '{label}' has {nbytes} bytes"
         return next(self._handles)
 
@@ -86,7 +86,7 @@ def embedded_configs() -> Iterator[ModelConfig]:
 
 async def _record() -> set[Variant]:
     device = NotingDevice()
-    layouts = {Variants.of({"adapter_type": type}) for type in ADAPTER_TYPES} | {replace(Variants(), row=row) for row in ROW_VARIANTS} \
+    layouts = {Variants.of({"adapter_type": type}) for type in ADAPTER_TYPES} | {replace(Variants(), row=row, subgroup=32) for row in ROW_VARIANTS} \
         | {replace(Variants(), drafts=drafts) for drafts in range(1, PROMPT_ROWS)}
     one_layer = replace(VOXTRAL_4B, encoder=replace(VOXTRAL_4B.encoder, layers=1), decoder=replace(VOXTRAL_4B.decoder, layers=1))
     for config in (one_layer, *embedded_configs()):     # the other layers ask for nothing new

@@ -16,26 +16,45 @@ export class Failure extends Error {
   }
 }
 
-// The strongest adapter with what it grants of `limits` (names). `lost` is called with a message if it goes away.
-export async function open(limits, lost) {
+let prepared = null;            // a promise of what the next `open` takes
+
+// Begins to open the GPU, which takes a driver up to a second: for worker.js, while Python starts.
+export function prepare() {
+  if (!self.isSecureContext || !navigator.gpu) return;
+  const mine = prepared = request();
+  mine.then(({ device }) => device.lost).catch(() => {}).then(() => {
+    if (prepared === mine) prepared = null;
+  });
+}
+
+// The strongest adapter, and a device with all that it grants.
+async function request() {
+  const adapter = await navigator.gpu.requestAdapter({ powerPreference: 'high-performance' });
+  if (!adapter) {
+    throw new Failure('device', 'WebGPU found no GPU: update the graphics driver and see that hardware acceleration is on.');
+  }
+  const limits = {};
+  for (const name in adapter.limits) if (name.startsWith('max')) limits[name] = adapter.limits[name];
+  const features = ['subgroups'].filter(name => adapter.features.has(name));
+  try {
+    return { adapter, limits, device: await adapter.requestDevice({ requiredLimits: limits, requiredFeatures: features }) };
+  } catch (error) {
+    throw new Failure('device', `The GPU could not be opened (${error.message}): close other tabs that use it and try again.`);
+  }
+}
+
+// The GPU, with its limits of these names. `lost` is called with a message if it goes away.
+export async function open(names, lost) {
   if (!self.isSecureContext) {
     throw new Failure('device', 'Browsers give WebGPU only to https pages and to this machine\'s own: open the page by https or from localhost.');
   }
   if (!navigator.gpu) {
     throw new Failure('device', 'This browser has no WebGPU: use a current Chrome, Edge, Safari or Firefox.');
   }
-  const adapter = await navigator.gpu.requestAdapter({ powerPreference: 'high-performance' });
-  if (!adapter) {
-    throw new Failure('device', 'WebGPU found no GPU: update the graphics driver and see that hardware acceleration is on.');
-  }
-  const granted = Object.fromEntries(Array.from(limits, name => [name, adapter.limits[name]]));
-  let device;
-  try {
-    device = await adapter.requestDevice({ requiredLimits: granted });
-  } catch (error) {
-    throw new Failure('device', `The GPU could not be opened (${error.message}): close other tabs that use it and try again.`);
-  }
-  return new Gpu(device, adapter, granted, lost);
+  const opening = prepared ?? request();
+  prepared = null;
+  const { adapter, limits, device } = await opening;
+  return new Gpu(device, adapter, Object.fromEntries(Array.from(names, name => [name, limits[name]])), lost);
 }
 
 class Gpu {
@@ -47,6 +66,8 @@ class Gpu {
     this.info = {
       vendor: info.vendor ?? '', device: info.device || info.architecture || '', description: info.description ?? '',
       adapter_type: software ? 'CPU' : 'GPU', backend_type: 'WebGPU',
+      largest_workgroup: Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX),
+      subgroup: device.features.has('subgroups') ? info.subgroupMinSize ?? 1 : 1,
       packed_dot: Boolean(navigator.gpu.wgslLanguageFeatures?.has('packed_4x8_integer_dot_product')),
     };
     this.device = device;
@@ -80,8 +101,10 @@ class Gpu {
     if (this.failure) throw this.failure;
   }
 
-  buffer(nbytes, label) {
-    return this.keep(this.device.createBuffer({ label, size: Math.ceil(nbytes / 16) * 16, usage: STORAGE | UNIFORM | COPY_SRC | COPY_DST }));
+  // Dawn's barrier between two dispatches is for all that a buffer may be read as: as a uniform only where it is one.
+  buffer(nbytes, label, uniform) {
+    const usage = STORAGE | COPY_SRC | COPY_DST | (uniform ? UNIFORM : 0);
+    return this.keep(this.device.createBuffer({ label, size: Math.ceil(nbytes / 16) * 16, usage }));
   }
 
   free(handle) {

@@ -30,7 +30,7 @@ class Decoder:
         self.kernels, self.stack, self.weights, self.vocabulary = kernels, stack, weights, config.vocabulary
         self.half_rope = config.half_rope
         self.cache = KvCache(device, stack, rows, cache_f16, FIRST_POSITIONS)
-        self.step = device.buffer(16, "decoder step")
+        self.step = device.buffer(16, "decoder step", uniform=True)
         self.tokens = device.buffer(4 * (TOKENS_RING + 1), "tokens")
         self.x = device.buffer(4 * rows * stack.width, "decoder x")
         self.queries = device.buffer(4 * rows * stack.heads * stack.head_dim, "decoder queries")

@@ -31,7 +31,7 @@ class Encoder:
                 values *= n
             return device.buffer(4 * values, label)
 
-        self.step = device.buffer(16, "encoder step")
+        self.step = device.buffer(16, "encoder step", uniform=True)
         self.samples = buffer("samples", block_samples(tokens))
         self.frames = buffer("frames", frames + CONTEXT_FRAMES, MEL_BINS)
         self.conv0 = buffer("conv0", frames + CONTEXT_CONV0, stack.width)

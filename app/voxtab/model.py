@@ -13,7 +13,7 @@ from voxtab.decoder import Decoder, delay_condition
 from voxtab.encoder import Encoder, block_samples
 from voxtab.errors import UserError
 from voxtab.gpu.device import Device, Source
-from voxtab.gpu.kernels import ROW_VARIANTS, TOKENS_RING, Dispatch, Kernels, Variants
+from voxtab.gpu.kernels import TOKENS_RING, Dispatch, Kernels, Variants
 from voxtab.tokenizer import Tokenizer
 from voxtab.tuning import fastest_row
 from voxtab.weights.directory import Directory
@@ -40,7 +40,7 @@ class Model:
         # On a real GPU, and unless variants are given, they are tried; there all compiles while the weights are on their way.
         tuned = variants is None and kernels.variants.row != "few"
         recorded = []
-        for row in ROW_VARIANTS if tuned else [kernels.variants.row]:
+        for row in kernels.variants.row_variants if tuned else [kernels.variants.row]:
             kernels.variants = replace(kernels.variants, row=row)
             recorded += model._record()
         compiling = asyncio.ensure_future(kernels.compile(recorded)) if kernels.variants.lanes else None
@@ -53,6 +53,7 @@ class Model:
         if tuned:
             row, model.wrong_variants = await fastest_row(model.decoder, kernels)
             kernels.variants = replace(kernels.variants, row=row)
+            model.tuned = not model.wrong_variants
         model._plan()
         model.start(config.schedule())          # so that the first stream begins with the silence done
         return model
@@ -69,6 +70,7 @@ class Model:
         self.session = None         # the transcriber in charge
         self._schedule: Schedule | None = None      # of the last stream
         self.wrong_variants: list[str] = []         # of `row`: that this adapter's driver got wrong, and are not used
+        self.tuned = False          # its variants were tried and are all right: worth to be remembered for this adapter
         self._turns = {part: self.device.buffer(4 * part.stack.head_dim, "turns") for part in (self.encoder, self.decoder)}
 
     @property

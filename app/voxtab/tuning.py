@@ -8,7 +8,7 @@ from array import array
 from dataclasses import replace
 
 from voxtab.decoder import Decoder
-from voxtab.gpu.kernels import ROW_VARIANTS, Kernels
+from voxtab.gpu.kernels import Kernels
 
 TOLERANCE = 1e-3                            # of the largest value, between the first variant, the plainest, and the others
 ROUNDS = 2
@@ -19,7 +19,7 @@ async def fastest_row(decoder: Decoder, kernels: Kernels) -> tuple[str, list[str
     device, before = kernels.device, kernels.variants
     x = array("f", [((37 * i) % 101 - 50) / 25 for i in range(decoder.stack.width)])
     plain, seconds, wrong = None, {}, []
-    for name in ROW_VARIANTS:
+    for name in before.row_variants:
         kernels.variants = replace(before, row=name)
         products = decoder.record_products()
         first, all_layers = kernels.plan_compiled(products[:1]), kernels.plan_compiled(products)

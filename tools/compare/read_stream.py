@@ -34,7 +34,7 @@ async def read_stream(device, mib: int, parts_mib: list[float], workgroups: list
         """A plan's commands for reading all of x in parts of this many bytes."""
         pipeline, commands = await device.pipeline(KERNEL, constants), []
         for first in range(0, nbytes, size):
-            params = device.buffer(16)
+            params = device.buffer(16, uniform=True)
             device.write(params, 0, struct.pack("<2I", first // 16, min(size, nbytes - first) // 16))
             commands += [pipeline, device.bind(pipeline, [params, x, out]), groups, 1, 1]
         return commands

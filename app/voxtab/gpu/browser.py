@@ -33,8 +33,8 @@ class BrowserDevice:
             self.close()
             raise
 
-    def buffer(self, nbytes: int, label: str = "") -> int:
-        handle = self._gpu.buffer(nbytes, label)
+    def buffer(self, nbytes: int, label: str = "", uniform: bool = False) -> int:
+        handle = self._gpu.buffer(nbytes, label, uniform)
         self._sizes[handle] = nbytes
         self.nbytes += nbytes
         return handle

@@ -16,6 +16,7 @@ DEFAULT_LIMITS = {
     "maxStorageBuffersPerShaderStage": 8,
     "maxComputeWorkgroupStorageSize": 16384,
     "maxComputeInvocationsPerWorkgroup": 256,
+    "maxComputeWorkgroupSizeX": 256,
     "maxComputeWorkgroupsPerDimension": 65535,
 }
 
@@ -37,10 +38,12 @@ class Device(Protocol):
     """Ten verbs. Every handle is a positive integer; `free` takes any of them."""
 
     limits: dict[str, int]
-    info: dict[str, str | bool]         # of the adapter; `packed_dot`: whether WGSL has packed dot products here
+    info: dict[str, str | bool | int]   # of the adapter; `packed_dot`: whether WGSL has packed dot products here; `subgroup`: the
+                                        # least number of invocations in a subgroup, or 1 without them; `largest_workgroup`
 
-    def buffer(self, nbytes: int, label: str = "") -> int:
-        """A zeroed buffer for any use; its size is rounded up to a multiple of 16 bytes."""
+    def buffer(self, nbytes: int, label: str = "", uniform: bool = False) -> int:
+        """A zeroed buffer; its size is rounded up to a multiple of 16 bytes. Shaders have it as storage or, if `uniform`, as
+        a uniform too: a browser's barriers between dispatches then care for constants as well, so that only few are."""
 
     def free(self, handle: int) -> None: ...
 

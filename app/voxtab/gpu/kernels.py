@@ -20,7 +20,8 @@ MAX_ROWS = 4                                # rows of x that an invocation of li
 STAGED_ROWS = 2                             # rows of x that a workgroup of linear_staged takes at most
 MAX_GRID = 65535
 TILE = 64                                   # rows and outputs of a tile of linear_tile
-ROW_VARIANTS = "few", "f32", "packed"       # of the product for one row, the plainest first
+ROW_VARIANTS = "few", "f32", "packed", "subgroups"   # of the product for one row, the plainest first
+OF_THE_ADAPTER = {"subgroup", "row_workgroup"}      # fields of Variants that are facts and no choice
 ARGMAX_RUN = 2048                           # logits that a workgroup of argmax takes
 
 
@@ -50,10 +51,13 @@ class Variants:
 
     workgroup: int = 64                     # where nothing else is said
     quads: bool = True                      # Q4_0 by quads of blocks: see `split_q4_0`
-    row: str = "f32"                        # few rows of x: by `linear_staged` and `linear_row`, "packed"; one by that in "f32"; or as "few"
+    row: str = "f32"                        # few rows of x: by `linear_staged` and `linear_row`, "packed" or that with "subgroups";
+                                            # one by `linear_row` in "f32"; or as "few"
+    subgroup: int = 1                       # invocations that every subgroup has; 1: none are used
+    row_workgroup: int = 144                # largest workgroup of `linear_row`
     lanes: bool = True                      # in `linear` invocations share output rows
     tiles: int = 256                        # from so many tiles on a product is made by `linear_tile`; 0: never
-    attention: int = 128                    # workgroup of attention, at most a head's dimensions; 0: by `attention_plain`
+    attention: int = 128                    # workgroup of attention, at most twice a head's dimensions; 0: by `attention_plain`
     attention_groups: int = 256             # workgroups of attention that few queries are split into
     attention_splits: int = 16              # and of those at most so many for the same queries
     block_tokens: int = 64                  # tokens whose states are made at once when that much audio is there
@@ -65,7 +69,8 @@ class Variants:
         if info["adapter_type"] == "CPU":
             return cls(quads=False, row="few", lanes=False, tiles=0, attention=0, block_tokens=16, drafts=3)
         # A browser without the packed dot product would refuse all of `linear_row`.
-        return cls() if info.get("packed_dot", True) else cls(row="few")
+        return cls(row="f32" if info.get("packed_dot", True) else "few", subgroup=info.get("subgroup", 1),
+                   row_workgroup=288 if info.get("largest_workgroup", 256) >= 288 else 144)
 
     @classmethod
     def pinned(cls, info: dict[str, str], pins: str) -> "Variants":
@@ -73,30 +78,36 @@ class Variants:
         variants = cls.of(info)
         for pin in pins.split(","):
             name, _, value = pin.partition("=")
-            kind = type(getattr(variants, name)) if name in {field.name for field in fields(cls)} else None
+            kind = type(getattr(variants, name)) if name in {field.name for field in fields(cls)} - OF_THE_ADAPTER else None
             if kind is None or (kind is int and not value.isdecimal()) or (kind is bool and value not in ("0", "1")) \
-                    or (name == "row" and value not in ROW_VARIANTS):
+                    or (name == "row" and value not in ("few", *variants.row_variants)):
                 raise UserError(f"{pin[:40]!r} is no variant of the kernels: pin, for example, row=few, tiles=0 or drafts=3.")
             variants = replace(variants, **{name: value if kind is str else kind(int(value))})
         return variants
+
+    @property
+    def row_variants(self) -> tuple[str, ...]:
+        """What `row` can be on this adapter."""
+        return ("few",) if self.row == "few" else ROW_VARIANTS if self.subgroup > 1 else ROW_VARIANTS[:-1]
 
     # What follows is what an H200 was seen to be fastest with.
 
     def of_row(self, columns: int) -> tuple[int, int]:
         """`linear_row`'s workgroup and output rows."""
         units = columns // 32
-        return max(size for size in range(32, 145) if units % size == 0 or size == 32), 8
+        size = max(size for size in range(32, self.row_workgroup + 1, 16) if units % size == 0 or size == 32)
+        return size, 8 if size <= 144 else 12
 
     def of_staged(self, rows: int, outputs: int, columns: int) -> tuple[int, int, int, int] | None:
         """`linear_staged`'s workgroup, lanes, output rows of a team and units kept at once; None for longer rows than it is for."""
         units, kept = columns // 32, min(rows, STAGED_ROWS)
-        if self.row != "packed" or units > 128:
+        if self.row not in ("packed", "subgroups") or units > 128:
             return None
         chunk = max(size for size in range(4, units + 1, 4) if units % size == 0 and size * kept <= 128)
         if rows > 1:
             return (128, 8, 4, chunk) if units <= 48 else (128, 16, 4, chunk) if units <= 64 else (192, 16, 4, chunk)
         if outputs >= 16384:
-            return (256, 8, 8, chunk) if outputs >= 65536 else (192, 16, 4, chunk)
+            return (128, 8, 8, chunk) if outputs >= 65536 else (192, 16, 4, chunk)
         return 128, 32, 4, chunk
 
     def of_few(self, columns: int) -> tuple[int, int]:
@@ -131,8 +142,8 @@ class Kernels:
         self._pipelines: dict[tuple, asyncio.Future] = {}
         self._params: dict[tuple, int] = {}
         self._binds: dict[tuple, int] = {}
-        self.unused = device.buffer(16, "unused")           # bound where a variant reads nothing
-        self._unwritten = device.buffer(16, "unwritten")    # and where it writes nothing
+        self.unused = device.buffer(16, "unused", uniform=True)      # bound where a variant reads nothing
+        self._unwritten = device.buffer(16, "unwritten")              # and where it writes nothing
 
     # --- one method per shader
 
@@ -142,7 +153,7 @@ class Kernels:
 
     def conv(self, step, x, weights, bias, out, *, type, stride, rows, inputs, outputs, rows_per_position, context) -> Dispatch:
         tile = self._tile(rows)
-        lanes = 32 if self.variants.lanes else 1
+        lanes = (64 if inputs > 512 else 32) if self.variants.lanes else 1
         return self._dispatch("conv", {"LANES": lanes, "ROWS": tile, "STRIDE": stride, "TYPE": TYPE_CODES[type]},
                               (rows, inputs, outputs, rows_per_position, context), (step, x, weights, bias, out),
                               (*spread(-(-outputs * lanes // self.variants.workgroup)), -(-rows // tile)))
@@ -172,17 +183,20 @@ class Kernels:
         elif quads and rows == 1 and layout.row != "few":
             workgroup, wide = layout.of_row(matrix.columns)
             kernel, high = "linear_row", 1
-            constants |= {"WORKGROUP": workgroup, "OUTPUTS": wide, "PACKED": layout.row == "packed"}
+            constants |= {"WORKGROUP": workgroup, "OUTPUTS": wide, "PACKED": layout.row != "f32"}
         else:
             workgroup, lanes = layout.of_few(matrix.columns)
             kernel, high, wide = "linear", self._tile(rows), 4 * workgroup // lanes
             constants |= {"WORKGROUP": workgroup, "LANES": lanes, "ROWS": high}
             if lanes > 1:
                 constants |= {"SHARED": workgroup // lanes * 5 * high * (lanes + 1)}
+        if kernel in ("linear_staged", "linear_row") and layout.row == "subgroups":
+            kernel += "_subgroups"
+            constants |= {"SUBGROUP": layout.subgroup}
         width = matrix.rows // 2 if ending == SILU else matrix.rows
         return [self._dispatch(
-            kernel, constants,
-            (rows, matrix.columns, part.rows, part.first // 2 if ending == SILU else part.first, width),
+            kernel, constants | {"COLUMNS": matrix.columns, "HEIGHT": part.rows},
+            (rows, part.first // 2 if ending == SILU else part.first, width),
             (step, x, part.weights, part.scales, gain or self.unused, bias or self.unused, angles or self.unused,
              cache or self._unwritten, out),
             (*spread(-(-part.rows // wide)), -(-rows // high))) for part in matrix.parts]
@@ -206,11 +220,11 @@ class Kernels:
         return [attention] if whole else [attention, self._join_attention(parts, runs, out, rows=rows, heads=heads, splits=splits)]
 
     def _join_attention(self, parts, runs, out, *, rows, heads: Stack, splits) -> Dispatch:
-        return self._dispatch("join_attention", {"HEAD_DIM": heads.head_dim, "SPLITS": splits}, (rows * heads.heads,), (parts, runs, out),
+        return self._dispatch("join_attention", {"WORKGROUP": 256, "HEAD_DIM": heads.head_dim, "SPLITS": splits}, (rows * heads.heads,), (parts, runs, out),
                               (*spread(rows * heads.heads), 1))
 
     def _attention_workgroup(self, heads: Stack) -> int:
-        return min(self.variants.attention, heads.head_dim)
+        return min(self.variants.attention, 2 * heads.head_dim)
 
     def _attention_fours(self, rows: int, heads: Stack) -> int:
         """Workgroups for a key-value head's queries, four each."""
@@ -221,7 +235,7 @@ class Kernels:
         if not self.variants.attention:
             return 1
         groups = heads.kv_heads * self._attention_fours(rows, heads)
-        most = min(self.variants.attention_splits, heads.window // self._attention_workgroup(heads))
+        most = min(self.variants.attention_splits, heads.window // (self._attention_workgroup(heads) // 4))
         return max(1, min(self.variants.attention_groups // groups, most))
 
     def attention_scratch(self, rows: int, heads: Stack) -> tuple[int, int]:
@@ -230,7 +244,7 @@ class Kernels:
         return 4 * runs * heads.head_dim, 8 * runs
 
     def rms_norm(self, x, gain, out, *, rows, columns, epsilon) -> Dispatch:
-        return self._dispatch("rms_norm", {"EPSILON": epsilon}, (rows, columns), (x, gain, out), (rows, 1, 1))
+        return self._dispatch("rms_norm", {"WORKGROUP": 256 if self.variants.lanes else 64, "EPSILON": epsilon}, (rows, columns), (x, gain, out), (rows, 1, 1))
 
     def embed(self, step, audio, tokens, matrix: Matrix, out, *, rows, known, draft) -> list[Dispatch]:
         """The tokens of the first `known` rows are in the ring; the others' is `draft`."""
@@ -322,6 +336,6 @@ class Kernels:
 
     def _param(self, values: tuple[int, ...]) -> int:
         if values not in self._params:
-            self._params[values] = self.device.buffer(4 * len(values), "params")
+            self._params[values] = self.device.buffer(4 * len(values), "params", uniform=True)
             self.device.write(self._params[values], 0, struct.pack(f"<{len(values)}I", *values))
         return self._params[values]

@@ -7,7 +7,8 @@ from voxtab import resources
 from voxtab.errors import DeviceError
 from voxtab.gpu.device import DEFAULT_LIMITS, UPLOAD_BACKPRESSURE_BYTES, bindings, check_limits
 
-_USAGE = 64 | 128 | 4 | 8           # UNIFORM | STORAGE | COPY_SRC | COPY_DST
+_USAGE = 128 | 4 | 8                # STORAGE | COPY_SRC | COPY_DST
+_UNIFORM = 64
 _READBACK_USAGE = 1 | 8             # MAP_READ | COPY_DST
 
 
@@ -33,10 +34,14 @@ class NativeDevice:
         granted = {name: int(adapter.limits[_kebab(name)]) for name in DEFAULT_LIMITS}
         check_limits(granted, adapter.info["device"])
         limits = DEFAULT_LIMITS if default_limits else granted
+        subgroups = "subgroup" in adapter.features
         device = await adapter.request_device_async(
-            required_features=[], required_limits={_kebab(name): value for name, value in limits.items()})
+            required_features=["subgroup"] if subgroups else [], required_limits={_kebab(name): value for name, value in limits.items()})
         about = ("vendor", "device", "description", "adapter_type", "backend_type")
-        return cls(wgpu, device, limits, {key: str(adapter.info[key]) for key in about} | {"packed_dot": True})
+        return cls(wgpu, device, limits, {key: str(adapter.info[key]) for key in about} | {
+            # wgpu-py 0.32 spells `subgroup_min_size` so.
+            "packed_dot": True, "largest_workgroup": min(limits["maxComputeInvocationsPerWorkgroup"], limits["maxComputeWorkgroupSizeX"]),
+            "subgroup": int(adapter.info["stackgroup_min_size"]) if subgroups else 1})
 
     def __init__(self, wgpu, device, limits: dict[str, int], info: dict[str, str]):
         self._wgpu, self._device, self._queue = wgpu, device, device.queue
@@ -52,9 +57,10 @@ class NativeDevice:
         self._objects[self._last] = thing
         return self._last
 
-    def buffer(self, nbytes: int, label: str = "") -> int:
+    def buffer(self, nbytes: int, label: str = "", uniform: bool = False) -> int:
         try:
-            return self._handle(self._device.create_buffer(size=-(-nbytes // 16) * 16, usage=_USAGE, label=label))
+            usage = _USAGE | _UNIFORM if uniform else _USAGE
+            return self._handle(self._device.create_buffer(size=-(-nbytes // 16) * 16, usage=usage, label=label))
         except self._wgpu.GPUOutOfMemoryError:
             raise DeviceError(f"The GPU has no room for another {nbytes:,} bytes ({label}): close what else uses it, "
                               "or take a smaller model.") from None
