@@ -32,7 +32,7 @@ class Weights:
 
 async def wanted(request) -> tuple[str, list[dict], dict]:
     """The model's name, its parts in order and its tokenizer's part, as Source of source.js takes them."""
-    model, asked = _given(request, "model"), _given(request, "tokenizer")
+    model, asked = given(request, "model"), given(request, "tokenizer")
     tokenizer = None
     if "files" in model:
         files = {file.name: file for file in model["files"]}
@@ -56,7 +56,7 @@ async def wanted(request) -> tuple[str, list[dict], dict]:
     return name, parts, tokenizer
 
 
-def _given(request, name: str) -> dict:
+def given(request, name: str) -> dict:
     """An object of the request, which may be null or missing, as a dict; files in it stay JavaScript's."""
     value = getattr(request, name, None)
     return value.to_py() if value else {}

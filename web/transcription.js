@@ -4,6 +4,7 @@
 import { SAMPLE_RATE } from "./audio.js";
 import { softwareWarning } from "./check.js";
 import { Microphone } from "./microphone.js";
+import { remember, remembered } from "./remembered.js";
 import { EngineError, Session } from "./session.js";
 import * as view from "./view.js";
 
@@ -111,7 +112,9 @@ export async function openModel(wanted, { quiet = false, again = false } = {}) {
   view.progress("");
   if (job) sayThatItWaits();
   if (mine.stopped) return loadingStopped(wanted);
-  mine.ended = session.call("open", { model: wanted.model, tokenizer: wanted.tokenizer, check: true, variants: wanted.variants ?? null });
+  mine.ended = session.call("open", {
+    model: wanted.model, tokenizer: wanted.tokenizer, check: true, variants: wanted.variants ?? null, known: remembered(),
+  });
   controls();
   let info;
   try {
@@ -128,6 +131,7 @@ export async function openModel(wanted, { quiet = false, again = false } = {}) {
   if (opening !== mine) return;
   opening = null;
   loaded = { wanted, info, again };
+  if (info.choice) remember(info.choice.name, info.choice.variants);
   view.progress(null);
   view.defaults(info.default_delay_ms, info.left_silence_tokens);
   if (wanted.selfTest) {

@@ -43,6 +43,7 @@ async function boot() {
   return receive;
 }
 
+gpu.prepare();
 const booted = boot();
 booted.catch(reportError);              // which the page hears as the Worker's error
 self.onmessage = async ({ data }) => {

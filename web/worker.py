@@ -7,9 +7,10 @@ import asyncio
 import json
 import time
 import traceback
+from importlib.metadata import version
 
-from js import JSON
-from opening import SIZE_UNKNOWN, Weights, open_stream, read_directory, read_tokenizer, wanted
+from js import JSON, navigator
+from opening import SIZE_UNKNOWN, Weights, given, open_stream, read_directory, read_tokenizer, wanted
 from page import gpu, post
 from pyodide.ffi import JsException
 
@@ -217,7 +218,8 @@ class Worker:
                 if done == nbytes:
                     tell("progress", stage="kernels", done=0, total=0)
 
-            variants = Variants.pinned(device.info, request.variants) if request.variants else None
+            case = json.dumps([version("voxtab"), navigator.userAgent, device.info, nbytes])
+            variants = _variants(request, case, device.info)
             loading = Model.load(device, directory, config, Weights(stream, size), None, name=name, progress=progress, variants=variants)
             # The tokenizer is Python's work and the weights are JavaScript's: neither has to wait for the other.
             model, model.tokenizer = await together(loading, read_tokenizer(tokenizer, config.vocabulary))
@@ -237,7 +239,19 @@ class Worker:
             "adapter": {"vendor": info["vendor"], "device": info["device"], "description": info["description"],
                         "software": info["adapter_type"] == "CPU"},
             "warning": self.model.warning, "model_bytes": nbytes, "gpu_bytes": device.nbytes,
+            "choice": {"name": case, "variants": f"row={model.kernels.variants.row}"} if model.tuned else None,
         }
+
+
+def _variants(request, case: str, info: dict) -> Variants | None:
+    """Those that the request asks for, those that were found fastest in this case before, or None: they are to be tried."""
+    if request.variants:
+        return Variants.pinned(info, request.variants)
+    known = given(request, "known").get(case)
+    try:
+        return Variants.pinned(info, str(known)) if known else None
+    except UserError:               # what was remembered is no longer so
+        return None
 
 
 async def together(*parts) -> list:

@@ -75,6 +75,21 @@ def test_driver_that_gets_a_kernel_wrong(browser, url):
         expect(at(page, "speak")).to_be_enabled()
 
 
+def test_fastest_kernels_are_remembered(browser, url):
+    """With the next visit the Worker hears what it found, also where what was kept is no longer readable."""
+    choice = {"name": "adapter and model", "variants": "row=subgroups"}
+    opened = {"name": "a.gguf", "default_delay_ms": 480, "left_silence_tokens": 32, "model_bytes": 1000, "choice": choice}
+    with page_on(browser, url, {"open": [{"result": opened}]}) as page:
+        assert calls(page, "open")[0]["known"] == {}
+        page.reload()
+        wait_for(page, "ready")
+        assert calls(page, "open")[0]["known"] == {"adapter and model": "row=subgroups"}
+        page.evaluate("localStorage.setItem('voxtab.variants', '{')")
+        page.reload()
+        wait_for(page, "ready")
+        assert calls(page, "open")[0]["known"] == {}
+
+
 @pytest.mark.parametrize("kind", ["model", "tokenizer", "device", "network", "bug"])
 def test_model_that_does_not_open(browser, url, kind):
     script = {"open": [{"error": {"kind": kind, "message": "host.example has no a.gguf: check the address."}}, {}]}
