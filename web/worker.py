@@ -7,11 +7,10 @@ import asyncio
 import json
 import time
 import traceback
-from importlib.metadata import version
 
 from js import JSON, navigator
 from opening import SIZE_UNKNOWN, Weights, given, open_stream, read_directory, read_tokenizer, wanted
-from page import gpu, post
+from page import gpu, post, site
 from pyodide.ffi import JsException
 
 from voxtab.bench import bench
@@ -218,7 +217,7 @@ class Worker:
                 if done == nbytes:
                     tell("progress", stage="kernels", done=0, total=0)
 
-            case = json.dumps([version("voxtab"), navigator.userAgent, device.info, nbytes])
+            case = json.dumps([site.wheel, navigator.userAgent, device.info, nbytes])
             variants = _variants(request, case, device.info)
             loading = Model.load(device, directory, config, Weights(stream, size), None, name=name, progress=progress, variants=variants)
             # The tokenizer is Python's work and the weights are JavaScript's: neither has to wait for the other.

@@ -24,7 +24,7 @@ def filterbank() -> list[list[float]]:
     top = 15 + 27 * math.log(SAMPLE_RATE / 2 / 1000) / math.log(6.4)
     edges = [_hz(top * i / (MEL_BINS + 1)) for i in range(MEL_BINS + 2)]
     bins = [SAMPLE_RATE / FRAME_WINDOW * k for k in range(DFT_BINS)]
-    return [[max(0.0, min((f - low) / (peak - low), (high - f) / (high - peak))) * 2 / (high - low) for f in bins]
+    return [[min((f - low) / (peak - low), (high - f) / (high - peak)) * 2 / (high - low) if low < f < high else 0.0 for f in bins]
             for low, peak, high in zip(edges, edges[1:], edges[2:])]
 
 

@@ -181,7 +181,7 @@ class Model:
     def turn_back(self, positions: int) -> None:
         """Lower the RoPE position of everything cached by `positions` tokens (spec 8.5)."""
         for part, per_token in ((self.encoder, STATES_PER_TOKEN), (self.decoder, 1)):
-            self.device.write(self._turns[part], 0, array("f", rope.turns(part.stack, positions * per_token)))
+            self.device.write(self._turns[part], 0, rope.turns(part.stack, positions * per_token))
         self.device.run(self._cache_plans["turn"])
 
     def _write_step(self, part: Encoder | Decoder, position: int, rotation: int, audio_row: int) -> None:

@@ -11,17 +11,15 @@ from voxtab.config import MAX_POSITIONS, Stack
 from voxtab.gpu.kernels import ANGLES_FINE
 
 
-def turns(stack: Stack, position: int) -> list[float]:
-    """(cos, sin) of position * base^(-2j / head_dim) for each pair j of a head."""
-    frequencies = (stack.rope_base ** (-2 * j / stack.head_dim) for j in range(stack.head_dim // 2))
-    return [value for frequency in frequencies for value in (math.cos(position * frequency), math.sin(position * frequency))]
+def turns(stack: Stack, *positions: int) -> array:
+    """(cos, sin) of position * base^(-2j / head_dim) for each position and each pair j of a head: [positions, head_dim / 2, 2] f32."""
+    frequencies = [stack.rope_base ** (-2 * j / stack.head_dim) for j in range(stack.head_dim // 2)]
+    angles = [position * frequency for position in positions for frequency in frequencies]
+    values = array("f", bytes(8 * len(angles)))
+    values[::2], values[1::2] = array("f", map(math.cos, angles)), array("f", map(math.sin, angles))
+    return values
 
 
 def table(stack: Stack, positions_per_token: int) -> array:
     """[512 fine + coarse, head_dim / 2, 2] f32, enough for MAX_POSITIONS tokens."""
-    values = array("f")
-    for position in range(ANGLES_FINE):
-        values.extend(turns(stack, position))
-    for position in range(0, MAX_POSITIONS * positions_per_token, ANGLES_FINE):
-        values.extend(turns(stack, position))
-    return values
+    return turns(stack, *range(ANGLES_FINE), *range(0, MAX_POSITIONS * positions_per_token, ANGLES_FINE))

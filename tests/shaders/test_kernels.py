@@ -136,7 +136,7 @@ def test_linear_heads(lab, half_rope, cache_f16, stack, position, rotation):
     x, weights = random(1, rows, s.width), random(2, s.qkv_rows, s.width, scale=s.width ** -0.5)
     gain, bias = random(3, s.width), random(4, s.qkv_rows)
     matrix, rounded = lab.matrix(weights, "Q4_0")
-    angles = lab.put(np.array(rope.table(s, 1), np.float32))
+    angles = lab.put(rope.table(s, 1))
     cache = lab.out(capacity, 2 * s.kv_heads, s.head_dim // (2 if cache_f16 else 1))
     queries = lab.out(rows, s.heads, s.head_dim)
     lab.go(*lab.kernels.linear(lab.step(position, rotation, capacity), lab.put(x.astype(np.float32)), matrix, queries, rows=rows, ending=HEADS,
@@ -201,7 +201,7 @@ def test_turn_keys(lab, cache_f16):
     at = back + 5 + np.arange(capacity)
     ring = np.stack([reference.rope(keys, at, s.rope_base), values], 1).astype(np.float16 if cache_f16 else np.float32)
     cache = lab.put(np.concatenate([ring.ravel(), np.full(GUARDS, -12345.5, np.float32).view(ring.dtype)]))
-    lab.go(lab.kernels.turn_keys(lab.put(np.array(rope.turns(s, back), np.float32)), cache, capacity=capacity, heads=s, cache_f16=cache_f16))
+    lab.go(lab.kernels.turn_keys(lab.put(rope.turns(s, back)), cache, capacity=capacity, heads=s, cache_f16=cache_f16))
     got = lab.get(cache, capacity, 2, s.kv_heads, s.head_dim // (2 if cache_f16 else 1), guarded=True)
     got = np.ascontiguousarray(got).view(ring.dtype)
     assert_close("keys", got[:, 0], reference.rope(keys, at - back, s.rope_base), 6e-3 if cache_f16 else 2e-6)
