@@ -16,7 +16,7 @@
 // Keys are taken in tiles of WORKGROUP / 4. Four invocations score one, a quarter of its dimensions each; then each gathers
 // eight dimensions over its share of the tile's values, with a running maximum and sum of its own. That is EIGHTS / 4 loads
 // for keys and as many for values, all of which are on their way before anything waits, and the next tile's with them.
-// HEAD_DIM is 32, 64 or 128. No private array is indexed: see `linear`.
+// HEAD_DIM is 32, 64 or 128, WORKGROUP a multiple of HEAD_DIM / 2. No private array is indexed: see `linear`.
 
 override WORKGROUP: u32 = 256;
 override HEAD_DIM: u32 = 128;

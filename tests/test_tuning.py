@@ -42,7 +42,7 @@ def test_one_that_a_driver_gets_wrong_is_not_used(run, device, monkeypatch):
 def test_pins():
     gpu = {"adapter_type": "DiscreteGPU"}
     assert Variants.pinned(gpu, "row=few,tiles=0,drafts=3") == replace(Variants(), row="few", tiles=0, drafts=3)
-    for wrong in ("", "row=subgroups", "row", "row=fast", "tiles=many", "shape=3", "subgroup=8", "quads=2", "of=1"):
+    for wrong in ("", "row=subgroups", "row", "row=fast", "tiles=many", "shape=3", "subgroup=8", "attention=100", "quads=2", "of=1"):
         with pytest.raises(UserError, match="row=few"):
             Variants.pinned(gpu, wrong)
     assert Variants.pinned(gpu | {"subgroup": 32}, "row=subgroups") == Variants(row="subgroups", subgroup=32)

@@ -57,7 +57,7 @@ class Variants:
     row_workgroup: int = 144                # largest workgroup of `linear_row`
     lanes: bool = True                      # in `linear` invocations share output rows
     tiles: int = 256                        # from so many tiles on a product is made by `linear_tile`; 0: never
-    attention: int = 128                    # workgroup of attention, at most twice a head's dimensions; 0: by `attention_plain`
+    attention: int = 128                    # workgroup of attention, 64 to 256, at most twice a head's dimensions; 0: by `attention_plain`
     attention_groups: int = 256             # workgroups of attention that few queries are split into
     attention_splits: int = 16              # and of those at most so many for the same queries
     block_tokens: int = 64                  # tokens whose states are made at once when that much audio is there
@@ -80,7 +80,8 @@ class Variants:
             name, _, value = pin.partition("=")
             kind = type(getattr(variants, name)) if name in {field.name for field in fields(cls)} - OF_THE_ADAPTER else None
             if kind is None or (kind is int and not value.isdecimal()) or (kind is bool and value not in ("0", "1")) \
-                    or (name == "row" and value not in ("few", *variants.row_variants)):
+                    or (name == "row" and value not in ("few", *variants.row_variants)) \
+                    or (name == "attention" and value not in ("0", "64", "128", "256")):
                 raise UserError(f"{pin[:40]!r} is no variant of the kernels: pin, for example, row=few, tiles=0 or drafts=3.")
             variants = replace(variants, **{name: value if kind is str else kind(int(value))})
         return variants
