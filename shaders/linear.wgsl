@@ -50,7 +50,7 @@ fn add_word(unit: u32, i: u32, first: u32, starts: vec4u, words: vec4u, scale: v
 
 // Eight columns of a row of x, and their products with the same of four output rows.
 fn row_part(m: u32, at: u32) -> mat2x4f {
-  let from_row = min(m, params.rows - 1) * (COLUMNS / 4) + at;
+  let from_row = min(m, params.rows - 1) * (columns() / 4) + at;
   return mat2x4f(x[from_row], x[from_row + 4]);
 }
 
@@ -80,8 +80,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let lane = local % LANES;
   let pair = 2 * ((group.x + group.y * groups.x) * (WORKGROUP / LANES) + team);
   let first = group.z * ROWS;
-  let blocks = COLUMNS / 32;
-  let starts = vec4u(pair_rows(min(pair, LAST_PAIR)), pair_rows(min(pair + 1, LAST_PAIR))) * blocks;
+  let blocks = columns() / 32;
+  let starts = vec4u(pair_rows(min(pair, last_pair())), pair_rows(min(pair + 1, last_pair()))) * blocks;
 
   var products = mat4x4f();                 // a column for each row of x
   var squares = vec4f();

@@ -4,7 +4,7 @@
 // A workgroup makes a tile of 64 rows of x and 64 output rows (32 pairs), stepping through 32 columns at a time that it
 // keeps, dequantised, in workgroup memory: 16 KiB, all that WebGPU guarantees. An invocation makes 4 x 4 of the tile:
 // rows 4i..4i+3 of x and both rows of pairs j and j + 16. Columns lie in vectors of four, rotated by their row so that
-// banks do not collide. Grid: x, y over 32 pairs, z over 64 rows. HEIGHT need not be a multiple of 64.
+// banks do not collide. Grid: x, y over 32 pairs, z over 64 rows. outputs need not be a multiple of 64.
 
 override WORKGROUP: u32 = 256;              // no other: the tile's shape is made of it
 
@@ -27,16 +27,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         @builtin(local_invocation_index) local: u32) {
   let first_pair = (group.x + group.y * groups.x) * 32;
   let first = group.z * TILE;
-  let blocks = COLUMNS / 32;
+  let blocks = columns() / 32;
 
   // What this invocation brings: of x, vector `local % 8` of two rows; of the weights, word w of a row.
   let row_a = local / STEP;
   let row_b = row_a + TILE / 2;
-  let x_a = min(first + row_a, params.rows - 1) * (COLUMNS / 4) + local % STEP;
-  let x_b = min(first + row_b, params.rows - 1) * (COLUMNS / 4) + local % STEP;
+  let x_a = min(first + row_a, params.rows - 1) * (columns() / 4) + local % STEP;
+  let x_b = min(first + row_b, params.rows - 1) * (columns() / 4) + local % STEP;
   let row = local % TILE;                   // pair row % 32, its first or second row
   let w = local / TILE;
-  let pair = pair_rows(min(first_pair + row % 32, LAST_PAIR));
+  let pair = pair_rows(min(first_pair + row % 32, last_pair()));
   let unit = select(pair.x, pair.y, row >= 32) * blocks + w;
 
   let i = local / 16;

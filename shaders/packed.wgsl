@@ -83,7 +83,7 @@ struct Four {                               // output rows' words and scales of 
 
 // Where the four output rows from `pair` on begin, in units.
 fn four_starts(pair: u32, blocks: u32) -> vec4u {
-  return vec4u(pair_rows(min(pair, LAST_PAIR)), pair_rows(min(pair + 1, LAST_PAIR))) * blocks;
+  return vec4u(pair_rows(min(pair, last_pair())), pair_rows(min(pair + 1, last_pair()))) * blocks;
 }
 
 fn four_rows(starts: vec4u, unit: u32) -> Four {
@@ -99,7 +99,7 @@ struct UnitOfX {                            // times gain: column i is of word i
 
 fn unit_of_x(m: u32, unit: u32) -> UnitOfX {
   let at = (unit & ~3u) * 8 + unit % 4;
-  let of_x = m * (COLUMNS / 4) + at;
+  let of_x = m * (columns() / 4) + at;
   let low = mat4x4f(x[of_x], x[of_x + 8], x[of_x + 16], x[of_x + 24]);
   let high = mat4x4f(x[of_x + 4], x[of_x + 12], x[of_x + 20], x[of_x + 28]);
   if (!NORM) { return UnitOfX(low, high, 0); }

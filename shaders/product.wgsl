@@ -6,17 +6,17 @@
 //   0 STORE  rows 2p, 2p+1      out = y
 //   1 GELU   rows 2p, 2p+1      out = gelu(y), exact
 //   2 ADD    rows 2p, 2p+1      out += y: the residual
-//   3 SILU   rows p, p+HEIGHT/2   out[p] = silu(y[p]) * y[p+HEIGHT/2]: gate and up, stacked
+//   3 SILU   rows p, p+outputs/2  out[p] = silu(y[p]) * y[p+outputs/2]: gate and up, stacked
 //   4 HEADS  wq, wk, wv stacked: queries and keys turned by RoPE (pairs 2j, 2j+1 of a head, or j, j+HEAD_DIM/2
 //            with HALF_ROPE; stored as pairs), queries to out, keys and values to the cache's slot
 //
-// x [rows, COLUMNS] f32; weights [HEIGHT, COLUMNS]: F32, F16, BF16 as in the file, or Q4_0 as `split_q4_0` left it;
-// gain [COLUMNS], bias [HEIGHT]; out [rows, out_stride] from first_output;
+// x [rows, columns] f32; weights [outputs, columns]: F32, F16, BF16 as in the file, or Q4_0 as `split_q4_0` left it;
+// gain [columns], bias [outputs]; out [rows, out_stride] from first_output;
 // angles: (cos, sin) of RoPE, [coarse + ANGLES_FINE, HEAD_DIM/2]; cache [capacity, 2 (k, v), KV_HEADS, HEAD_DIM],
-// f16 pairs or f32. COLUMNS is a multiple of 32. One part of a matrix a dispatch. Precision: f32 throughout.
+// f16 pairs or f32. columns is a multiple of 32. One part of a matrix a dispatch. Precision: f32 throughout.
 
-override COLUMNS: u32 = 3072;              // of W, and
-override HEIGHT: u32 = 3072;               // its rows: constants, so that loops have known ends and nothing waits for them
+override COLUMNS: u32 = 0;                  // of W, where they are constants, so that loops have known ends and nothing
+override HEIGHT: u32 = 0;                   // waits for them, and its rows; 0: `params` tells
 override QUADS: bool = false;               // of Q4_0: see `split_q4_0`
 override TYPE: u32 = 3;                     // of the weights: 0 F32, 1 F16, 2 BF16, 3 Q4_0
 override NORM: bool = false;
@@ -30,15 +30,13 @@ override HALF_ROPE: bool = false;
 override ANGLES_FINE: u32 = 512;
 override CACHE_F16: bool = true;
 
-override LAST_PAIR: u32 = (HEIGHT + 1) / 2 - 1;
-
 const STORE = 0u;
 const GELU = 1u;
 const ADD = 2u;
 const SILU = 3u;
 const HEADS_ENDING = 4u;
 
-struct Params { rows: u32, first_output: u32, out_stride: u32 }
+struct Params { rows: u32, columns: u32, outputs: u32, first_output: u32, out_stride: u32 }
 struct Step { position: u32, rotation: u32, capacity: u32, audio_row: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -51,6 +49,18 @@ struct Step { position: u32, rotation: u32, capacity: u32, audio_row: u32 }
 @group(0) @binding(7) var<storage, read> angles: array<vec2f>;
 @group(0) @binding(8) var<storage, read_write> cache: array<u32>;
 @group(0) @binding(9) var<storage, read_write> out: array<f32>;
+
+fn columns() -> u32 {
+  if (COLUMNS == 0) { return params.columns; }
+  return COLUMNS;
+}
+
+fn height() -> u32 {
+  if (HEIGHT == 0) { return params.outputs; }
+  return HEIGHT;
+}
+
+fn last_pair() -> u32 { return (height() + 1) / 2 - 1; }
 
 fn halves(words: vec2u) -> vec4f {
   if (TYPE == 1) { return vec4f(unpack2x16float(words.x), unpack2x16float(words.y)); }
@@ -89,12 +99,12 @@ fn unit_scales(unit: u32) -> vec4f {
 
 // The rows of a pair. Rows past the end fall on the last one and are not stored.
 fn pair_rows(pair: u32) -> vec2u {
-  if (ENDING == SILU) { return vec2u(pair, pair + HEIGHT / 2); }
+  if (ENDING == SILU) { return vec2u(pair, pair + height() / 2); }
   let half = HEAD_DIM / 2;
   if (ENDING == HEADS_ENDING && HALF_ROPE && pair / half < HEADS + KV_HEADS) {
     return vec2u(pair / half * HEAD_DIM + pair % half) + vec2u(0, half);
   }
-  return vec2u(2 * pair, min(2 * pair + 1, HEIGHT - 1));
+  return vec2u(2 * pair, min(2 * pair + 1, height() - 1));
 }
 
 // cos and sin at a position, from a coarse and a fine angle: both tables are exact to f32.
@@ -133,10 +143,10 @@ fn store_heads(pair: u32, m: u32, y: vec2f) {
 
 // What becomes of a pair's products with row m of x, if there are such.
 fn finish(pair: u32, m: u32, products: vec2f, squares: f32) {
-  if (2 * pair >= HEIGHT || m >= params.rows) { return; }
+  if (2 * pair >= height() || m >= params.rows) { return; }
   let rows = pair_rows(pair);
   var y = products;
-  if (NORM) { y *= inverseSqrt(squares / f32(COLUMNS) + EPSILON); }
+  if (NORM) { y *= inverseSqrt(squares / f32(columns()) + EPSILON); }
   if (BIAS) { y += vec2f(bias[rows.x], bias[rows.y]); }
   if (ENDING == HEADS_ENDING) {
     store_heads(pair, m, y);

@@ -48,7 +48,7 @@ fn product(words: vec4u, scale: vec2u, x: Part) -> f32 {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
         @builtin(local_invocation_index) lane: u32) {
   let first_pair = (group.x + group.y * groups.x) * (OUTPUTS / 2);
-  let blocks = COLUMNS / 32;
+  let blocks = columns() / 32;
   var squares = 0.0;
   for (var unit = lane; unit < blocks; unit += WORKGROUP) {
     var next = four_rows(four_starts(first_pair, blocks), unit);

@@ -61,7 +61,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let first_pair = (group.x + group.y * groups.x) * (TEAMS * OUTPUTS / 2);
   let pair = first_pair + team * OUTPUTS / 2;
   let m = group.z * ROWS;
-  let blocks = COLUMNS / 32;
+  let blocks = columns() / 32;
   let starts_a = four_starts(pair, blocks);
   let starts_b = four_starts(pair + 2, blocks);
   var next_a = four_rows(starts_a, min(lane, blocks - 1));
