@@ -185,8 +185,9 @@ def test_a_reader_that_has_enough(command, long_clip):
 
 
 def test_interrupted(long_clip):
+    # What a shell starts in the background ignores Ctrl-C, and so would what the tests start.
     process = subprocess.Popen([sys.executable, "-m", "voxtab", "transcribe", "--model", GGUF, long_clip], stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE)
+                               stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     assert process.stdout.read(1)           # it is in the middle of its work
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
