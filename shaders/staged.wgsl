@@ -4,8 +4,8 @@
 // A workgroup keeps the bytes of CHUNK units of 32 columns, of ROWS rows of x, in workgroup memory, where all its teams meet
 // them: x is read and packed once for OUTPUTS rows a team. A team is LANES invocations that make OUTPUTS output rows
 // together: each takes every LANES-th unit of all of them, the next unit's weights on their way while it multiplies; the
-// first unit's are before x is. The fewer lanes, the more rows share what
-// is kept; the more, the more weights are on their way. Grid: x, y over the teams' rows, z over rows of x by ROWS.
+// first unit's are before x is. The fewer lanes, the more rows share what is kept; the more, the more weights are on their
+// way. Grid: x, y over the teams' rows, z over rows of x by ROWS.
 // No private array and no loop over one: see `linear`.
 
 override WORKGROUP: u32 = 128;

@@ -1,6 +1,6 @@
 enable subgroups;
 // subgroups: invocations whose sums meet without memory, as many neighbours at a time as every subgroup of the adapter has.
-// That neighbours by local index are neighbours in a subgroup is not promised: `tuning` sees whether results are right.
+// That neighbours by local index are neighbours in a subgroup is not promised: `tuning` looks at a product's results.
 
 override SUBGROUP: u32 = 4;                 // a power of two
 

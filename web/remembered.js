@@ -5,7 +5,7 @@ const KEY = "voxtab.variants";
 
 export function remembered() {
   try {
-    return JSON.parse(localStorage.getItem(KEY)) ?? {};
+    return { ...JSON.parse(localStorage.getItem(KEY)) };
   } catch {
     return {};
   }

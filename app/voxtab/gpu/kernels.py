@@ -194,15 +194,14 @@ class Kernels:
         if kernel in ("linear_staged", "linear_row") and layout.row == "subgroups":
             kernel += "_subgroups"
             constants |= {"SUBGROUP": layout.subgroup}
-        # `linear` is compiled once for all shapes: software adapters, which have no other, are slow to compile.
-        shapes = [{} if kernel == "linear" else {"COLUMNS": matrix.columns, "HEIGHT": part.rows} for part in matrix.parts]
         width = matrix.rows // 2 if ending == SILU else matrix.rows
         return [self._dispatch(
-            kernel, constants | shape,
+            # `linear` is compiled once for all shapes: software adapters, which have no other, are slow to compile.
+            kernel, constants if kernel == "linear" else constants | {"COLUMNS": matrix.columns, "HEIGHT": part.rows},
             (rows, matrix.columns, part.rows, part.first // 2 if ending == SILU else part.first, width),
             (step, x, part.weights, part.scales, gain or self.unused, bias or self.unused, angles or self.unused,
              cache or self._unwritten, out),
-            (*spread(-(-part.rows // wide)), -(-rows // high))) for part, shape in zip(matrix.parts, shapes)]
+            (*spread(-(-part.rows // wide)), -(-rows // high))) for part in matrix.parts]
 
     def quads(self, type: str, columns: int) -> bool:
         """Whether a matrix's blocks are stored by quads; its rows must be made of whole ones."""
