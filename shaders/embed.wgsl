@@ -7,7 +7,6 @@
 
 override WORKGROUP: u32 = 64;
 override TYPE: u32 = 3;                     // of the weights: 0 F32, 1 F16, 2 BF16, 3 Q4_0
-override QUADS: bool = false;               // of Q4_0: see `split_q4_0`
 override TOKENS: u32 = 256;
 
 struct Params { rows: u32, columns: u32, outputs: u32, first_output: u32, known: u32, draft: u32 }
@@ -25,8 +24,7 @@ struct Step { position: u32, rotation: u32, capacity: u32, audio_row: u32 }
 fn weights4(i: u32) -> vec4f {
   if (TYPE == 3) {
     let block = i / 8;
-    let at = select(block * 4 + i % 4, (block / 4 * 4 + i % 4) * 4 + block % 4, QUADS);
-    let word = weights[at] >> (i % 8 / 4 * 4);                   // the block's second half is in the high nibbles
+    let word = weights[block * 4 + i % 4] >> (i % 8 / 4 * 4);                     // the block's second half is in the high nibbles
     let scale = unpack2x16float(scales[block / 2])[block % 2];
     return scale * (vec4f(vec4u(word, word >> 8, word >> 16, word >> 24) & vec4u(15)) - 8);
   }

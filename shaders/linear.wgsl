@@ -2,7 +2,7 @@
 // linear: the product for few rows of x, one to four of them at a time. See `product` for what it makes.
 //
 // Grid: x, y over two pairs times the teams of a workgroup, z over tiles of ROWS rows. A team is LANES invocations that
-// make four output rows together: each takes every LANES-th unit of 32 columns of all four, so that what it reads of x
+// make four output rows together: each takes every LANES-th block of 32 columns of all four, so that what it reads of x
 // serves them all and many weights are on their way at once. With one lane there is no barrier, which software adapters
 // want. A row's sum does not depend on ROWS. No private array and no loop over one: naga's loops are never unrolled, and
 // what they index lands in memory.
@@ -16,11 +16,9 @@ override LINE: u32 = LANES + 1;                     // words of a sum's line: ba
 
 var<workgroup> partial: array<f32, SHARED>;
 
-// Adds to each row's products of x, 8 columns of the four output rows: word i of the unit.
-fn add_word(unit: u32, i: u32, first: u32, starts: vec4u, words: vec4u, scale: vec4f,
+// Adds to each row's products of x, 8 columns of the four output rows: word w of a block.
+fn add_word(block: u32, w: u32, first: u32, starts: vec4u, words: vec4u, scale: vec4f,
             products: ptr<function, mat4x4f>, squares: ptr<function, vec4f>) {
-  let block = select(unit, (unit & ~3u) + i, QUADS);
-  let w = select(i, unit % 4, QUADS);
   let a = eight(starts.x + block, w, words.x);
   let b = eight(starts.y + block, w, words.y);
   let c = eight(starts.z + block, w, words.z);
@@ -85,24 +83,24 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 
   var products = mat4x4f();                 // a column for each row of x
   var squares = vec4f();
-  for (var unit = lane; unit < blocks; unit += LANES) {
+  for (var block = lane; block < blocks; block += LANES) {
     var a = vec4u();
     var b = vec4u();
     var c = vec4u();
     var d = vec4u();
-    var scale = mat4x4f(vec4f(1), vec4f(1), vec4f(1), vec4f(1));
+    var scale = vec4f(1);
     if (TYPE == 3) {
-      let at = starts + unit;
+      let at = starts + block;
       a = weights[at.x];
       b = weights[at.y];
       c = weights[at.z];
       d = weights[at.w];
-      scale = transpose(mat4x4f(unit_scales(at.x), unit_scales(at.y), unit_scales(at.z), unit_scales(at.w)));
+      scale = vec4f(scale_of(at.x), scale_of(at.y), scale_of(at.z), scale_of(at.w));
     }
-    add_word(unit, 0, first, starts, vec4u(a.x, b.x, c.x, d.x), scale[0], &products, &squares);
-    add_word(unit, 1, first, starts, vec4u(a.y, b.y, c.y, d.y), scale[1], &products, &squares);
-    add_word(unit, 2, first, starts, vec4u(a.z, b.z, c.z, d.z), scale[2], &products, &squares);
-    add_word(unit, 3, first, starts, vec4u(a.w, b.w, c.w, d.w), scale[3], &products, &squares);
+    add_word(block, 0, first, starts, vec4u(a.x, b.x, c.x, d.x), scale, &products, &squares);
+    add_word(block, 1, first, starts, vec4u(a.y, b.y, c.y, d.y), scale, &products, &squares);
+    add_word(block, 2, first, starts, vec4u(a.z, b.z, c.z, d.z), scale, &products, &squares);
+    add_word(block, 3, first, starts, vec4u(a.w, b.w, c.w, d.w), scale, &products, &squares);
   }
 
   if (LANES == 1) {                         // a lane alone has whole sums; `finish` once, as software adapters compile it

@@ -1,5 +1,5 @@
 // with gelu product
-// linear_tile: the product for many rows of x, Q4_0 by quads only. See `product` for what it makes.
+// linear_tile: the product for many rows of x, Q4_0 only. See `product` for what it makes.
 //
 // A workgroup makes a tile of 64 rows of x and 64 output rows (32 pairs), stepping through 32 columns at a time that it
 // keeps, dequantised, in workgroup memory: 16 KiB, all that WebGPU guarantees. An invocation makes 4 x 4 of the tile:
@@ -37,7 +37,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let row = local % TILE;                   // pair row % 32, its first or second row
   let w = local / TILE;
   let pair = pair_rows(min(first_pair + row % 32, last_pair()));
-  let unit = select(pair.x, pair.y, row >= 32) * blocks + w;
+  let start = select(pair.x, pair.y, row >= 32) * blocks;
 
   let i = local / 16;
   let j = local % 16;
@@ -46,16 +46,20 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var s1 = vec4f();
   var s2 = vec4f();
   var s3 = vec4f();
-  var words = vec4u();
-  var scale = vec4f();
+  var next_word = weights[start][w];
+  var next_scale = scale_of(start);
+  var next_a = x[x_a];
+  var next_b = x[x_b];
   for (var block = 0u; block < blocks; block++) {
-    if (block % 4 == 0) {
-      words = weights[unit + block];
-      scale = unit_scales(unit + block);
-    }
+    let eight_of = from_nibbles(next_word) * next_scale;
     let at = block * 8 + local % STEP;
-    var a = x[x_a + block * 8];
-    var b = x[x_b + block * 8];
+    var a = next_a;
+    var b = next_b;
+    let after = min(block + 1, blocks - 1);         // on its way while this one is multiplied
+    next_word = weights[start + after][w];
+    next_scale = scale_of(start + after);
+    next_a = x[x_a + after * 8];
+    next_b = x[x_b + after * 8];
     if (NORM) {
       squares += vec2f(dot(a, a), dot(b, b));
       a *= gain[at];
@@ -63,11 +67,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
     of_x[place(row_a, local % STEP)] = a;
     of_x[place(row_b, local % STEP)] = b;
-    let eight_of = from_nibbles(words.x) * scale.x;
     of_weights[place(row, w)] = eight_of[0];
     of_weights[place(row, w + 4)] = eight_of[1];
-    words = words.yzwx;
-    scale = scale.yzwx;
     workgroupBarrier();
     for (var v = 0u; v < STEP; v++) {
       let wa = of_weights[place(j, v)];

@@ -1,20 +1,45 @@
-// packed: Q4_0 by quads and 32 columns of x, as they are read and, as bytes, multiplied. For the kernels that say "with" it.
+// packed: a block of Q4_0 and its 32 columns of x, as they are read and multiplied: in f32, or as bytes. For `staged`.
 //
 // Instructions are what a weight costs, not only its bytes, so they go by fours: x becomes whole numbers of 23 bits, to a
-// power of two that its unit's largest value decides, cut into three bytes, and a byte of four columns meets four nibbles in
-// one packed dot product. Those sums are exact; the rounding of x, 2^-23 of the unit's largest, is about what f32 sums lose.
+// power of two that its block's largest value decides, cut into three bytes, and a byte of four columns meets four nibbles in
+// one packed dot product. Those sums are exact; the rounding of x, 2^-23 of the block's largest, is about what f32 sums lose.
 // With nibbles n: sum (n - 8) x = sum n x - 8 sum x, so that nothing is subtracted from each weight.
 
-struct Columns {                            // of words 0 to 3 of a unit: component i is of word i
-  low0: vec4u, low1: vec4u, low2: vec4u,    // bytes 0, 1 and 2 of the four columns that its low nibbles meet
-  high0: vec4u, high1: vec4u, high2: vec4u, // and its high ones
-  minus: vec4i,                             // -8 times the sum of its columns
-  scale: f32,
+struct Floats {
+  low: mat4x4f, high: mat4x4f,              // column w is of the columns that word w's low nibbles meet, and its high ones
+  minus: f32,                               // -8 times the sum of all
 }
 
-fn largest(a: mat4x4f) -> f32 {
-  let most = max(max(abs(a[0]), abs(a[1])), max(abs(a[2]), abs(a[3])));
+struct Bytes {
+  low0: vec4u, low1: vec4u, low2: vec4u,    // bytes 0, 1 and 2 of the columns that low nibbles meet, component w those of word w
+  high0: vec4u, high1: vec4u, high2: vec4u, // and that high ones meet
+  minus: i32,
+  scale: f32,                               // of a whole number
+}
+
+fn in_f32(word: u32, low: vec4f, high: vec4f) -> f32 {
+  return dot(vec4f(vec4u(word, word >> 8, word >> 16, word >> 24) & vec4u(15)), low)
+       + dot(vec4f(vec4u(word >> 4, word >> 12, word >> 20, word >> 28) & vec4u(15)), high);
+}
+
+// A block's nibbles, less eight, by its columns.
+fn float_product(words: vec4u, x: Floats) -> f32 {
+  return x.minus
+       + in_f32(words.x, x.low[0], x.high[0]) + in_f32(words.y, x.low[1], x.high[1])
+       + in_f32(words.z, x.low[2], x.high[2]) + in_f32(words.w, x.low[3], x.high[3]);
+}
+
+fn largest(low: vec4f, high: vec4f) -> f32 {
+  let most = max(abs(low), abs(high));
   return max(max(most.x, most.y), max(most.z, most.w));
+}
+
+struct Scale { to_whole: f32, of_whole: f32 }
+
+// Powers of two by which values up to `most` become whole numbers below 2^22: 32 products with nibbles stay below 2^31.
+fn scale_for(most: f32) -> Scale {
+  let exponent = max(bitcast<u32>(most) >> 23, 30);
+  return Scale(bitcast<f32>((275 - exponent) << 23), bitcast<f32>((exponent - 21) << 23));
 }
 
 // Whole numbers, by what adding 1.5 * 2^23 leaves in the mantissa.
@@ -29,83 +54,28 @@ fn bytes(x: vec4i) -> vec3u {
   return vec3u((low.x & 0xffff) | (low.y << 16), (high.x & 0xffff) | (high.y << 16), (low.x >> 16) | (low.y & 0xffff0000));
 }
 
-fn sum_of(x: vec4i) -> i32 { return x.x + x.y + x.z + x.w; }
-
-// Column i of `low` and `high` is word i's.
-fn packed_columns(low: mat4x4f, high: mat4x4f) -> Columns {
-  // The largest value's exponent; |x| * scale is below 2^22.
-  let exponent = max(bitcast<u32>(max(largest(low), largest(high))) >> 23, 30);
-  let scale = bitcast<f32>((275 - exponent) << 23);
-  let a = whole(low[0], scale);
-  let b = whole(low[1], scale);
-  let c = whole(low[2], scale);
-  let d = whole(low[3], scale);
-  let e = whole(high[0], scale);
-  let f = whole(high[1], scale);
-  let g = whole(high[2], scale);
-  let h = whole(high[3], scale);
-  let lows = transpose_bytes(bytes(a), bytes(b), bytes(c), bytes(d));
-  let highs = transpose_bytes(bytes(e), bytes(f), bytes(g), bytes(h));
-  return Columns(lows.bytes0, lows.bytes1, lows.bytes2, highs.bytes0, highs.bytes1, highs.bytes2,
-                 -8 * vec4i(sum_of(a + e), sum_of(b + f), sum_of(c + g), sum_of(d + h)), bitcast<f32>((exponent - 21) << 23));
+// The same by bytes. Nothing is indexed by a parameter, as Tint guards every such index.
+fn packed_product(words: vec4u, x: Bytes) -> f32 {
+  let low = words & vec4u(0x0f0f0f0f);
+  let high = (words >> vec4u(4)) & vec4u(0x0f0f0f0f);
+  let sum2 = dot4I8Packed(low.x, x.low2.x) + dot4I8Packed(low.y, x.low2.y) + dot4I8Packed(low.z, x.low2.z) + dot4I8Packed(low.w, x.low2.w)
+           + dot4I8Packed(high.x, x.high2.x) + dot4I8Packed(high.y, x.high2.y) + dot4I8Packed(high.z, x.high2.z) + dot4I8Packed(high.w, x.high2.w);
+  let sum1 = dot4U8Packed(low.x, x.low1.x) + dot4U8Packed(low.y, x.low1.y) + dot4U8Packed(low.z, x.low1.z) + dot4U8Packed(low.w, x.low1.w)
+           + dot4U8Packed(high.x, x.high1.x) + dot4U8Packed(high.y, x.high1.y) + dot4U8Packed(high.z, x.high1.z) + dot4U8Packed(high.w, x.high1.w);
+  let sum0 = dot4U8Packed(low.x, x.low0.x) + dot4U8Packed(low.y, x.low0.y) + dot4U8Packed(low.z, x.low0.z) + dot4U8Packed(low.w, x.low0.w)
+           + dot4U8Packed(high.x, x.high0.x) + dot4U8Packed(high.y, x.high0.y) + dot4U8Packed(high.z, x.high0.z) + dot4U8Packed(high.w, x.high0.w);
+  return x.scale * f32(sum2 * 65536 + i32(sum1 * 256 + sum0) + x.minus);
 }
 
-struct Bytes { bytes0: vec4u, bytes1: vec4u, bytes2: vec4u }
+struct Four { a: vec4u, b: vec4u, c: vec4u, d: vec4u, scales: vec4f }       // a block's words of four output rows, and its scales
 
-fn transpose_bytes(a: vec3u, b: vec3u, c: vec3u, d: vec3u) -> Bytes {
-  return Bytes(vec4u(a.x, b.x, c.x, d.x), vec4u(a.y, b.y, c.y, d.y), vec4u(a.z, b.z, c.z, d.z));
-}
-
-// One word's eight columns. Nothing is indexed by a parameter, as Tint guards every such index.
-fn with_word(word: u32, low0: u32, low1: u32, low2: u32, high0: u32, high1: u32, high2: u32, minus: i32) -> f32 {
-  let low = word & 0x0f0f0f0f;
-  let high = (word >> 4) & 0x0f0f0f0f;
-  let sum2 = dot4I8Packed(low, low2) + dot4I8Packed(high, high2);
-  let sum1 = i32(dot4U8Packed(low, low1) + dot4U8Packed(high, high1));
-  let sum0 = i32(dot4U8Packed(low, low0) + dot4U8Packed(high, high0));
-  return f32(sum2 * 65536 + sum1 * 256 + sum0 + minus);
-}
-
-// A unit's words, with their blocks' scales, and its columns of x.
-fn packed_product(words: vec4u, scale: vec2u, x: Columns) -> f32 {
-  let scales_of = vec4f(unpack2x16float(scale.x), unpack2x16float(scale.y));
-  return x.scale * dot(scales_of, vec4f(
-    with_word(words.x, x.low0.x, x.low1.x, x.low2.x, x.high0.x, x.high1.x, x.high2.x, x.minus.x),
-    with_word(words.y, x.low0.y, x.low1.y, x.low2.y, x.high0.y, x.high1.y, x.high2.y, x.minus.y),
-    with_word(words.z, x.low0.z, x.low1.z, x.low2.z, x.high0.z, x.high1.z, x.high2.z, x.minus.z),
-    with_word(words.w, x.low0.w, x.low1.w, x.low2.w, x.high0.w, x.high1.w, x.high2.w, x.minus.w)));
-}
-
-struct Four {                               // output rows' words and scales of a unit
-  a: vec4u, b: vec4u, c: vec4u, d: vec4u,
-  scale_a: vec2u, scale_b: vec2u, scale_c: vec2u, scale_d: vec2u,
-}
-
-// Where the four output rows from `pair` on begin, in units.
+// Where the four output rows from `pair` on begin, in blocks.
 fn four_starts(pair: u32, blocks: u32) -> vec4u {
   return vec4u(pair_rows(min(pair, last_pair())), pair_rows(min(pair + 1, last_pair()))) * blocks;
 }
 
-fn four_rows(starts: vec4u, unit: u32) -> Four {
-  let at = starts + unit;
+fn four_rows(starts: vec4u, block: u32) -> Four {
+  let at = starts + block;
   return Four(weights[at.x], weights[at.y], weights[at.z], weights[at.w],
-              scales[at.x / 4], scales[at.y / 4], scales[at.z / 4], scales[at.w / 4]);
-}
-
-struct UnitOfX {                            // times gain: column i is of word i's low nibbles, and of its high ones
-  low: mat4x4f, high: mat4x4f,
-  squares: f32,                             // the sum of them without gain, with NORM
-}
-
-fn unit_of_x(m: u32, unit: u32) -> UnitOfX {
-  let at = (unit & ~3u) * 8 + unit % 4;
-  let of_x = m * (columns() / 4) + at;
-  let low = mat4x4f(x[of_x], x[of_x + 8], x[of_x + 16], x[of_x + 24]);
-  let high = mat4x4f(x[of_x + 4], x[of_x + 12], x[of_x + 20], x[of_x + 28]);
-  if (!NORM) { return UnitOfX(low, high, 0); }
-  return UnitOfX(
-    mat4x4f(low[0] * gain[at], low[1] * gain[at + 8], low[2] * gain[at + 16], low[3] * gain[at + 24]),
-    mat4x4f(high[0] * gain[at + 4], high[1] * gain[at + 12], high[2] * gain[at + 20], high[3] * gain[at + 28]),
-    dot(low[0], low[0]) + dot(low[1], low[1]) + dot(low[2], low[2]) + dot(low[3], low[3])
-    + dot(high[0], high[0]) + dot(high[1], high[1]) + dot(high[2], high[2]) + dot(high[3], high[3]));
+              vec4f(scale_of(at.x), scale_of(at.y), scale_of(at.z), scale_of(at.w)));
 }

@@ -17,7 +17,6 @@
 
 override COLUMNS: u32 = 0;                  // of W, where they are constants, so that loops have known ends and nothing
 override HEIGHT: u32 = 0;                   // waits for them, and its rows; 0: `params` tells
-override QUADS: bool = false;               // of Q4_0: see `split_q4_0`
 override TYPE: u32 = 3;                     // of the weights: 0 F32, 1 F16, 2 BF16, 3 Q4_0
 override NORM: bool = false;
 override EPSILON: f32 = 1e-5;
@@ -43,7 +42,7 @@ struct Step { position: u32, rotation: u32, capacity: u32, audio_row: u32 }
 @group(0) @binding(1) var<uniform> step: Step;
 @group(0) @binding(2) var<storage, read> x: array<vec4f>;
 @group(0) @binding(3) var<storage, read> weights: array<vec4u>;
-@group(0) @binding(4) var<storage, read> scales: array<vec2u>;
+@group(0) @binding(4) var<storage, read> scales: array<u32>;
 @group(0) @binding(5) var<storage, read> gain: array<vec4f>;
 @group(0) @binding(6) var<storage, read> bias: array<f32>;
 @group(0) @binding(7) var<storage, read> angles: array<vec2f>;
@@ -90,12 +89,7 @@ fn from_floats(block: u32, w: u32) -> mat2x4f {
   return mat2x4f(halves(early.zw), halves(late.zw));
 }
 
-// The scales of a unit's four words; without QUADS they are of one block.
-fn unit_scales(unit: u32) -> vec4f {
-  let words = scales[unit / 4];
-  if (QUADS) { return vec4f(unpack2x16float(words.x), unpack2x16float(words.y)); }
-  return vec4f(unpack2x16float(words[unit / 2 % 2])[unit % 2]);
-}
+fn scale_of(block: u32) -> f32 { return unpack2x16float(scales[block / 2] >> (16 * (block & 1))).x; }
 
 // The rows of a pair. Rows past the end fall on the last one and are not stored.
 fn pair_rows(pair: u32) -> vec2u {

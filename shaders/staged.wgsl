@@ -1,56 +1,110 @@
-// staged: the product for one row of x or a few, Q4_0 by quads and packed dot products only. See `product` for what it
-// makes, and `packed` for how. For the kernels `linear_staged` and `linear_staged_subgroups`.
+// staged: the product for one row of x or a few, Q4_0 only. See `product` for what it makes, and `packed` for how. For the
+// kernels `linear_staged` and `linear_staged_subgroups`.
 //
-// A workgroup keeps the bytes of CHUNK units of 32 columns, of ROWS rows of x, in workgroup memory, where all its teams meet
-// them: x is read and packed once for OUTPUTS rows a team. A team is LANES invocations that make OUTPUTS output rows
-// together: each takes every LANES-th unit of all of them, the next unit's weights on their way while it multiplies; the
-// first unit's are before x is. The fewer lanes, the more rows share what is kept; the more, the more weights are on their
-// way. Grid: x, y over the teams' rows, z over rows of x by ROWS.
+// A workgroup keeps CHUNK blocks of 32 columns, of ROWS rows of x, in workgroup memory, where all its teams meet them: x is
+// read, and packed, once for OUTPUTS rows a team. A team is LANES invocations that make OUTPUTS output rows together: each
+// takes every LANES-th block of all of them, the next block's weights on their way while it multiplies; the first block's
+// are before x is. The fewer lanes, the more rows share what is kept; the more, the more weights are on their way.
+// Grid: x, y over the teams' rows, z over rows of x by ROWS.
+//
+// With PACKED by packed dot products; without, in f32: not every adapter has an instruction for them.
 // No private array and no loop over one: see `linear`.
 
 override WORKGROUP: u32 = 128;
 override LANES: u32 = 32;
 override OUTPUTS: u32 = 4;                  // 4 or 8
 override ROWS: u32 = 1;                     // 1 or 2
-override CHUNK: u32 = 96;                   // a multiple of 4 that divides the units of x
+override CHUNK: u32 = 64;                   // divides the blocks of a row of x
+override PACKED: bool = true;
 
 override TEAMS: u32 = WORKGROUP / LANES;
-override STAGED: u32 = CHUNK * ROWS * 7;    // a unit's bytes are six vectors, and one for the sums
 override TOGETHER: u32 = min(LANES, SUBGROUP);      // lanes whose sums need no memory to meet
 override PARTS: u32 = LANES / TOGETHER;
 override LINE: u32 = PARTS + 1;             // vectors of a line of sums: banks do not collide
 override FOURS: u32 = ROWS * OUTPUTS / 4;   // lines of a team, before that of squares
 override SUMS: u32 = TEAMS * (FOURS + 1) * LINE;
 
-var<workgroup> staged: array<vec4u, max(STAGED, SUMS)>;
-var<workgroup> scale_of: array<f32, CHUNK * ROWS>;
-var<workgroup> squares_of: array<f32, CHUNK * ROWS>;
+// Of a block of x, times gain, with PACKED: the bytes 0, 1 and 2 of the columns that low nibbles meet and of those that high
+// ones meet, component w those of word w; and in [6] -8 times each word's sum. Without: the columns by fours, and in [8] that.
+// Nine vectors: banks do not collide.
+var<workgroup> kept: array<array<vec4u, 9>, CHUNK * ROWS>;
+var<workgroup> scale_of_kept: array<f32, CHUNK * ROWS>;
+var<workgroup> squares_of: array<vec2f, WORKGROUP>; // of the columns that an invocation brought, of each row
+var<workgroup> sums_of: array<vec4f, SUMS>;
 
-fn products(four: Four, x: Columns) -> vec4f {
-  return vec4f(packed_product(four.a, four.scale_a, x), packed_product(four.b, four.scale_b, x),
-               packed_product(four.c, four.scale_c, x), packed_product(four.d, four.scale_d, x));
+// Brings the blocks from `first` on of a row of x, word by word, four invocations a block, and keeps them as row `row`.
+// The sum of the squares of what this invocation brought.
+fn bring(m: u32, first: u32, row: u32, local: u32) -> f32 {
+  var squares = 0.0;
+  for (var base = 0u; base < 4 * CHUNK; base += WORKGROUP) {       // all invocations together, as they compare values
+    let i = min(base + local, 4 * CHUNK - 1);
+    let here = base + local < 4 * CHUNK;
+    let w = i % 4;
+    let at = 8 * (first + i / 4) + w;
+    let of_x = m * (columns() / 4) + at;
+    var low = x[of_x];
+    var high = x[of_x + 4];
+    if (NORM) {
+      if (here) { squares += dot(low, low) + dot(high, high); }
+      low *= gain[at];
+      high *= gain[at + 4];
+    }
+    if (PACKED) {
+      let scale = scale_for(largest_of_four(largest(low, high), local));
+      if (here) { keep_bytes(row * CHUNK + i / 4, w, whole(low, scale.to_whole), whole(high, scale.to_whole), scale.of_whole); }
+    } else {
+      keep_floats(row * CHUNK + i / 4, w, low, high);
+    }
+  }
+  return squares;
 }
 
-// Packs a unit of row m of x, times gain, into a slot.
-fn stage(m: u32, unit: u32, slot: u32) {
-  let of_x = unit_of_x(m, unit);
-  if (NORM) { squares_of[slot] = of_x.squares; }
-  let columns = packed_columns(of_x.low, of_x.high);
-  let first = 7 * slot;
-  staged[first] = columns.low0;
-  staged[first + 1] = columns.low1;
-  staged[first + 2] = columns.low2;
-  staged[first + 3] = columns.high0;
-  staged[first + 4] = columns.high1;
-  staged[first + 5] = columns.high2;
-  staged[first + 6] = bitcast<vec4u>(columns.minus);
-  scale_of[slot] = columns.scale;
+fn keep_bytes(slot: u32, w: u32, low: vec4i, high: vec4i, scale: f32) {
+  let low_bytes = bytes(low);
+  let high_bytes = bytes(high);
+  let sum = low + high;
+  kept[slot][0][w] = low_bytes.x;
+  kept[slot][1][w] = low_bytes.y;
+  kept[slot][2][w] = low_bytes.z;
+  kept[slot][3][w] = high_bytes.x;
+  kept[slot][4][w] = high_bytes.y;
+  kept[slot][5][w] = high_bytes.z;
+  kept[slot][6][w] = bitcast<u32>(-8 * (sum.x + sum.y + sum.z + sum.w));
+  if (w == 0) { scale_of_kept[slot] = scale; }
 }
 
-fn columns_of(slot: u32) -> Columns {
-  let first = 7 * slot;
-  return Columns(staged[first], staged[first + 1], staged[first + 2], staged[first + 3], staged[first + 4], staged[first + 5],
-                 bitcast<vec4i>(staged[first + 6]), scale_of[slot]);
+fn keep_floats(slot: u32, w: u32, low: vec4f, high: vec4f) {
+  kept[slot][w] = bitcast<vec4u>(low);
+  kept[slot][w + 4] = bitcast<vec4u>(high);
+  kept[slot][8][w] = bitcast<u32>(-8 * dot(vec4f(1), low + high));
+}
+
+// A kept block as it is multiplied with four rows' weights.
+struct Block { bytes: Bytes, floats: Floats }
+
+fn block_of(slot: u32) -> Block {
+  var block: Block;
+  if (PACKED) {
+    let minus = bitcast<vec4i>(kept[slot][6]);
+    block.bytes = Bytes(kept[slot][0], kept[slot][1], kept[slot][2], kept[slot][3], kept[slot][4], kept[slot][5],
+                        minus.x + minus.y + minus.z + minus.w, scale_of_kept[slot]);
+  } else {
+    block.floats = Floats(mat4x4f(bitcast<vec4f>(kept[slot][0]), bitcast<vec4f>(kept[slot][1]),
+                                  bitcast<vec4f>(kept[slot][2]), bitcast<vec4f>(kept[slot][3])),
+                          mat4x4f(bitcast<vec4f>(kept[slot][4]), bitcast<vec4f>(kept[slot][5]),
+                                  bitcast<vec4f>(kept[slot][6]), bitcast<vec4f>(kept[slot][7])),
+                          dot(vec4f(1), bitcast<vec4f>(kept[slot][8])));
+  }
+  return block;
+}
+
+fn product(words: vec4u, block: Block) -> f32 {
+  if (PACKED) { return packed_product(words, block.bytes); }
+  return float_product(words, block.floats);
+}
+
+fn products(four: Four, block: Block) -> vec4f {
+  return four.scales * vec4f(product(four.a, block), product(four.b, block), product(four.c, block), product(four.d, block));
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -73,25 +127,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var squares = vec2f();
   for (var first = 0u; first < blocks; first += CHUNK) {
     if (first > 0) { workgroupBarrier(); }
-    for (var i = local; i < CHUNK * ROWS; i += WORKGROUP) {
-      var row = m;                          // one row waits for no parameter
-      if (ROWS > 1) { row = min(m + i / CHUNK, params.rows - 1); }
-      stage(row, first + i % CHUNK, i);
-    }
+    squares.x += bring(m, first, 0, local);
+    if (ROWS > 1) { squares.y += bring(min(m + 1, params.rows - 1), first, 1, local); }
     workgroupBarrier();
-    for (var unit = lane; unit < CHUNK; unit += LANES) {
+    for (var i = lane; i < CHUNK; i += LANES) {
       // In the next chunk a lane begins anew.
-      let following = select(unit + LANES, CHUNK + lane, unit + LANES >= CHUNK);
+      let following = select(i + LANES, CHUNK + lane, i + LANES >= CHUNK);
       let after = min(first + following, blocks - 1);
       let a = next_a;
       let b = next_b;
-      let x0 = columns_of(unit);
+      let x0 = block_of(i);
       var x1 = x0;
-      if (ROWS > 1) { x1 = columns_of(unit + CHUNK); }
-      if (NORM) {
-        squares.x += squares_of[unit];
-        if (ROWS > 1) { squares.y += squares_of[unit + CHUNK]; }
-      }
+      if (ROWS > 1) { x1 = block_of(i + CHUNK); }
       next_a = four_rows(starts_a, after);
       sums_a[0] += products(a, x0);
       if (ROWS > 1) { sums_a[1] += products(a, x1); }
@@ -101,6 +148,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         if (ROWS > 1) { sums_b[1] += products(b, x1); }
       }
     }
+  }
+  if (NORM) {                               // each team sums up what all invocations brought
+    squares_of[local] = squares;
+    workgroupBarrier();
+    squares = vec2f();
+    for (var i = lane; i < WORKGROUP; i += LANES) { squares += squares_of[i]; }
   }
 
   // A team's first lanes end, with a pair each; what other lanes have for it meets them in workgroup memory.
@@ -120,17 +173,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (ROWS > 1) { sums = select(sums, sums_a[1], row == 1); }
   if (OUTPUTS > 4) { sums = select(sums, select(sums_b[0], sums_b[1], row == 1), four == 1); }
   if (PARTS > 1) {
-    workgroupBarrier();
     let lines = team * (FOURS + 1) * LINE;
     if (lane % TOGETHER == 0) {
       let at = lines + lane / TOGETHER;
-      staged[at] = bitcast<vec4u>(sums_a[0]);
-      if (ROWS > 1) { staged[at + LINE] = bitcast<vec4u>(sums_a[1]); }
+      sums_of[at] = sums_a[0];
+      if (ROWS > 1) { sums_of[at + LINE] = sums_a[1]; }
       if (OUTPUTS > 4) {
-        staged[at + ROWS * LINE] = bitcast<vec4u>(sums_b[0]);
-        if (ROWS > 1) { staged[at + (ROWS + 1) * LINE] = bitcast<vec4u>(sums_b[1]); }
+        sums_of[at + ROWS * LINE] = sums_b[0];
+        if (ROWS > 1) { sums_of[at + (ROWS + 1) * LINE] = sums_b[1]; }
       }
-      if (NORM) { staged[at + FOURS * LINE] = bitcast<vec4u>(vec4f(squares, 0, 0)); }
+      if (NORM) { sums_of[at + FOURS * LINE] = vec4f(squares, 0, 0); }
     }
     workgroupBarrier();
     if (lane < 2 * FOURS) {
@@ -147,12 +199,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 fn sum_of_line(first: u32) -> vec4f {
   var sum = vec4f();
   if (PARTS % 4 == 0) {                     // four on their way at a time
-    for (var i = first; i < first + PARTS; i += 4u) {
-      sum += bitcast<vec4f>(staged[i]) + bitcast<vec4f>(staged[i + 1])
-           + bitcast<vec4f>(staged[i + 2]) + bitcast<vec4f>(staged[i + 3]);
-    }
+    for (var i = first; i < first + PARTS; i += 4u) { sum += sums_of[i] + sums_of[i + 1] + sums_of[i + 2] + sums_of[i + 3]; }
     return sum;
   }
-  for (var i = first; i < first + PARTS; i++) { sum += bitcast<vec4f>(staged[i]); }
+  for (var i = first; i < first + PARTS; i++) { sum += sums_of[i]; }
   return sum;
 }

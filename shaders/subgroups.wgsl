@@ -16,3 +16,9 @@ fn together_one(sum: f32, lanes: u32) -> f32 {
   for (var mask = 1u; mask < lanes; mask *= 2u) { total += subgroupShuffleXor(total, mask); }
   return total;
 }
+
+// The largest of four neighbours' values, from a multiple of four on. For all invocations together.
+fn largest_of_four(value: f32, local: u32) -> f32 {
+  let two = max(value, subgroupShuffleXor(value, 1u));
+  return max(two, subgroupShuffleXor(two, 2u));
+}

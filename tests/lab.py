@@ -51,10 +51,7 @@ class Lab:
             if type == "Q4_0":
                 raw = np.frombuffer(bytes(q4_0.quantise(values)), np.uint8).reshape(-1, 18)
                 rounded[cut] = q4_0.dequantise(raw, values.shape)
-                nibbles = raw[:, 2:]
-                if self.kernels.quads(type, columns):
-                    nibbles = nibbles.reshape(-1, 4, 4, 4).transpose(0, 2, 1, 3)
-                buffer, scales = self.put(nibbles), self.put(raw[:, :2])
+                buffer, scales = self.put(raw[:, 2:]), self.put(raw[:, :2])
             elif type == "F16":
                 rounded[cut] = values.astype(np.float16)
                 buffer = self.put(values.astype(np.float16))

@@ -213,7 +213,7 @@ def test_grids_over_the_limit_of_a_dimension(lab, monkeypatch):
     monkeypatch.setattr(kernels_module, "MAX_GRID", 7)
     test_linear(lab, "Q4_0", 3, 1025, 96)
     test_conv(lab, "F32", 2, 33, 1025, 3)
-    test_split_q4_0(lab, 6000, 0, True)
+    test_split_q4_0(lab, 6000, 0)
     test_turn_keys(lab, False)
 
 
@@ -293,17 +293,13 @@ def test_delay_gain(lab):
     assert_close("delay_gain", lab.get(out, 96, guarded=True), norm * (1 + ada), 1e-6)
 
 
-@pytest.mark.parametrize("quads", [False, True])
 @pytest.mark.parametrize("blocks,first", [(4, 0), (7, 0), (1, 4), (600, 8), (6, 2)])
-def test_split_q4_0(lab, blocks, first, quads):
+def test_split_q4_0(lab, blocks, first):
     raw = np.random.default_rng(blocks).integers(0, 256, (blocks, 18), np.uint8)
     room = -(-(first + blocks + 2) // 4) * 4
     nibbles, scales = lab.put(np.zeros(4 * room, np.uint32)), lab.put(np.zeros(room // 2, np.uint32))
-    lab.go(lab.kernels.split_q4_0(lab.put(raw), nibbles, scales, blocks=blocks, first_block=first, quads=quads))
-    got = lab.get(nibbles, room, 4, dtype=np.uint32).copy()
-    if quads:
-        got = got.reshape(-1, 4, 4).transpose(0, 2, 1).reshape(-1, 4).copy()
-    got = got.view(np.uint8)
+    lab.go(lab.kernels.split_q4_0(lab.put(raw), nibbles, scales, blocks=blocks, first_block=first))
+    got = lab.get(nibbles, room, 4, dtype=np.uint32).copy().view(np.uint8)
     assert (got[first:first + blocks] == raw[:, 2:]).all() and not got[:first].any() and not got[first + blocks:].any()
     got = lab.get(scales, room // 2, dtype=np.uint32).copy().view(np.uint8).reshape(-1, 2)
     assert (got[first:first + blocks] == raw[:, :2]).all() and not got[first + blocks:].any()

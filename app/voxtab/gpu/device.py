@@ -39,7 +39,8 @@ class Device(Protocol):
 
     limits: dict[str, int]
     info: dict[str, str | bool | int]   # of the adapter; `packed_dot`: whether WGSL has packed dot products here; `subgroup`: the
-                                        # least number of invocations in a subgroup, or 1 without them; `largest_workgroup`
+                                        # least number of invocations in a subgroup, or 1 without them; `largest_workgroup`;
+                                        # `workgroup_storage` in bytes
 
     def buffer(self, nbytes: int, label: str = "", uniform: bool = False) -> int:
         """A zeroed buffer; its size is rounded up to a multiple of 16 bytes. Shaders have it as storage or, if `uniform`, as

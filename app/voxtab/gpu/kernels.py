@@ -5,6 +5,7 @@ Shapes are in the shaders' headers. `step` is the small uniform buffer that is w
 """
 
 import asyncio
+import math
 import struct
 from dataclasses import dataclass, fields, replace
 
@@ -18,10 +19,11 @@ TOKENS_RING = 256                           # ids kept on the GPU, by position; 
 ANGLES_FINE = 512                           # positions in RoPE's fine table
 MAX_ROWS = 4                                # rows of x that an invocation of linear or conv takes at most
 STAGED_ROWS = 2                             # rows of x that a workgroup of linear_staged takes at most
+KEPT_BYTES = 148                            # of workgroup memory, of linear_staged for 32 columns of x
 MAX_GRID = 65535
 TILE = 64                                   # rows and outputs of a tile of linear_tile
 ROW_VARIANTS = "few", "f32", "packed", "subgroups"   # of the product for one row, the plainest first
-OF_THE_ADAPTER = {"subgroup", "row_workgroup"}      # fields of Variants that are facts and no choice
+OF_THE_ADAPTER = {"subgroup", "largest_workgroup", "workgroup_storage"}      # fields of Variants that are facts and no choice
 ARGMAX_RUN = 2048                           # logits that a workgroup of argmax takes
 
 
@@ -50,11 +52,10 @@ class Variants:
     """How kernels are laid out on an adapter; the results are the same up to rounding."""
 
     workgroup: int = 64                     # where nothing else is said
-    quads: bool = True                      # Q4_0 by quads of blocks: see `split_q4_0`
-    row: str = "f32"                        # few rows of x: by `linear_staged` and `linear_row`, "packed" or that with "subgroups";
-                                            # one by `linear_row` in "f32"; or as "few"
+    row: str = "f32"                        # few rows of x: by `linear_staged` in "f32", "packed" or that with "subgroups"; or as "few"
     subgroup: int = 1                       # invocations that every subgroup has; 1: none are used
-    row_workgroup: int = 144                # largest workgroup of `linear_row`
+    largest_workgroup: int = 256
+    workgroup_storage: int = 16384          # bytes
     lanes: bool = True                      # in `linear` invocations share output rows
     tiles: int = 256                        # from so many tiles on a product is made by `linear_tile`; 0: never
     attention: int = 128                    # workgroup of attention, 64 to 256, at most twice a head's dimensions; 0: by `attention_plain`
@@ -67,10 +68,10 @@ class Variants:
     def of(cls, info: dict[str, str]) -> "Variants":
         """Barriers and workgroup memory are what costs on a software adapter: there one invocation makes whole rows."""
         if info["adapter_type"] == "CPU":
-            return cls(quads=False, row="few", lanes=False, tiles=0, attention=0, block_tokens=16, drafts=3)
-        # A browser without the packed dot product would refuse all of `linear_row`.
-        return cls(row="f32" if info.get("packed_dot", True) else "few", subgroup=info.get("subgroup", 1),
-                   row_workgroup=288 if info.get("largest_workgroup", 256) >= 288 else 144)
+            return cls(row="few", lanes=False, tiles=0, attention=0, block_tokens=16, drafts=3)
+        # A browser without the packed dot product would refuse all of `linear_staged`.
+        return cls(row="f32" if info.get("packed_dot", True) else "few",
+                   **{name: info[name] for name in OF_THE_ADAPTER if name in info})
 
     @classmethod
     def pinned(cls, info: dict[str, str], pins: str) -> "Variants":
@@ -93,23 +94,27 @@ class Variants:
 
     # What follows is what an H200 was seen to be fastest with.
 
-    def of_row(self, columns: int) -> tuple[int, int]:
-        """`linear_row`'s workgroup and output rows."""
-        units = columns // 32
-        size = max(size for size in range(32, self.row_workgroup + 1, 16) if units % size == 0 or size == 32)
-        return size, 8 if size <= 144 else 12
-
-    def of_staged(self, rows: int, outputs: int, columns: int) -> tuple[int, int, int, int] | None:
-        """`linear_staged`'s workgroup, lanes, output rows of a team and units kept at once; None for longer rows than it is for."""
-        units, kept = columns // 32, min(rows, STAGED_ROWS)
-        if self.row not in ("packed", "subgroups") or units > 128:
-            return None
-        chunk = max(size for size in range(4, units + 1, 4) if units % size == 0 and size * kept <= 128)
-        if rows > 1:
-            return (128, 8, 4, chunk) if units <= 48 else (128, 16, 4, chunk) if units <= 64 else (192, 16, 4, chunk)
-        if outputs >= 16384:
-            return (128, 8, 8, chunk) if outputs >= 65536 else (192, 16, 4, chunk)
-        return 128, 32, 4, chunk
+    def of_staged(self, rows: int, outputs: int, columns: int) -> dict[str, int]:
+        """`linear_staged`'s shape for so many rows of x, and a matrix's rows and columns."""
+        blocks, made, subgroups = columns // 32, 4, self.row == "subgroups"
+        kept = min(rows, STAGED_ROWS) if STAGED_ROWS * KEPT_BYTES * blocks <= 3 / 4 * self.workgroup_storage else 1
+        if blocks > 128:
+            lanes = next((lanes for lanes in (96, 80, 64) if blocks % lanes == 0), 32) if subgroups else 32
+            teams = outputs // 512 if rows == 1 else 2
+        elif rows > 1:
+            lanes, teams = (32, 4) if blocks > 48 else (16, 12) if outputs < 8192 else (8, 20)
+        elif outputs >= 16384:              # three workgroups for each of 128 multiprocessors
+            lanes, teams, made = (16, 12, 4) if outputs < 65536 else (8, 32, 8)
+        else:                               # one for each
+            lanes, teams = 64 if blocks > 96 and subgroups else 32, outputs // 512
+        together = math.gcd(lanes, self.subgroup) if subgroups else 1
+        # What is not for blocks of x takes at most half of the workgroup's memory.
+        team_bytes = (8 if subgroups else 12) * lanes + 16 * (kept * made // 4 + 1) * (lanes // together + 1)
+        teams = max(1, min(teams, self.largest_workgroup // lanes, self.workgroup_storage // 2 // team_bytes))
+        room = (self.workgroup_storage - teams * team_bytes) // (KEPT_BYTES * kept)
+        chunk = max(size for size in range(1, blocks + 1) if blocks % size == 0 and size <= room)
+        return {"WORKGROUP": teams * lanes, "LANES": lanes, "OUTPUTS": made, "ROWS": kept, "CHUNK": chunk, "PACKED": self.row != "f32",
+                **({"SUBGROUP": together} if subgroups else {})}
 
     def of_few(self, columns: int) -> tuple[int, int]:
         """`linear`'s workgroup, and the lanes that share four output rows."""
@@ -163,10 +168,10 @@ class Kernels:
                heads: Stack | None = None, half_rope=False, angles=None, cache=None, cache_f16=True) -> list[Dispatch]:
         """`gain` asks for the norm in front, `bias` adds one; the HEADS ending wants everything from `heads` on.
 
-        Few rows of x go to `linear_staged`, `linear_row` or, as on every adapter, `linear`; many to `linear_tile`.
+        Few rows of x go to `linear_staged` or, of every type and on every adapter, to `linear`; many to `linear_tile`.
         """
-        layout, quads = self.variants, self.quads(matrix.type, matrix.columns)
-        constants = {"TYPE": TYPE_CODES[matrix.type], "QUADS": quads, "ENDING": ending}
+        layout = self.variants
+        constants = {"TYPE": TYPE_CODES[matrix.type], "ENDING": ending}
         if gain:
             constants |= {"NORM": 1, "EPSILON": epsilon}
         if bias:
@@ -174,26 +179,19 @@ class Kernels:
         if ending == HEADS:
             constants |= {"HEADS": heads.heads, "KV_HEADS": heads.kv_heads, "HEAD_DIM": heads.head_dim,
                           "HALF_ROPE": half_rope, "ANGLES_FINE": ANGLES_FINE, "CACHE_F16": cache_f16}
-        if quads and layout.tiles and rows >= TILE // 2 and -(-rows // TILE) * -(-matrix.rows // TILE) >= layout.tiles:
+        if matrix.type == "Q4_0" and layout.tiles and rows >= TILE // 2 and -(-rows // TILE) * -(-matrix.rows // TILE) >= layout.tiles:
             kernel, high, wide = "linear_tile", TILE, TILE
             constants |= {"WORKGROUP": 256}
-        elif quads and (staged := layout.of_staged(rows, matrix.rows, matrix.columns)):
-            workgroup, lanes, outputs, chunk = staged
-            kernel, high, wide = "linear_staged", min(rows, STAGED_ROWS), workgroup // lanes * outputs
-            constants |= {"WORKGROUP": workgroup, "LANES": lanes, "OUTPUTS": outputs, "ROWS": high, "CHUNK": chunk}
-        elif quads and rows == 1 and layout.row != "few":
-            workgroup, wide = layout.of_row(matrix.columns)
-            kernel, high = "linear_row", 1
-            constants |= {"WORKGROUP": workgroup, "OUTPUTS": wide, "PACKED": layout.row != "f32"}
+        elif matrix.type == "Q4_0" and layout.row != "few":
+            kernel = "linear_staged_subgroups" if layout.row == "subgroups" else "linear_staged"
+            constants |= (shape := layout.of_staged(rows, matrix.rows, matrix.columns))
+            high, wide = shape["ROWS"], shape["WORKGROUP"] // shape["LANES"] * shape["OUTPUTS"]
         else:
             workgroup, lanes = layout.of_few(matrix.columns)
             kernel, high, wide = "linear", self._tile(rows), 4 * workgroup // lanes
             constants |= {"WORKGROUP": workgroup, "LANES": lanes, "ROWS": high}
             if lanes > 1:
                 constants |= {"SHARED": workgroup // lanes * 5 * high * (lanes + 1)}
-        if kernel in ("linear_staged", "linear_row") and layout.row == "subgroups":
-            kernel += "_subgroups"
-            constants |= {"SUBGROUP": layout.subgroup}
         width = matrix.rows // 2 if ending == SILU else matrix.rows
         return [self._dispatch(
             # `linear` is compiled once for all shapes: software adapters, which have no other, are slow to compile.
@@ -202,10 +200,6 @@ class Kernels:
             (step, x, part.weights, part.scales, gain or self.unused, bias or self.unused, angles or self.unused,
              cache or self._unwritten, out),
             (*spread(-(-part.rows // wide)), -(-rows // high))) for part in matrix.parts]
-
-    def quads(self, type: str, columns: int) -> bool:
-        """Whether a matrix's blocks are stored by quads; its rows must be made of whole ones."""
-        return self.variants.quads and type == "Q4_0" and columns % 128 == 0
 
     def attention(self, step, q, cache, parts, runs, out, *, rows, heads: Stack, cache_f16) -> list[Dispatch]:
         """`parts` and `runs` are scratch of `attention_scratch(rows, heads)` bytes."""
@@ -250,8 +244,7 @@ class Kernels:
 
     def embed(self, step, audio, tokens, matrix: Matrix, out, *, rows, known, draft) -> list[Dispatch]:
         """The tokens of the first `known` rows are in the ring; the others' is `draft`."""
-        quads = self.quads(matrix.type, matrix.columns)
-        return [self._dispatch("embed", {"TYPE": TYPE_CODES[matrix.type], "QUADS": quads, "TOKENS": TOKENS_RING},
+        return [self._dispatch("embed", {"TYPE": TYPE_CODES[matrix.type], "TOKENS": TOKENS_RING},
                                (rows, matrix.columns, part.rows, part.first, known, draft),
                                (step, audio, tokens, part.weights, part.scales, out),
                                (-(-matrix.columns // 4 // self.variants.workgroup), rows, 1)) for part in matrix.parts]
@@ -272,9 +265,9 @@ class Kernels:
         return self._dispatch("turn_keys", {"KV_HEADS": heads.kv_heads, "HEAD_DIM": heads.head_dim, "CACHE_F16": cache_f16},
                               (capacity,), (angles, cache), (-(-pairs // self.variants.workgroup), *spread(capacity)))
 
-    def split_q4_0(self, raw, nibbles, scales, *, blocks, first_block, quads) -> Dispatch:
+    def split_q4_0(self, raw, nibbles, scales, *, blocks, first_block) -> Dispatch:
         assert first_block % 2 == 0, "two scales share a word"
-        return self._dispatch("split_q4_0", {"QUADS": quads}, (blocks, first_block), (raw, nibbles, scales),
+        return self._dispatch("split_q4_0", {}, (blocks, first_block), (raw, nibbles, scales),
                               (*spread(-(-blocks // 2 // self.variants.workgroup)), 1))
 
     def widen(self, raw, out, *, type, count, first) -> Dispatch:

@@ -39,9 +39,10 @@ class NativeDevice:
             required_features=["subgroup"] if subgroups else [], required_limits={_kebab(name): value for name, value in limits.items()})
         about = ("vendor", "device", "description", "adapter_type", "backend_type")
         return cls(wgpu, device, limits, {key: str(adapter.info[key]) for key in about} | {
-            # wgpu-py 0.32 spells `subgroup_min_size` so.
+            # wgpu-py 0.32 spells `subgroup_min_size` so, and says 4 where NVIDIA's are 32.
             "packed_dot": True, "largest_workgroup": min(limits["maxComputeInvocationsPerWorkgroup"], limits["maxComputeWorkgroupSizeX"]),
-            "subgroup": int(adapter.info["stackgroup_min_size"]) if subgroups else 1})
+            "workgroup_storage": limits["maxComputeWorkgroupStorageSize"],
+            "subgroup": 1 if not subgroups else 32 if adapter.info["vendor"] == "NVIDIA" else int(adapter.info["stackgroup_min_size"])})
 
     def __init__(self, wgpu, device, limits: dict[str, int], info: dict[str, str]):
         self._wgpu, self._device, self._queue = wgpu, device, device.queue

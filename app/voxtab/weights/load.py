@@ -62,7 +62,6 @@ class _Piece:
     buffer: int
     first: int
     scales: int = 0                         # of Q4_0
-    quads: bool = False                     # of Q4_0: how the blocks are stored
     widen: bool = False                     # F16 and BF16 to F32
 
 
@@ -143,7 +142,7 @@ class Loader:
         else:
             assert len(set(heights)) == 1, "only tensors of equal height are cut"
             cuts = [[(first, min(first + most, heights[0]))] * len(tensors) for first in range(0, heights[0], most)]
-        quads, parts, done = self._kernels.quads(type, columns), [], 0
+        parts, done = [], 0
         for cut in cuts:
             rows = sum(end - start for start, end in cut)
             weights = self._device.buffer(rows * row_bytes, stacked[0])
@@ -151,7 +150,7 @@ class Loader:
             first = 0
             for tensor, (start, end) in zip(tensors, cut):
                 stride = tensor_nbytes(type, (columns,))
-                self._pieces.append(_Piece(tensor.offset + start * stride, (end - start) * stride, type, weights, first * columns, scales, quads))
+                self._pieces.append(_Piece(tensor.offset + start * stride, (end - start) * stride, type, weights, first * columns, scales))
                 first += end - start
             parts.append(Part(done, rows, weights, scales))
             done += rows
@@ -166,7 +165,7 @@ class Loader:
                 nbytes = min(CHUNK, piece.nbytes - at)
                 if piece.type == "Q4_0":
                     repack = self._kernels.split_q4_0(raw, piece.buffer, piece.scales, blocks=nbytes // 18,
-                                                      first_block=piece.first // 32 + at // 18, quads=piece.quads)
+                                                      first_block=piece.first // 32 + at // 18)
                 elif piece.widen:
                     repack = self._kernels.widen(raw, piece.buffer, type=piece.type, count=nbytes // 2, first=piece.first + at // 2)
                 else:
