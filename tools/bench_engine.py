@@ -10,7 +10,7 @@ from voxtab.bench import LiveStream, decoder_matrices, file_run, live_steps, nby
 from voxtab.model import PASSES_SUBMITTED, PROMPT_ROWS, Model
 
 CONTEXT = 1000                      # positions that a decoder step sees
-WORK_S = 0.06                       # of the GPU, in one measurement of products
+WORK_S = 0.5                        # of the GPU, in one measurement of products: the first submit's recording, which it waits for, is no bandwidth
 SUBMITTED = 100                     # dispatches of products in a submit
 JUMP = 44_000                       # positions, of 80 ms each: an hour's
 

@@ -20,7 +20,8 @@ from voxtab.weights.directory import Directory
 from voxtab.weights.load import load
 
 PROMPT_ROWS = 8                     # prompt positions that the decoder takes at once
-PASSES_SUBMITTED = 8                # decoder passes, and encoder layers of a block, in one submit: a driver may end one of seconds
+PASSES_SUBMITTED = 2                # decoder passes in one submit: the GPU has the first while the host still records the others
+LAYERS_SUBMITTED = 8                # encoder layers of a block in one submit: a driver may end one of seconds
 LIVE_SUBMITS = 4                    # of a live step's encoder: the GPU has the first while the host still records the others
 
 
@@ -102,7 +103,7 @@ class Model:
         self._encode_plans = {}     # which follow each other
         for tokens in (1, self.block_tokens):
             dispatches = self._record_block(tokens)
-            submits = LIVE_SUBMITS if tokens == 1 else self.config.encoder.layers / PASSES_SUBMITTED
+            submits = LIVE_SUBMITS if tokens == 1 else self.config.encoder.layers / LAYERS_SUBMITTED
             most = math.ceil(len(dispatches) / submits)
             self._encode_plans[tokens] = [plan(dispatches[i:i + most]) for i in range(0, len(dispatches), most)]
         self._plan_over_caches()
