@@ -1,4 +1,4 @@
-// A Worker of source.js: answers each piece with its SHA-256 and its memory.
+// A Worker of parts.js: answers each piece with its SHA-256 and its memory.
 
 self.onmessage = async ({ data: piece }) => {
   const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', piece));

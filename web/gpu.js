@@ -1,20 +1,14 @@
 // The seam on WebGPU: what voxtab/gpu/device.py describes, with integers for everything that Python holds.
 // Python calls it once a step: a plan is a list of dispatches that was recorded at load.
 
+import { Failure } from './failure.js';
+
 const STORAGE = 128, UNIFORM = 64, COPY_SRC = 4, COPY_DST = 8, MAP_READ = 1;
 const BACKPRESSURE_BYTES = 8 << 20;     // of an upload, between waits for what was submitted so much earlier
 const READBACK_BYTES = 4096;
 
 // Firefox looks for finished work on a 100 ms poll, and whenever something is submitted.
 const PUMP = navigator.userAgent.includes('Firefox');
-
-export class Failure extends Error {
-  // `kind` is the protocol's; the message is for the user.
-  constructor(kind, message) {
-    super(message);
-    this.kind = kind;
-  }
-}
 
 let prepared = null;            // a promise of what the next `open` takes
 
@@ -67,6 +61,7 @@ class Gpu {
       vendor: info.vendor ?? '', device: info.device || info.architecture || '', description: info.description ?? '',
       adapter_type: software ? 'CPU' : 'GPU', backend_type: 'WebGPU',
       largest_workgroup: Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX),
+      workgroup_storage: limits.maxComputeWorkgroupStorageSize,
       subgroup: device.features.has('subgroups') ? info.subgroupMinSize ?? 1 : 1,
       packed_dot: Boolean(navigator.gpu.wgslLanguageFeatures?.has('packed_4x8_integer_dot_product')),
     };

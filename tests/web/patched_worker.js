@@ -1,4 +1,4 @@
-// worker.js in a browser that is not as usual; the address says how: ?no_webgpu, ?no_adapter, ?low_limits, ?no_checker;
+// worker.js in a browser that is not as usual; the address says how: ?no_webgpu, ?no_adapter, ?low_limits, ?no_reader, ?no_checker;
 // or what befalls it: ?lose, when it is asked to `lose` or to run `out_of_memory`; ?lose_at_finish, ?crash_at_finish, once.
 const how = new URL(import.meta.url).search.slice(1);
 
@@ -13,10 +13,10 @@ if (how === 'low_limits') {
     return Object.defineProperty(adapter, 'limits', { value: limits });
   };
 }
-if (how === 'no_checker') {
+if (how === 'no_reader' || how === 'no_checker') {
   self.Worker = class extends Worker {
     constructor(url, options) {
-      super(new URL('gone.js', url), options);
+      super(new URL(how === 'no_reader' ? 'gone.js' : 'patched_reader.js', url), options);
     }
   };
 }

@@ -226,15 +226,16 @@ def test_shard_changed_in_a_piece(bare, server, files, model, flipped):
     assert "error" not in open_url(bare, f"/files/{path}", check=False)
 
 
-def test_no_checker(browser, server, files, model):
-    """The site lacks the Worker that checks pieces: nothing unchecked opens."""
-    path = manifest(files / "unchecked", cut(model, 300_000), 20_001)
+@pytest.mark.parametrize("missing", ["reader", "checker"])
+def test_no_reader_and_no_checker(browser, server, files, model, missing):
+    """The site lacks the Worker that reads the model, or that which checks its pieces: nothing unchecked opens."""
+    path = manifest(files / f"no_{missing}", cut(model, 300_000), 20_001)
     page = browser.new_page()
     page.goto(f"{server.url}/site/bare.html")
-    page.evaluate("boot('./patched_worker.js?no_checker')")
+    page.evaluate(f"boot('./patched_worker.js?no_{missing}')")
     page.wait_for_function("events.filter(event => event.stage === 'python' && event.done).length")
     kind, message = error_of(open_url(page, f"/files/{path}"))
-    assert kind == "network" and "checker.js did not load" in message
+    assert kind == "network" and f"{missing}.js did not load" in message
     page.close()
 
 
