@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from voxtab import bench, cli, resources
-from voxtab.gpu.kernels import Variants
+from voxtab.gpu.kernels import ROW_VARIANTS, Variants
 from voxtab.transcriber import Transcriber
 
 ORACLE = Path(__file__).parent / "oracle" / "delay480"
@@ -88,7 +88,8 @@ def test_bench(voxtab, monkeypatch):
         assert 0 < spread["least"] <= spread["median"] <= spread["most"] and spread["count"] > 0
     # 32 silent tokens, 41 of audio and 17 more: 91 a run.
     assert rate["median"] * rtf["median"] == pytest.approx(91 / figures["audio_seconds"], rel=0.01)
-    assert figures["variants"]["row"] == "few" and figures["wrong_variants"] == []
+    possible = ("few",) if figures["adapter"]["adapter_type"] == "CPU" else ROW_VARIANTS
+    assert figures["variants"]["row"] in possible and figures["wrong_variants"] == []
     # All that a live step reads is less than the file, which has norms and a header too.
     (model,) = resources.embedded_model().glob("*.gguf")
     assert 0.5 < figures["gb_per_s"] * 1e9 * step["median"] / 1e3 / model.stat().st_size < 1

@@ -311,8 +311,9 @@ def test_an_iterator_left_and_taken_up_again(run, model):
             waiting = asyncio.ensure_future(anext(aiter(transcriber)))
             await asyncio.sleep(0)
             waiting.cancel()
-            assert isinstance((await asyncio.gather(waiting, return_exceptions=True))[0], asyncio.CancelledError | Word)
-            words += [] if waiting.cancelled() else [waiting.result()]
+            (got,) = await asyncio.gather(waiting, return_exceptions=True)
+            assert isinstance(got, asyncio.CancelledError | Word | StopAsyncIteration)      # a fast GPU may be done
+            words += [got] if isinstance(got, Word) else []
         words += [word async for word in transcriber]
         return transcriber, words
     transcriber, words = run(go())

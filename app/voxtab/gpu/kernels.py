@@ -102,7 +102,7 @@ class Variants:
             lanes = next((lanes for lanes in (96, 80, 64) if blocks % lanes == 0), 32) if subgroups else 32
             teams = outputs // 512 if rows == 1 else 2
         elif rows > 1:
-            lanes, teams = (32, 4) if blocks > 48 else (16, 12) if outputs < 8192 else (8, 20)
+            lanes, teams = (8, 20) if blocks <= 48 and outputs >= 8192 else (32, 4) if 48 < blocks <= 64 else (16, 12)
         elif outputs >= 16384:              # three workgroups for each of 128 multiprocessors
             lanes, teams, made = (16, 12, 4) if outputs < 65536 else (8, 32, 8)
         else:                               # one for each
