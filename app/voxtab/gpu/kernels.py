@@ -97,6 +97,7 @@ class Variants:
     def of_staged(self, rows: int, outputs: int, columns: int) -> dict[str, int]:
         """`linear_staged`'s shape for so many rows of x, and a matrix's rows and columns."""
         blocks, made, subgroups = columns // 32, 4, self.row == "subgroups"
+        # Two rows share what is read of the weights; but to keep half of both at a time is slower than one after another.
         kept = min(rows, STAGED_ROWS) if STAGED_ROWS * KEPT_BYTES * blocks <= 3 / 4 * self.workgroup_storage else 1
         if blocks > 128:
             lanes = next((lanes for lanes in (96, 80, 64) if blocks % lanes == 0), 32) if subgroups else 32
@@ -120,8 +121,8 @@ class Variants:
         """`linear`'s workgroup, and the lanes that share four output rows."""
         if not self.lanes:
             return self.workgroup, 1
-        units = columns // 32
-        return (64, 16) if units <= 48 else (128, 32) if units <= 128 else (128, 64)
+        blocks = columns // 32
+        return (64, 16) if blocks <= 48 else (128, 32) if blocks <= 128 else (128, 64)
 
 
 @dataclass(frozen=True)
