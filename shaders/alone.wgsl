@@ -4,8 +4,8 @@ const SUBGROUP = 1u;
 
 var<workgroup> values: array<f32, WORKGROUP>;
 
-fn together(sum: vec4f, lanes: u32) -> vec4f { return sum; }
-fn together_one(sum: f32, lanes: u32) -> f32 { return sum; }
+fn together(sum: vec4f) -> vec4f { return sum; }
+fn together_one(sum: f32) -> f32 { return sum; }
 
 // The largest of four neighbours' values, from a multiple of four on. For all invocations together.
 fn largest_of_four(value: f32, local: u32) -> f32 {

@@ -18,8 +18,7 @@ override CHUNK: u32 = 64;                   // divides the blocks of a row of x
 override PACKED: bool = true;
 
 override TEAMS: u32 = WORKGROUP / LANES;
-override TOGETHER: u32 = min(LANES, SUBGROUP);      // lanes whose sums need no memory to meet
-override PARTS: u32 = LANES / TOGETHER;
+override PARTS: u32 = LANES / SUBGROUP;      // of a team's lanes, whose sums need memory to meet
 override LINE: u32 = PARTS + 1;             // vectors of a line of sums: banks do not collide
 override FOURS: u32 = ROWS * OUTPUTS / 4;   // lines of a team, before that of squares
 override SUMS: u32 = TEAMS * (FOURS + 1) * LINE;
@@ -159,23 +158,23 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   // A team's first lanes end, with a pair each; what other lanes have for it meets them in workgroup memory.
   let four = lane / 2 / ROWS;
   let row = lane / 2 % ROWS;
-  sums_a[0] = together(sums_a[0], TOGETHER);
-  if (ROWS > 1) { sums_a[1] = together(sums_a[1], TOGETHER); }
+  sums_a[0] = together(sums_a[0]);
+  if (ROWS > 1) { sums_a[1] = together(sums_a[1]); }
   if (OUTPUTS > 4) {
-    sums_b[0] = together(sums_b[0], TOGETHER);
-    if (ROWS > 1) { sums_b[1] = together(sums_b[1], TOGETHER); }
+    sums_b[0] = together(sums_b[0]);
+    if (ROWS > 1) { sums_b[1] = together(sums_b[1]); }
   }
   if (NORM) {
-    squares.x = together_one(squares.x, TOGETHER);
-    if (ROWS > 1) { squares.y = together_one(squares.y, TOGETHER); }
+    squares.x = together_one(squares.x);
+    if (ROWS > 1) { squares.y = together_one(squares.y); }
   }
   var sums = sums_a[0];
   if (ROWS > 1) { sums = select(sums, sums_a[1], row == 1); }
   if (OUTPUTS > 4) { sums = select(sums, select(sums_b[0], sums_b[1], row == 1), four == 1); }
   if (PARTS > 1) {
     let lines = team * (FOURS + 1) * LINE;
-    if (lane % TOGETHER == 0) {
-      let at = lines + lane / TOGETHER;
+    if (lane % SUBGROUP == 0) {
+      let at = lines + lane / SUBGROUP;
       sums_of[at] = sums_a[0];
       if (ROWS > 1) { sums_of[at + LINE] = sums_a[1]; }
       if (OUTPUTS > 4) {

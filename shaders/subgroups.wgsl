@@ -1,19 +1,19 @@
 enable subgroups;
-// subgroups: invocations whose sums meet without memory, as many neighbours at a time as every subgroup of the adapter has.
+// subgroups: invocations whose sums meet without memory, SUBGROUP neighbours at a time.
 // That neighbours by local index are neighbours in a subgroup is not promised: `tuning` looks at a product's results.
 
-override SUBGROUP: u32 = 4;                 // a power of two
+override SUBGROUP: u32 = 4;                 // a power of two, at most what every subgroup of the adapter has
 
-// The sum over each `lanes` neighbours, a power of two and at most SUBGROUP.
-fn together(sum: vec4f, lanes: u32) -> vec4f {
+// The sum over each SUBGROUP neighbours.
+fn together(sum: vec4f) -> vec4f {
   var total = sum;
-  for (var mask = 1u; mask < lanes; mask *= 2u) { total += subgroupShuffleXor(total, mask); }
+  for (var mask = 1u; mask < SUBGROUP; mask *= 2u) { total += subgroupShuffleXor(total, mask); }
   return total;
 }
 
-fn together_one(sum: f32, lanes: u32) -> f32 {
+fn together_one(sum: f32) -> f32 {
   var total = sum;
-  for (var mask = 1u; mask < lanes; mask *= 2u) { total += subgroupShuffleXor(total, mask); }
+  for (var mask = 1u; mask < SUBGROUP; mask *= 2u) { total += subgroupShuffleXor(total, mask); }
   return total;
 }
 

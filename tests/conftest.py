@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from lab import Lab
-from voxtab.gpu.kernels import Kernels, Variants
+from voxtab.gpu.kernels import Kernels
 from voxtab.gpu.native import NativeDevice
+from voxtab.gpu.variants import Variants
 
 VARIANTS = {"software": Variants.of({"adapter_type": "CPU"}), "packed": Variants(row="packed"), "subgroups": Variants(row="subgroups", subgroup=4),
             "gpu": Variants(attention_groups=500, attention_splits=50), "few": Variants(row="few", attention=64),

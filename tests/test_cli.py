@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from voxtab import bench, cli, resources
-from voxtab.gpu.kernels import ROW_VARIANTS, Variants
+from voxtab.gpu.variants import ROW_VARIANTS, Variants
 from voxtab.transcriber import Transcriber
 
 ORACLE = Path(__file__).parent / "oracle" / "delay480"

@@ -13,7 +13,7 @@ import soundfile
 from voxtab import decoder, local, resources
 from voxtab.config import DELAYS_MS, MAX_POSITIONS, PAD
 from voxtab.errors import UserError
-from voxtab.gpu.kernels import Variants
+from voxtab.gpu.variants import Variants
 from voxtab.model import PROMPT_ROWS, Model
 from voxtab.transcriber import Transcriber
 

@@ -17,7 +17,7 @@ from voxtab import local
 from voxtab.captions import Word
 from voxtab.config import EOS
 from voxtab.errors import AudioError, UserError
-from voxtab.gpu.kernels import Variants
+from voxtab.gpu.variants import Variants
 from voxtab.model import Model
 from voxtab.tokenizer import TextDecoder
 from voxtab.transcriber import ROOM_SECONDS, Transcriber

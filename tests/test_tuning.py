@@ -7,7 +7,7 @@ import pytest
 
 from voxtab import local, resources
 from voxtab.errors import UserError
-from voxtab.gpu.kernels import ROW_VARIANTS, Variants
+from voxtab.gpu.variants import ROW_VARIANTS, Variants
 from voxtab.model import Model
 from voxtab.tuning import fastest_row
 

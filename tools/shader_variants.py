@@ -21,7 +21,7 @@ from synthetic import VOXTRAL_4B, directory
 from voxtab import resources
 from voxtab.config import ModelConfig
 from voxtab.gpu.device import DEFAULT_LIMITS, bindings
-from voxtab.gpu.kernels import ROW_VARIANTS, Variants
+from voxtab.gpu.variants import ROW_VARIANTS, Variants
 from voxtab.model import PROMPT_ROWS, Model
 from voxtab.weights import checkpoint, source
 

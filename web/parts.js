@@ -69,7 +69,7 @@ export class Parts {
     this.hash = null;                   // of the shard, where only a whole one's is told
     this.pieces = null;                 // of the shard, where theirs are
     this.sums = [];                     // which the shard's next pieces should have
-    this.given = [];                    // pieces whose memory is to come back, the oldest first: {shard, length, checked, expected}
+    this.given = [];                    // pieces whose memory is to come back, the oldest first: {shard, length, expected}
     this.checks = [];                   // the same, and a promise of {sha256, memory}
     this.checkers = [];
     this.turn = 0;
@@ -95,7 +95,8 @@ export class Parts {
       const piece = await (this.pieces ?? shard).read();
       if (piece) {
         this.hash?.update(piece);
-        this.given.push({ shard, length: piece.length, checked: Boolean(pieces), expected: this.sums.shift() });
+        if (pieces && !this.sums.length) throw changed(shard);      // a piece that should not be
+        this.given.push({ shard, length: piece.length, expected: pieces ? this.sums.shift() : null });
         return piece;
       }
       if (bytes && shard.position !== bytes) {
@@ -112,7 +113,7 @@ export class Parts {
   // not done with its last piece is waited for.
   async takeBack(memory) {
     const piece = this.given.shift();
-    if (!piece.checked) {
+    if (!piece.expected) {
       piece.shard.reuse(memory);
       return;
     }

@@ -58,7 +58,7 @@ export class Address {
     this.bytes = bytes;         // the file's size, once known
     this.position = 0;
     this.failures = 0;          // in a row
-    this.memory = new ArrayBuffer(pieceBytes);      // for the next piece, unless it is elsewhere
+    this.memory = null;         // for the next piece, unless it is elsewhere
     this.pieceBytes = pieceBytes;
   }
 
@@ -120,7 +120,7 @@ export class Address {
   }
 
   room() {
-    return new Uint8Array(this.memory.byteLength === this.pieceBytes ? this.memory : new ArrayBuffer(this.pieceBytes));
+    return new Uint8Array(this.memory?.byteLength === this.pieceBytes ? this.memory : new ArrayBuffer(this.pieceBytes));
   }
 
   // Memory of a piece that was given away and is free again.

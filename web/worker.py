@@ -17,7 +17,7 @@ from voxtab.bench import bench
 from voxtab.config import SAMPLE_RATE
 from voxtab.errors import AudioError, DeviceError, ModelError, TokenizerError, UserError
 from voxtab.gpu.browser import BrowserDevice
-from voxtab.gpu.kernels import Variants
+from voxtab.gpu.variants import Variants
 from voxtab.model import Model
 from voxtab.result import result
 from voxtab.transcriber import Transcriber

@@ -7,7 +7,7 @@ from pathlib import Path
 from voxtab import resources
 from voxtab.config import ModelConfig
 from voxtab.errors import ModelError, TokenizerError
-from voxtab.gpu.kernels import Variants
+from voxtab.gpu.variants import Variants
 from voxtab.gpu.native import NativeDevice
 from voxtab.model import Model
 from voxtab.tokenizer import Tokenizer

@@ -13,7 +13,8 @@ from voxtab.decoder import Decoder, delay_condition
 from voxtab.encoder import Encoder, block_samples
 from voxtab.errors import UserError
 from voxtab.gpu.device import Device, Source
-from voxtab.gpu.kernels import TOKENS_RING, Dispatch, Kernels, Variants
+from voxtab.gpu.kernels import TOKENS_RING, Dispatch, Kernels
+from voxtab.gpu.variants import Variants
 from voxtab.tokenizer import Tokenizer
 from voxtab.tuning import fastest_row
 from voxtab.weights.directory import Directory

@@ -239,13 +239,13 @@ def test_no_reader_and_no_checker(browser, server, files, model, missing):
     page.close()
 
 
-@pytest.mark.parametrize("change, words", [(-1000, ["cut short"]), (1000, ["it is another file"]), (100_000, ["it is another file", "SHA-256"])])
+@pytest.mark.parametrize("change, words", [(-1000, "cut short"), (1000, "it is another file"), (100_000, "SHA-256")])
 def test_shard_of_pieces_and_another_size(bare, server, files, model, change, words):
-    """From a server that tells no sizes: the shard's end tells, or a piece that should not be, whichever is seen first."""
+    """From a server that tells no sizes: the shard's end tells, or a piece that should not be."""
     path = manifest(files / f"size{change}", cut(model, 300_000), 20_001)
     (files / f"size{change}/part-1").write_bytes(model[300_000:change] if change < 0 else model[300_000:] + bytes(change))
     kind, message = error_of(open_url(bare, f"/no_length/files/{path}", tokenizer={"url": f"{server.url}/files/delay160/tekken.json"}))
-    assert kind == "model" and "part-1" in message and any(word in message for word in words)
+    assert kind == "model" and "part-1" in message and words in message
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"shards": []}', '{"shards": [{"path": "a"}]}', '{"shards": [{"path": "a", "bytes": -1}]}',
