@@ -16,10 +16,12 @@ override OUTPUTS: u32 = 4;                  // 4 or 8
 override ROWS: u32 = 1;                     // 1 or 2
 override CHUNK: u32 = 64;                   // divides the blocks of a row of x
 override PACKED: bool = true;
+override X_FIRST: bool = false;             // ask for x before the first weights: it is there sooner, for more registers
 
 override TEAMS: u32 = WORKGROUP / LANES;
 override PARTS: u32 = LANES / SUBGROUP;      // of a team's lanes, whose sums need memory to meet
 override LINE: u32 = PARTS + 1;             // vectors of a line of sums: banks do not collide
+override SQUARES: u32 = WORKGROUP / SUBGROUP;
 override FOURS: u32 = ROWS * OUTPUTS / 4;   // lines of a team, before that of squares
 override SUMS: u32 = TEAMS * (FOURS + 1) * LINE;
 
@@ -28,25 +30,36 @@ override SUMS: u32 = TEAMS * (FOURS + 1) * LINE;
 // Nine vectors: banks do not collide.
 var<workgroup> kept: array<array<vec4u, 9>, CHUNK * ROWS>;
 var<workgroup> scale_of_kept: array<f32, CHUNK * ROWS>;
-var<workgroup> squares_of: array<vec2f, WORKGROUP>; // of the columns that an invocation brought, of each row
+var<workgroup> squares_of: array<vec2f, SQUARES>; // of the columns that SUBGROUP invocations brought, of each row
 var<workgroup> sums_of: array<vec4f, SUMS>;
 
+// The columns of x that a word's low nibbles meet and those that its high ones meet, and their gains.
+struct Eight { low: vec4f, high: vec4f, low_gain: vec4f, high_gain: vec4f }
+
+// Those of the i-th word from block `first` on.
+fn read_x(m: u32, first: u32, i: u32) -> Eight {
+  let at = 8 * (first + i / 4) + i % 4;
+  let of_x = m * (columns() / 4) + at;
+  if (NORM) { return Eight(x[of_x], x[of_x + 4], gain[at], gain[at + 4]); }
+  return Eight(x[of_x], x[of_x + 4], vec4f(1), vec4f(1));
+}
+
 // Brings the blocks from `first` on of a row of x, word by word, four invocations a block, and keeps them as row `row`.
-// The sum of the squares of what this invocation brought.
-fn bring(m: u32, first: u32, row: u32, local: u32) -> f32 {
+// The sum of the squares of what this invocation brought. Its first word may be there already.
+fn bring(m: u32, first: u32, row: u32, local: u32, have: bool, first_word: Eight) -> f32 {
   var squares = 0.0;
   for (var base = 0u; base < 4 * CHUNK; base += WORKGROUP) {       // all invocations together, as they compare values
     let i = min(base + local, 4 * CHUNK - 1);
     let here = base + local < 4 * CHUNK;
     let w = i % 4;
-    let at = 8 * (first + i / 4) + w;
-    let of_x = m * (columns() / 4) + at;
-    var low = x[of_x];
-    var high = x[of_x + 4];
+    var of_x = first_word;
+    if (!have || base > 0) { of_x = read_x(m, first, i); }
+    var low = of_x.low;
+    var high = of_x.high;
     if (NORM) {
       if (here) { squares += dot(low, low) + dot(high, high); }
-      low *= gain[at];
-      high *= gain[at + 4];
+      low *= of_x.low_gain;
+      high *= of_x.high_gain;
     }
     if (PACKED) {
       let scale = scale_for(largest_of_four(largest(low, high), local));
@@ -117,6 +130,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let blocks = columns() / 32;
   let starts_a = four_starts(pair, blocks);
   let starts_b = four_starts(pair + 2, blocks);
+  var x_first: Eight;
+  if (X_FIRST) { x_first = read_x(m, 0, min(local, 4 * CHUNK - 1)); }
   var next_a = four_rows(starts_a, min(lane, blocks - 1));
   var next_b = next_a;
   if (OUTPUTS > 4) { next_b = four_rows(starts_b, min(lane, blocks - 1)); }
@@ -126,8 +141,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var squares = vec2f();
   for (var first = 0u; first < blocks; first += CHUNK) {
     if (first > 0) { workgroupBarrier(); }
-    squares.x += bring(m, first, 0, local);
-    if (ROWS > 1) { squares.y += bring(min(m + 1, params.rows - 1), first, 1, local); }
+    squares.x += bring(m, first, 0, local, X_FIRST && first == 0, x_first);
+    if (ROWS > 1) { squares.y += bring(min(m + 1, params.rows - 1), first, 1, local, false, x_first); }
+    if (NORM) {
+      var met = vec2f(together_one(squares.x), 0);
+      if (ROWS > 1) { met.y = together_one(squares.y); }
+      if (local % SUBGROUP == 0) { squares_of[local / SUBGROUP] = met; }
+    }
     workgroupBarrier();
     for (var i = lane; i < CHUNK; i += LANES) {
       // In the next chunk a lane begins anew.
@@ -149,10 +169,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
   }
   if (NORM) {                               // each team sums up what all invocations brought
-    squares_of[local] = squares;
-    workgroupBarrier();
     squares = vec2f();
-    for (var i = lane; i < WORKGROUP; i += LANES) { squares += squares_of[i]; }
+    for (var i = lane; i < SQUARES; i += LANES) { squares += squares_of[i]; }
   }
 
   // A team's first lanes end, with a pair each; what other lanes have for it meets them in workgroup memory.

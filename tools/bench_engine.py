@@ -11,7 +11,7 @@ from voxtab.model import PASSES_SUBMITTED, PROMPT_ROWS, Model
 
 CONTEXT = 1000                      # positions that a decoder step sees
 WORK_S = 0.5                        # of the GPU, in one measurement of products: the first submit's recording, which it waits for, is no bandwidth
-SUBMITTED = 100                     # dispatches of products in a submit
+SUBMITTED = 320                     # dispatches of products in a submit: as many as the decoder passes of one have
 JUMP = 44_000                       # positions, of 80 ms each: an hour's
 
 

@@ -2,6 +2,7 @@
 
 import { Failure } from './failure.js';
 
+const CACHED_BYTES = 256 << 20;             // no browser's cache keeps a larger file, but Chromium's writes much of it before it gives up
 const RETRY_SECONDS = [0.3, 1, 2, 4, 8];    // between attempts to go on where the network broke
 
 const megabytes = bytes => `${(bytes / 1e6).toFixed(1)} MB`;
@@ -11,10 +12,10 @@ const sleep = seconds => new Promise(resolve => setTimeout(resolve, 1000 * secon
 export const shown = url => url.split(/[?#]/)[0];
 
 // One GET from byte `from` on. Throws a Failure that says what to do.
-async function get(url, from) {
+async function get(url, from, cache = 'default') {
   let response;
   try {
-    response = await fetch(url, { headers: from ? { Range: `bytes=${from}-` } : {} });
+    response = await fetch(url, { cache, headers: from ? { Range: `bytes=${from}-` } : {} });
   } catch {
     throw await refusal(url);
   }
@@ -63,7 +64,7 @@ export class Address {
   }
 
   async open() {
-    const response = await get(this.url, this.position);
+    const response = await get(this.url, this.position, this.bytes > CACHED_BYTES ? 'no-store' : 'default');
     const [, start, size] = /^bytes (\d+)-\d+\/(\d+)/.exec(response.headers.get('Content-Range') ?? '') ?? [];
     // Not every server lets another origin see these headers; what is there must fit.
     const tag = response.headers.get('ETag');

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from voxtab.errors import UserError
 
 STAGED_ROWS = 2                             # rows of x that a workgroup of linear_staged takes at most
+FEW_ROWS = 8                                # rows of x that are a live step's or a decoder pass's; more are those of a file's block
 KEPT_BYTES = 148                            # of workgroup memory, of linear_staged for 32 columns of x
 ROW_VARIANTS = "few", "f32", "packed", "subgroups"   # of the product for one row, the plainest first
 OF_THE_ADAPTER = {"subgroup", "largest_workgroup", "workgroup_storage"}      # fields of Variants that are facts and no choice
@@ -63,23 +64,27 @@ class Variants:
         blocks, made, subgroups = columns // 32, 4, self.row == "subgroups"
         # Two rows share what is read of the weights; but to keep half of both at a time is slower than one after another.
         kept = min(rows, STAGED_ROWS) if STAGED_ROWS * KEPT_BYTES * blocks <= 3 / 4 * self.workgroup_storage else 1
-        if blocks > 128:
-            lanes = next((lanes for lanes in (96, 80, 64) if blocks % lanes == 0), 32) if subgroups else 32
-            teams = outputs // 512 if rows == 1 else 2
+        most, x_first = blocks, False
+        if rows > FEW_ROWS:
+            lanes, teams, kept, most = 8, 32, STAGED_ROWS, 64
+        elif rows > 1 and blocks > 128:
+            lanes, teams, most = 32, 10, 96
         elif rows > 1:
             lanes, teams = (8, 20) if blocks <= 48 and outputs >= 8192 else (32, 4) if 48 < blocks <= 64 else (16, 12)
-        elif outputs >= 16384:              # three workgroups for each of 128 multiprocessors
-            lanes, teams, made = (16, 12, 4) if outputs < 65536 else (8, 32, 8)
-        else:                               # one for each
-            lanes, teams = 64 if blocks > 96 and subgroups else 32, outputs // 512
+        elif outputs >= 16384:              # two workgroups for each of 128 multiprocessors
+            lanes, teams, made = (16, 18, 4) if outputs < 65536 else (8, 32, 8)
+        else:                               # one for each, which has registers enough
+            x_first = True
+            lanes = 32 if blocks <= 96 or not subgroups else 96 if blocks % 96 == 0 else 64
+            teams = outputs // 512
         together = math.gcd(lanes, self.subgroup) if subgroups else 1
         # What is not for blocks of x takes at most half of the workgroup's memory.
-        team_bytes = (8 if subgroups else 12) * lanes + 16 * (kept * made // 4 + 1) * (lanes // together + 1)
+        team_bytes = 8 * lanes // together + (0 if subgroups else 4 * lanes) + 16 * (kept * made // 4 + 1) * (lanes // together + 1)
         teams = max(1, min(teams, self.largest_workgroup // lanes, self.workgroup_storage // 2 // team_bytes))
-        room = (self.workgroup_storage - teams * team_bytes) // (KEPT_BYTES * kept)
+        room = min(most, (self.workgroup_storage - teams * team_bytes) // (KEPT_BYTES * kept))
         chunk = max(size for size in range(1, blocks + 1) if blocks % size == 0 and size <= room)
         return {"WORKGROUP": teams * lanes, "LANES": lanes, "OUTPUTS": made, "ROWS": kept, "CHUNK": chunk, "PACKED": self.row != "f32",
-                **({"SUBGROUP": together} if subgroups else {})}
+                "X_FIRST": x_first, **({"SUBGROUP": together} if subgroups else {})}
 
     def of_few(self, columns: int) -> tuple[int, int]:
         """`linear`'s workgroup, and the lanes that share four output rows."""
