@@ -21,6 +21,7 @@ from voxtab.transcriber import Transcriber
 
 ORACLE = Path(__file__).parent / "oracle"
 EXACT = 1e-4                        # f32 cache: float32 rounding
+LARGE = {"logits": 1.5e-4}          # the same where values reach 28: in some orders of the sums it is 1.1e-4
 # transformers' own rounding (of RoPE's angles above all) puts it farther than that from float64 where values are
 # large: 1.6e-4 in the logits. There it is the float64 forward that shows our exactness, and the tokens.
 LOOSER = {"layer 1": 2e-4, "layer 2": 2e-4, "logits": 2e-4}
@@ -131,7 +132,7 @@ def test_every_stage(case, name, quantised):
     truth = forward(c.found.config, read_weights(c.found), c.samples, c.expected["delay_ms"] // 80, c.tokens)
     truth |= {f"layer {i}": layer for i, layer in enumerate(truth["enc_layers"])} | {"logits": truth["logits"][prompt - 1:]}
     for stage in got:
-        assert_close((name, stage, "float64"), got[stage], truth[stage], EXACT)
+        assert_close((name, stage, "float64"), got[stage], truth[stage], LARGE.get(stage, EXACT))
     theirs = {key.removeprefix(c.prefix): value for key, value in c.stages.items() if key.startswith(c.prefix)}
     theirs["logits"] = theirs.pop("gen_logits")
     if not quantised:

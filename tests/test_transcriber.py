@@ -320,6 +320,20 @@ def test_an_iterator_left_and_taken_up_again(run, model):
     assert transcriber.tokens == TOKENS and words == transcriber.words
 
 
+def test_words_of_a_text_that_is_out_already(run, model):
+    async def go():
+        transcriber = Transcriber(model)
+        transcriber.feed(SAMPLES)
+        transcriber.finish()
+        async for _ in transcriber.text():
+            pass
+        async for word in transcriber:
+            break
+        return [word, *[word async for word in transcriber]], transcriber.words
+    got, words = run(go())
+    assert len(words) > 1 and got == words
+
+
 def test_two_iterators_at_once_are_refused(run, model):
     async def go():
         transcriber = Transcriber(model)

@@ -182,10 +182,13 @@ class Transcriber:
 
     async def __aiter__(self) -> AsyncIterator[Word]:
         """Words with times, each when the next one begins or a flush ends it."""
-        async for _ in self.text():
-            while self._words_given < len(self.words):
+        pieces = self.text()
+        while True:
+            while self._words_given < len(self.words):      # an iterator that was left may have had more of a block's
                 self._words_given += 1
                 yield self.words[self._words_given - 1]
+            if await anext(pieces, None) is None:
+                return
 
     async def text(self) -> AsyncIterator[str]:
         """Text as it is decoded, a piece for each block of tokens; all pieces, joined, are the transcript.

@@ -79,7 +79,7 @@ def test_conv_is_zero_before_the_stream(lab):
 
 @pytest.mark.parametrize("type", ["Q4_0", "F32", "F16", "BF16"])
 @pytest.mark.parametrize("rows,outputs,columns", [(1, 3072, 4096), (4, 1280, 2048), (2, 70, 1280), (1, 30, 64), (3, 65, 96), (9, 2, 32), (1, 1, 9216), (5, 131, 160),
-                                                  (1, 70, 3072), (1, 16390, 256), (1, 65539, 128), (5, 131, 1280), (3, 70, 2048), (2, 30, 3072)])
+                                                  (1, 70, 3072), (1, 16390, 256), (1, 65539, 128), (5, 131, 1280), (3, 70, 2048), (2, 30, 3072), (11, 70, 2560)])
 def test_linear(lab, type, rows, outputs, columns):
     x, weights = random(1, rows, columns), random(2, outputs, columns, scale=columns ** -0.5)
     matrix, rounded = lab.matrix(weights, type)

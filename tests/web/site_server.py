@@ -16,7 +16,7 @@ TYPES = {".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascrip
 
 
 class Server(ThreadingHTTPServer):
-    """Serves on a free port until closed. `requests` lists (path, Range) of what came."""
+    """Serves on a free port until closed. `requests` lists (path, Range) of what came, `uncached` paths that no cache may answer."""
 
     daemon_threads = True
 
@@ -25,6 +25,7 @@ class Server(ThreadingHTTPServer):
         self.roots, self.cors = roots, cors
         self.elsewhere = ""         # address that /moved leads to
         self.requests: list[tuple[str, str | None]] = []
+        self.uncached: set[str] = set()
         self.uses: dict[str, int] = {}
         self.url = f"http://127.0.0.1:{self.server_port}"
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -47,6 +48,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         path = unquote(urlsplit(self.path).path)
         self.server.requests.append((path, self.headers["Range"]))
+        if self.headers["Cache-Control"] == "no-cache":
+            self.server.uncached.add(path)
         found = re.match(r"/(?:(.*)/)?(site|files)/(.*)", path)
         if not found:
             return self.reply(404, b"no such file")
@@ -115,6 +118,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_slow(self, file):
         self.send_file(file, pause=0.05)
+
+    def do_stuck(self, file):
+        self.send_file(file, pause=5)
 
     # --- answers
 

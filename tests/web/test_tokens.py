@@ -122,6 +122,17 @@ def test_manifest_with_pieces(bare, server, files, model, behaviour):
     check_tokens(bare, server, "delay160", open_url(bare, f"/{behaviour}/{path}"))
 
 
+def test_shards_that_no_cache_keeps(bare, server, files, model):
+    """A shard that, by its manifest, is too large for the browser's cache is asked for past it, others are not."""
+    path = manifest(files / "huge", cut(model, 300_000))
+    said = json.loads((files / "huge/model.json").read_text())
+    said["shards"][1]["bytes"] = 1 << 29
+    (files / "huge/model.json").write_text(json.dumps(said))
+    kind, message = error_of(open_url(bare, f"/files/{path}"))
+    assert kind == "model" and "part-1 has" in message
+    assert {name for name in server.uncached if "/huge/" in name} == {"/files/huge/part-1"}
+
+
 def test_long_header(bare, server, files, model):
     """A header of several reads: one more key, a vocabulary, of a length that keeps the data aligned."""
     words = b"".join(struct.pack("<Q", 25) + b"%025d" % i for i in range(32_000))
@@ -285,7 +296,7 @@ def test_no_tokenizer(bare, server, files, model):
     (files / "alone").mkdir()
     (files / "alone/model.gguf").write_bytes(model)
     bare.evaluate("events.length = 0")
-    kind, message = error_of(open_url(bare, "/slow/files/alone/model.gguf"))
+    kind, message = error_of(open_url(bare, "/stuck/files/alone/model.gguf"))
     assert kind == "tokenizer" and "alone/tekken.json does not exist" in message
     # The weights, which come at the same time, were given up.
     assert not any(event.get("stage") == "kernels" for event in bare.evaluate("events"))

@@ -64,16 +64,16 @@ class Variants:
         blocks, made, subgroups = columns // 32, 4, self.row == "subgroups"
         # Two rows share what is read of the weights; but to keep half of both at a time is slower than one after another.
         kept = min(rows, STAGED_ROWS) if STAGED_ROWS * KEPT_BYTES * blocks <= 3 / 4 * self.workgroup_storage else 1
-        most, x_first = blocks, False
-        if rows > FEW_ROWS:
+        most, x_first = blocks, False       # blocks of x that are kept at a time
+        if rows > FEW_ROWS:                 # a file's block, of too few tiles for `linear_tile`: its rows share what is read
             lanes, teams, kept, most = 8, 32, STAGED_ROWS, 64
-        elif rows > 1 and blocks > 128:
+        elif rows > 1 and blocks > 128:     # smaller chunks leave a multiprocessor room for more workgroups
             lanes, teams, most = 32, 10, 96
         elif rows > 1:
             lanes, teams = (8, 20) if blocks <= 48 and outputs >= 8192 else (32, 4) if 48 < blocks <= 64 else (16, 12)
         elif outputs >= 16384:              # two workgroups for each of 128 multiprocessors
             lanes, teams, made = (16, 18, 4) if outputs < 65536 else (8, 32, 8)
-        else:                               # one for each, which has registers enough
+        else:                               # one for each, with registers to spare
             x_first = True
             lanes = 32 if blocks <= 96 or not subgroups else 96 if blocks % 96 == 0 else 64
             teams = outputs // 512
