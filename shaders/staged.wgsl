@@ -3,8 +3,8 @@
 //
 // A workgroup keeps CHUNK blocks of 32 columns, of ROWS rows of x, in workgroup memory, where all its teams meet them: x is
 // read, and packed, once for OUTPUTS rows a team. A team is LANES invocations that make OUTPUTS output rows together: each
-// takes every LANES-th block of all of them, the next block's weights on their way while it multiplies; the first block's
-// are before x is. The fewer lanes, the more rows share what is kept; the more, the more weights are on their way.
+// takes every LANES-th block of all of them, the next block's weights on their way while it multiplies, and the first
+// block's before x is kept. The fewer lanes, the more rows share what is kept; the more, the more weights are on their way.
 // Grid: x, y over the teams' rows, z over rows of x by ROWS.
 //
 // With PACKED by packed dot products; without, in f32: not every adapter has an instruction for them.

@@ -1,6 +1,7 @@
 """Measurements of an open model, which run natively and in the tab's Worker alike. For tools/bench.
 
-Times are seconds. A readback takes a while by itself, 1.2 ms in Chromium: an empty plan's time is taken off.
+Times are seconds. A readback takes a while by itself, 1.2 ms in Chromium: an empty plan's time is taken off;
+bandwidth is of a difference of times.
 """
 
 import time
@@ -55,7 +56,6 @@ async def bandwidth(model: Model, runs: int) -> dict:
         assert weights <= {buffer for dispatch in products for buffer in dispatch.buffers}
         plan = await model.kernels.plan(products)
         times = max(1, SUBMITTED // len(products))
-        submits = max(1, min(400, round(WORK_S / times / max(await _timed(model, plan) - wait, 1e-5))))
 
         async def many(submits: int) -> float:
             """Seconds of several submits under way together, so that the host's work for one is done while the GPU has another."""
@@ -65,12 +65,12 @@ async def bandwidth(model: Model, runs: int) -> dict:
             await model.device.run(plan, (model.decoder.tokens, 0, 4), times=times)
             return time.perf_counter() - since
 
-        # What more submits add: until the first one begins, the host has recorded and sent some of them.
-        few, rates[name] = -(-submits // 4), []
-        await many(few)
-        for _ in range(runs):
-            added = await many(few + submits) - await many(few)
-            rates[name].append(sum(map(nbytes, matrices)) * times * submits / added)
+        await many(1)                       # warms up
+        submits = max(1, min(400, round(WORK_S / max(await many(1) - wait, 1e-5))))
+        # What more submits add to a few: until the first one begins, the host has recorded and sent some of them.
+        few = -(-submits // 4)
+        begun = median([await many(few) for _ in range(3)])
+        rates[name] = [sum(map(nbytes, matrices)) * times * submits / (await many(few + submits) - begun) for _ in range(runs)]
     return rates
 
 

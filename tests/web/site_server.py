@@ -117,14 +117,14 @@ class Handler(BaseHTTPRequestHandler):
         self.send_file(file, stop_after=400_001 if first else None, tag='"one"' if first else '"two"')
 
     def do_slow(self, file):
-        self.send_file(file, pause=0.05)
+        self.send_file(file, pause=0.05, step=1 << 16)
 
     def do_stuck(self, file):
-        self.send_file(file, pause=5)
+        self.send_file(file, pause=5, step=400_001)
 
     # --- answers
 
-    def send_file(self, file: Path, stop_after: int | None = None, tag: str = '"tag"', pause: float = 0):
+    def send_file(self, file: Path, stop_after: int | None = None, tag: str = '"tag"', pause: float = 0, step: int = 1 << 20):
         if not file.is_file():
             return self.reply(404, b"no such file")
         data = file.read_bytes()
@@ -137,7 +137,6 @@ class Handler(BaseHTTPRequestHandler):
         self.head(status, end - start, headers)
         if stop_after is not None:
             end = min(end, start + stop_after)
-        step = 1 << 16 if pause else 1 << 20
         for at in range(start, end, step):
             self.wfile.write(data[at:min(end, at + step)])
             threading.Event().wait(pause)

@@ -8,6 +8,7 @@ from voxtab.errors import UserError
 STAGED_ROWS = 2                             # rows of x that a workgroup of linear_staged takes at most
 FEW_ROWS = 8                                # rows of x that are a live step's or a decoder pass's; more are those of a file's block
 KEPT_BYTES = 148                            # of workgroup memory, of linear_staged for 32 columns of x
+ALIGNMENT_BYTES = 32                        # at most what lies between its variables, which begin at multiples of 16
 ROW_VARIANTS = "few", "f32", "packed", "subgroups"   # of the product for one row, the plainest first
 OF_THE_ADAPTER = {"subgroup", "largest_workgroup", "workgroup_storage"}      # fields of Variants that are facts and no choice
 
@@ -62,7 +63,7 @@ class Variants:
     def of_staged(self, rows: int, outputs: int, columns: int) -> dict[str, int]:
         """`linear_staged`'s shape for so many rows of x, and a matrix's rows and columns."""
         blocks, made, subgroups = columns // 32, 4, self.row == "subgroups"
-        # Two rows share what is read of the weights; but to keep half of both at a time is slower than one after another.
+        # Two rows share what is read of the weights; but of few, to keep half of both at a time is slower than one after another.
         kept = min(rows, STAGED_ROWS) if STAGED_ROWS * KEPT_BYTES * blocks <= 3 / 4 * self.workgroup_storage else 1
         most, x_first = blocks, False       # blocks of x that are kept at a time
         if rows > FEW_ROWS:                 # a file's block, of too few tiles for `linear_tile`: its rows share what is read
@@ -71,7 +72,7 @@ class Variants:
             lanes, teams, most = 32, 10, 96
         elif rows > 1:
             lanes, teams = (8, 20) if blocks <= 48 and outputs >= 8192 else (32, 4) if 48 < blocks <= 64 else (16, 12)
-        elif outputs >= 16384:              # two workgroups for each of 128 multiprocessors
+        elif outputs >= 16384:              # two workgroups for each of 128 multiprocessors, or four
             lanes, teams, made = (16, 18, 4) if outputs < 65536 else (8, 32, 8)
         else:                               # one for each, with registers to spare
             x_first = True
@@ -81,7 +82,7 @@ class Variants:
         # What is not for blocks of x takes at most half of the workgroup's memory.
         team_bytes = 8 * lanes // together + (0 if subgroups else 4 * lanes) + 16 * (kept * made // 4 + 1) * (lanes // together + 1)
         teams = max(1, min(teams, self.largest_workgroup // lanes, self.workgroup_storage // 2 // team_bytes))
-        room = min(most, (self.workgroup_storage - teams * team_bytes) // (KEPT_BYTES * kept))
+        room = min(most, (self.workgroup_storage - ALIGNMENT_BYTES - teams * team_bytes) // (KEPT_BYTES * kept))
         chunk = max(size for size in range(1, blocks + 1) if blocks % size == 0 and size <= room)
         return {"WORKGROUP": teams * lanes, "LANES": lanes, "OUTPUTS": made, "ROWS": kept, "CHUNK": chunk, "PACKED": self.row != "f32",
                 "X_FIRST": x_first, **({"SUBGROUP": together} if subgroups else {})}
