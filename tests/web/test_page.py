@@ -73,28 +73,26 @@ def test_link_under_a_deeper_path_and_reload(page, server, clips, oracle):
     check(page, oracle)
 
 
-@pytest.mark.parametrize("oracle", BOTH)
-def test_dropped_model_and_audio(page, server, clips, oracle):
+def test_dropped_model_and_audio(page, server, clips):
     """One .gguf with its tokenizer, and then audio, which waits until the model is open."""
-    page.goto(f"{server.url}/site/?delay={oracle.removeprefix('delay')}")
+    page.goto(f"{server.url}/site/?delay=480")
     wait_for(page, "ready")
-    drop_paths(page, ORACLES / oracle / "tiny-q4.gguf", ORACLES / oracle / "tekken.json")
-    drop_paths(page, clips[oracle])
-    check(page, oracle)
+    drop_paths(page, ORACLES / "delay480" / "tiny-q4.gguf", ORACLES / "delay480" / "tekken.json")
+    drop_paths(page, clips["delay480"])
+    check(page)
     assert page.evaluate("voxtab.result.model") == "tiny-q4.gguf"
 
 
-@pytest.mark.parametrize("oracle", BOTH)
-def test_dropped_shards(page, server, clips, oracle):
+def test_dropped_shards(page, server, clips):
     """Cut as the oracle's own test cuts them; the tokenizer comes after them."""
-    page.goto(f"{server.url}/site/?delay={oracle.removeprefix('delay')}")
+    page.goto(f"{server.url}/site/?delay=160")
     wait_for(page, "ready")
-    drop_paths(page, *sorted((ORACLES / oracle / "shards").iterdir(), reverse=True))
+    drop_paths(page, *sorted((ORACLES / "delay160" / "shards").iterdir(), reverse=True))
     expect(at(page, "error")).to_contain_text("choose its tekken.json")
-    drop_paths(page, ORACLES / oracle / "tekken.json")
+    drop_paths(page, ORACLES / "delay160" / "tekken.json")
     expect(at(page, "status")).to_have_text("Ready, with shard-aa.", timeout=30000)
-    drop_paths(page, clips[oracle])
-    check(page, oracle)
+    drop_paths(page, clips["delay160"])
+    check(page, "delay160")
 
 
 def test_chosen_files_then_again_then_stop(page, server, clips, tmp_path):
