@@ -2,7 +2,7 @@
 
 import { Failure } from './failure.js';
 
-const CACHED_BYTES = 256 << 20;             // Chromium's cache keeps no file that is larger, but writes much of it before it gives up; a size is known from a manifest
+const CACHED_BYTES = 256 << 20;             // Chromium's cache keeps no larger file, but writes much of it before it gives up
 const RETRY_SECONDS = [0.3, 1, 2, 4, 8];    // between attempts to go on where the network broke
 
 const megabytes = bytes => `${(bytes / 1e6).toFixed(1)} MB`;

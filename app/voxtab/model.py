@@ -14,13 +14,13 @@ from voxtab.encoder import Encoder, block_samples
 from voxtab.errors import UserError
 from voxtab.gpu.device import Device, Source
 from voxtab.gpu.kernels import TOKENS_RING, Dispatch, Kernels
-from voxtab.gpu.variants import Variants
+from voxtab.gpu.variants import FEW_ROWS, Variants
 from voxtab.tokenizer import Tokenizer
 from voxtab.tuning import fastest_row
 from voxtab.weights.directory import Directory
 from voxtab.weights.load import load
 
-PROMPT_ROWS = 8                     # prompt positions that the decoder takes at once
+PROMPT_ROWS = FEW_ROWS              # prompt positions that the decoder takes at once
 PASSES_SUBMITTED = 2                # decoder passes in one submit: the GPU has the first while the host still records the others
 LAYERS_SUBMITTED = 8                # encoder layers of a block in one submit: a driver may end one of seconds
 LIVE_SUBMITS = 4                    # of a live step's encoder: the GPU has the first while the host still records the others
