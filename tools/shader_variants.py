@@ -30,6 +30,7 @@ Variant = tuple[str, tuple[tuple[str, float], ...]]     # kernel, constants
 # Types of a file's matrices and of everything else: convolutions, gains, biases.
 TYPES = [("F32", "F32"), ("F16", "F16"), ("BF16", "BF16"), ("Q4_0", "F32"), ("Q4_0", "F16")]
 ADAPTER_TYPES = ["CPU", "IntegratedGPU", "DiscreteGPU"]     # of WebGPU's adapters: what layouts are chosen by
+LARGER = {"largest_workgroup": 1024, "workgroup_storage": 32768}    # than WebGPU's default limits: what most adapters have, lavapipe too
 
 
 class NotingDevice:
@@ -84,10 +85,13 @@ def embedded_configs() -> Iterator[ModelConfig]:
         yield checkpoint.read_config(source.read_directory(files.source, files.kind))
 
 
-async def _record() -> set[Variant]:
-    device = NotingDevice()
-    layouts = {Variants.of({"adapter_type": type}) for type in ADAPTER_TYPES} | {replace(Variants(), row=row, subgroup=32) for row in ROW_VARIANTS} \
+def _layouts() -> set[Variants]:
+    return {Variants.of({"adapter_type": type}) for type in ADAPTER_TYPES} | {replace(Variants(), row=row, subgroup=32) for row in ROW_VARIANTS} \
         | {replace(Variants(), drafts=drafts) for drafts in range(1, PROMPT_ROWS)}
+
+
+async def _record(layouts: set[Variants]) -> set[Variant]:
+    device = NotingDevice()
     one_layer = replace(VOXTRAL_4B, encoder=replace(VOXTRAL_4B.encoder, layers=1), decoder=replace(VOXTRAL_4B.decoder, layers=1))
     for config in (one_layer, *embedded_configs()):     # the other layers ask for nothing new
         for types, half_rope, cache_f16, layout in itertools.product(TYPES, (False, True), (False, True), layouts):
@@ -96,12 +100,14 @@ async def _record() -> set[Variant]:
     return device.variants
 
 
-def all_variants() -> list[Variant]:
-    """Every kernel with every set of constants that it is compiled with."""
-    return sorted(asyncio.run(_record()))
+def all_variants() -> tuple[list[Variant], list[Variant]]:
+    """Every kernel with every set of constants that it is compiled with: at WebGPU's default limits; besides, at LARGER ones."""
+    default = asyncio.run(_record(_layouts()))
+    larger = asyncio.run(_record({replace(Variants(), row=row, subgroup=32, **LARGER) for row in ("packed", "subgroups")}))
+    return sorted(default), sorted(larger - default)
 
 
 if __name__ == "__main__":
     argparse.ArgumentParser(description=__doc__).parse_args()
-    for kernel, constants in all_variants():
+    for kernel, constants in sum(all_variants(), []):
         print(json.dumps({"kernel": kernel, "constants": dict(constants)}))

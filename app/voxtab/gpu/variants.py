@@ -72,16 +72,20 @@ class Variants:
             lanes, teams, most = 32, 10, 96
         elif rows > 1:
             lanes, teams = (8, 20) if blocks <= 48 and outputs >= 8192 else (32, 4) if 48 < blocks <= 64 else (16, 12)
-        elif outputs >= 16384:              # two workgroups for each of 128 multiprocessors, or four
-            lanes, teams, made = (16, 18, 4) if outputs < 65536 else (8, 32, 8)
-        else:                               # one for each, with registers to spare
+        elif outputs >= 65536:              # four workgroups for each of 128 multiprocessors
+            lanes, teams, made, most = 8, 32, 8, blocks if subgroups else 48
+        elif outputs >= 16384:              # two, or three where these would take too many registers: short loops take fewer
+            lanes, teams, most = (16, 18, blocks) if subgroups and self.largest_workgroup >= 16 * 18 else (16, 12, 48)
+        else:                               # one, or a whole number, with registers to spare
             x_first = True
-            lanes = 32 if blocks <= 96 or not subgroups else 96 if blocks % 96 == 0 else 64
+            lanes = 32 if blocks <= 96 else (96 if blocks % 96 == 0 else 64) // (1 if subgroups else 2)
             teams = outputs // 512
         together = math.gcd(lanes, self.subgroup) if subgroups else 1
-        # What is not for blocks of x takes at most half of the workgroup's memory.
+        # What is not for blocks of x takes little more than half of the workgroup's memory.
         team_bytes = 8 * lanes // together + (0 if subgroups else 4 * lanes) + 16 * (kept * made // 4 + 1) * (lanes // together + 1)
-        teams = max(1, min(teams, self.largest_workgroup // lanes, self.workgroup_storage // 2 // team_bytes))
+        teams = max(1, min(teams, self.largest_workgroup // lanes, self.workgroup_storage * 5 // 9 // team_bytes))
+        while x_first and outputs // 512 % teams:
+            teams -= 1
         room = min(most, (self.workgroup_storage - ALIGNMENT_BYTES - teams * team_bytes) // (KEPT_BYTES * kept))
         chunk = max(size for size in range(1, blocks + 1) if blocks % size == 0 and size <= room)
         return {"WORKGROUP": teams * lanes, "LANES": lanes, "OUTPUTS": made, "ROWS": kept, "CHUNK": chunk, "PACKED": self.row != "f32",
