@@ -4,14 +4,12 @@
 import { SAMPLE_RATE } from "./audio.js";
 import { softwareWarning } from "./check.js";
 import { Microphone } from "./microphone.js";
+import * as progress from "./progress.js";
 import { remember, remembered } from "./remembered.js";
 import { EngineError, Session } from "./session.js";
 import * as view from "./view.js";
 
 const AHEAD_SECONDS = 60;           // of audio that is fed before its text; the rest waits where it lies, as a file or as 16 bit
-const LATE_SECONDS = 3;             // behind a speaker, from which on it is worth a word
-
-const STARTING = "Starting the engine…";
 const ENGINE_GONE = ["lost", "crash", "device"];      // kinds of errors after which no model is open
 
 const session = new Session();
@@ -25,7 +23,9 @@ let last = null;                    // the job on show, also when it is over: {n
 let microphone = null;              // while it listens
 let asking = false;                 // for the microphone
 
-session.addEventListener("progress", ({ detail }) => showProgress(detail));
+session.addEventListener("progress", ({ detail }) => {
+  if (opening) progress.ofOpening(opening.wanted.label, detail);
+});
 session.addEventListener("text", ({ detail }) => {
   if (!job?.running) return;
   view.append(detail.text);
@@ -108,7 +108,7 @@ export async function openModel(wanted, { quiet = false, again = false } = {}) {
   if (!quiet) view.error(null);
   loaded = null;
   view.model(`Loading ${wanted.label}.`);
-  view.state("loading", session.isStarting ? STARTING : `Loading ${wanted.label}…`);
+  view.state("loading", session.isStarting ? progress.STARTING : `Loading ${wanted.label}…`);
   view.progress("");
   if (job) sayThatItWaits();
   if (mine.stopped) return loadingStopped(wanted);
@@ -159,25 +159,6 @@ function loadingStopped(wanted) {
     show(source, { again: true });
   }
   fail("Loading was stopped.", () => openModel(wanted), "No model: choose one.");
-}
-
-const stageShown = { stage: null, since: 0 };
-
-function showProgress({ stage, done, total }) {
-  if (!opening) return;
-  if (stage !== stageShown.stage) Object.assign(stageShown, { stage, since: performance.now() });
-  view.status({
-    python: done ? `Loading ${opening.wanted.label}…` : STARTING, device: "Opening the GPU…",
-    weights: `Loading ${opening.wanted.label}…`, kernels: "Preparing the GPU's programs…",
-  }[stage] ?? "Loading…");
-  if (stage !== "weights") return view.progress("");
-  let amount = view.size(done) + (total ? ` of ${view.size(total)}` : "");
-  const seconds = (performance.now() - stageShown.since) / 1000;
-  if (total > done && done && seconds > 2) {
-    const left = seconds * (total - done) / done;
-    amount += `, ${left < 90 ? `${Math.ceil(left)} s` : `${Math.ceil(left / 60)} min`} left`;
-  }
-  view.progress(amount, done, total);
 }
 
 // --- transcribing
@@ -311,23 +292,12 @@ export async function measure(source, repeat) {
 }
 
 function follow(covered) {
-  if (!job?.running) return;
-  job.covered = covered;
+  if (job?.running) job.covered = covered;
   showPace();
 }
 
-// How far the text has come: behind a speaker, or through a file.
 function showPace() {
-  if (!job?.running) return;
-  const { source, covered, delay } = job;
-  if (source.live) {
-    const late = source.seconds - covered - delay;
-    view.note(late > LATE_SECONDS ? `The text is ${view.seconds(Math.round(late))} behind the voice. Nothing is ` +
-      "lost: all is recorded, and the writing goes on after you stop." : null);
-  } else {
-    view.note(null);
-    view.progress(`${view.clock(covered)} of ${view.clock(source.seconds)}`, covered, source.seconds);
-  }
+  if (job?.running) progress.ofText(job.source, job.covered, job.delay);
 }
 
 // The Stop button: ends the recording, or else loading, or else the transcription.
