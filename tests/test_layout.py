@@ -11,10 +11,10 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "app/voxtab"
 
 AT_THE_RIM = {"app/voxtab/gpu/browser.py", "app/voxtab/gpu/native.py", "web/opening.py", "web/worker.py"}
-THE_RIMS = {"js", "pyodide", "wgpu", "wgpudawn"}
+THE_RIMS = {"js", "page", "pyodide", "pyodide_js", "wgpu", "wgpudawn"}
 
-NATIVE = {"__main__.py", "audio.py", "cli.py", "gpu/native.py", "local.py", "serve.py", "weights/q4_0.py", "weights/source.py"}
-NATIVES = {"numpy", "soundfile", "soxr", "tqdm", "wgpu", "wgpudawn"}
+NATIVE = {"__main__.py", "audio.py", "cli.py", "gpu/native.py", "local.py", "serve.py", "weights/q4_0.py"}
+NATIVES = {"numpy", "soundfile", "soxr", "tqdm", "wgpu", "wgpudawn", "whitenoise"}
 
 TOP_LEVEL = {"pyproject.toml", "app", "shaders", "web", "tests", "tools", "README.md"}
 BUILT = {"dist"}                            # ignored by git

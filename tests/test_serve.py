@@ -67,6 +67,13 @@ def test_no_site(tmp_path):
         site_server(tmp_path)
 
 
+@pytest.mark.parametrize("port", [-1, 99999])
+def test_no_port(tmp_path, port):
+    (tmp_path / "index.html").touch()
+    with pytest.raises(UserError, match="ports are 0 to 65535"):
+        site_server(tmp_path, port=port)
+
+
 def test_port_taken(tmp_path):
     (tmp_path / "index.html").touch()
     with site_server(tmp_path, port=0) as server, pytest.raises(UserError, match="--port"):

@@ -211,6 +211,28 @@ def test_a_flush_brings_the_last_words_and_the_stream_goes_on(run, model):
     assert "".join(word.text for word in transcriber.words) == "".join(text.split())
 
 
+def test_silence_that_a_flush_inserts_is_no_text_of_the_audio(run, model):
+    async def go():
+        transcriber = Transcriber(model)
+        pieces = transcriber.text()
+        covered = []
+        for _ in range(3):
+            transcriber.feed(SAMPLES[:8000])
+            transcriber.flush()
+            while transcriber.waiting_seconds > 0.2:
+                await anext(pieces)
+        transcriber.feed(SAMPLES[:16000])
+        while transcriber.waiting_seconds > 0.2:
+            await anext(pieces)
+            covered.append(transcriber.done_seconds)
+        transcriber.close()
+        return transcriber, covered
+    transcriber, covered = run(go())
+    assert covered == sorted(covered)
+    heard = transcriber.audio_seconds - transcriber.schedule.delay_ms / 1000
+    assert heard - 0.4 <= covered[-1] <= heard, "all but the delay, and what tokens wait for"
+
+
 def test_ends(run, model):
     transcriber = Transcriber(model)
     transcriber.finish()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from voxtab import local, resources
-from voxtab.errors import UserError
+from voxtab.errors import ModelError, UserError
 from voxtab.gpu.variants import ROW_VARIANTS, Variants
 from voxtab.model import Model
 from voxtab.tuning import fastest_row
@@ -14,9 +14,10 @@ from voxtab.tuning import fastest_row
 ORACLE = Path(__file__).parent / "oracle" / "delay480"
 
 
-def choice(run, device) -> tuple[str, list[str]]:
+def choice(run, device, damage=lambda model: None) -> tuple[str, list[str]]:
     found = local.read_model(ORACLE / "tiny-q4.gguf")
     model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test", variants=Variants(subgroup=4)))
+    damage(model)
     used = set()
     for row in ROW_VARIANTS:
         model.kernels.variants = replace(model.kernels.variants, row=row)
@@ -49,10 +50,19 @@ def test_one_that_a_driver_gets_wrong_is_not_used(run, device, monkeypatch, righ
     assert wrong == ["packed", "subgroups"] and row not in wrong
 
 
+def test_weights_that_are_no_numbers(run, device):
+    def damage(model):
+        device.write(model.decoder.weights.decoder[0].w2.parts[0].scales, 0, bytes([0, 0x7e, 0, 0x7e]))       # NaN in f16
+
+    with pytest.raises(ModelError, match="damaged"):
+        choice(run, device, damage)
+
+
 def test_pins():
     gpu = {"adapter_type": "DiscreteGPU"}
     assert Variants.pinned(gpu, "row=few,tiles=0,drafts=3") == replace(Variants(), row="few", tiles=0, drafts=3)
-    for wrong in ("", "row=subgroups", "row", "row=fast", "tiles=many", "shape=3", "subgroup=8", "attention=100", "quads=2", "of=1"):
+    for wrong in ("", "row=subgroups", "row", "row=fast", "tiles=many", "shape=3", "subgroup=8", "attention=100", "quads=2", "of=1",
+                  "block_tokens=0", "block_tokens=65", "workgroup=0", "drafts=8", "attention_splits=0", "tiles=" + 5000 * "9", "lanes=2"):
         with pytest.raises(UserError, match="row=few"):
             Variants.pinned(gpu, wrong)
     assert Variants.pinned(gpu | {"subgroup": 32}, "row=subgroups") == Variants(row="subgroups", subgroup=32)

@@ -6,17 +6,17 @@ import sys
 from pathlib import Path
 
 COMPARE = Path(__file__).resolve().parent / "compare"
-SECONDS = {"read_stream": 120, "with_onnxruntime": 300, "with_transformers": 180}      # limits: about twice what each may take
+SECONDS = {"read_stream": 120, "with_onnxruntime": 300, "with_transformers": 180}      # limits
 
 
-def compare(*arguments: str) -> dict:
+def compare() -> dict:
     """Each script's JSON, run one after another; of one that fails or does not end, the reason."""
-    return {name: _run(name, arguments, limit) for name, limit in SECONDS.items()}
+    return {name: _run(name, limit) for name, limit in SECONDS.items()}
 
 
-def _run(name: str, arguments: tuple[str, ...], limit: float) -> dict:
+def _run(name: str, limit: float) -> dict:
     try:
-        ended = subprocess.run([sys.executable, COMPARE / f"{name}.py", *arguments], capture_output=True, text=True, timeout=limit)
+        ended = subprocess.run([sys.executable, COMPARE / f"{name}.py"], capture_output=True, text=True, timeout=limit)
     except subprocess.TimeoutExpired:
         return {"failed": f"did not end in {limit} s"}
     if ended.returncode:

@@ -18,6 +18,7 @@ JUMP = 44_000                       # positions, of 80 ms each: an hour's
 
 async def decoder_steps(model: Model, runs: int, steps: int = 64) -> list[float]:
     """A decoder step at CONTEXT, without the encoder, per token: `steps` in flight, as in a file, and one read behind them."""
+    model.make_room(CONTEXT + steps)
     wait, times = await _wait(model), []
     for _ in range(runs):
         since = time.perf_counter()
@@ -28,6 +29,7 @@ async def decoder_steps(model: Model, runs: int, steps: int = 64) -> list[float]
 
 async def passes(model: Model, runs: int) -> dict[str, list[float]]:
     """A decoder pass at CONTEXT, for each number of drafts that it may take beside its one known token."""
+    model.make_room(CONTEXT + PROMPT_ROWS)
     device, decoder, wait, times = model.device, model.decoder, await _wait(model), {}
     for drafts in range(PROMPT_ROWS):
         plan = await model.kernels.plan(decoder.record(model.adapter.audio, 1 + drafts, True))

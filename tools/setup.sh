@@ -1,4 +1,4 @@
-# Sourced by tools/run and tools/test: brings a fresh Debian machine to where Voxtab runs, in .venv of the checkout.
+# Sourced by tools that set themselves up: brings a fresh Debian machine to where Voxtab runs, in .venv of the checkout.
 # All it has to say goes to stderr. Where everything is there already it takes a few hundredths of a second.
 
 root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Print every (kernel, constants) that loading a model can ask a device for, a JSON object a line.
+"""Print every (kernel, constants) that loading a model asks a device of WebGPU's default limits for, or one of larger ones.
+
+A JSON object a line.
 
 Nothing is listed by hand: the engine itself loads and records the published 4B model's shapes and the embedded
 models' on a device that only takes notes, for each weight type, cache type, order of RoPE's rows and layout.
@@ -103,7 +105,7 @@ async def _record(layouts: set[Variants]) -> set[Variant]:
 def all_variants() -> tuple[list[Variant], list[Variant]]:
     """Every kernel with every set of constants that it is compiled with: at WebGPU's default limits; besides, at LARGER ones."""
     default = asyncio.run(_record(_layouts()))
-    larger = asyncio.run(_record({replace(Variants(), row=row, subgroup=32, **LARGER) for row in ("packed", "subgroups")}))
+    larger = asyncio.run(_record({replace(Variants(), row=row, subgroup=32, **LARGER) for row in ROW_VARIANTS}))
     return sorted(default), sorted(larger - default)
 
 

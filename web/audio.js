@@ -1,21 +1,21 @@
 // Audio files -> 16 kHz mono float32, and back to a WAV file.
 
-import { EngineError } from "./session.js";
+import { Failure } from "./failure.js";
 
 export const SAMPLE_RATE = 16000;
 const BLOCK_SAMPLES = 5 * SAMPLE_RATE;
 
 // {name, seconds, blocks()}: blocks() yields Float32Arrays that the caller may give away, and may be called again.
 export async function openAudio(blob, name) {
-  if (blob.size === 0) throw new EngineError("audio", `${name} is empty: choose another file.`);
+  if (blob.size === 0) throw new Failure("audio", `${name} is empty: choose another file.`);
   let wav;
   try {
     wav = await openWav(blob);
   } catch {
-    throw new EngineError("audio", `${name} cannot be read: has it been moved or changed? Choose it again.`);
+    throw new Failure("audio", `${name} cannot be read: has it been moved or changed? Choose it again.`);
   }
   const audio = wav ?? await decode(blob, name);
-  if (audio.seconds === 0) throw new EngineError("audio", `${name} holds no sound: it is empty or cut off.`);
+  if (audio.seconds === 0) throw new Failure("audio", `${name} holds no sound: it is empty or cut off.`);
   return { name, live: false, ...audio };
 }
 
@@ -70,7 +70,7 @@ async function decode(blob, name) {
     const context = new OfflineAudioContext(1, 1, SAMPLE_RATE);
     decoded = await context.decodeAudioData(await blob.arrayBuffer());
   } catch {
-    throw new EngineError("audio",
+    throw new Failure("audio",
       `${name} is not audio that this browser can decode: use WAV, MP3, M4A, OGG, FLAC or WebM.`);
   }
   const mono = decoded.getChannelData(0);

@@ -4,14 +4,15 @@ import { openAudio } from "./audio.js";
 import { measure } from "./transcription.js";
 import * as view from "./view.js";
 
+const NAME = "bench.json";
+
 // source: audio to measure with, or null for the site's own clip, repeated. The figures are shown where text is.
 export async function bench(source) {
-  const figures = await measure(source ?? await bundledClip(), !source);
+  const figures = await measure(source ?? await bundledClip(), !source, NAME);
   if (!figures) return;
   window.voxtab.result = { ...figures, browser: navigator.userAgent };
-  view.begin(null);
   view.append(JSON.stringify(window.voxtab.result, null, 1));
-  view.finished({ name: "bench.json" });
+  view.finished({ name: NAME });
   view.state("done", "Measured: copy the figures below.");
 }
 

@@ -1,5 +1,7 @@
 // Can this machine run the engine? Asks the browser only, never the network.
 
+import { isSoftware } from "./adapter.js";
+
 // What the engine needs: the limits that WebGPU promises on every device that has it.
 const NEEDED = {
   maxBufferSize: 268435456,
@@ -37,11 +39,8 @@ export async function checkMachine() {
 
 function weakness(adapter) {
   const info = adapter.info ?? {};
-  const words = `${info.vendor} ${info.architecture} ${info.device} ${info.description}`.toLowerCase();
-  if (info.isFallbackAdapter || adapter.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|basic render/.test(words)) {
-    return softwareWarning(info.description || info.architecture);
-  }
-  if (/opengl|gles/.test(words)) {
+  if (isSoftware(adapter, info)) return softwareWarning(info.description || info.architecture);
+  if (/opengl|gles/i.test(`${info.architecture} ${info.device} ${info.description}`)) {
     return "The GPU is reached through OpenGL ES, which is slow for this. Update the graphics driver, or on Linux " +
       "start the browser with Vulkan enabled.";
   }

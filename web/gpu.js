@@ -1,6 +1,7 @@
 // The seam on WebGPU: what voxtab/gpu/device.py describes, with integers for everything that Python holds.
 // Python calls it once a step: a plan is a list of dispatches that was recorded at load.
 
+import { isSoftware } from './adapter.js';
 import { Failure } from './failure.js';
 
 const STORAGE = 128, UNIFORM = 64, COPY_SRC = 4, COPY_DST = 8, MAP_READ = 1;
@@ -54,12 +55,10 @@ export async function open(names, lost) {
 class Gpu {
   constructor(device, adapter, limits, lost) {
     const info = device.adapterInfo ?? adapter.info ?? {};
-    const words = [info.vendor, info.architecture, info.device, info.description].filter(Boolean).join(' ');
-    const software = Boolean(info.isFallbackAdapter ?? adapter.isFallbackAdapter) || /swiftshader|llvmpipe|basic render/i.test(words);
     this.limits = limits;
     this.info = {
       vendor: info.vendor ?? '', device: info.device || info.architecture || '', description: info.description ?? '',
-      adapter_type: software ? 'CPU' : 'GPU', backend_type: 'WebGPU',
+      adapter_type: isSoftware(adapter, info) ? 'CPU' : 'GPU', backend_type: 'WebGPU',
       largest_workgroup: Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX),
       workgroup_storage: limits.maxComputeWorkgroupStorageSize,
       subgroup: device.features.has('subgroups') ? info.subgroupMinSize ?? 1 : 1,

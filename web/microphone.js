@@ -1,7 +1,7 @@
 // The microphone -> a Recording that grows.
 
 import { Recording } from "./audio.js";
-import { EngineError } from "./session.js";
+import { Failure } from "./failure.js";
 
 const FIRST_SOUND_MS = 4000;        // an audio system that has not started by then never does
 const PAUSE_MS = 1500;              // without a block of sound, which comes every 80 ms: the system holds it back
@@ -25,7 +25,7 @@ export class Microphone {
   // onpause(whether): the system pauses it, for a call or by a switch, or lets it go on.
   static async open({ onlevel, onpause, onlost }) {
     if (!navigator.mediaDevices) {
-      throw new EngineError("microphone",
+      throw new Failure("microphone",
         "The browser gives microphones to pages from https:// or localhost only: open this page from there.");
     }
     let stream;
@@ -35,14 +35,14 @@ export class Microphone {
         audio: { channelCount: 1, autoGainControl: true, echoCancellation: false, noiseSuppression: false },
       });
     } catch (error) {
-      throw new EngineError("microphone", REFUSED[error.name] ?? didNotStart(error));
+      throw new Failure("microphone", REFUSED[error.name] ?? didNotStart(error));
     }
     const microphone = new Microphone();
     try {
       await microphone._start(stream, onlevel, onpause, onlost);
     } catch (error) {
       microphone._release();
-      throw new EngineError("microphone", didNotStart(error));
+      throw new Failure("microphone", didNotStart(error));
     }
     return microphone;
   }

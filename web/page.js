@@ -4,7 +4,7 @@ import { openAudio } from "./audio.js";
 import { bench } from "./bench.js";
 import { checkMachine } from "./check.js";
 import { isFolder, sortFiles } from "./files.js";
-import { EngineError } from "./session.js";
+import { Failure } from "./failure.js";
 import * as transcription from "./transcription.js";
 import * as view from "./view.js";
 
@@ -72,10 +72,10 @@ async function fetchAudio(url) {
   try {
     answer = await fetch(url);
   } catch {
-    throw new EngineError("network", `${name} could not be fetched from ${url.host}: the network failed, or that server ` +
+    throw new Failure("network", `${name} could not be fetched from ${url.host}: the network failed, or that server ` +
       "does not let other pages read it. Download it there, then choose the file here.");
   }
-  if (!answer.ok) throw new EngineError("network", `${url.host} has no ${name} (answer ${answer.status}): check the address.`);
+  if (!answer.ok) throw new Failure("network", `${url.host} has no ${name} (answer ${answer.status}): check the address.`);
   return openAudio(await answer.blob(), name);
 }
 

@@ -1,18 +1,11 @@
 // The engine in its Worker. Every call is answered once, under its id; what comes unasked is an event.
 
-export class EngineError extends Error {
-  // kind: what the worker says ('model', 'tokenizer', 'audio', 'device', 'network', 'aborted', 'bug'), or
-  // 'lost' (the GPU went away; the Worker lives), 'crash' (the Worker is gone), 'microphone' or 'files'.
-  constructor(kind, message) {
-    super(message);
-    this.kind = kind;
-  }
-}
+import { Failure } from "./failure.js";
 
 const OBEY_MS = 3000;               // after which a Worker that does not stop is ended
 
-// Events: progress, text, covered, each a CustomEvent with the worker's message as its detail; and gone, with an
-// EngineError of kind 'lost' or 'crash': the open model is no more. A call of `open` makes a Worker where there is none.
+// Events: progress, text, covered, each a CustomEvent with the worker's message as its detail; and gone, with a
+// Failure of kind 'lost' or 'crash': the open model is no more. A call of `open` makes a Worker where there is none.
 export class Session extends EventTarget {
   constructor() {
     super();
@@ -50,7 +43,7 @@ export class Session extends EventTarget {
         this._gone = null;
         this.start();
       }
-      if (this._gone || !this._worker) return reject(this._gone ?? new EngineError("crash", "The engine is not running."));
+      if (this._gone || !this._worker) return reject(this._gone ?? new Failure("crash", "The engine is not running."));
       const id = ++this._lastId;
       this._pending.set(id, { resolve, reject });
       if (this._held) this._held.push([{ ...values, id, verb }, transfer]);
@@ -64,7 +57,7 @@ export class Session extends EventTarget {
   async abandon(verb) {
     if (this._held) {
       this._held = [];
-      return this._rejectAll(new EngineError("aborted", "Stopped."));
+      return this._rejectAll(new Failure("aborted", "Stopped."));
     }
     const worker = this._worker;
     const late = Symbol();
@@ -73,7 +66,7 @@ export class Session extends EventTarget {
     if (first === late && worker === this._worker) this.close();
   }
 
-  close(error = new EngineError("aborted", "Stopped.")) {
+  close(error = new Failure("aborted", "Stopped.")) {
     this._worker?.terminate();
     this._worker = null;
     this._held = null;
@@ -86,19 +79,19 @@ export class Session extends EventTarget {
       this._held = null;
     }
     if (message.event === "lost") {
-      this._end(new EngineError("lost", message.message));
+      this._end(new Failure("lost", message.message));
     } else if (message.event) {
       this.dispatchEvent(new CustomEvent(message.event, { detail: message }));
     } else {
       const call = this._pending.get(message.id);
       this._pending.delete(message.id);
-      if (message.error) call?.reject(new EngineError(message.error.kind, message.error.message));
+      if (message.error) call?.reject(new Failure(message.error.kind, message.error.message));
       else call?.resolve(message.result);
     }
   }
 
   _crash(reason) {
-    const error = new EngineError("crash", this._held
+    const error = new Failure("crash", this._held
       ? `The engine could not start (${reason}): reload the page. If that does not help, the site is incomplete.`
       : `The engine stopped unexpectedly (${reason}).`);
     this.close(error);

@@ -3,10 +3,11 @@
 
 import { SAMPLE_RATE } from "./audio.js";
 import { softwareWarning } from "./check.js";
+import { Failure } from "./failure.js";
 import { Microphone } from "./microphone.js";
 import * as progress from "./progress.js";
 import { remember, remembered } from "./remembered.js";
-import { EngineError, Session } from "./session.js";
+import { Session } from "./session.js";
 import * as view from "./view.js";
 
 const AHEAD_SECONDS = 60;           // of audio that is fed before its text; the rest waits where it lies, as a file or as 16 bit
@@ -248,7 +249,7 @@ async function explain(failure, model, recording) {
 // Feeds the audio at the engine's pace; the result when all text is out.
 async function stream(mine) {
   const notStopped = () => {
-    if (mine.stopped) throw new EngineError("aborted", "Stopped.");
+    if (mine.stopped) throw new Failure("aborted", "Stopped.");
   };
   const settings = view.settings();
   mine.delay = settings.delay_ms / 1000;
@@ -257,8 +258,10 @@ async function stream(mine) {
     notStopped();
     mine.fed += samples.length / SAMPLE_RATE;
     await session.call("feed", { samples }, [samples.buffer]);
-    while (mine.fed - mine.covered > AHEAD_SECONDS && !mine.stopped && loaded) {
+    while (mine.fed - mine.covered > AHEAD_SECONDS) {
       await new Promise((resolve) => { setTimeout(resolve, 100); });
+      notStopped();
+      await session.call("feed", { samples: new Float32Array() });      // which tells if the transcription has failed
     }
   }
   notStopped();
@@ -267,10 +270,12 @@ async function stream(mine) {
 }
 
 // The Worker's measurements of the open model on this source; null if there are none, which the page then says.
-// repeat: the audio, up to a minute.
-export async function measure(source, repeat) {
+// repeat: the audio, up to a minute; name: that of the figures, which the caller shows as the text.
+export async function measure(source, repeat, name) {
   if (!loaded || !isFree()) return null;
   const model = loaded.wanted;
+  view.begin(last, null);
+  last = { name };
   job = { source, recording: null, again: false, running: true, stopped: false };
   view.state("transcribing", "Measuring: a minute or two…");
   controls();

@@ -162,8 +162,8 @@ export function finished({ name, words, recording, again }) {
   for (const id of ["save-srt", "save-vtt"]) element(id).hidden = !words?.length;
   element("copy").onclick = () => copy(transcript);
   element("save-txt").onclick = () => save(`${transcript.textContent.trim()}\n`, `${stem}.txt`);
-  element("save-srt").onclick = () => save(srt(words), `${stem}.srt`);
-  element("save-vtt").onclick = () => save(vtt(words), `${stem}.vtt`);
+  element("save-srt").onclick = () => save(srt(words, transcript.textContent), `${stem}.srt`);
+  element("save-vtt").onclick = () => save(vtt(words, transcript.textContent), `${stem}.vtt`);
   element("save-wav").hidden = !recording;
   element("save-wav").onclick = () => save(recording.wav(), `${stem}.wav`);
   element("again").hidden = !again;
@@ -240,10 +240,11 @@ export function chooseSettings(delay, leftSilence) {
     chosen.delay = true;
   }
   if (leftSilence !== null) {
-    if (!/^\d+$/.test(leftSilence) || Number(leftSilence) > 1000) {
-      return `The address asks for left_silence=${leftSilence}: a number from 0 to 1000 is needed, so it is left out.`;
+    const silence = element("left-silence");
+    if (!/^\d+$/.test(leftSilence) || Number(leftSilence) < Number(silence.min) || Number(leftSilence) > Number(silence.max)) {
+      return `The address asks for left_silence=${leftSilence}: a number from ${silence.min} to ${silence.max} is needed, so it is left out.`;
     }
-    element("left-silence").value = leftSilence;
+    silence.value = leftSilence;
     chosen["left-silence"] = true;
   }
   return null;

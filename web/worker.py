@@ -26,7 +26,7 @@ from voxtab.weights import checkpoint
 FEED_SAMPLES = 10 * SAMPLE_RATE     # that go into Python's heap at a time
 REPORT_SECONDS = 0.5                # between reports of how far the text has come, also where there is none
 
-# Kinds of errors, in the protocol; the rest that a user can cause is about the audio and its delay.
+# Kinds of errors, in the protocol; the rest that a user can cause is about the audio, its delay or pinned variants.
 KINDS = {ModelError: "model", TokenizerError: "tokenizer", AudioError: "audio", DeviceError: "device"}
 
 
@@ -217,7 +217,7 @@ class Worker:
                 if done == nbytes:
                     tell("progress", stage="kernels", done=0, total=0)
 
-            case = json.dumps([site.wheel, navigator.userAgent, device.info, nbytes])
+            case = json.dumps([site.build, navigator.userAgent, device.info, nbytes])
             variants = _variants(request, case, device.info)
             loading = Model.load(device, directory, config, Weights(stream, size), None, name=name, progress=progress, variants=variants)
             # The tokenizer is Python's work and the weights are JavaScript's: neither has to wait for the other.

@@ -91,6 +91,13 @@ class WordTimer:
         """
         self._silences.append((at, seconds))
 
+    def heard_seconds(self, tokens: int) -> float:
+        """How much of the user's audio the stream's first tokens are, its start's silence left out and what was inserted."""
+        seconds = TOKEN_MS * tokens / 1000
+        for at, inserted in self._silences:
+            seconds -= min(max(seconds - at, 0), inserted)
+        return seconds
+
     def _add(self, text: str, k: int) -> list[Word]:
         words = []
         for part in _SPACES_OR_NOT.findall(text):
@@ -127,7 +134,4 @@ class WordTimer:
 
     def _seconds(self, k: int) -> float:
         """Where, in the user's audio, a word ended whose first text token is k."""
-        seconds = TOKEN_MS * (k - LAG_TOKENS) / 1000
-        for at, inserted in self._silences:
-            seconds -= min(max(seconds - at, 0), inserted)
-        return max(seconds, self._last_end)
+        return max(self.heard_seconds(k - LAG_TOKENS), self._last_end)

@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="the page on this machine",
                                 description="Serve the page that tools/build_site wrote, until interrupted.")
-    serve.add_argument("site", nargs="?", default=str(resources.built_site()), metavar="DIR", help="default: %(default)s")
+    serve.add_argument("site", nargs="?", default="dist/site", metavar="DIR", help="default: %(default)s")
     serve.add_argument("--host", default="127.0.0.1",
                        help="browsers give WebGPU to https pages and to this machine's own; default: %(default)s")
     serve.add_argument("--port", type=int, default=PORT, help="0 takes a free one; default: %(default)s")

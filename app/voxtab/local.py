@@ -64,8 +64,12 @@ async def load_model(local: LocalModel, *, cache: str = "f16", default_limits: b
     if cache not in ("f16", "f32"):
         raise ValueError(f"cache is {cache!r}: use 'f16' or 'f32'")
     device = await NativeDevice.open(default_limits=default_limits)
-    return await Model.load(device, local.directory, local.config, local.source, local.tokenizer, name=local.name,
-                            cache_f16=cache == "f16", variants=Variants.pinned(device.info, variants) if variants else None, progress=progress)
+    try:
+        return await Model.load(device, local.directory, local.config, local.source, local.tokenizer, name=local.name,
+                                cache_f16=cache == "f16", variants=Variants.pinned(device.info, variants) if variants else None, progress=progress)
+    except BaseException:
+        device.close()
+        raise
 
 
 def _json(path: Path) -> dict:

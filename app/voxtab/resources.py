@@ -25,11 +25,6 @@ def shader_parts(name: str, shaders: Path) -> list[str]:
     return first.split()[2:] if first.startswith("// with ") else []
 
 
-def built_site() -> Path:
-    """Where tools/build_site writes the page in a checkout."""
-    return folder("site", "dist/site")
-
-
 def embedded_model() -> Path:
     """The folder of the model that comes with the package: a self-test of letters, digits, dates and commands."""
     return folder("models", "web/models") / EMBEDDED_MODEL

@@ -46,8 +46,9 @@ def site_server(folder: str | Path, host: str = "127.0.0.1", port: int = PORT) -
     files = _Files(_not_found, root=folder, index_file=True, autorefresh=True, max_age=0, allow_all_origins=False, mimetypes=_TYPES)
     try:
         return make_server(host, port, files, _Server, _Handler)
-    except OSError as error:
-        raise UserError(f"Port {port} of {host} cannot be used ({error.strerror}): choose another one with --port.") from None
+    except (OSError, OverflowError) as error:       # in use, not ours to take; no port at all
+        reason = getattr(error, "strerror", None) or "ports are 0 to 65535"
+        raise UserError(f"Port {port} of {host} cannot be used ({reason}): choose another one with --port.") from None
 
 
 def serve(folder: str | Path, host: str = "127.0.0.1", port: int = PORT) -> None:

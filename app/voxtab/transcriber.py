@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from voxtab.captions import Word, WordTimer
-from voxtab.config import HISTORY_SAMPLES, LOOKAHEAD_SAMPLES, MAX_POSITIONS, SAMPLE_RATE, SAMPLES_PER_TOKEN, TOKEN_MS
+from voxtab.config import HISTORY_SAMPLES, LOOKAHEAD_SAMPLES, MAX_POSITIONS, SAMPLE_RATE, SAMPLES_PER_TOKEN
 from voxtab.encoder import block_samples
 from voxtab.errors import AudioError
 from voxtab.gpu.kernels import TOKENS_RING
@@ -173,7 +173,7 @@ class Transcriber:
     @property
     def done_seconds(self) -> float:
         """Seconds of live audio that the text so far covers."""
-        return min(self.audio_seconds, max(0.0, self.schedule.token_index(len(self._tokens)) * TOKEN_MS / 1000))
+        return min(self.audio_seconds, max(0.0, self._timer.heard_seconds(self.schedule.token_index(len(self._tokens)))))
 
     @property
     def tokens(self) -> list[int]:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-WEB = Path(__file__).parents[2] / "web"
 FAKE_WORKER = Path(__file__).with_name("fake_worker.js").read_text()
 
 # SwiftShader is a software adapter, of which the page warns; most tests want a machine that is as it should be.

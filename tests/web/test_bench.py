@@ -18,7 +18,7 @@ def audio(files):
     return "audio=/files/short.wav"
 
 
-def test_the_figures(browser, server, audio):
+def test_the_figures(browser, server, files, audio):
     page = browser.new_page()
     page.goto(f"{server.url}/site/?{MODEL}&{audio}&bench=1")
     wait_for(page, "done")
@@ -30,6 +30,9 @@ def test_the_figures(browser, server, audio):
     assert figures["adapter"]["vendor"] == vendor != "" and "Chrome" in figures["browser"]
     assert figures["rtf"]["least"] <= figures["rtf"]["median"] <= figures["rtf"]["most"]
     assert figures["live_step_ms"]["median"] > 0 and figures["gb_per_s"] > 0 and figures["load_s"] > 0
+    at(page, "audio-file").set_input_files(files / "short.wav")
+    expect(at(page, "status")).to_contain_text("Done", timeout=60000)
+    expect(page.locator("h3", has_text="bench.json")).to_be_attached()      # among the earlier ones
     page.close()
 
 

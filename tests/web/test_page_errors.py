@@ -230,6 +230,7 @@ def test_other_hosts_audio_asks_first(browser, url):
 
 
 @pytest.mark.parametrize("query, says", [("?delay=500", "a delay of 500 ms"), ("?left_silence=-1", "left_silence=-1"),
+                                         ("?left_silence=31", "a number from 32 to 1000"),
                                          ("?model=http://", "is no address")])
 def test_link_with_wrong_values(browser, url, query, says):
     with page_on(browser, url, query=query) as page:
@@ -247,6 +248,16 @@ def test_transcription_that_fails(browser, url, verb):
         expect(at(page, "transcript")).to_have_text("Some words")
         at(page, "again").click()
         wait_for(page, "done")
+
+
+def test_transcription_that_fails_far_from_the_audios_end(browser, url):
+    """The page waits for the text of a minute before it feeds more: it hears of the failure then as well."""
+    error = {"error": {"kind": "audio", "message": "The samples hold NaN: export the audio again."}}
+    with page_on(browser, url, {"feed": [*[{}] * 20, error]}) as page:
+        at(page, "audio-file").set_input_files(SECOND | {"buffer": wav(bytes(32000 * 200))})
+        wait_for(page, "error")
+        expect(at(page, "error")).to_contain_text("The samples hold NaN: export the audio again.")
+        assert 60 * 16000 < fed(page)[-1]["fed"] < 100 * 16000
 
 
 @pytest.mark.parametrize("obeys", [True, False])

@@ -167,6 +167,17 @@ def test_copy_and_captions(browser, url):
         assert saved["vtt"].startswith("WEBVTT\n\n00:00:00.100 --> 00:00:00.800\nHello tab.\n\n")
 
 
+def test_captions_have_spaces_where_the_transcript_has_them(browser, url):
+    words = [{"text": text, "start": start, "end": start + 0.5} for start, text in enumerate(["今天", "天气", "OK", "很好。", "谢谢"])]
+    result = {"text": "今天天气 OK 很好。谢谢", "words": [word | {"start": word["end"] / 2, "end": word["end"] / 2} for word in words], "audio_seconds": 5}
+    with page_on(browser, url, {"finish": [{"result": result}]}) as page:
+        at(page, "audio-file").set_input_files(SECOND)
+        wait_for(page, "done")
+        with page.expect_download() as download:
+            at(page, "save-srt").click()
+        assert download.value.path().read_text(encoding="utf-8").split("\n")[2::4] == ["今天天气 OK 很好。", "谢谢"]
+
+
 def test_new_text_is_read_aloud_once_in_whole_words(browser, url):
     with page_on(browser, url) as page:
         assert page.get_by_test_id("transcript").get_attribute("aria-live") is None

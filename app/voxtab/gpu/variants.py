@@ -1,7 +1,7 @@
 """How kernels are laid out: what an adapter can, what a user pins, and the shapes that follow."""
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from voxtab.errors import UserError
 
@@ -10,7 +10,11 @@ FEW_ROWS = 8                                # rows of x that are a live step's o
 KEPT_BYTES = 148                            # of workgroup memory, of linear_staged for 32 columns of x
 ALIGNMENT_BYTES = 32                        # at most what lies between its variables, which begin at multiples of 16
 ROW_VARIANTS = "few", "f32", "packed", "subgroups"   # of the product for one row, the plainest first
-OF_THE_ADAPTER = {"subgroup", "largest_workgroup", "workgroup_storage"}      # fields of Variants that are facts and no choice
+OF_THE_ADAPTER = "subgroup", "largest_workgroup", "workgroup_storage"       # fields of Variants that are facts and no choice
+PINS = {                                    # what its other fields can be, but `row`, which depends on the adapter
+    "workgroup": (64, 128, 256), "lanes": (0, 1), "tiles": range(1 << 16), "attention": (0, 64, 128, 256),
+    "attention_groups": range(1, 1 << 16), "attention_splits": range(1, 1 << 16), "block_tokens": range(1, 65), "drafts": range(FEW_ROWS),
+}
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,11 @@ class Variants:
         """The adapter's, with some fields as `pins` says, "row=few,tiles=0". UserError if it names what there is not."""
         variants = cls.of(info)
         for pin in pins.split(","):
-            name, _, value = pin.partition("=")
-            kind = type(getattr(variants, name)) if name in {field.name for field in fields(cls)} - OF_THE_ADAPTER else None
-            if kind is None or (kind is int and not value.isdecimal()) or (kind is bool and value not in ("0", "1")) \
-                    or (name == "row" and value not in ("few", *variants.row_variants)) \
-                    or (name == "attention" and value not in ("0", "64", "128", "256")):
+            name, _, text = pin.partition("=")
+            value = int(text) if text.isdecimal() and len(text) < 6 else text
+            if value not in (("few", *variants.row_variants) if name == "row" else PINS.get(name, ())):
                 raise UserError(f"{pin[:40]!r} is no variant of the kernels: pin, for example, row=few, tiles=0 or drafts=3.")
-            variants = replace(variants, **{name: value if kind is str else kind(int(value))})
+            variants = replace(variants, **{name: bool(value) if name == "lanes" else value})
         return variants
 
     @property

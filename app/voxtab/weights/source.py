@@ -1,4 +1,4 @@
-"""Natively: a model's files as one run of bytes, and how they are found from the path that a user gives."""
+"""A model's files as one run of bytes: in which order they are, and how they are found from the path that a user gives."""
 
 import os.path
 import re
