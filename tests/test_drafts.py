@@ -12,7 +12,6 @@ import soundfile
 
 from voxtab import decoder, local, resources
 from voxtab.config import DELAYS_MS, MAX_POSITIONS, PAD
-from voxtab.errors import UserError
 from voxtab.gpu.variants import Variants
 from voxtab.model import PROMPT_ROWS, Model
 from voxtab.transcriber import Transcriber
@@ -194,9 +193,3 @@ def test_the_layout_of_real_gpus(run, device):
     spoken = {clip["file"]: clip for clip in json.loads((resources.embedded_model() / "clips/clips.json").read_text())}
     transcriber = transcribe(run, model, samples)
     assert transcriber.transcript == spoken[CLIPS[0].name]["reference"] and transcriber.passes < len(transcriber.tokens) - 39
-
-
-def test_too_many(run, device):
-    found = local.read_model()
-    with pytest.raises(UserError, match="at most 7"):
-        run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test", variants=Variants(drafts=PROMPT_ROWS)))

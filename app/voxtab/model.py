@@ -11,7 +11,6 @@ from voxtab.adapter import Adapter
 from voxtab.config import STATES_PER_TOKEN, ModelConfig, Schedule
 from voxtab.decoder import Decoder, delay_condition
 from voxtab.encoder import Encoder, block_samples
-from voxtab.errors import UserError
 from voxtab.gpu.device import Device, Source
 from voxtab.gpu.kernels import TOKENS_RING, Dispatch, Kernels
 from voxtab.gpu.variants import FEW_ROWS, Variants
@@ -64,8 +63,6 @@ class Model:
         self.device, self.config, self.tokenizer, self.name = kernels.device, config, tokenizer, name
         self.kernels = kernels
         self.block_tokens, self.drafts = kernels.variants.block_tokens, kernels.variants.drafts
-        if self.drafts >= PROMPT_ROWS:
-            raise UserError(f"drafts={self.drafts} is too many: a decoder pass takes at most {PROMPT_ROWS - 1}.")
         self.encoder = Encoder(kernels, config.encoder, weights, self.block_tokens, config.half_rope, cache_f16)
         self.adapter = Adapter(kernels, weights, self.block_tokens, config.decoder.width)
         self.decoder = Decoder(kernels, config, weights, PROMPT_ROWS, cache_f16)

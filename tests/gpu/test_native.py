@@ -4,9 +4,11 @@ import asyncio
 
 import pytest
 
-from voxtab.errors import DeviceError
+from voxtab import local
+from voxtab.errors import DeviceError, UserError
 from voxtab.gpu import device as seam
 from voxtab.gpu.kernels import Kernels
+from voxtab.gpu.native import NativeDevice
 
 
 class Bytes:
@@ -65,6 +67,14 @@ def test_the_tests_device_has_the_default_limits(device):
 def test_an_adapter_below_the_limits_is_named():
     with pytest.raises(DeviceError, match="Old GPU.*maxBufferSize 1000"):
         seam.check_limits(seam.DEFAULT_LIMITS | {"maxBufferSize": 1000}, "Old GPU")
+
+
+def test_a_model_that_does_not_open_gives_the_device_back(run, monkeypatch):
+    closed, close = [], NativeDevice.close
+    monkeypatch.setattr(NativeDevice, "close", lambda device: closed.append(device) or close(device))
+    with pytest.raises(UserError, match="no variant"):
+        run(local.load_model(local.read_model(), variants="nonsense"))
+    assert len(closed) == 1
 
 
 def test_memory_that_ends(device, monkeypatch):
