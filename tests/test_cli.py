@@ -355,7 +355,25 @@ def test_a_decoder_says_nothing_of_its_own(voxtab, tmp_path):
     soundfile.write(whole, np.resize(soundfile.read(CLIP)[0], 80000), 16000)
     cut.write_bytes(whole.read_bytes()[:9000])
     status, out, err = voxtab("transcribe", "--model", GGUF, cut)
-    assert (status, err) == (0, "") and out.strip()
+    assert status == 2 and out.strip()
+    assert err.startswith(f"voxtab: {cut} ends after ") and err.count("\n") == 1
+
+
+def test_audio_that_is_damaged_in_the_middle(voxtab, tmp_path):
+    """What comes before the damage is printed, and that the rest is missing is said."""
+    path = tmp_path / "damaged.flac"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.1, 0.1, 160000), 16000)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2:len(data) // 2 + 64] = bytes(64)
+    path.write_bytes(data)
+    status, out, err = voxtab("transcribe", "--model", GGUF, "--format", "json", path)
+    assert status == 2 and err.count("\n") == 1 and "damaged.flac ends after" in err and "of 10.0 s" in err
+    assert 3 < json.loads(out)["audio_seconds"] < 6
+
+
+def test_no_stdout():
+    ended = subprocess.run(f"{sys.executable} -m voxtab info {GGUF} >&-", shell=True, stderr=subprocess.PIPE, text=True)
+    assert (ended.returncode, ended.stderr) == (2, "voxtab: stdout is closed: send it somewhere.\n")
 
 
 def test_audio_that_goes_bad_in_the_middle(voxtab, tmp_path):

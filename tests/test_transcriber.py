@@ -233,6 +233,15 @@ def test_silence_that_a_flush_inserts_is_no_text_of_the_audio(run, model):
     assert heard - 0.4 <= covered[-1] <= heard, "all but the delay, and what tokens wait for"
 
 
+def test_samples_of_int16s_scale_are_refused(model):
+    transcriber = Transcriber(model)
+    with pytest.raises(AudioError, match="divide int16 samples by 32768"):
+        transcriber.feed(array.array("f", [32767 * sample for sample in SAMPLES]))
+    transcriber.feed(array.array("f", [1.5 * sample / max(SAMPLES) for sample in SAMPLES]))
+    assert transcriber.audio_seconds == len(SAMPLES) / 16000
+    transcriber.close()
+
+
 def test_ends(run, model):
     transcriber = Transcriber(model)
     transcriber.finish()

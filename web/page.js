@@ -111,12 +111,14 @@ async function followLink(query) {
     const opened = await openModel(wanted, { quiet: Boolean(wrong) });
     return opened && (audio ? fetchAudio(audio) : Promise.resolve(null)).then(bench).catch((error) => audioFailed(error));
   }
-  const autostart = query.get("autostart") === "1";
+  const asked = query.get("autostart") === "1";
+  const autostart = asked && !wrong;            // nothing goes on by itself otherwise than the link asks
   const offered = audio ? offerAudio(audio, autostart) : null;
   await openModel(wanted, { quiet: Boolean(wrong) });
   // Who drives the page by a link waits for `done` or `error`.
   const failure = await offered;
   if (failure && autostart) audioFailed(failure, () => offerAudio(audio, autostart));
+  if (asked && wrong) fail(wrong, null, "The link asks for what there is not: see below.");
 }
 
 // Answers what went wrong, if something did.

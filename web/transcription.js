@@ -237,7 +237,8 @@ async function run() {
 // After a transcription that was stopped or failed.
 async function explain(failure, model, recording) {
   if (failure.kind === "aborted") {
-    view.state("ready", "Stopped. The text so far is kept.");
+    view.error(null);                           // that a transcription is under way, for example
+    view.state("ready", view.text() ? "Stopped. The text so far is kept." : "Stopped.");
     if (!session.isRunning) await openModel(model);         // it did not obey
     return;
   }

@@ -226,28 +226,39 @@ export function offer(name, press = null) {
   element("transcribe").onclick = press;
 }
 
+let defaultSilence = element("left-silence").min;
 const chosen = { delay: false, "left-silence": false };     // by the user: a model's defaults do not replace it
 for (const ms of DELAYS) element("delay").append(new Option(`${ms} ms`, ms, ms === 480, ms === 480));
 for (const id in chosen) element(id).addEventListener("change", () => { chosen[id] = true; });
 
+element("left-silence").addEventListener("change", ({ target }) => {
+  if (target.value !== "" && target.validity.valid) return;
+  target.value = defaultSilence;
+  chosen["left-silence"] = false;
+  error(`The silence before the audio is a whole number from ${target.min} to ${target.max}: it is ${defaultSilence} again.`);
+});
+
 // From the page's address. Returns a sentence if the values are none that the model knows.
 export function chooseSettings(delay, leftSilence) {
+  const wrong = [];
   if (delay !== null) {
-    if (!DELAYS.includes(Number(delay))) {
-      return `The address asks for a delay of ${delay} ms, which the model does not know: 480 is used.`;
+    if (DELAYS.includes(Number(delay))) {
+      element("delay").value = Number(delay);
+      chosen.delay = true;
+    } else {
+      wrong.push(`The address asks for a delay of ${delay} ms, which the model does not know: 480 is used.`);
     }
-    element("delay").value = Number(delay);
-    chosen.delay = true;
   }
   if (leftSilence !== null) {
     const silence = element("left-silence");
     if (!/^\d+$/.test(leftSilence) || Number(leftSilence) < Number(silence.min) || Number(leftSilence) > Number(silence.max)) {
-      return `The address asks for left_silence=${leftSilence}: a number from ${silence.min} to ${silence.max} is needed, so it is left out.`;
+      wrong.push(`The address asks for left_silence=${leftSilence}: a number from ${silence.min} to ${silence.max} is needed, so it is left out.`);
+    } else {
+      silence.value = leftSilence;
+      chosen["left-silence"] = true;
     }
-    silence.value = leftSilence;
-    chosen["left-silence"] = true;
   }
-  return null;
+  return wrong.join(" ") || null;
 }
 
 export function defaults(delay, leftSilence) {
@@ -255,6 +266,7 @@ export function defaults(delay, leftSilence) {
     option.text = `${option.value} ms${Number(option.value) === delay ? " (recommended)" : ""}`;
   }
   if (!chosen.delay) element("delay").value = delay;
+  defaultSilence = leftSilence;
   if (!chosen["left-silence"]) element("left-silence").value = leftSilence;
 }
 

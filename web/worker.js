@@ -27,10 +27,22 @@ async function wheels() {
   return { site, wheel: await bytes(site.wheel), installer: await Promise.all(site.installer.map(bytes)) };
 }
 
+// Rejects if Python's own program does not arrive whole, which Pyodide only writes to the console, and waits for ever.
+function failing() {
+  const instantiate = WebAssembly.instantiateStreaming;
+  return new Promise((_, reject) => {
+    WebAssembly.instantiateStreaming = (...all) => {
+      const instantiated = instantiate(...all);
+      instantiated.catch(reject);
+      return instantiated;
+    };
+  });
+}
+
 async function boot() {
   post({ event: 'progress', stage: 'python', done: 0, total: 0 });
   const [python, { site, wheel, installer }, opening, worker] = await Promise.all([
-    loadPyodide({ indexURL: `${here}pyodide/`, _loadSnapshot: memory() }), wheels(), text('opening.py'), text('worker.py'),
+    Promise.race([failing(), loadPyodide({ indexURL: `${here}pyodide/`, _loadSnapshot: memory() })]), wheels(), text('opening.py'), text('worker.py'),
   ]);
   for (const part of installer) python.unpackArchive(part, 'wheel');
   const path = `/tmp/${site.wheel.split('/').pop()}`;

@@ -16,12 +16,15 @@ from voxtab import local, resources
 from voxtab.audio import AudioFile, open_audio
 from voxtab.bench import SECONDS, bench
 from voxtab.config import DELAYS_MS, SAMPLE_RATE, Schedule
-from voxtab.errors import DeviceError, UserError
+from voxtab.errors import AudioError, DeviceError, UserError
 from voxtab.gpu.native import NativeDevice
 from voxtab.model import Model
 from voxtab.result import result
 from voxtab.serve import PORT, serve
 from voxtab.transcriber import Transcriber
+
+
+CUT_SECONDS = 0.5                   # short of what its header says, from which on a file is not whole
 
 
 class _Parser(argparse.ArgumentParser):
@@ -104,6 +107,9 @@ def main() -> None:
 
 def _run(arguments) -> int:
     """The exit status: 0, or 2 for what the user gave wrong."""
+    if not sys.stdout:
+        _complain("stdout is closed: send it somewhere.")
+        return 2
     # A transcript has characters that a terminal's or a pipe's encoding may lack.
     sys.stdout.reconfigure(encoding="utf-8", errors="replace")
     try:
@@ -150,6 +156,9 @@ async def _transcribe(arguments) -> int:
         for audio in files:
             try:
                 results.append(await _one_file(model, audio, schedule, arguments, load_s))
+                if (heard := results[-1]["audio_seconds"]) < (audio.seconds or 0) - CUT_SECONDS:
+                    raise AudioError(f"{audio.path} ends after {heard:.1f} of {audio.seconds:.1f} s: it is cut off or damaged, "
+                                     "so get it again for the rest.")
             except UserError as error:
                 _complain(error)
                 status = 2

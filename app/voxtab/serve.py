@@ -48,7 +48,7 @@ def site_server(folder: str | Path, host: str = "127.0.0.1", port: int = PORT) -
         return make_server(host, port, files, _Server, _Handler)
     except (OSError, OverflowError) as error:       # in use, not ours to take; no port at all
         reason = getattr(error, "strerror", None) or "ports are 0 to 65535"
-        raise UserError(f"Port {port} of {host} cannot be used ({reason}): choose another one with --port.") from None
+        raise UserError(f"Port {port} of {host} cannot be used ({reason}): choose others with --port or --host.") from None
 
 
 def serve(folder: str | Path, host: str = "127.0.0.1", port: int = PORT) -> None:

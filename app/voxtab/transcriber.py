@@ -28,6 +28,8 @@ from voxtab.tokenizer import TextDecoder
 
 BLOCKS_IN_FLIGHT = 2                # submitted before the oldest one's tokens are awaited
 ROOM_SECONDS = 10                   # of audio that may wait before `room` holds back who feeds a file
+TOO_LOUD = 100                      # a sample so far beyond full scale, 1, is of another scale
+LOOKED_AT = 16                      # of so many samples one is looked at for that: it tells, and all would take their time
 _SAMPLE = 4                         # bytes
 
 
@@ -97,19 +99,23 @@ class Transcriber:
     def feed(self, samples) -> None:
         """Take 16 kHz mono samples: any contiguous one-dimensional float32 buffer, -1 to 1, of any length.
 
-        Raises AudioError for another type or shape, or for samples that are not finite.
+        Raises AudioError for another type or shape, for samples that are not finite, and for some of another scale.
         """
         try:
             view = memoryview(samples)
         except TypeError:
-            raise AudioError(f"feed() takes a float32 buffer of 16 kHz mono samples; it got a {type(samples).__name__}.") from None
+            raise AudioError(f"feed() takes a float32 buffer of 16 kHz mono samples; it got a {type(samples).__name__}: "
+                             "make a numpy array or an array('f') of it.") from None
         if view.format not in ("f", "<f") or view.ndim != 1 or not view.contiguous:
             raise AudioError("feed() takes a one-dimensional, contiguous float32 buffer of 16 kHz mono samples; "
-                             f"it got format {view.format!r} with {view.ndim} dimensions.")
+                             f"it got format {view.format!r} with {view.ndim} dimensions{'' if view.contiguous else ', not contiguous'}: "
+                             "average channels, divide int16 samples by 32768, and copy what has gaps.")
         view = view.cast("B").cast("f")         # ctypes says "<f", with which a view cannot count
         # A sum is finite only if all that went into it was.
         if not abs(sum(view)) < float("inf"):
-            raise AudioError("The samples hold NaN or infinity: feed finite ones.")
+            raise AudioError("The audio holds samples that are no finite numbers: export it again.")
+        if len(view) and max(view[::LOOKED_AT]) > TOO_LOUD:
+            raise AudioError("The audio's samples go far beyond 1, where full scale is: divide int16 samples by 32768.")
         self._check_open()
         self._samples += view.cast("B")
         self._live_samples += len(view)

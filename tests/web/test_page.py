@@ -141,6 +141,14 @@ def test_engine_goes_away(page, server, clips, how, workers):
         page.uncaught.clear()           # Firefox tells of the Worker's error as well, which the page has dealt with
 
 
+def test_pythons_program_does_not_arrive(page, server):
+    page.route("**/pyodide.asm.wasm", lambda route: route.abort())
+    page.goto(f"{server.url}/site/")
+    expect(page.locator("html")).to_have_attribute("data-state", "error", timeout=60000)
+    expect(at(page, "error")).to_contain_text("The engine could not start")
+    page.uncaught.clear()               # the Worker's error, which the page has dealt with
+
+
 def test_in_an_iframe_of_another_origin(page, server, elsewhere, clips):
     page.goto(f"{elsewhere.url}/files/delay480/tekken.json")
     page.set_content(f'<iframe src="{server.url}/site/{link("delay480")}" width="600" height="600"></iframe>')

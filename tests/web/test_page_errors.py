@@ -159,6 +159,8 @@ def test_another_model_while_transcribing(browser, url):
         expect(at(page, "error")).to_contain_text("stop it first")
         at(page, "stop").click()
         wait_for(page, "ready")
+        expect(at(page, "error")).to_be_hidden()
+        expect(at(page, "status")).to_have_text("Stopped.")
 
 
 @pytest.mark.parametrize("files, says", [
@@ -227,6 +229,37 @@ def test_other_hosts_audio_asks_first(browser, url):
         at(page, "decline").click()
         wait_for(page, "ready")
         assert not calls(page, "start")
+
+
+def test_a_link_with_wrong_values_starts_nothing(browser, url):
+    """Who drives the page hears that it is not as asked; who looks at it can start the audio all the same."""
+    with page_on(browser, url, query="?audio=test.wav&delay=481&left_silence=5&autostart=1", state=None) as page:
+        page.route("**/test.wav", lambda route: route.fulfill(body=wav(bytes(3200))))
+        page.reload()
+        wait_for(page, "error")
+        for wrong in ("delay of 481 ms", "left_silence=5"):
+            expect(at(page, "error")).to_contain_text(wrong)
+        assert not calls(page, "start")
+        at(page, "transcribe").click()
+        wait_for(page, "done")
+
+
+def test_a_wrong_setting(browser, url):
+    with page_on(browser, url) as page:
+        page.locator("summary", has_text="Advanced").click()
+        at(page, "left-silence").fill("5")
+        at(page, "left-silence").blur()
+        expect(at(page, "error")).to_contain_text("a whole number from 32 to 1000")
+        expect(at(page, "left-silence")).to_have_value("32")
+
+
+def test_a_page_that_is_not_whole(browser, url):
+    page = browser.new_page()
+    page.route("**/view.js", lambda route: route.abort())
+    page.goto(f"{url}/")
+    wait_for(page, "error")
+    expect(at(page, "status")).to_contain_text("did not load whole: open it from a server")
+    page.close()
 
 
 @pytest.mark.parametrize("query, says", [("?delay=500", "a delay of 500 ms"), ("?left_silence=-1", "left_silence=-1"),
