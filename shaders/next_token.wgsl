@@ -1,5 +1,6 @@
 // next_token: the tokens that a pass of ROWS rows makes; and the step goes on behind them, so that passes follow each other
-// without the host. A row's prediction is the index of its largest logit, the lowest of equals. Row i's is the token of
+// without the host. A row's prediction is the index of its largest logit, the lowest of equals; columns if none is a number,
+// which is no token, and the host says so. Row i's is the token of
 // position + i + 1 if the rows before it predicted what was drafted for those behind them.
 //
 // best [ROWS, runs] (value's bits, index) of `argmax`; tokens: ring of TOKENS ids by position, and behind it the position
@@ -48,7 +49,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
       if (four.z > value || (four.z == value && at.z < index)) { value = four.z; index = at.z; }
       if (four.w > value || (four.w == value && at.w < index)) { value = four.w; index = at.w; }
     }
-    predicted[lane] = min(index, params.columns - 1);
+    predicted[lane] = index;
   }
   workgroupBarrier();
   if (lane > 0) { return; }

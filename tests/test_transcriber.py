@@ -16,7 +16,7 @@ from forward import forward, read_weights
 from voxtab import local
 from voxtab.captions import Word
 from voxtab.config import EOS
-from voxtab.errors import AudioError, UserError
+from voxtab.errors import AudioError, ModelError, UserError
 from voxtab.gpu.variants import Variants
 from voxtab.model import Model
 from voxtab.tokenizer import TextDecoder
@@ -231,6 +231,17 @@ def test_silence_that_a_flush_inserts_is_no_text_of_the_audio(run, model):
     assert covered == sorted(covered)
     heard = transcriber.audio_seconds - transcriber.schedule.delay_ms / 1000
     assert heard - 0.4 <= covered[-1] <= heard, "all but the delay, and what tokens wait for"
+
+
+def test_a_model_that_computes_no_numbers(run, device):
+    found = local.read_model(ORACLE / "tiny-q4.gguf")
+    damaged = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="damaged"))
+    for part in damaged.decoder.weights.decoder[0].w2.parts:
+        device.write(part.scales, 0, bytes([0, 0x7e] * part.rows))         # NaN in f16
+    transcriber = Transcriber(damaged)
+    transcriber.feed(SAMPLES)
+    with pytest.raises(ModelError, match="damaged"):
+        run(anext(transcriber.text()))
 
 
 def test_samples_of_int16s_scale_are_refused(model):

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from voxtab.captions import Word, WordTimer
 from voxtab.config import HISTORY_SAMPLES, LOOKAHEAD_SAMPLES, MAX_POSITIONS, SAMPLE_RATE, SAMPLES_PER_TOKEN
 from voxtab.encoder import block_samples
-from voxtab.errors import AudioError
+from voxtab.errors import AudioError, ModelError
 from voxtab.gpu.kernels import TOKENS_RING
 from voxtab.model import PROMPT_ROWS, Model
 from voxtab.tokenizer import TextDecoder
@@ -207,6 +207,8 @@ class Transcriber:
             yield text
 
     def _push(self, token: int) -> str:
+        if token >= self._model.config.vocabulary:
+            raise ModelError("The model's results are no numbers any more: its file is damaged, so get it again.")
         position = len(self._tokens)
         self._tokens.append(token)
         if self._finished_at is not None and position >= self._finished_at:

@@ -270,6 +270,15 @@ def test_argmax_and_next_token(lab, columns, case):
     assert lab.get(step, 4, dtype=np.uint32).tolist() == [position + 2, 5002, 60, 5]
 
 
+def test_logits_that_are_no_numbers(lab):
+    """No token is made of them, but the number behind the last one."""
+    columns, position = 5000, 3
+    best, tokens = lab.out(1, -(-columns // ARGMAX_RUN), 2), lab.put(np.full(TOKENS_RING + 1, 7, np.uint32))
+    lab.go(lab.kernels.argmax(lab.put(np.full((1, columns), np.nan, np.float32)), best, rows=1, columns=columns),
+           lab.kernels.next_token(best, tokens, lab.step(position), rows=1, columns=columns, draft=0))
+    assert lab.get(tokens, TOKENS_RING + 1, dtype=np.uint32)[position + 1] == columns
+
+
 @pytest.mark.parametrize("predicted,made", [([5, 9, 9, 9], 1), ([9, 5, 9, 9], 2), ([9, 9, 9, 5], 4), ([9, 9, 9, 9], 4), ([9, 9, 5], 3),
                                             ([9] * 8, 8), ([9], 1)])
 def test_drafts_that_are_kept(lab, predicted, made):
