@@ -64,7 +64,7 @@ def test_a_streams_audio_begins_again(run, model):
 
 def test_patience(run, model):
     assert len(run(bench.live_steps(model, SAMPLES, 5))) == 5
-    assert len(run(bench.live_steps(model, SAMPLES, 500, patience_s=0.001))) == 1
+    assert 0 < len(run(bench.live_steps(model, SAMPLES, 500, patience_s=0.001))) < 500
 
 
 def test_a_file(run, model):

@@ -240,8 +240,12 @@ def test_a_model_that_computes_no_numbers(run, device):
         device.write(part.scales, 0, bytes([0, 0x7e] * part.rows))         # NaN in f16
     transcriber = Transcriber(damaged)
     transcriber.feed(SAMPLES)
+    transcriber.finish()
+
+    async def read():
+        return [word async for word in transcriber]
     with pytest.raises(ModelError, match="damaged"):
-        run(anext(transcriber.text()))
+        run(read())
 
 
 def test_samples_of_int16s_scale_are_refused(model):
