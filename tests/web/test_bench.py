@@ -19,10 +19,12 @@ def audio(files):
 
 
 def test_the_figures(browser, server, files, audio):
+    """With pinned variants; the page goes on afterwards, with other audio."""
     page = browser.new_page()
-    page.goto(f"{server.url}/site/?{MODEL}&{audio}&bench=1")
+    page.goto(f"{server.url}/site/?{MODEL}&{audio}&bench=1&variants=row=few,block_tokens=8")
     wait_for(page, "done")
     figures = page.evaluate("voxtab.result")
+    assert (figures["variants"]["row"], figures["variants"]["block_tokens"], figures["wrong_variants"]) == ("few", 8, [])
     assert json.loads(at(page, "transcript").text_content()) == figures
     expect(at(page, "copy")).to_be_visible()
     assert (figures["model"], figures["audio"], figures["platform"]) == ("tiny-q4.gguf", "short.wav", "emscripten")
@@ -33,15 +35,6 @@ def test_the_figures(browser, server, files, audio):
     at(page, "audio-file").set_input_files(files / "short.wav")
     expect(at(page, "status")).to_contain_text("Done", timeout=60000)
     expect(page.locator("h3", has_text="bench.json")).to_be_attached()      # among the earlier ones
-    page.close()
-
-
-def test_pinned_variants(browser, server, audio):
-    page = browser.new_page()
-    page.goto(f"{server.url}/site/?{MODEL}&{audio}&bench=1&variants=row=few,block_tokens=8")
-    wait_for(page, "done")
-    figures = page.evaluate("voxtab.result")
-    assert (figures["variants"]["row"], figures["variants"]["block_tokens"], figures["wrong_variants"]) == ("few", 8, [])
     page.close()
 
 
