@@ -15,6 +15,7 @@ from voxtab.errors import AudioError
 
 # Of a file, at a time, in its own rate. A FLAC file that is cut off loses the block with the cut, so not many.
 BLOCK_SAMPLES = 1 << 14
+CUT_SECONDS = 0.5                   # short of what its header says, from which on a file is not whole
 
 
 class _Forward(soundfile.SoundFile):
@@ -53,6 +54,12 @@ class AudioFile:
                 yield resampled
         if len(resampled := resampler.resample_chunk(np.zeros(0, "float32"), last=True)):
             yield resampled
+
+    def check_whole(self, seconds: float) -> None:
+        """Raises AudioError if `seconds`, of all that samples() gave, are short of what the file's header says."""
+        if seconds < (self.seconds or 0) - CUT_SECONDS:
+            raise AudioError(f"{_shown(self.path)} ends after {seconds:.1f} of {self.seconds:.1f} s: it is cut off or damaged, "
+                             "so get it again for the rest.")
 
     def _blocks(self, block_samples: int) -> Iterator[np.ndarray]:
         """Blocks [samples] float32 in the file's own rate, channels averaged."""

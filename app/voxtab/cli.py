@@ -16,15 +16,12 @@ from voxtab import local, resources
 from voxtab.audio import AudioFile, open_audio
 from voxtab.bench import SECONDS, bench
 from voxtab.config import DELAYS_MS, SAMPLE_RATE, Schedule
-from voxtab.errors import AudioError, DeviceError, UserError
+from voxtab.errors import DeviceError, UserError
 from voxtab.gpu.native import NativeDevice
 from voxtab.model import Model
 from voxtab.result import result
 from voxtab.serve import PORT, serve
 from voxtab.transcriber import Transcriber
-
-
-CUT_SECONDS = 0.5                   # short of what its header says, from which on a file is not whole
 
 
 class _Parser(argparse.ArgumentParser):
@@ -156,9 +153,7 @@ async def _transcribe(arguments) -> int:
         for audio in files:
             try:
                 results.append(await _one_file(model, audio, schedule, arguments, load_s))
-                if (heard := results[-1]["audio_seconds"]) < (audio.seconds or 0) - CUT_SECONDS:
-                    raise AudioError(f"{audio.path} ends after {heard:.1f} of {audio.seconds:.1f} s: it is cut off or damaged, "
-                                     "so get it again for the rest.")
+                audio.check_whole(results[-1]["audio_seconds"])
             except UserError as error:
                 _complain(error)
                 status = 2
