@@ -1,4 +1,4 @@
-// with keys
+// with kv_cache
 // attention: each query over the keys of its window (spec 4, 6.1).
 //   out[m, h] = softmax_j(q[m, h] . k[j, h'] / sqrt(HEAD_DIM)) v[j, h'],  0 <= p - j < WINDOW, p = position + m
 // h' = the key-value head of h. The block's own keys are in the cache already; the ring's capacity is at least
@@ -6,7 +6,7 @@
 //
 // A workgroup takes four queries of one key-value head, rows times the heads that share it, so that what it reads of the
 // cache serves four: they are the components of its vectors. The keys that any of them sees are split into up to SPLITS
-// runs, a workgroup each, which `join_attention` joins: few queries then keep many workgroups busy. With one split the
+// runs, a workgroup each, which `attention_join` joins: few queries then keep many workgroups busy. With one split the
 // result is final.
 // q [rows, HEADS, HEAD_DIM] f32, turned; cache [capacity, 2 (k, v), KV_HEADS, HEAD_DIM] f16 pairs or f32;
 // out [rows, HEADS, HEAD_DIM] f32 with one split, else [rows, HEADS, SPLITS, HEAD_DIM], each run's own result, and

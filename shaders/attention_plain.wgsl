@@ -1,4 +1,4 @@
-// with keys
+// with kv_cache
 // attention_plain: what `attention` makes, on software adapters. SwiftShader takes some 80 kB to compile each word of workgroup
 // memory and as much for what is written out several times, so there is little of either; nor are a query's keys split.
 //   out[m, h] = softmax_j(q[m, h] . k[j, h'] / sqrt(HEAD_DIM)) v[j, h'],  0 <= p - j < WINDOW, p = position + m

@@ -7,7 +7,7 @@
 // x [STRIDE (rows - 1) + 3, inputs] f32; weights [outputs, inputs, 3] F32, F16 or BF16 as in the file;
 // bias [outputs] f32; out [rows, outputs] f32. Grid: x, y over outputs, z over tiles of ROWS rows.
 // LANES invocations share an output and split its channels; with one lane there is no barrier.
-// Precision: f32; erf as in `gelu`.
+// Precision: f32; erf as in `parts/gelu`.
 
 override WORKGROUP: u32 = 64;
 override LANES: u32 = 1;

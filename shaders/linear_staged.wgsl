@@ -1,2 +1,2 @@
-// with alone gelu product packed staged
-// linear_staged: `staged`, whose sums meet in workgroup memory.
+// with sums_in_memory gelu linear q4_0_dot linear_staged
+// linear_staged: `parts/linear_staged`, whose sums meet in workgroup memory.

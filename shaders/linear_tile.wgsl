@@ -1,5 +1,5 @@
-// with gelu product
-// linear_tile: the product for many rows of x, Q4_0 only. See `product` for what it makes.
+// with gelu linear
+// linear_tile: the product for many rows of x, Q4_0 only. See `parts/linear` for what it makes.
 //
 // A workgroup makes a tile of 64 rows of x and 64 output rows (32 pairs), stepping through 32 columns at a time that it
 // keeps, dequantised, in workgroup memory: 16 KiB, all that WebGPU guarantees. An invocation makes 4 x 4 of the tile:

@@ -6,7 +6,7 @@ import pytest
 
 from lab import Lab
 from voxtab.gpu.kernels import Kernels
-from voxtab.gpu.native import NativeDevice
+from voxtab.native.gpu import NativeDevice
 from voxtab.gpu.variants import Variants
 
 VARIANTS = {"software": Variants.of({"adapter_type": "CPU"}), "packed": Variants(row="packed"), "subgroups": Variants(row="subgroups", subgroup=4),

@@ -8,7 +8,7 @@ import numpy as np
 
 import reference
 from voxtab.weights import checkpoint as names
-from voxtab.weights import q4_0
+import q4_0
 
 
 def read_weights(found) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from voxtab.gpu.kernels import Kernels, Matrix, Part
-from voxtab.weights import q4_0
+import q4_0
 
 GUARD = np.float32(-12345.5)
 GUARDS = 64

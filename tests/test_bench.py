@@ -3,11 +3,12 @@
 import json
 from pathlib import Path
 
-import bench_engine
 import pytest
 import soundfile
 
-from voxtab import bench, local
+from bench import engine
+from voxtab import bench
+from voxtab.native import models
 from voxtab.model import PASSES_SUBMITTED, PROMPT_ROWS, Model
 
 ORACLE = Path(__file__).parent / "oracle" / "delay480"
@@ -17,7 +18,7 @@ TOKENS = json.loads((ORACLE / "expected.json").read_text())["tokens_q4_0"]
 
 @pytest.fixture(scope="module")
 def found():
-    return local.read_model(ORACLE / "tiny-q4.gguf")
+    return models.read_model(ORACLE / "tiny-q4.gguf")
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def test_patience(run, model):
 def test_a_file(run, model):
     done = run(bench.file_run(model, SAMPLES))
     assert done["tokens"] == len(TOKENS) and 0 < done["first_text_s"] <= done["run_s"]
-    kept = run(bench_engine.kept(model, SAMPLES))
+    kept = run(engine.kept(model, SAMPLES))
     assert kept["drafts"] == model.kernels.variants.drafts and 1 <= kept["tokens_per_pass"] <= 1 + kept["drafts"]
 
 
@@ -81,20 +82,20 @@ def test_bytes_are_the_files(model, found):
 
 
 def test_products_and_steps_of_the_decoder(run, model, found, plans_run):
-    rates = run(bench_engine.bandwidth(model, 3))
+    rates = run(engine.bandwidth(model, 3))
     assert {name: len(values) for name, values in rates.items()} == {"layers": 3, "head": 3} and min(rates["layers"] + rates["head"]) > 0
     assert max(plans_run) % (4 * found.config.decoder.layers) == 0, "four products a layer, over and over"
     plans_run.clear()
-    assert len(run(bench_engine.decoder_steps(model, 2, steps=3))) == 2
-    assert plans_run.count(run(bench_engine.launches(model))) == 6
+    assert len(run(engine.decoder_steps(model, 2, steps=3))) == 2
+    assert plans_run.count(run(engine.launches(model))) == 6
     plans_run.clear()
-    times = run(bench_engine.passes(model, 2))
+    times = run(engine.passes(model, 2))
     assert {drafts: len(seconds) for drafts, seconds in times.items()} == {str(drafts): 2 for drafts in range(PROMPT_ROWS)}
-    assert plans_run.count(run(bench_engine.launches(model))) == 2 * PROMPT_ROWS * PASSES_SUBMITTED
+    assert plans_run.count(run(engine.launches(model))) == 2 * PROMPT_ROWS * PASSES_SUBMITTED
 
 
 def test_drift(run, model, found):
-    far = run(bench_engine.drift(model, SAMPLES, 3, early=50, late=100))
+    far = run(engine.drift(model, SAMPLES, 3, early=50, late=100))
     assert {part: len(times) for part, times in far.items() if part != "added_bytes"} == {"early": 3, "late": 3, "jumped": 3}
     decoder = found.config.decoder
     assert 50 < decoder.window < 100

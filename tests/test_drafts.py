@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from voxtab import decoder, local, resources
+from voxtab import decoder, resources
+from voxtab.native import models
 from voxtab.config import DELAYS_MS, MAX_POSITIONS, PAD
 from voxtab.gpu.variants import Variants
 from voxtab.model import PROMPT_ROWS, Model
@@ -42,7 +43,7 @@ def load(run, device):
     def get(name: str | None, drafts: int, draft: int = PAD, **options) -> Model:
         key = (name, drafts, draft, *options.items())
         if key not in loaded:
-            found = local.read_model(ORACLE / name / "tiny-q4.gguf" if name else None)
+            found = models.read_model(ORACLE / name / "tiny-q4.gguf" if name else None)
             variants = replace(Variants.of({"adapter_type": "CPU"}), drafts=drafts, **options)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(decoder, "PAD", draft)
@@ -178,7 +179,7 @@ def test_reanchoring(run, load, name):
 def test_rings_that_grow(run, device, monkeypatch, name):
     """A ring that has not come to its window yet has room for the drafts behind a block's end too."""
     monkeypatch.setattr(decoder, "FIRST_POSITIONS", 40)
-    found = local.read_model(ORACLE / name / "tiny-q4.gguf")
+    found = models.read_model(ORACLE / name / "tiny-q4.gguf")
     model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test", cache_f16=False,
                            variants=replace(Variants.of({"adapter_type": "CPU"}), block_tokens=8, drafts=PROMPT_ROWS - 1)))
     transcriber = transcribe(run, model, SAMPLES[name], delay_ms=EXPECTED[name]["delay_ms"])
@@ -187,7 +188,7 @@ def test_rings_that_grow(run, device, monkeypatch, name):
 
 def test_the_layout_of_real_gpus(run, device):
     """Lanes share rows there, and one row goes by another kernel than several."""
-    found = local.read_model()
+    found = models.read_model()
     model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test", variants=Variants(drafts=3)))
     samples = soundfile.read(CLIPS[0], dtype="float32")[0]
     spoken = {clip["file"]: clip for clip in json.loads((resources.embedded_model() / "clips/clips.json").read_text())}

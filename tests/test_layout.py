@@ -1,4 +1,4 @@
-"""What may import what, and what lies where: the engine is one, its homes are two."""
+"""What may import what, and what lies where: one engine, two homes."""
 
 import ast
 import subprocess
@@ -7,59 +7,63 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "app/voxtab"
 
-AT_THE_RIM = {"app/voxtab/gpu/browser.py", "app/voxtab/gpu/native.py", "web/opening.py", "web/worker.py"}
-THE_RIMS = {"js", "page", "pyodide", "pyodide_js", "wgpu", "wgpudawn"}
-
-NATIVE = {"__main__.py", "audio.py", "cli.py", "gpu/native.py", "local.py", "serve.py", "weights/q4_0.py"}
-NATIVES = {"numpy", "soundfile", "soxr", "tqdm", "wgpu", "wgpudawn", "whitenoise"}
+# What only one home may import. The engine, which is everything outside these folders, imports none of it.
+HOMES = {
+    "native": {"numpy", "soundfile", "soxr", "tqdm", "wgpu", "wgpudawn", "whitenoise"},
+    "browser": {"js", "page", "pyodide", "pyodide_js"},
+}
+# The package's own doors to the native home.
+DOORS = {"__init__.py", "__main__.py"}
 
 TOP_LEVEL = {"pyproject.toml", "app", "shaders", "web", "tests", "tools", "README.md"}
 BUILT = {"dist"}                            # ignored by git
 
-PYTHON = [path.relative_to(ROOT).as_posix() for folder in (PACKAGE, ROOT / "web") for path in sorted(folder.rglob("*.py"))]
-IN_THE_PAGE = [path for path in PYTHON if path.removeprefix("app/voxtab/") not in NATIVE]
+FILES = [path.relative_to(PACKAGE) for path in sorted(PACKAGE.rglob("*.py"))]
+ENGINE = [path for path in FILES if path.parts[0] not in HOMES and str(path) not in DOORS]
 
 
-def imported(path: str) -> set[str]:
-    """The top-level packages that a file imports, anywhere in it."""
+def imported(path: Path) -> set[str]:
+    """The modules that a file of the package imports, anywhere in it."""
     names = set()
-    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse((PACKAGE / path).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            names.add(node.module)
-    return {name.partition(".")[0] for name in names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            assert not node.level, f"{path}: imports are absolute"
+    return names
 
 
-@pytest.mark.parametrize("path", [path for path in PYTHON if path not in AT_THE_RIM])
-def test_only_the_rim_knows_a_browser_or_a_gpu_library(path):
-    assert not imported(path) & THE_RIMS
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_a_home_is_imported_by_itself_alone(path):
+    names = imported(path)
+    for home, packages in HOMES.items():
+        if path.parts[0] != home:
+            assert not {name.partition(".")[0] for name in names} & packages
+            if str(path) not in DOORS:
+                assert not any(name.startswith(f"voxtab.{home}") for name in names)
 
 
-@pytest.mark.parametrize("path", IN_THE_PAGE)
-def test_the_page_needs_nothing_native(path):
-    assert not imported(path) & NATIVES
-
-
-def test_the_page_imports_no_native_file():
-    """As in Pyodide: the page's files must not lead to one that is not for it."""
-    def module(path: str) -> str:
-        return path.removeprefix("app/").removesuffix(".py").replace("/", ".").removesuffix(".__init__")
-
-    wanted = [module(path) for path in IN_THE_PAGE if path.startswith("app/") and path not in AT_THE_RIM]
-    absent = [*sorted(NATIVES), *(f"voxtab.{module(path)}" for path in sorted(NATIVE))]
+def test_the_engine_imports_without_either_home():
+    """As in Pyodide, where nothing native is there."""
+    modules = [".".join(("voxtab", *path.with_suffix("").parts)).removesuffix(".__init__") for path in ENGINE]
+    absent = [*HOMES["native"], *HOMES["browser"], "voxtab.native", "voxtab.browser"]
     code = f"""
 import importlib, sys
 sys.path.insert(0, {str(ROOT / "app")!r})
 sys.platform = "emscripten"
 sys.modules.update(dict.fromkeys({absent}))     # None: importing it fails
-for name in {wanted}:
+for name in ["voxtab", *{modules}]:
     importlib.import_module(name)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_web_holds_no_python():
+    assert not [*(ROOT / "web").rglob("*.py")]
 
 
 def test_the_top_level_is_fixed():

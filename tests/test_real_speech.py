@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from voxtab import local, resources
+from voxtab import resources
+from voxtab.native import models
 from voxtab.model import Model
 from voxtab.transcriber import Transcriber
 
@@ -16,7 +17,7 @@ SPOKEN = {clip["file"]: clip for clip in json.loads((resources.embedded_model() 
 
 @pytest.fixture(scope="module")
 def model(run, device):
-    found = local.read_model()
+    found = models.read_model()
     return run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="tiny"))
 
 
@@ -48,7 +49,7 @@ def test_shards_of_the_model(run, device, tmp_path):
     data, clip = path.read_bytes(), CLIPS[0]
     for name, piece in (("shard-aa", data[:1_234_567]), ("shard-ab", data[1_234_567:3_000_001]), ("shard-ac", data[3_000_001:])):
         (tmp_path / name).write_bytes(piece)
-    found = local.read_model(tmp_path, resources.embedded_model() / "tekken.json")
+    found = models.read_model(tmp_path, resources.embedded_model() / "tekken.json")
     model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="shards"))
     _, transcriber = transcribe(run, model, soundfile.read(clip, dtype="float32")[0])
     assert transcriber.transcript == SPOKEN[clip.name]["reference"]

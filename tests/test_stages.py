@@ -11,7 +11,8 @@ import soundfile
 
 from forward import forward, read_weights
 from lab import Lab, assert_close
-from voxtab import decoder, local
+from voxtab import decoder
+from voxtab.native import models
 from voxtab.config import MAX_POSITIONS
 from voxtab.encoder import block_samples
 from voxtab.gpu.kernels import Kernels
@@ -41,7 +42,7 @@ class Case:
         self.margins = self.expected["margins_q4_0" if quantised else "margins_f32"]
         self.samples = soundfile.read(folder / "clip.flac", dtype="float32")[0]
         self.f16 = cache == "f16"
-        self.found = found = local.read_model(self.path)
+        self.found = found = models.read_model(self.path)
         self.model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name=name, cache_f16=self.f16))
         self.lab = Lab(device, Kernels(device, self.model.kernels.variants), run)     # its own: it forgets its bind groups
         self.run = run
@@ -242,12 +243,12 @@ def test_reanchoring_keeps_the_text(case, name):
     first = MAX_POSITIONS - 72
     assert first == 131000 and len(c.tokens) > 72
     turned = []
-    original, c.model.turn_back = c.model.turn_back, lambda positions: (turned.append(positions), original(positions))
+    original, c.model.reanchor = c.model.reanchor, lambda positions: (turned.append(positions), original(positions))
     try:
         transcriber = c.transcriber(first_rotation=first)
         whole(c.run, transcriber, c.samples)
     finally:
-        del c.model.turn_back
+        del c.model.reanchor
     start, back = turned                        # to where it starts, and back on its way
     assert start == -first and first < back <= MAX_POSITIONS
     assert transcriber.tokens == c.tokens

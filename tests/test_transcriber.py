@@ -13,15 +13,16 @@ import soundfile
 
 import synthetic
 from forward import forward, read_weights
-from voxtab import local
-from voxtab.captions import Word
+from voxtab.native import models
+from voxtab.words import Word
 from voxtab.config import EOS
 from voxtab.errors import AudioError, ModelError, UserError
 from voxtab.gpu.variants import Variants
 from voxtab.model import Model
 from voxtab.tokenizer import TextDecoder
 from voxtab.transcriber import ROOM_SECONDS, Transcriber
-from voxtab.weights import checkpoint, q4_0
+import q4_0
+from voxtab.weights import checkpoint
 from voxtab.weights.checkpoint import EMBEDDING
 from weights.gguf_bytes import BF16, F16, F32, FLOAT32, Q4_0, STRING, UINT32, header, key, string, tensor, with_data
 
@@ -31,7 +32,7 @@ TOKENS = json.loads((ORACLE / "expected.json").read_text())["tokens_q4_0"]
 
 
 def load(run, device, path, f16=False):
-    found = local.read_model(path, ORACLE / "tekken.json")
+    found = models.read_model(path, ORACLE / "tekken.json")
     return found, run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test", cache_f16=f16))
 
 
@@ -112,7 +113,7 @@ def gguf(tensors: dict, metadata: dict, version=3) -> bytes:
 @pytest.mark.parametrize("type,version", [("F16", 3), ("BF16", 3), ("F32", 2), ("Q4_0", 2)])
 def test_gguf_of_every_type_and_version(run, device, tmp_path, type, version):
     """The tiny model in one type, gains, biases and convolutions too where it is no Q4_0; no padding at the end."""
-    found, tensors = local.read_model(ORACLE / "tiny-q4.gguf"), {}
+    found, tensors = models.read_model(ORACLE / "tiny-q4.gguf"), {}
     for name, values in sorted(read_weights(found).items(), reverse=True):      # another order than the file we know
         values = values.astype(np.float32)
         if type == "F16":
@@ -234,7 +235,7 @@ def test_silence_that_a_flush_inserts_is_no_text_of_the_audio(run, model):
 
 
 def test_a_model_that_computes_no_numbers(run, device):
-    found = local.read_model(ORACLE / "tiny-q4.gguf")
+    found = models.read_model(ORACLE / "tiny-q4.gguf")
     damaged = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="damaged"))
     for part in damaged.decoder.weights.decoder[0].w2.parts:
         device.write(part.scales, 0, bytes([0, 0x7e] * part.rows))         # NaN in f16
@@ -304,7 +305,7 @@ def test_end_of_sequence_prints_nothing_and_ends_nothing(run, device, tmp_path):
     """
     often = max(set(TOKENS[39:]), key=TOKENS.count)
     data = bytearray((ORACLE / "tiny-q4.gguf").read_bytes())
-    embedding = local.read_model(ORACLE / "tiny-q4.gguf").directory.tensors[EMBEDDING]
+    embedding = models.read_model(ORACLE / "tiny-q4.gguf").directory.tensors[EMBEDDING]
     row = embedding.nbytes // embedding.shape[0]
     data[embedding.offset + EOS * row:embedding.offset + (EOS + 1) * row] = data[embedding.offset + often * row:][:row]
     (tmp_path / "model.gguf").write_bytes(data)
@@ -318,7 +319,7 @@ def test_end_of_sequence_prints_nothing_and_ends_nothing(run, device, tmp_path):
 
 def test_the_layout_of_real_gpus(run, device):
     """Lanes that share a row, as `Variants.of` gives adapters that are no CPU."""
-    found = local.read_model(ORACLE / "tiny-q4.gguf")
+    found = models.read_model(ORACLE / "tiny-q4.gguf")
     variants = Variants.of({"adapter_type": "DiscreteGPU"})
     assert variants != Variants.of({"adapter_type": "CPU"})
     model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test", cache_f16=False, variants=variants))
@@ -330,7 +331,7 @@ def test_the_layout_of_real_gpus(run, device):
 def test_safetensors_with_mistrals_names(run, device, tmp_path):
     """consolidated.safetensors: the order of wq's and wk's rows follows from the names, not from the format."""
     from safetensors.numpy import save_file
-    weights = read_weights(local.read_model(ORACLE / "tiny-q4.gguf"))
+    weights = read_weights(models.read_model(ORACLE / "tiny-q4.gguf"))
     save_file({name: values.astype(np.float32) for name, values in weights.items()}, tmp_path / "consolidated.safetensors")
     (tmp_path / "config.json").write_bytes((ORACLE / "config.json").read_bytes())
     found, model = load(run, device, tmp_path / "consolidated.safetensors")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from voxtab import local, resources
+from voxtab import resources
+from voxtab.native import models
 from voxtab.errors import ModelError, UserError
 from voxtab.gpu.variants import ROW_VARIANTS, Variants
 from voxtab.model import Model
@@ -15,7 +16,7 @@ ORACLE = Path(__file__).parent / "oracle" / "delay480"
 
 
 def choice(run, device, damage=lambda model: None) -> tuple[str, list[str]]:
-    found = local.read_model(ORACLE / "tiny-q4.gguf")
+    found = models.read_model(ORACLE / "tiny-q4.gguf")
     model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test", variants=Variants(subgroup=4)))
     damage(model)
     used = set()
@@ -24,7 +25,7 @@ def choice(run, device, damage=lambda model: None) -> tuple[str, list[str]]:
         products = model.decoder.record_products()
         run(model.kernels.compile(products))
         used |= {dispatch.kernel for dispatch in products}
-    assert used == {"linear", "linear_staged", "linear_staged_subgroups"}
+    assert used == {"linear_plain", "linear_staged", "linear_staged_subgroups"}
     return run(fastest_row(model.decoder, model.kernels))
 
 

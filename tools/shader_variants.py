@@ -25,7 +25,8 @@ from voxtab.config import ModelConfig
 from voxtab.gpu.device import DEFAULT_LIMITS, bindings
 from voxtab.gpu.variants import ROW_VARIANTS, Variants
 from voxtab.model import PROMPT_ROWS, Model
-from voxtab.weights import checkpoint, source
+from voxtab.native import files
+from voxtab.weights import checkpoint
 
 Variant = tuple[str, tuple[tuple[str, float], ...]]     # kernel, constants
 
@@ -83,8 +84,8 @@ class NotingDevice:
 
 def embedded_configs() -> Iterator[ModelConfig]:
     for path in sorted((ROOT / "web/models").glob("*/*.gguf")):
-        files = source.find_model(path)
-        yield checkpoint.read_config(source.read_directory(files.source, files.kind))
+        found = files.find_model(path)
+        yield checkpoint.read_config(files.read_directory(found.source, found.kind))
 
 
 def _layouts() -> set[Variants]:

@@ -13,11 +13,13 @@ of layers, each position's differ from the last one's, and so do the tokens, amo
 - The last norm's gains bring the logits to a standard deviation of 3.
 """
 
+import argparse
 import base64
 import hashlib
 import json
 import struct
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from math import prod, sqrt
@@ -30,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "app"))
 from voxtab.config import DECODER_4B, ENCODER_4B, FIRST_PIECE, PAD, ModelConfig, Stack
 from voxtab.weights import checkpoint
 from voxtab.weights.directory import Directory, Tensor, tensor_nbytes
-from voxtab.weights.q4_0 import BLOCK_BYTES, BLOCK_VALUES
+from q4_0 import BLOCK_BYTES, BLOCK_VALUES
 
 VOXTRAL_4B = ModelConfig(Stack(layers=32, width=1280, hidden=5120, **ENCODER_4B),
                          Stack(layers=26, width=3072, hidden=9216, **DECODER_4B), vocabulary=131072, half_rope=False)
@@ -41,6 +43,9 @@ TINY = ModelConfig(Stack(layers=2, width=64, hidden=128, **ENCODER_4B | {"heads"
 SMALL = replace(VOXTRAL_4B, vocabulary=2048,
                 encoder=replace(VOXTRAL_4B.encoder, layers=4, width=64, heads=4, kv_heads=4, head_dim=32, hidden=160, window=50),
                 decoder=replace(VOXTRAL_4B.decoder, layers=4, width=128, heads=4, kv_heads=2, head_dim=64, hidden=320, window=60))
+SUMMARY = """Writes a model with random weights in the exact layout of the published 4B file, 2.51 GB in raw shards of 512 MiB,
+with its manifest.json and a tekken.json. It knows no speech: it is for timing and for proofs, where real weights are not
+to be had. Equal seeds make equal bytes. Run it with the project's environment (.venv/bin/python)."""
 ADA_WIDTH = 32
 SHARD_BYTES = 512 << 20             # of the published shards
 PIECE_BYTES = 4 << 20               # of a shard, each with its SHA-256
@@ -233,3 +238,27 @@ def _string(text: str) -> bytes:
 
 def _aligned(nbytes: int) -> int:
     return -(-nbytes // ALIGNMENT) * ALIGNMENT
+
+
+def main():
+    parser = argparse.ArgumentParser(description=SUMMARY, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder that does not exist")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--small", action="store_true", help="a thousandth of the size, in shards of 256 KiB and pieces of 64")
+    parser.add_argument("--layers", type=int, nargs=2, metavar=("ENCODER", "DECODER"), help="fewer layers, as wide")
+    arguments = parser.parse_args()
+    if arguments.out.exists():
+        sys.exit(f"tools/synthetic.py: {arguments.out} is there already: name another folder.")
+    config = SMALL if arguments.small else VOXTRAL_4B
+    if arguments.layers:
+        encoder, decoder = arguments.layers
+        config = replace(config, encoder=replace(config.encoder, layers=encoder), decoder=replace(config.decoder, layers=decoder))
+    since = time.perf_counter()
+    shard_bytes, piece_bytes = (1 << 18, 1 << 16) if arguments.small else (SHARD_BYTES, PIECE_BYTES)
+    write_model(arguments.out, config, seed=arguments.seed, shard_bytes=shard_bytes, piece_bytes=piece_bytes)
+    nbytes = sum(shard.stat().st_size for shard in arguments.out.glob("shard-*"))
+    print(f"{arguments.out}: {nbytes:,} bytes of weights in {time.perf_counter() - since:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -10,14 +10,14 @@
 
 import sys
 
-from voxtab.captions import Word
+from voxtab.words import Word
 from voxtab.errors import AudioError, DeviceError, ModelError, TokenizerError, UserError
 from voxtab.model import Model
 from voxtab.transcriber import Transcriber
 
 __all__ = ["AudioError", "DeviceError", "Model", "ModelError", "TokenizerError", "Transcriber", "UserError", "Word"]
 
-if sys.platform != "emscripten":        # the page brings its own models; see web/worker.py
-    from voxtab.local import open_model
+if sys.platform != "emscripten":        # the page brings its own models; see browser/worker.py
+    from voxtab.native.models import open_model
 
     __all__ += ["open_model"]

@@ -1,3 +1,3 @@
-from voxtab.cli import main
+from voxtab.native.cli import main
 
 main()

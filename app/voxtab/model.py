@@ -70,7 +70,7 @@ class Model:
         self._schedule: Schedule | None = None      # of the last stream
         self.wrong_variants: list[str] = []         # of `row`: that this adapter's driver got wrong, and are not used
         self.tuned = False          # its variants were tried and are all right: worth to be remembered for this adapter
-        self._turns = {part: self.device.buffer(4 * part.stack.head_dim, "turns") for part in (self.encoder, self.decoder)}
+        self._rotations = {part: self.device.buffer(4 * part.stack.head_dim, "rotations") for part in (self.encoder, self.decoder)}
 
     @property
     def warning(self) -> str | None:
@@ -91,8 +91,8 @@ class Model:
     def _record_over_caches(self) -> dict:
         """What is recorded again when the decoder's rings have grown."""
         return {(rows, head): self.decoder.record(self.adapter.audio, rows, head)
-                for rows, head in ((PROMPT_ROWS, False), (1, False), (1, True), (1 + self.drafts, True))} | {"turn": [
-            self.kernels.turn_keys(self._turns[part], layer, capacity=part.cache.capacity, heads=part.stack, cache_f16=part.cache.f16)
+                for rows, head in ((PROMPT_ROWS, False), (1, False), (1, True), (1 + self.drafts, True))} | {"rotate": [
+            self.kernels.rotate_keys(self._rotations[part], layer, capacity=part.cache.capacity, heads=part.stack, cache_f16=part.cache.f16)
             for part in (self.encoder, self.decoder) for layer in part.cache.layers]}
 
     def _plan(self) -> None:
@@ -177,11 +177,11 @@ class Model:
             passes -= PASSES_SUBMITTED
         return self.device.run(plan, ring, times=passes)
 
-    def turn_back(self, positions: int) -> None:
+    def reanchor(self, positions: int) -> None:
         """Lower the RoPE position of everything cached by `positions` tokens (spec 8.5)."""
         for part, per_token in ((self.encoder, STATES_PER_TOKEN), (self.decoder, 1)):
-            self.device.write(self._turns[part], 0, rope.turns(part.stack, positions * per_token))
-        self.device.run(self._cache_plans["turn"])
+            self.device.write(self._rotations[part], 0, rope.rotations(part.stack, positions * per_token))
+        self.device.run(self._cache_plans["rotate"])
 
     def _write_step(self, part: Encoder | Decoder, position: int, rotation: int, audio_row: int) -> None:
         self.device.write(part.step, 0, struct.pack("<4I", position, rotation, part.cache.capacity, audio_row))

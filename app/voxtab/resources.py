@@ -15,7 +15,8 @@ def folder(name: str, in_checkout: str) -> Path:
 def shader(name: str, shaders: Path | None = None) -> str:
     """The WGSL of one kernel: its file, and before it the parts that the file's first line names, as WGSL has no include."""
     shaders = shaders or folder("shaders", "shaders")
-    return "".join((shaders / f"{file}.wgsl").read_text(encoding="utf-8") for file in (*shader_parts(name, shaders), name))
+    parts = [shaders / "parts" / f"{part}.wgsl" for part in shader_parts(name, shaders)]
+    return "".join(file.read_text(encoding="utf-8") for file in (*parts, shaders / f"{name}.wgsl"))
 
 
 def shader_parts(name: str, shaders: Path) -> list[str]:

@@ -11,7 +11,7 @@ from voxtab.config import MAX_POSITIONS, Stack
 from voxtab.gpu.kernels import ANGLES_FINE
 
 
-def turns(stack: Stack, *positions: int) -> array:
+def rotations(stack: Stack, *positions: int) -> array:
     """(cos, sin) of position * base^(-2j / head_dim) for each position and each pair j of a head: [positions, head_dim / 2, 2] f32."""
     frequencies = [stack.rope_base ** (-2 * j / stack.head_dim) for j in range(stack.head_dim // 2)]
     angles = [position * frequency for position in positions for frequency in frequencies]
@@ -22,4 +22,4 @@ def turns(stack: Stack, *positions: int) -> array:
 
 def table(stack: Stack, positions_per_token: int) -> array:
     """[512 fine + coarse, head_dim / 2, 2] f32, enough for MAX_POSITIONS tokens."""
-    return turns(stack, *range(ANGLES_FINE), *range(0, MAX_POSITIONS * positions_per_token, ANGLES_FINE))
+    return rotations(stack, *range(ANGLES_FINE), *range(0, MAX_POSITIONS * positions_per_token, ANGLES_FINE))

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from voxtab.captions import Word, WordTimer
+from voxtab.words import Word, WordTimer
 from voxtab.config import HISTORY_SAMPLES, LOOKAHEAD_SAMPLES, MAX_POSITIONS, SAMPLE_RATE, SAMPLES_PER_TOKEN
 from voxtab.encoder import block_samples
 from voxtab.errors import AudioError, ModelError
@@ -92,7 +92,7 @@ class Transcriber:
         model.session = self
         model.start(self.schedule)
         if first_rotation:
-            model.turn_back(-first_rotation)
+            model.reanchor(-first_rotation)
 
     # --- audio in
 
@@ -278,7 +278,7 @@ class Transcriber:
 
     def _encode(self, tokens: int) -> _Block:
         if self._rotation + tokens > MAX_POSITIONS:
-            self._model.turn_back(self._rotation)
+            self._model.reanchor(self._rotation)
             self._rotation = 0
         block = _Block(self._position, self._position + tokens, self._rotation, self._position)
         self._model.make_room(block.end)

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from lab import assert_close
 
-from voxtab import local
+from voxtab.native import models
 from voxtab.config import Schedule
 from voxtab.model import Model
 
@@ -23,7 +23,7 @@ def prove():
 
 def test_all_logits_are_those_of_the_tokens(prove, device, run):
     """With the oracle's own tokens its logits come; with another token somewhere, other ones from there on."""
-    found = local.read_model(ORACLE / "tiny-q4.gguf")
+    found = models.read_model(ORACLE / "tiny-q4.gguf")
     model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="tiny", cache_f16=False))
     samples = soundfile.read(ORACLE / "clip.flac", dtype="float32")[0]
     tokens = run(prove["transcribed"](model, samples))

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from synthetic import SMALL, VOXTRAL_4B, directory, write_model
 
-from voxtab import cli, local
+from voxtab.native import cli, models
 from voxtab.config import FIRST_PIECE, PAD
 from voxtab.model import Model
 from voxtab.transcriber import Transcriber
@@ -48,7 +48,7 @@ def test_another_seed_is_another_model(folder, tmp_path):
 
 
 def test_it_reads_as_what_it_was_made_from(folder):
-    found = local.read_model(folder)
+    found = models.read_model(folder)
     assert found.config == SMALL and len(found.tokenizer) == SMALL.vocabulary
     assert {name: (tensor.type, tensor.shape) for name, tensor in found.directory.tensors.items()} == \
            {name: (tensor.type, tensor.shape) for name, tensor in directory(SMALL).tensors.items()}
@@ -64,7 +64,7 @@ def test_the_published_layout():
 
 def test_tokens_vary_and_pads_come_again_and_again(folder, device, run):
     """With the audio too: silence of the same length gives other ones."""
-    found = local.read_model(folder)
+    found = models.read_model(folder)
     model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="small"))
     samples = soundfile.read(CLIP, dtype="float32")[0]
 

@@ -29,8 +29,9 @@ def site(tmp_path_factory) -> Path:
     """The static site, built as users build it, outside the checkout."""
     folder = tmp_path_factory.mktemp("web") / "site"
     subprocess.run([CHECKOUT / "tools" / "build_site", "--out", folder], check=True, stdout=subprocess.DEVNULL)
-    for name in ("bare.html", "patched_worker.js", "patched_reader.js"):
+    for name in ("bare.html", "patched_worker.js"):
         shutil.copy(Path(__file__).with_name(name), folder)
+    shutil.copy(Path(__file__).with_name("patched_reader.js"), folder / "worker/weights")
     return folder
 
 

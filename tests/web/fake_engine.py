@@ -37,7 +37,7 @@ def page_on(browser, url, script=None, query="", gpu=GOOD_GPU, state="ready", **
     uncaught = []
     page.on("pageerror", lambda error: uncaught.append(error))
     page.add_init_script(NOTE + gpu)
-    page.route("**/worker.js", lambda route: route.fulfill(
+    page.route("**/boot.js", lambda route: route.fulfill(
         content_type="text/javascript", body=f"const script = {json.dumps(script or {})};\n{FAKE_WORKER}"))
     page.goto(f"{url}/{query}")
     if state:

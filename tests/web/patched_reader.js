@@ -1,4 +1,4 @@
-// reader.js where the Worker that checks pieces cannot be loaded.
+// weights/reader.js where the Worker that checks pieces cannot be loaded.
 self.Worker = class extends Worker {
   constructor(url, options) {
     super(new URL('gone.js', url), options);

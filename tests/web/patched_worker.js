@@ -1,4 +1,4 @@
-// worker.js in a browser that is not as usual; the address says how: ?no_webgpu, ?no_adapter, ?low_limits, ?no_reader, ?no_checker;
+// boot.js in a browser that is not as usual; the address says how: ?no_webgpu, ?no_adapter, ?low_limits, ?no_reader, ?no_checker;
 // or what befalls it: ?lose, when it is asked to `lose` or to run `out_of_memory`; ?lose_at_finish, ?crash_at_finish, once.
 const how = new URL(import.meta.url).search.slice(1);
 
@@ -42,4 +42,4 @@ self.addEventListener('message', ({ data }) => {
   act[data.verb]?.();
 });
 
-await import('./worker.js');
+await import('./worker/boot.js');

@@ -127,7 +127,7 @@ def test_engine_goes_away(page, server, clips, how, workers):
         window.made = [];
         window.Worker = class extends Worker {
           constructor(address, options) {
-            super(made.length ? address : new URL('patched_worker.js?HOW', address), options);
+            super(made.length ? address : new URL('../patched_worker.js?HOW', address), options);
             made.push(this);
           }
         };

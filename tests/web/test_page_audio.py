@@ -26,7 +26,7 @@ def encoded(samples, rate, **how):
 def opened(page, data):
     """All samples that openAudio() gives for a file, and the seconds that it promises."""
     samples, seconds = page.evaluate("""async data => {
-        const { openAudio } = await import("./audio.js");
+        const { openAudio } = await import("./audio/file.js");
         const audio = await openAudio(new Blob([Uint8Array.fromBase64(data)]), "clip");
         const blocks = [];
         for await (const block of audio.blocks()) blocks.push(block);
@@ -118,7 +118,7 @@ def test_what_phones_and_browsers_record(page, kind):
 
 def resampled(page, samples, rate, block=128):
     return np.array(page.evaluate("""async ([samples, rate, block]) => {
-        const { Resampler } = await import("./resampler.js");
+        const { Resampler } = await import("./audio/resampler.js");
         const resampler = new Resampler(rate);
         const all = [];
         for (let at = 0; at < samples.length; at += block) all.push(...resampler.push(Float32Array.from(samples.slice(at, at + block))));
@@ -327,7 +327,7 @@ def test_a_slow_engine_is_fed_at_its_pace(browser, url):
     """Of a recording of any length, about a minute lies in the Worker; the rest stays where it was recorded."""
     with page_on(browser, url, {"finish": [{"silent": True}]}) as page:
         page.evaluate("""async () => {
-            const [{ Recording }, { transcribe }] = await Promise.all([import("./audio.js"), import("./transcription.js")]);
+            const [{ Recording }, { transcribe }] = await Promise.all([import("./audio/file.js"), import("./page/transcription.js")]);
             window.recording = new Recording("microphone");
             recording.append(new Float32Array(200 * 16000));
             transcribe(recording);

@@ -387,11 +387,11 @@ def test_worker_crashes_while_opening(browser, url):
 
 def test_worker_that_is_missing(browser, url):
     with page_on(browser, url, state=None) as page:
-        page.route("**/worker.js", lambda route: route.fulfill(status=404))
+        page.route("**/boot.js", lambda route: route.fulfill(status=404))
         page.reload()
         wait_for(page, "error")
         expect(at(page, "error")).to_contain_text("The engine could not start")
-        page.unroute("**/worker.js")
+        page.unroute("**/boot.js")
         at(page, "retry").click()
         wait_for(page, "loading")
 

@@ -452,7 +452,7 @@ def test_gpu_lost_while_its_programs_are_made(browser, server):
 
 def test_python_does_not_load(browser, server):
     page = browser.new_page()
-    page.route("**/worker.py", lambda route: route.fulfill(status=404))
+    page.route("**/site.json", lambda route: route.fulfill(status=404))
     page.goto(f"{server.url}/site/bare.html")
-    page.wait_for_function("events.some(({ event, message }) => event === 'crash' && message.includes('worker.py: 404'))")
+    page.wait_for_function("events.some(({ event, message }) => event === 'crash' && message.includes('site.json: 404'))")
     page.close()

@@ -164,7 +164,7 @@ def test_a_vocabulary_is_passed_over_and_not_kept():
 
 
 def test_runs_without_numpy():
-    code = "import sys; sys.modules['numpy'] = None; import voxtab.weights.source"
+    code = "import sys; sys.modules['numpy'] = None; import voxtab.native.files"
     environment = {"PYTHONPATH": ":".join(sys.path)}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
 

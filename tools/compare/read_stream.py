@@ -18,7 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "app"))
 
-from voxtab.gpu.native import NativeDevice
+from voxtab.native.gpu import NativeDevice
 
 KERNEL = str(HERE / "read_stream")  # an absolute path stays what it is in shaders/
 FILL_WORKGROUPS = 4096

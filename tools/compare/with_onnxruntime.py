@@ -31,7 +31,7 @@ from playwright.sync_api import TimeoutError, sync_playwright
 
 from synthetic import TINY, VOXTRAL_4B
 from voxtab.config import ModelConfig
-from voxtab.serve import site_server
+from voxtab.native.serve import site_server
 
 VERSION = "1.30.0"
 RUNTIME = HERE.parent.parent / ".compare" / "onnxruntime-web.tar.xz"

@@ -31,7 +31,7 @@ from transformers import StaticCache, StoppingCriteria, StoppingCriteriaList
 from transformers.models.voxtral_realtime import VoxtralRealtimeFeatureExtractor, VoxtralRealtimeForConditionalGeneration
 
 from synthetic import TINY, VOXTRAL_4B
-from transformers_reference import transformers_config
+from prove.reference import transformers_config
 from voxtab.config import SAMPLE_RATE, SAMPLES_PER_TOKEN, ModelConfig
 
 SETTLED = 10                        # tokens of a run before its pace is looked at

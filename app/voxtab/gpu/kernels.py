@@ -86,7 +86,7 @@ class Kernels:
                heads: Stack | None = None, half_rope=False, angles=None, cache=None, cache_f16=True) -> list[Dispatch]:
         """`gain` asks for the norm in front, `bias` adds one; the HEADS ending wants everything from `heads` on.
 
-        Few rows of x go to `linear_staged` or, of every type and on every adapter, to `linear`; many to `linear_tile`.
+        Few rows of x go to `linear_staged` or, of every type and on every adapter, to `linear_plain`; many to `linear_tile`.
         """
         layout = self.variants
         constants = {"TYPE": TYPE_CODES[matrix.type], "ENDING": ending}
@@ -106,14 +106,14 @@ class Kernels:
             high, wide = shape["ROWS"], shape["WORKGROUP"] // shape["LANES"] * shape["OUTPUTS"]
         else:
             workgroup, lanes = layout.of_few(matrix.columns)
-            kernel, high, wide = "linear", self._tile(rows), 4 * workgroup // lanes
+            kernel, high, wide = "linear_plain", self._tile(rows), 4 * workgroup // lanes
             constants |= {"WORKGROUP": workgroup, "LANES": lanes, "ROWS": high}
             if lanes > 1:
                 constants |= {"SHARED": workgroup // lanes * 5 * high * (lanes + 1)}
         width = matrix.rows // 2 if ending == SILU else matrix.rows
         return [self._dispatch(
-            # `linear` is compiled once for all shapes: software adapters, which have no other, are slow to compile.
-            kernel, constants if kernel == "linear" else constants | {"COLUMNS": matrix.columns, "HEIGHT": part.rows},
+            # `linear_plain` is compiled once for all shapes: software adapters, which have no other, are slow to compile.
+            kernel, constants if kernel == "linear_plain" else constants | {"COLUMNS": matrix.columns, "HEIGHT": part.rows},
             (rows, matrix.columns, part.rows, part.first // 2 if ending == SILU else part.first, width),
             (step, x, part.weights, part.scales, gain or self.unused, bias or self.unused, angles or self.unused,
              cache or self._unwritten, out),
@@ -131,10 +131,10 @@ class Kernels:
             "attention", {"WORKGROUP": self._attention_workgroup(heads), "HEADS": heads.heads, "KV_HEADS": heads.kv_heads,
                           "HEAD_DIM": heads.head_dim, "WINDOW": heads.window, "SPLITS": splits, "CACHE_F16": cache_f16},
             (rows,), (step, q, cache, self._unwritten if whole else runs, out if whole else parts), (heads.kv_heads, fours, splits))
-        return [attention] if whole else [attention, self._join_attention(parts, runs, out, rows=rows, heads=heads, splits=splits)]
+        return [attention] if whole else [attention, self._attention_join(parts, runs, out, rows=rows, heads=heads, splits=splits)]
 
-    def _join_attention(self, parts, runs, out, *, rows, heads: Stack, splits) -> Dispatch:
-        return self._dispatch("join_attention", {"WORKGROUP": 256, "HEAD_DIM": heads.head_dim, "SPLITS": splits}, (rows * heads.heads,), (parts, runs, out),
+    def _attention_join(self, parts, runs, out, *, rows, heads: Stack, splits) -> Dispatch:
+        return self._dispatch("attention_join", {"WORKGROUP": 256, "HEAD_DIM": heads.head_dim, "SPLITS": splits}, (rows * heads.heads,), (parts, runs, out),
                               (*spread(rows * heads.heads), 1))
 
     def _attention_workgroup(self, heads: Stack) -> int:
@@ -178,18 +178,18 @@ class Kernels:
     def delay_gain(self, norm, ada, out, *, columns) -> Dispatch:
         return self._dispatch("delay_gain", {}, (columns,), (norm, ada, out), (-(-columns // self.variants.workgroup), 1, 1))
 
-    def turn_keys(self, angles, cache, *, capacity, heads: Stack, cache_f16) -> Dispatch:
+    def rotate_keys(self, angles, cache, *, capacity, heads: Stack, cache_f16) -> Dispatch:
         pairs = heads.kv_heads * heads.head_dim // 2
-        return self._dispatch("turn_keys", {"KV_HEADS": heads.kv_heads, "HEAD_DIM": heads.head_dim, "CACHE_F16": cache_f16},
+        return self._dispatch("rotate_keys", {"KV_HEADS": heads.kv_heads, "HEAD_DIM": heads.head_dim, "CACHE_F16": cache_f16},
                               (capacity,), (angles, cache), (-(-pairs // self.variants.workgroup), *spread(capacity)))
 
-    def split_q4_0(self, raw, nibbles, scales, *, blocks, first_block) -> Dispatch:
+    def repack_q4_0(self, raw, nibbles, scales, *, blocks, first_block) -> Dispatch:
         assert first_block % 2 == 0, "two scales share a word"
-        return self._dispatch("split_q4_0", {}, (blocks, first_block), (raw, nibbles, scales),
+        return self._dispatch("repack_q4_0", {}, (blocks, first_block), (raw, nibbles, scales),
                               (*spread(-(-blocks // 2 // self.variants.workgroup)), 1))
 
-    def widen(self, raw, out, *, type, count, first) -> Dispatch:
-        return self._dispatch("widen", {"TYPE": TYPE_CODES[type]}, (count, first), (raw, out),
+    def to_f32(self, raw, out, *, type, count, first) -> Dispatch:
+        return self._dispatch("to_f32", {"TYPE": TYPE_CODES[type]}, (count, first), (raw, out),
                               (-(-count // self.variants.workgroup), 1, 1))
 
     # --- from dispatches to a plan

@@ -13,7 +13,7 @@ from struct import Struct
 
 from voxtab.errors import ModelError
 
-from .directory import HEADER_LIMIT, MAX_DIMS, Directory, HeaderIncomplete, Tensor, locate, shown
+from voxtab.weights.directory import HEADER_LIMIT, MAX_DIMS, Directory, HeaderIncomplete, Tensor, locate, shown
 
 _MAGIC = b"GGUF"
 _VERSIONS = 2, 3

@@ -164,10 +164,10 @@ class Loader:
             for at in range(0, piece.nbytes, CHUNK):
                 nbytes = min(CHUNK, piece.nbytes - at)
                 if piece.type == "Q4_0":
-                    repack = self._kernels.split_q4_0(raw, piece.buffer, piece.scales, blocks=nbytes // 18,
+                    repack = self._kernels.repack_q4_0(raw, piece.buffer, piece.scales, blocks=nbytes // 18,
                                                       first_block=piece.first // 32 + at // 18)
                 elif piece.widen:
-                    repack = self._kernels.widen(raw, piece.buffer, type=piece.type, count=nbytes // 2, first=piece.first + at // 2)
+                    repack = self._kernels.to_f32(raw, piece.buffer, type=piece.type, count=nbytes // 2, first=piece.first + at // 2)
                 else:
                     value_bytes = 4 if piece.type == "F32" else 2
                     table.append((piece.offset + at, nbytes, piece.buffer, piece.first * value_bytes + at, 0))

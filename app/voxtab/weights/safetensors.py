@@ -9,7 +9,7 @@ import json
 
 from voxtab.errors import ModelError
 
-from .directory import HEADER_LIMIT, Directory, HeaderIncomplete, Tensor, locate, shown
+from voxtab.weights.directory import HEADER_LIMIT, Directory, HeaderIncomplete, Tensor, locate, shown
 
 
 def parse(head: bytes | memoryview, size: int) -> Directory:

@@ -1,0 +1,82 @@
+"""Models in local files, on the native GPU."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from voxtab import resources
+from voxtab.config import ModelConfig
+from voxtab.errors import ModelError, TokenizerError
+from voxtab.gpu.variants import Variants
+from voxtab.native.gpu import NativeDevice
+from voxtab.model import Model
+from voxtab.tokenizer import Tokenizer
+from voxtab.weights import checkpoint
+from voxtab.weights.directory import Directory
+from voxtab.native.files import FileSource, find_model, read_directory
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """A model's files, read and checked as far as that goes without a GPU."""
+
+    name: str
+    source: FileSource
+    directory: Directory
+    config: ModelConfig
+    tokenizer: Tokenizer
+    tokenizer_path: Path
+
+
+def read_model(path: str | Path | None = None, tokenizer: str | Path | None = None) -> LocalModel:
+    """`path` is a .gguf file, a folder of raw shards, or one with model.safetensors and config.json; None: the embedded model.
+
+    `tokenizer` is a tekken.json; None: the one beside the model, inside its folder or in the folder's parent.
+    Raises ModelError or TokenizerError, one sentence each.
+    """
+    files = find_model(resources.embedded_model() if path is None else path)
+    directory = checkpoint.with_mistral_names(read_directory(files.source, files.kind))
+    try:
+        config = checkpoint.read_config(directory, _json(files.config_path) if files.config_path else None)
+    except ModelError as error:
+        raise ModelError(f"{files.source.label}: {error}") from None
+    tokenizer_path = files.tokenizer_path if tokenizer is None else Path(tokenizer)
+    if tokenizer_path is None:
+        raise TokenizerError(f"There is no tekken.json beside {files.source.label}, in it or above it: "
+                             "download the model's and put it there, or name it with --tokenizer.")
+    return LocalModel("embedded self-test model (letters, digits, dates, commands)" if path is None else str(path), files.source, directory, config,
+                      Tokenizer.from_file(tokenizer_path, config.vocabulary), tokenizer_path)
+
+
+async def open_model(path: str | Path | None = None, tokenizer: str | Path | None = None, *, cache: str = "f16",
+                     default_limits: bool = False, progress=None) -> Model:
+    """Read a model (as `read_model` does), open the GPU and bring the weights there.
+
+    `cache` is the type of cached keys and values, "f16" or "f32". `progress` gets the bytes so far.
+    Raises UserError for what the user can mend: no adapter, broken files.
+    """
+    return await load_model(read_model(path, tokenizer), cache=cache, default_limits=default_limits, progress=progress)
+
+
+async def load_model(local: LocalModel, *, cache: str = "f16", default_limits: bool = False, variants: str | None = None,
+                     progress=None) -> Model:
+    """`variants` pins some of the kernels': see `Variants.pinned`."""
+    if cache not in ("f16", "f32"):
+        raise ValueError(f"cache is {cache!r}: use 'f16' or 'f32'")
+    device = await NativeDevice.open(default_limits=default_limits)
+    try:
+        return await Model.load(device, local.directory, local.config, local.source, local.tokenizer, name=local.name,
+                                cache_f16=cache == "f16", variants=Variants.pinned(device.info, variants) if variants else None, progress=progress)
+    except BaseException:
+        device.close()
+        raise
+
+
+def _json(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise ModelError(f"{path} is no readable JSON object: download the model's config.json again.")
+    return content

@@ -1,0 +1,158 @@
+// parts/linear: what every kernel of the one product has: its bindings, the weights' types, and what becomes of its rows.
+//   y[m, o] = scale[m] * sum_k W[o, k] gain[k] x[m, k] + bias[o]
+//   NORM: scale[m] = 1 / sqrt(mean_k x[m, k]^2 + EPSILON), its sum taken beside the products, so that a
+//   norm costs no pass of its own; otherwise scale and gain are 1.
+// Output rows are made by pairs, and ENDING says which pairs and what becomes of them:
+//   0 STORE  rows 2p, 2p+1      out = y
+//   1 GELU   rows 2p, 2p+1      out = gelu(y), exact
+//   2 ADD    rows 2p, 2p+1      out += y: the residual
+//   3 SILU   rows p, p+outputs/2  out[p] = silu(y[p]) * y[p+outputs/2]: gate and up, stacked
+//   4 HEADS  wq, wk, wv stacked: queries and keys turned by RoPE (pairs 2j, 2j+1 of a head, or j, j+HEAD_DIM/2
+//            with HALF_ROPE; stored as pairs), queries to out, keys and values to the cache's slot
+//
+// x [rows, columns] f32; weights [outputs, columns]: F32, F16, BF16 as in the file, or Q4_0 as `repack_q4_0` left it;
+// gain [columns], bias [outputs]; out [rows, out_stride] from first_output;
+// angles: (cos, sin) of RoPE, [coarse + ANGLES_FINE, HEAD_DIM/2]; cache [capacity, 2 (k, v), KV_HEADS, HEAD_DIM],
+// f16 pairs or f32. columns is a multiple of 32. One part of a matrix a dispatch. Precision: f32 throughout.
+
+override COLUMNS: u32 = 0;                  // of W, where they are constants, so that loops have known ends and nothing
+override HEIGHT: u32 = 0;                   // waits for them, and its rows; 0: `params` tells
+override TYPE: u32 = 3;                     // of the weights: 0 F32, 1 F16, 2 BF16, 3 Q4_0
+override NORM: bool = false;
+override EPSILON: f32 = 1e-5;
+override BIAS: bool = false;
+override ENDING: u32 = 0;
+override HEADS: u32 = 32;
+override KV_HEADS: u32 = 8;
+override HEAD_DIM: u32 = 128;
+override HALF_ROPE: bool = false;
+override ANGLES_FINE: u32 = 512;
+override CACHE_F16: bool = true;
+
+const STORE = 0u;
+const GELU = 1u;
+const ADD = 2u;
+const SILU = 3u;
+const HEADS_ENDING = 4u;
+
+struct Params { rows: u32, columns: u32, outputs: u32, first_output: u32, out_stride: u32 }
+struct Step { position: u32, rotation: u32, capacity: u32, audio_row: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<uniform> step: Step;
+@group(0) @binding(2) var<storage, read> x: array<vec4f>;
+@group(0) @binding(3) var<storage, read> weights: array<vec4u>;
+@group(0) @binding(4) var<storage, read> scales: array<u32>;
+@group(0) @binding(5) var<storage, read> gain: array<vec4f>;
+@group(0) @binding(6) var<storage, read> bias: array<f32>;
+@group(0) @binding(7) var<storage, read> angles: array<vec2f>;
+@group(0) @binding(8) var<storage, read_write> cache: array<u32>;
+@group(0) @binding(9) var<storage, read_write> out: array<f32>;
+
+fn columns() -> u32 {
+  if (COLUMNS == 0) { return params.columns; }
+  return COLUMNS;
+}
+
+fn height() -> u32 {
+  if (HEIGHT == 0) { return params.outputs; }
+  return HEIGHT;
+}
+
+fn last_pair() -> u32 { return (height() + 1) / 2 - 1; }
+
+fn halves(words: vec2u) -> vec4f {
+  if (TYPE == 1) { return vec4f(unpack2x16float(words.x), unpack2x16float(words.y)); }
+  return bitcast<vec4f>(vec4u(words.x << 16, words.x & 0xffff0000, words.y << 16, words.y & 0xffff0000));
+}
+
+// Values 4w..4w+3 and 16+4w..16+4w+3 of a block of 32, w = 0..3; Q4_0 keeps both in one word.
+fn from_nibbles(word: u32) -> mat2x4f {
+  let low = vec4u(word, word >> 8, word >> 16, word >> 24) & vec4u(15);
+  let high = vec4u(word >> 4, word >> 12, word >> 20, word >> 28) & vec4u(15);
+  return mat2x4f(vec4f(low) - 8, vec4f(high) - 8);
+}
+
+// The same of block `block` of the matrix, whatever its type; `word` is Q4_0's.
+fn eight(block: u32, w: u32, word: u32) -> mat2x4f {
+  if (TYPE == 3) { return from_nibbles(word); }
+  return from_floats(block, w);
+}
+
+fn from_floats(block: u32, w: u32) -> mat2x4f {
+  if (TYPE == 0) {
+    return mat2x4f(bitcast<vec4f>(weights[block * 8 + w]), bitcast<vec4f>(weights[block * 8 + 4 + w]));
+  }
+  let early = weights[block * 4 + w / 2];
+  let late = weights[block * 4 + 2 + w / 2];
+  if (w % 2 == 0) { return mat2x4f(halves(early.xy), halves(late.xy)); }
+  return mat2x4f(halves(early.zw), halves(late.zw));
+}
+
+fn scale_of(block: u32) -> f32 { return unpack2x16float(scales[block / 2] >> (16 * (block & 1))).x; }
+
+// The rows of a pair. Rows past the end fall on the last one and are not stored.
+fn pair_rows(pair: u32) -> vec2u {
+  if (ENDING == SILU) { return vec2u(pair, pair + height() / 2); }
+  let half = HEAD_DIM / 2;
+  if (ENDING == HEADS_ENDING && HALF_ROPE && pair / half < HEADS + KV_HEADS) {
+    return vec2u(pair / half * HEAD_DIM + pair % half) + vec2u(0, half);
+  }
+  return vec2u(2 * pair, min(2 * pair + 1, height() - 1));
+}
+
+// cos and sin at a position, from a coarse and a fine angle: both tables are exact to f32.
+fn rope(pair_in_head: u32, position: u32) -> vec2f {
+  let half = HEAD_DIM / 2;
+  let fine = angles[(position % ANGLES_FINE) * half + pair_in_head];
+  let coarse = angles[(ANGLES_FINE + position / ANGLES_FINE) * half + pair_in_head];
+  return vec2f(coarse.x * fine.x - coarse.y * fine.y, coarse.y * fine.x + coarse.x * fine.y);
+}
+
+fn store_heads(pair: u32, m: u32, y: vec2f) {
+  let half = HEAD_DIM / 2;
+  let head = pair / half;
+  let j = pair % half;
+  var value = y;
+  if (head < HEADS + KV_HEADS) {
+    let turn = rope(j, step.rotation + m);
+    value = vec2f(y.x * turn.x - y.y * turn.y, y.x * turn.y + y.y * turn.x);
+  }
+  if (head < HEADS) {
+    let at = (m * HEADS + head) * HEAD_DIM + 2 * j;
+    out[at] = value.x;
+    out[at + 1] = value.y;
+    return;
+  }
+  // Heads after the queries are the cache's own order: keys, then values.
+  let slot = (step.position + m) % step.capacity;
+  let at = (slot * 2 * KV_HEADS + head - HEADS) * half + j;
+  if (CACHE_F16) {
+    cache[at] = pack2x16float(value);
+  } else {
+    cache[2 * at] = bitcast<u32>(value.x);
+    cache[2 * at + 1] = bitcast<u32>(value.y);
+  }
+}
+
+// What becomes of a pair's products with row m of x, if there are such.
+fn finish(pair: u32, m: u32, products: vec2f, squares: f32) {
+  if (2 * pair >= height() || m >= params.rows) { return; }
+  let rows = pair_rows(pair);
+  var y = products;
+  if (NORM) { y *= inverseSqrt(squares / f32(columns()) + EPSILON); }
+  if (BIAS) { y += vec2f(bias[rows.x], bias[rows.y]); }
+  if (ENDING == HEADS_ENDING) {
+    store_heads(pair, m, y);
+    return;
+  }
+  let at = m * params.out_stride + params.first_output;
+  if (ENDING == SILU) {
+    out[at + pair] = y.x / (1 + exp(-y.x)) * y.y;
+    return;
+  }
+  if (ENDING == GELU) { y = vec2f(gelu(y.x), gelu(y.y)); }
+  if (ENDING == ADD) { y += vec2f(out[at + rows.x], out[at + rows.y]); }
+  out[at + rows.x] = y.x;
+  if (rows.y != rows.x) { out[at + rows.y] = y.y; }
+}

@@ -1,0 +1,224 @@
+// parts/linear_staged: the product for one row of x or a few, Q4_0 only. See `parts/linear` for what it makes, and `parts/q4_0_dot` for how. For the
+// kernels `linear_staged` and `linear_staged_subgroups`.
+//
+// A workgroup keeps CHUNK blocks of 32 columns, of ROWS rows of x, in workgroup memory, where all its teams meet them: x is
+// read, and packed, once for OUTPUTS rows a team. A team is LANES invocations that make OUTPUTS output rows together: each
+// takes every LANES-th block of all of them, the next block's weights on their way while it multiplies, and the first
+// block's before x is kept. The fewer lanes, the more rows share what is kept; the more, the more weights are on their way.
+// Grid: x, y over the teams' rows, z over rows of x by ROWS.
+//
+// With PACKED by packed dot products; without, in f32: not every adapter has an instruction for them.
+// No private array and no loop over one: see `linear`.
+
+override WORKGROUP: u32 = 128;
+override LANES: u32 = 32;
+override OUTPUTS: u32 = 4;                  // 4 or 8
+override ROWS: u32 = 1;                     // 1 or 2
+override CHUNK: u32 = 64;                   // divides the blocks of a row of x
+override PACKED: bool = true;
+override X_FIRST: bool = false;             // ask for x before the first weights: it is there sooner, for more registers
+
+override TEAMS: u32 = WORKGROUP / LANES;
+override PARTS: u32 = LANES / SUBGROUP;      // of a team's lanes, whose sums need memory to meet
+override LINE: u32 = PARTS + 1;             // vectors of a line of sums: banks do not collide
+override SQUARES: u32 = WORKGROUP / SUBGROUP;
+override FOURS: u32 = ROWS * OUTPUTS / 4;   // lines of a team, before that of squares
+override SUMS: u32 = TEAMS * (FOURS + 1) * LINE;
+
+// Of a block of x, times gain, with PACKED: the bytes 0, 1 and 2 of the columns that low nibbles meet and of those that high
+// ones meet, component w those of word w; and in [6] -8 times each word's sum. Without: the columns by fours, and in [8] that.
+// Nine vectors: banks do not collide.
+var<workgroup> kept: array<array<vec4u, 9>, CHUNK * ROWS>;
+var<workgroup> scale_of_kept: array<f32, CHUNK * ROWS>;
+var<workgroup> squares_of: array<vec2f, SQUARES>; // of the columns that SUBGROUP invocations brought, of each row
+var<workgroup> sums_of: array<vec4f, SUMS>;
+
+// The columns of x that a word's low nibbles meet and those that its high ones meet, and their gains.
+struct Eight { low: vec4f, high: vec4f, low_gain: vec4f, high_gain: vec4f }
+
+// Those of the i-th word from block `first` on.
+fn read_x(m: u32, first: u32, i: u32) -> Eight {
+  let at = 8 * (first + i / 4) + i % 4;
+  let of_x = m * (columns() / 4) + at;
+  if (NORM) { return Eight(x[of_x], x[of_x + 4], gain[at], gain[at + 4]); }
+  return Eight(x[of_x], x[of_x + 4], vec4f(1), vec4f(1));
+}
+
+// Brings the blocks from `first` on of a row of x, word by word, four invocations a block, and keeps them as row `row`.
+// The sum of the squares of what this invocation brought. Its first word may be there already.
+fn bring(m: u32, first: u32, row: u32, local: u32, have: bool, first_word: Eight) -> f32 {
+  var squares = 0.0;
+  for (var base = 0u; base < 4 * CHUNK; base += WORKGROUP) {       // all invocations together, as they compare values
+    let i = min(base + local, 4 * CHUNK - 1);
+    let here = base + local < 4 * CHUNK;
+    let w = i % 4;
+    var of_x = first_word;
+    if (!have || base > 0) { of_x = read_x(m, first, i); }
+    var low = of_x.low;
+    var high = of_x.high;
+    if (NORM) {
+      if (here) { squares += dot(low, low) + dot(high, high); }
+      low *= of_x.low_gain;
+      high *= of_x.high_gain;
+    }
+    if (PACKED) {
+      let scale = scale_for(largest_of_four(largest(low, high), local));
+      if (here) { keep_bytes(row * CHUNK + i / 4, w, whole(low, scale.to_whole), whole(high, scale.to_whole), scale.of_whole); }
+    } else {
+      keep_floats(row * CHUNK + i / 4, w, low, high);
+    }
+  }
+  return squares;
+}
+
+fn keep_bytes(slot: u32, w: u32, low: vec4i, high: vec4i, scale: f32) {
+  let low_bytes = bytes(low);
+  let high_bytes = bytes(high);
+  let sum = low + high;
+  kept[slot][0][w] = low_bytes.x;
+  kept[slot][1][w] = low_bytes.y;
+  kept[slot][2][w] = low_bytes.z;
+  kept[slot][3][w] = high_bytes.x;
+  kept[slot][4][w] = high_bytes.y;
+  kept[slot][5][w] = high_bytes.z;
+  kept[slot][6][w] = bitcast<u32>(-8 * (sum.x + sum.y + sum.z + sum.w));
+  if (w == 0) { scale_of_kept[slot] = scale; }
+}
+
+fn keep_floats(slot: u32, w: u32, low: vec4f, high: vec4f) {
+  kept[slot][w] = bitcast<vec4u>(low);
+  kept[slot][w + 4] = bitcast<vec4u>(high);
+  kept[slot][8][w] = bitcast<u32>(-8 * dot(vec4f(1), low + high));
+}
+
+// A kept block as it is multiplied with four rows' weights.
+struct Block { bytes: Bytes, floats: Floats }
+
+fn block_of(slot: u32) -> Block {
+  var block: Block;
+  if (PACKED) {
+    let minus = bitcast<vec4i>(kept[slot][6]);
+    block.bytes = Bytes(kept[slot][0], kept[slot][1], kept[slot][2], kept[slot][3], kept[slot][4], kept[slot][5],
+                        minus.x + minus.y + minus.z + minus.w, scale_of_kept[slot]);
+  } else {
+    block.floats = Floats(mat4x4f(bitcast<vec4f>(kept[slot][0]), bitcast<vec4f>(kept[slot][1]),
+                                  bitcast<vec4f>(kept[slot][2]), bitcast<vec4f>(kept[slot][3])),
+                          mat4x4f(bitcast<vec4f>(kept[slot][4]), bitcast<vec4f>(kept[slot][5]),
+                                  bitcast<vec4f>(kept[slot][6]), bitcast<vec4f>(kept[slot][7])),
+                          dot(vec4f(1), bitcast<vec4f>(kept[slot][8])));
+  }
+  return block;
+}
+
+fn product(words: vec4u, block: Block) -> f32 {
+  if (PACKED) { return packed_product(words, block.bytes); }
+  return float_product(words, block.floats);
+}
+
+fn products(four: Four, block: Block) -> vec4f {
+  return four.scales * vec4f(product(four.a, block), product(four.b, block), product(four.c, block), product(four.d, block));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+        @builtin(local_invocation_index) local: u32) {
+  let team = local / LANES;
+  let lane = local % LANES;
+  let first_pair = (group.x + group.y * groups.x) * (TEAMS * OUTPUTS / 2);
+  let pair = first_pair + team * OUTPUTS / 2;
+  let m = group.z * ROWS;
+  let blocks = columns() / 32;
+  let starts_a = four_starts(pair, blocks);
+  let starts_b = four_starts(pair + 2, blocks);
+  var x_first: Eight;
+  if (X_FIRST) { x_first = read_x(m, 0, min(local, 4 * CHUNK - 1)); }
+  var next_a = four_rows(starts_a, min(lane, blocks - 1));
+  var next_b = next_a;
+  if (OUTPUTS > 4) { next_b = four_rows(starts_b, min(lane, blocks - 1)); }
+
+  var sums_a = mat2x4f();                   // a column for each row of x
+  var sums_b = mat2x4f();
+  var squares = vec2f();
+  for (var first = 0u; first < blocks; first += CHUNK) {
+    if (first > 0) { workgroupBarrier(); }
+    squares.x += bring(m, first, 0, local, X_FIRST && first == 0, x_first);
+    if (ROWS > 1) { squares.y += bring(min(m + 1, params.rows - 1), first, 1, local, false, x_first); }
+    if (NORM) {
+      var met = vec2f(together_one(squares.x), 0);
+      if (ROWS > 1) { met.y = together_one(squares.y); }
+      if (local % SUBGROUP == 0) { squares_of[local / SUBGROUP] = met; }
+    }
+    workgroupBarrier();
+    for (var i = lane; i < CHUNK; i += LANES) {
+      // In the next chunk a lane begins anew.
+      let following = select(i + LANES, CHUNK + lane, i + LANES >= CHUNK);
+      let after = min(first + following, blocks - 1);
+      let a = next_a;
+      let b = next_b;
+      let x0 = block_of(i);
+      var x1 = x0;
+      if (ROWS > 1) { x1 = block_of(i + CHUNK); }
+      next_a = four_rows(starts_a, after);
+      sums_a[0] += products(a, x0);
+      if (ROWS > 1) { sums_a[1] += products(a, x1); }
+      if (OUTPUTS > 4) {
+        next_b = four_rows(starts_b, after);
+        sums_b[0] += products(b, x0);
+        if (ROWS > 1) { sums_b[1] += products(b, x1); }
+      }
+    }
+  }
+  if (NORM) {                               // each team sums up what all invocations brought
+    squares = vec2f();
+    for (var i = lane; i < SQUARES; i += LANES) { squares += squares_of[i]; }
+  }
+
+  // A team's first lanes end, with a pair each; what other lanes have for it meets them in workgroup memory.
+  let four = lane / 2 / ROWS;
+  let row = lane / 2 % ROWS;
+  sums_a[0] = together(sums_a[0]);
+  if (ROWS > 1) { sums_a[1] = together(sums_a[1]); }
+  if (OUTPUTS > 4) {
+    sums_b[0] = together(sums_b[0]);
+    if (ROWS > 1) { sums_b[1] = together(sums_b[1]); }
+  }
+  if (NORM) {
+    squares.x = together_one(squares.x);
+    if (ROWS > 1) { squares.y = together_one(squares.y); }
+  }
+  var sums = sums_a[0];
+  if (ROWS > 1) { sums = select(sums, sums_a[1], row == 1); }
+  if (OUTPUTS > 4) { sums = select(sums, select(sums_b[0], sums_b[1], row == 1), four == 1); }
+  if (PARTS > 1) {
+    let lines = team * (FOURS + 1) * LINE;
+    if (lane % SUBGROUP == 0) {
+      let at = lines + lane / SUBGROUP;
+      sums_of[at] = sums_a[0];
+      if (ROWS > 1) { sums_of[at + LINE] = sums_a[1]; }
+      if (OUTPUTS > 4) {
+        sums_of[at + ROWS * LINE] = sums_b[0];
+        if (ROWS > 1) { sums_of[at + (ROWS + 1) * LINE] = sums_b[1]; }
+      }
+      if (NORM) { sums_of[at + FOURS * LINE] = vec4f(squares, 0, 0); }
+    }
+    workgroupBarrier();
+    if (lane < 2 * FOURS) {
+      sums = sum_of_line(lines + lane / 2 * LINE);
+      if (NORM) { squares = sum_of_line(lines + FOURS * LINE).xy; }
+    }
+  }
+  if (lane < 2 * FOURS) {
+    let second = lane % 2;
+    finish(pair + 2 * four + second, m + row, select(sums.xy, sums.zw, second == 1), select(squares.x, squares.y, row == 1));
+  }
+}
+
+fn sum_of_line(first: u32) -> vec4f {
+  var sum = vec4f();
+  if (PARTS % 4 == 0) {                     // four on their way at a time
+    for (var i = first; i < first + PARTS; i += 4u) { sum += sums_of[i] + sums_of[i + 1] + sums_of[i + 2] + sums_of[i + 3]; }
+    return sum;
+  }
+  for (var i = first; i < first + PARTS; i++) { sum += sums_of[i]; }
+  return sum;
+}

@@ -1,0 +1,114 @@
+"""The native seam: uploads at any offset, readbacks that lag, limits, and memory that ends."""
+
+import asyncio
+
+import pytest
+
+from voxtab.native import models
+from voxtab.errors import DeviceError, UserError
+from voxtab.gpu import device as seam
+from voxtab.gpu.kernels import Kernels
+from voxtab.native.gpu import NativeDevice
+
+
+class Bytes:
+    def __init__(self, data):
+        self.data, self.size, self.reads = data, len(data), []
+
+    def read(self, offset, nbytes):
+        self.reads.append((offset, nbytes))
+        return self.data[offset:offset + nbytes]
+
+
+def contents(device, run, buffer, nbytes):
+    async def read():
+        return await device.run(device.plan([]), (buffer, 0, nbytes))
+    return run(read())
+
+
+@pytest.mark.parametrize("offset,nbytes", [(0, 4), (1, 18), (3, 2), (17, 4097), (999, 1)])
+def test_upload_of_any_range(device, run, offset, nbytes):
+    """Source offsets are any; writes are whole words, padded with zeros."""
+    source, buffer, told = Bytes(bytes(range(256)) * 20), device.buffer(5000), []
+    device.write(buffer, 0, b"\xee" * 5000)
+    run(device.upload(source, [(offset, nbytes, buffer, 8, 0)], told.append))
+    got = contents(device, run, buffer, 5000)
+    assert got[:8] == b"\xee" * 8 and got[8:8 + nbytes] == source.data[offset:offset + nbytes]
+    padding = -nbytes % 4
+    assert got[8 + nbytes:8 + nbytes + padding] == bytes(padding) and got[8 + nbytes + padding:] == b"\xee" * (4992 - nbytes - padding)
+    assert told == [nbytes]
+    device.free(buffer)
+
+
+def test_a_plan_runs_behind_each_row_of_an_upload(device, run):
+    """One raw buffer serves every chunk: what the plan made of the first is not touched by the second."""
+    kernels = Kernels(device)
+    raw, outs = device.buffer(256), [device.buffer(512) for _ in range(2)]
+    plans = [run(kernels.plan([kernels.to_f32(raw, out, type="BF16", count=4, first=0)])) for out in outs]
+    run(device.upload(Bytes(bytes.fromhex("803f 0040 4040 8040  a040 c040 e040 0041")), [(0, 8, raw, 0, plans[0]), (8, 8, raw, 0, plans[1])]))
+    assert [memoryview(contents(device, run, out, 16)).cast("f").tolist() for out in outs] == [[1, 2, 3, 4], [5, 6, 7, 8]]
+
+
+def test_readbacks_may_be_awaited_late_and_in_any_order_or_never(device, run):
+    async def go():
+        buffer, empty, reads = device.buffer(16), device.plan([]), []
+        for value in range(6):
+            device.write(buffer, 0, bytes([value] * 16))
+            reads.append(device.run(empty, (buffer, 0, 16)))
+        reads.pop(3)
+        return [(await read)[0] for read in reversed(reads)]
+    assert run(go()) == [5, 4, 2, 1, 0]
+
+
+def test_the_tests_device_has_the_default_limits(device):
+    assert device.limits == seam.DEFAULT_LIMITS
+
+
+def test_an_adapter_below_the_limits_is_named():
+    with pytest.raises(DeviceError, match="Old GPU.*maxBufferSize 1000"):
+        seam.check_limits(seam.DEFAULT_LIMITS | {"maxBufferSize": 1000}, "Old GPU")
+
+
+def test_a_model_that_does_not_open_gives_the_device_back(run, monkeypatch):
+    closed, close = [], NativeDevice.close
+    monkeypatch.setattr(NativeDevice, "close", lambda device: closed.append(device) or close(device))
+    with pytest.raises(UserError, match="no variant"):
+        run(models.load_model(models.read_model(), variants="nonsense"))
+    assert len(closed) == 1
+
+
+def test_memory_that_ends(device, monkeypatch):
+    import wgpu
+
+    def full(**_):
+        raise wgpu.GPUOutOfMemoryError("Not enough memory left.")
+    monkeypatch.setattr(device._device, "create_buffer", full)
+    with pytest.raises(DeviceError, match="1,000,000 bytes \\(tok_embeddings\\)"):
+        device.buffer(1_000_000, "tok_embeddings")
+
+
+def test_bindings_are_read_from_the_shader():
+    wgsl = """@group(0) @binding(0) var<uniform> a: u32;
+    @group(0) @binding(2) var<storage, read_write> c: array<f32>;
+    @group(0) @binding(1)
+      var<storage,read> b: array<f32>;"""
+    assert seam.bindings(wgsl) == ["uniform", "read-only-storage", "storage"]
+
+
+def test_pipelines_are_compiled_once(device, run):
+    kernels, asked = Kernels(device), []
+    original = device.pipeline
+
+    async def counting(name, constants):
+        asked.append(name)
+        await asyncio.sleep(0)
+        return await original(name, constants)
+    device.pipeline = counting
+    try:
+        buffers = [device.buffer(64) for _ in range(3)]
+        dispatches = [kernels.delay_gain(*buffers, columns=n) for n in (4, 8, 4)]
+        run(kernels.plan(dispatches))
+        run(kernels.plan(dispatches))
+    finally:
+        del device.pipeline
+    assert asked == ["delay_gain"]

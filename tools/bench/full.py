@@ -1,0 +1,311 @@
+"""The figures that say how fast the project is, of a full-size model in Chromium and natively. For tools/bench.
+
+What is timed is what users run: the built page, its Worker, Pyodide, shaders and loader. In parts, so that one that
+fails leaves the others: its figures are null, and `failed` says why.
+"""
+
+import asyncio
+import contextlib
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from urllib.parse import urlencode
+
+import numpy as np
+import soundfile
+from bench import engine
+from bench.tab import chromium, chromium_bytes, served
+from voxtab import resources
+from voxtab.native import models
+from voxtab.native.audio import open_audio
+from voxtab.bench import file_run, significant, spread
+from voxtab.config import LOOKAHEAD_SAMPLES, SAMPLE_RATE, SAMPLES_PER_TOKEN, TOKEN_MS
+from voxtab.errors import UserError
+from voxtab.gpu.device import DEFAULT_LIMITS
+
+FIGURES = ("step_ms", "rtf_60s", "live_p50_ms", "live_p99_ms", "paint_p95_ms", "launches", "layers_tbs", "head_tbs", "load_s",
+           "reload_s", "growth_mb", "heap_mb", "gpu_gb", "gpu_full_gb", "drift_x", "native_x")
+
+WORKER_FIGURES = ("rtf_60s", "heap_mb", "launches", "step_ms", "live_p50_ms", "live_p99_ms", "layers_tbs", "head_tbs", "gpu_full_gb",
+                  "drift_x")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How often things are measured."""
+
+    loads: int = 2                  # with a fresh profile, and as often again with that profile
+    files: int = 5
+    audio_s: int = 60               # of the file
+    runs: int = 9                   # of decoder steps and of products
+    live: int = 1000                # live steps
+    drift: int = 1000               # live steps at each of these positions, and behind a jump
+    positions: tuple[int, int] = (750, 9000)        # minute 1, and past the decoder's window of 8192
+    speaking_s: int = 30            # into the microphone
+
+
+QUICK = Counts(loads=1, files=1, audio_s=10, runs=3, live=100, drift=20, positions=(200, 600), speaking_s=15)
+
+# Notes when the page comes into which state, in ms since the navigation.
+STATES = """
+window.states = [];
+new MutationObserver(() => states.push([document.documentElement.dataset.state, performance.now()]))
+  .observe(document, { subtree: true, attributes: true, attributeFilter: ['data-state'] });
+"""
+
+# Notes when the AudioWorklet gets each step's last sample, and when the text so far was changed in the page and when
+# its next frame came, by the clock that both threads have: Date.now(), of 1 ms.
+PAINT = """
+window.came = new Float64Array(new SharedArrayBuffer(8 * 10_000));
+window.shown = [];
+const noteSteps = `
+const register = registerProcessor;
+globalThis.registerProcessor = (name, Processor) => register(name, class extends Processor {
+  constructor(options) {
+    super(options);
+    Object.assign(this, { came: options.processorOptions.came, frames: 0, steps: 0 });
+  }
+  process(inputs, ...more) {
+    this.frames += inputs[0][0]?.length ?? 0;
+    while ((STEP * (this.steps + 1) + AHEAD) * sampleRate <= RATE * this.frames) this.came[this.steps++] = Date.now();
+    return super.process(inputs, ...more);
+  }
+});`;
+const { addModule } = AudioWorklet.prototype;
+AudioWorklet.prototype.addModule = async function (url) {
+  await addModule.call(this, URL.createObjectURL(new Blob([noteSteps], { type: 'text/javascript' })));
+  return addModule.call(this, url);
+};
+window.AudioWorkletNode = class extends AudioWorkletNode {
+  constructor(context, name, options = {}) {
+    super(context, name, { ...options, processorOptions: { ...options.processorOptions, came } });
+  }
+};
+let covered = 0;
+window.Worker = class extends Worker {
+  constructor(...all) {
+    super(...all);
+    this.addEventListener('message', ({ data }) => { if (data.event === 'text') covered = data.audio_seconds; });
+  }
+};
+addEventListener('DOMContentLoaded', () => new MutationObserver(() => {
+  const note = { covered, dom: Date.now(), frame: null };
+  shown.push(note);
+  requestAnimationFrame(() => { note.frame = Date.now(); });
+}).observe(document.querySelector('[data-testid=transcript]'), { subtree: true, childList: true, characterData: true }));
+""".replace("STEP", str(SAMPLES_PER_TOKEN)).replace("AHEAD", str(LOOKAHEAD_SAMPLES)).replace("RATE", str(SAMPLE_RATE))
+
+# In front of the Worker: an adapter that grants no more than every adapter must, or no feature.
+DEFAULT_LIMITS_ONLY = f"""
+const least = {DEFAULT_LIMITS};
+Object.defineProperty(GPUAdapter.prototype, 'limits', {{ get: () => least }});
+"""
+NO_FEATURES = "Object.defineProperty(GPUAdapter.prototype, 'features', { get: () => new Set() });\n"
+
+
+class Report:
+    """Figures with their spread, and what failed."""
+
+    def __init__(self):
+        self.figures: dict[str, float | None] = dict.fromkeys(FIGURES)
+        self.details: dict[str, object] = {}
+        self.failed: dict[str, str] = {}
+
+    @contextlib.contextmanager
+    def part(self, *figures: str):
+        """Measures these figures. An error ends it, and is noted for those that it has not reached."""
+        since = time.perf_counter()
+        try:
+            yield
+        except Exception as error:
+            reason = str(error).splitlines()[0] if isinstance(error, UserError) else f"{type(error).__name__}: {error}".splitlines()[0]
+            self.failed |= {figure: reason for figure in figures if self.figures[figure] is None and figure not in self.failed}
+            _say(reason)
+        _say(f"{time.perf_counter() - since:.1f} s for " + ", ".join(f"{figure} {self.figures[figure]}" for figure in figures))
+
+    def note(self, figure: str, values: list[float]) -> None:
+        """A figure that is the values' median."""
+        self.details[figure] = spread(values)
+        self.figures[figure] = self.details[figure]["median"]
+
+
+def full(arguments) -> dict:
+    counts = QUICK if arguments.quick else Counts()
+    model = None if arguments.model == "tiny" else Path(arguments.model).absolute()
+    found = models.read_model(model)                 # what is wrong with it is said before anything is built
+    worker = (DEFAULT_LIMITS_ONLY if arguments.default_limits else "") + (NO_FEATURES if arguments.no_subgroups else "")
+    report = Report()
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = Path(scratch)
+        clip = np.concatenate(list(open_audio(resources.embedded_clips()[0]).samples()))
+        speech = np.resize(clip, counts.audio_s * SAMPLE_RATE)
+        (scratch / "audio").mkdir()
+        soundfile.write(scratch / "audio/speech.wav", speech, SAMPLE_RATE, subtype="PCM_16")
+        folder = model.parent if model and model.is_file() else model
+        with served(arguments.site, folders={"audio": scratch / "audio"} | ({"model": folder} if model else {}), worker=worker) as url:
+            _say(f"the site is served at {url}")
+            address = _address(model) if model else None
+            with report.part("load_s", "reload_s", "paint_p95_ms"):
+                _page(report, counts, url, address, arguments.variants, scratch)
+            with report.part("growth_mb", "gpu_gb", *WORKER_FIGURES):
+                _worker(report, counts, url, address, arguments.variants, scratch, arguments.long)
+        with report.part("native_x"):
+            asyncio.run(_native(report, counts, found, speech, arguments.default_limits, arguments.variants))
+    return report.figures | {"model": found.name, "audio": f"{resources.embedded_clips()[0].name}, repeated to {counts.audio_s} s",
+                             "options": {name: getattr(arguments, name) for name in ("quick", "long", "default_limits", "no_subgroups", "variants")},
+                             "details": report.details, "failed": report.failed}
+
+
+def _address(model: Path) -> str:
+    """The model's address on the site."""
+    if model.is_file():
+        return f"/model/{model.name}"
+    names = ["manifest.json", *sorted(file.name for file in model.glob("*.gguf"))]
+    return f"/model/{next(name for name in names if (model / name).is_file())}"
+
+
+def _page(report: Report, counts: Counts, url: str, model: str | None, variants: str | None, scratch: Path) -> None:
+    """The page itself: from the click on its address until it is ready, with a fresh profile and in a browser that was
+    started again with it; then it listens to a microphone."""
+    address = f"{url}/?" + urlencode({name: value for name, value in (("model", model), ("variants", variants)) if value})
+    loads, reloads = [], []
+    for i in range(counts.loads):
+        profile = scratch / f"profile{i}"
+        with chromium(profile) as page:
+            loads.append(_ready(page, address))
+        report.note("load_s", loads)
+        last = i == counts.loads - 1
+        microphone = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
+                      f"--use-file-for-fake-audio-capture={scratch / 'audio/speech.wav'}"]
+        with chromium(profile, *microphone) as page:
+            if last:
+                page.add_init_script(PAINT)
+            reloads.append(_ready(page, address))
+            report.note("reload_s", reloads)
+            if last:
+                _paint(report, page, counts.speaking_s)
+
+
+def _ready(page, address: str) -> float:
+    page.add_init_script(STATES)
+    page.goto(address)
+    page.wait_for_function("['ready', 'error'].includes(document.documentElement.dataset.state)")
+    state, ms = page.evaluate("states.at(-1)")
+    if state != "ready":
+        raise UserError(page.get_by_test_id("error").text_content())
+    return ms / 1000
+
+
+def _paint(report: Report, page, seconds: int) -> None:
+    """From a step's last sample in the AudioWorklet to its text in the page; tokens without text are not in the page."""
+    page.get_by_test_id("speak").click()
+    page.wait_for_function("document.documentElement.dataset.state === 'transcribing'")
+    page.wait_for_timeout(1000 * seconds)
+    delay = page.evaluate("Number(document.querySelector('[data-testid=delay]').value)")
+    came, shown = page.evaluate("[Array.from(came), shown]")
+    # Text that covers k tokens of audio was made by the step of the token that lies the delay behind it.
+    steps = [(round(1000 * note["covered"] / TOKEN_MS) + delay // TOKEN_MS - 1, note) for note in shown]
+    settled = [(step, note) for step, note in steps if step >= 2000 // TOKEN_MS and came[step] and note["frame"]]
+    if len(settled) < 10:
+        raise UserError(f"only {len(settled)} tokens with text came from {seconds} s of the microphone")
+    dom, frame = (sorted(note[end] - came[step] for step, note in settled) for end in ("dom", "frame"))
+    report.figures["paint_p95_ms"] = dom[len(dom) * 95 // 100]
+    report.details["paint_p95_ms"] = {"dom_ms": spread(dom), "next_frame_ms": spread(frame), "next_frame_p95_ms": frame[len(frame) * 95 // 100]}
+
+
+def _worker(report: Report, counts: Counts, url: str, model: str | None, variants: str | None, scratch: Path, long: bool) -> None:
+    """The page's Worker, asked by bench.html: memory, files, steps."""
+    note, figures = report.note, report.figures
+    with chromium(scratch / "worker") as page:
+        page.goto(f"{url}/bench/bench.html")
+
+        def measure(name: str, samples: bool = False, **options):
+            _say(f"{name} …")
+            return page.evaluate("all => measure(...all)", [name, options, samples])
+
+        page.evaluate("ask('state')")               # Python has started
+        with _most_memory() as memory:
+            opened = page.evaluate("all => load(...all)", [model, variants])
+        report.details["adapter"] = opened["adapter"] | {"limits": page.evaluate("ask('state')")["limits"]}
+        # What is in memory anyway where there is no GPU.
+        buffers = opened["gpu_bytes"] if opened["adapter"]["software"] else 0
+        figures["growth_mb"] = round((memory["most"] - memory["before"] - buffers) / 1e6)
+        figures["gpu_gb"] = significant(opened["gpu_bytes"] / 1e9)
+        with report.part("rtf_60s", "heap_mb"):
+            page.evaluate("transcribe()")           # warms up
+            note("rtf_60s", [page.evaluate("transcribe()") / counts.audio_s for _ in range(counts.files)])
+            report.details["rtf_60s"] |= measure("kept", True)
+            figures["heap_mb"] = round(page.evaluate("ask('state')")["heap"] / 1e6)
+        with report.part("live_p50_ms", "live_p99_ms"):
+            note("live_p50_ms", [1000 * step for step in measure("live", True, steps=counts.live)])
+            figures["live_p99_ms"] = report.details["live_p50_ms"]["p99"]
+        with report.part("launches", "step_ms"):
+            figures["launches"] = measure("launches")
+            note("step_ms", [1000 * step for step in measure("decoder_steps", runs=counts.runs)])
+            report.details["pass_ms"] = _pass_ms(measure("passes", runs=counts.runs))
+        with report.part("layers_tbs", "head_tbs"):
+            rates = measure("bandwidth", runs=counts.runs)
+            for part in ("layers", "head"):
+                note(f"{part}_tbs", [rate / 1e12 for rate in rates[part]])
+        with report.part("gpu_full_gb", "drift_x"):
+            if not long:
+                raise UserError("measured with --long only")
+            early, late = counts.positions
+            far = measure("drift", True, steps=counts.drift, early=early, late=late)
+            figures["gpu_full_gb"] = significant(page.evaluate("ask('state')")["gpu"] / 1e9)
+            report.details["drift_x"] = {"positions": [early, late], "added_bytes": far["added_bytes"]} | {
+                f"{part}_ms": spread([1000 * step for step in far[part]]) for part in ("early", "late", "jumped")}
+            if not far["added_bytes"]:
+                raise UserError(f"this model's window is full at position {early}")
+            added_s = median(far["jumped"]) - median(far["early"])
+            figures["drift_x"] = significant(added_s / (far["added_bytes"] / (1e12 * figures["layers_tbs"])))
+
+
+@contextlib.contextmanager
+def _most_memory():
+    """Of Chromium's processes, before and at the most, in bytes, looked at while the body runs."""
+    memory = {"before": chromium_bytes()}
+    memory["most"] = memory["before"]
+    done = threading.Event()
+
+    def look():
+        while not done.wait(0.05):
+            memory["most"] = max(memory["most"], chromium_bytes())
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        yield memory
+    finally:
+        done.set()
+        looking.join()
+
+
+async def _native(report: Report, counts: Counts, found: models.LocalModel, speech, default_limits: bool, variants: str | None) -> None:
+    """The same model and the same measurements without a browser."""
+    since = time.perf_counter()
+    model = await models.load_model(found, default_limits=default_limits, variants=variants)
+    native = report.details["native"] = {"adapter": model.device.info | {"limits": model.device.limits}, "load_s": significant(time.perf_counter() - since)}
+    await file_run(model, speech)
+    native["rtf_60s"] = spread([(await file_run(model, speech))["run_s"] / counts.audio_s for _ in range(counts.files)]) | await engine.kept(model, speech)
+    native["step_ms"] = spread([1000 * step for step in await engine.decoder_steps(model, counts.runs)])
+    native["pass_ms"] = _pass_ms(await engine.passes(model, counts.runs))
+    native["live_p50_ms"] = spread([1000 * step for step in await engine.live(model, speech, counts.live)])
+    rates = await engine.bandwidth(model, counts.runs)
+    native |= {f"{part}_tbs": spread([rate / 1e12 for rate in rates[part]]) for part in rates}
+    model.close()
+    if not report.figures["live_p50_ms"]:
+        raise UserError("there is no live step of the browser to compare with")
+    report.figures["native_x"] = significant(native["live_p50_ms"]["median"] / report.figures["live_p50_ms"])
+
+
+def _pass_ms(times: dict[str, list[float]]) -> dict[str, dict]:
+    return {drafts: spread([1000 * time for time in values]) for drafts, values in times.items()}
+
+
+def _say(sentence: str) -> None:
+    print(f"tools/bench: {sentence}", file=sys.stderr, flush=True)

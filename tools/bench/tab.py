@@ -1,0 +1,162 @@
+"""What the tab costs here: a step on the host, and memory while a model loads. For tools/bench.
+
+The figures are of headless Chromium, whose processes' memory is in /proc; where there is no GPU its WebGPU is
+SwiftShader, which keeps GPU buffers in the GPU process.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+from synthetic import VOXTRAL_4B, write_model
+from voxtab.bench import spread
+from voxtab.config import ModelConfig
+from voxtab.native.serve import site_server
+
+HERE = Path(__file__).resolve().parent
+CHECKOUT = HERE.parents[1]
+
+_NARROW = replace(VOXTRAL_4B.decoder, width=64, heads=2, kv_heads=1, head_dim=32, hidden=64, window=64)
+# All layers of the published model, each as narrow as the kernels allow: the host does the same work as for wide ones.
+ALL_LAYERS = replace(VOXTRAL_4B, encoder=replace(_NARROW, layers=32), decoder=_NARROW, vocabulary=2048)
+# Its widths and its vocabulary with a few layers: 542 MB.
+ALL_WIDTHS = replace(VOXTRAL_4B, encoder=replace(VOXTRAL_4B.encoder, layers=1),
+                     decoder=replace(VOXTRAL_4B.decoder, layers=4, window=256))
+
+
+@contextmanager
+def served(site: Path | None = None, *, folders: dict[str, Path] | None = None, worker: str = "") -> Iterator[str]:
+    """The address of a copy of a built site (of this checkout, unless given), with bench.html, whose Worker has the
+    requests above, and with other folders under names of their own. `worker` is JavaScript in front of boot.js.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        if not site:
+            site = Path(scratch, "built")
+            subprocess.run([CHECKOUT / "tools" / "build_site", "--out", site], check=True, stdout=subprocess.DEVNULL)
+        copy, bench = Path(scratch, "site"), Path(scratch, "site", "bench")
+        shutil.copytree(site, copy)
+        shutil.copytree(site, bench)
+        site = json.loads((copy / "site.json").read_text())
+        with zipfile.ZipFile(bench / "wheels/bench.zip", "w") as archive:
+            for name in ("engine.py", "worker.py"):
+                archive.write(HERE / name, f"bench/{name}")
+        (bench / "site.json").write_text(json.dumps(site | {"installer": [*site["installer"], "wheels/bench.zip"], "worker": "bench.worker"}))
+        shutil.copy(HERE / "bench.html", bench)
+        for folder in (copy, bench):
+            boot = folder / "worker/boot.js"
+            boot.write_text(worker + boot.read_text())
+        with site_server(copy, port=0) as server:
+            files = server.get_app()
+            # Pages that share nothing with others have clocks of 5 us instead of 100.
+            files.add_headers_function = _alone
+            for name, folder in (folders or {}).items():
+                files.add_files(folder, name)
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            try:
+                yield f"http://127.0.0.1:{server.server_port}"
+            finally:
+                server.shutdown()
+
+
+@contextmanager
+def chromium(profile: Path, *flags: str) -> Iterator[Page]:
+    """A page of a headless Chromium with this profile, which keeps caches from one start to the next."""
+    path = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+    if not path:
+        sys.exit("tools/bench: there is no chromium-headless-shell on the PATH; tools/test installs it.")
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            profile, executable_path=path, chromium_sandbox=False, args=["--enable-unsafe-webgpu", *flags])
+        context.set_default_timeout(300_000)
+        try:
+            yield context.pages[0]
+        finally:
+            context.close()
+
+
+@contextmanager
+def _tab(config: ModelConfig) -> Iterator[Page]:
+    """bench.html, which can load a model of this shape as model/model.gguf."""
+    with tempfile.TemporaryDirectory() as scratch:
+        write_model(Path(scratch, "model"), config)
+        with served(folders={"model": Path(scratch, "model")}) as url, chromium(Path(scratch, "profile")) as page:
+            page.goto(f"{url}/bench/bench.html")
+            assert page.evaluate("crossOriginIsolated")
+            yield page
+
+
+def _alone(headers, path, url):
+    headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    headers["Cross-Origin-Embedder-Policy"] = "require-corp"
+
+
+def tab_step(steps: int = 300) -> dict:
+    """Host time of a live step, 80 ms of audio: the encoder's plan and the decoder's, with all layers of the published model."""
+    with _tab(ALL_LAYERS) as page:
+        page.evaluate("load('/model/model.gguf')")
+        times = page.evaluate("steps => ask('replay', { steps })", steps)[50:]
+    return {f"{part}_host_ms": spread(spent) for part, spent in zip(("encoder", "decoder"), zip(*times))}
+
+
+def tab_memory() -> dict:
+    """MB by which a 542 MB model makes things grow, at the most: while its weights come, and while kernels compile behind them."""
+    with _tab(ALL_WIDTHS) as page:
+        heap = page.evaluate("ask('state')")["heap"]
+        before, most = chromium_bytes(), {"loading": 0, "kernels": 0}
+        page.evaluate("load('/model/model.gguf').then(opened => { window.opened = opened; }); null")
+        while not (opened := page.evaluate("window.opened")):
+            stage = "kernels" if page.evaluate("window.stage") == "kernels" else "loading"
+            most[stage] = max(most[stage], chromium_bytes() - before)
+            time.sleep(0.05)
+        heap = page.evaluate("ask('state')")["heap"] - heap
+    buffers = opened["gpu_bytes"]
+    return {name: round(nbytes / 1e6) for name, nbytes in {
+        "model_mb": opened["model_bytes"], "gpu_buffers_mb": buffers, "beyond_buffers_mb": most["loading"] - buffers,
+        "beyond_buffers_while_compiling_mb": most["kernels"] - buffers, "python_heap_mb": heap}.items()}
+
+
+def chromium_bytes() -> int:
+    """Of all processes of the browsers that this process started."""
+    parents = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(status.parent.name)] = int(status.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            pass                    # it has ended
+    ours, total = {threading.main_thread().native_id}, 0
+    grown = True
+    while grown:
+        children = {child for child, parent in parents.items() if parent in ours} - ours
+        ours |= children
+        grown = bool(children)
+    for process in ours:
+        try:
+            if "chrom" in Path(f"/proc/{process}/comm").read_text():
+                total += _process_bytes(process)
+        except OSError:
+            pass
+    return total
+
+
+def _process_bytes(process: int) -> int:
+    """Memory that processes share counts in parts (PSS), but pages of files whole (RSS): other programs that map the same
+    libraries, or end, would else change this one's part.
+    """
+    total, counted = 0, "Pss:"
+    for line in Path(f"/proc/{process}/smaps").read_text().splitlines():
+        if line.startswith(counted):
+            total += 1024 * int(line.split()[1])
+        elif not line.endswith(" kB") and "-" in line.split(" ", 1)[0]:         # a mapping; its figures follow
+            counted = "Rss:" if "/" in line and not line.endswith("(deleted)") else "Pss:"
+    return total

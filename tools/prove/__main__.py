@@ -1,0 +1,235 @@
+#!/usr/bin/env python3
+"""Compares the engine with transformers on the same weights, dequantised there to float32, and prints JSON.
+
+For each length of audio and each type of cache, natively: the tokens that a Transcriber writes; the logits of every
+position, read back step by step; and transformers' logits for these tokens, in one parallel pass. `largest_error` is that
+of our logits; a token may differ from transformers' best where its margin, the distance of the best two, is below that.
+With --browser the same audio is transcribed by the page in headless Chromium, whose tokens are held against the same pass.
+
+RoPE's angles are computed in float64 on both sides; `angles: float32` is transformers as it is.
+
+Needs, beside the project's own packages, torch and transformers 5.17 or newer; with a CUDA GPU for the 4B model, whose
+weights take 18 GB in float32. tools/synthetic.py makes models to prove with.
+"""
+
+import argparse
+import asyncio
+import datetime
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from playwright.sync_api import sync_playwright
+
+TOOLS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TOOLS), str(TOOLS.parent / "app")]
+
+from voxtab import resources
+from voxtab.native import models
+from voxtab.config import HISTORY_SAMPLES, LOOKAHEAD_SAMPLES, PAD, SAMPLE_RATE, SAMPLES_PER_TOKEN, Schedule
+from voxtab.encoder import block_samples
+from voxtab.gpu.kernels import TOKENS_RING
+from voxtab.model import Model
+from voxtab.native.serve import site_server
+from voxtab.transcriber import Transcriber
+
+READS = 16                          # of logits, submitted before they are awaited
+
+
+def speech(seconds: float) -> np.ndarray:
+    """The package's clips in a random order, each as loud and as far from the last one as chance has it, in faint noise: int16."""
+    random = np.random.default_rng(0)
+    clips = [soundfile.read(path, dtype="float32")[0] for path in resources.embedded_clips()]
+    parts, samples = [], 0
+    while samples < seconds * SAMPLE_RATE:
+        parts += [random.uniform(0.3, 1) * clips[random.integers(len(clips))], np.zeros(int(random.uniform(0, 2) * SAMPLE_RATE))]
+        samples += len(parts[-2]) + len(parts[-1])
+    sound = np.concatenate(parts)[:int(seconds * SAMPLE_RATE)]
+    sound += 0.002 * random.standard_normal(len(sound))
+    return (32767 * sound.clip(-1, 1)).astype(np.int16)
+
+
+async def transcribed(model: Model, samples: np.ndarray) -> list[int]:
+    """The tokens of all positions, as users get them."""
+    transcriber = Transcriber(model)
+    transcriber.feed(samples)
+    transcriber.finish()
+    async for _ in transcriber.text():
+        pass
+    return transcriber.tokens
+
+
+async def all_logits(model: Model, samples: np.ndarray, tokens: list[int]) -> np.ndarray:
+    """[positions, vocabulary] of every position that makes a token, each fed its token of `tokens` and read back."""
+    schedule, device, decoder = model.config.schedule(), model.device, model.decoder
+    Transcriber(model)                          # starts the stream
+    model.make_room(len(tokens))
+    silence = np.zeros(HISTORY_SAMPLES + schedule.left_silence_tokens * SAMPLES_PER_TOKEN, np.float32)
+    stream = np.concatenate([silence, samples, np.zeros(len(tokens) * SAMPLES_PER_TOKEN + HISTORY_SAMPLES + LOOKAHEAD_SAMPLES
+                                                        - len(silence) - len(samples), np.float32)])
+    first_made, nothing, reads = len(schedule.prompt) - 1, device.plan([]), deque()
+    logits = np.empty((len(tokens) - first_made, model.config.vocabulary), np.float32)
+    for position, token in enumerate(tokens):
+        row = position % model.block_tokens
+        block = model.block_tokens if len(tokens) - position + row >= model.block_tokens else 1
+        if row % block == 0:
+            start = position * SAMPLES_PER_TOKEN
+            model.encode(position, position, block, stream[start:start + block_samples(block)].tobytes())
+        device.write(decoder.tokens, 4 * (position % TOKENS_RING), np.uint32(token).tobytes())
+        model.decode(position, position, row % block, head=position >= first_made)
+        if position >= first_made:
+            reads.append(device.run(nothing, (decoder.logits, 0, logits[0].nbytes)))
+        if len(reads) == READS or position == len(tokens) - 1:
+            for made in range(position - first_made - len(reads) + 1, position - first_made + 1):
+                logits[made] = np.frombuffer(await reads.popleft(), np.float32)
+    device.free(nothing)
+    return logits
+
+
+def page_tokens(site: Path, model: Path, wav: Path) -> tuple[list[int], str]:
+    """The tokens that the page in headless Chromium gives for a WAV file, and its GPU adapter's words."""
+    for name, target in (("proof-model", model), ("proof.wav", wav)):
+        (site / name).unlink(missing_ok=True)
+        (site / name).symlink_to(target)
+    manifest = "manifest.json" if (model / "manifest.json").is_file() else next(model.glob("*.gguf")).name
+    with site_server(site, port=0) as server, sync_playwright() as playwright:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium-headless-shell"), chromium_sandbox=False,
+                                             args=["--enable-unsafe-webgpu"])
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{server.server_port}/?model=proof-model/{manifest}&audio=proof.wav&autostart=1")
+        page.wait_for_function("['done', 'error'].includes(document.documentElement.dataset.state)", timeout=600_000)
+        if page.evaluate("document.documentElement.dataset.state") == "error":
+            sys.exit(f"prove: the page says: {page.get_by_test_id('error').text_content()}")
+        tokens = page.evaluate("voxtab.result.tokens")
+        adapter = page.evaluate(
+            "navigator.gpu.requestAdapter().then(({ info }) => `${info.vendor} ${info.architecture} ${info.description}`)")
+        browser.close()
+        server.shutdown()
+    return tokens, adapter
+
+
+def compare(reference, audio, tokens: list[int], schedule: Schedule, logits: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Over the positions that make a token: our logits' largest `error`, and the reference's `margin` and `best` token."""
+    found, made = {"error": [], "margin": [], "best": []}, len(schedule.prompt) - 1
+    for first, theirs in reference.logits(audio, tokens, schedule.delay_tokens):
+        skip = max(0, made - first)
+        theirs = theirs[skip:]
+        if not len(theirs):
+            continue
+        best = theirs.topk(2).values
+        found["margin"].append((best[:, 0] - best[:, 1]).cpu().numpy())
+        found["best"].append(theirs.argmax(1).cpu().numpy())
+        if logits is not None:
+            at = first + skip - made
+            ours = theirs.new_tensor(logits[at:at + len(theirs)])
+            found["error"].append((ours - theirs).abs().amax(1).cpu().numpy())
+    return {name: np.concatenate(parts) for name, parts in found.items() if parts}
+
+
+def summary(found: dict[str, np.ndarray], tokens: list[int], schedule: Schedule, error: float) -> dict:
+    """Figures of a comparison; a token is sure if its margin exceeds `error`. The last position's belongs to nobody."""
+    made = np.array(tokens[len(schedule.prompt):])
+    wrong, margins = found["best"][:-1] != made, found["margin"][:-1]
+    sure = margins > error
+    return {"positions": len(tokens), "tokens_compared": len(made), "distinct": len(set(made.tolist())),
+            "pads": int((made == PAD).sum()), "tokens_different": int(wrong.sum()),
+            "margins_where_different": [float(f"{margin:.3g}") for margin in sorted(margins[wrong])[-8:]],
+            "margin_to_exceed": error, "tokens_sure": int(sure.sum()), "sure_tokens_different": int((wrong & sure).sum()),
+            "least_margin": float(f"{margins.min():.3g}"), "median_margin": float(f"{np.median(margins):.3g}")}
+
+
+async def native(found: models.LocalModel, cache: str, samples: np.ndarray) -> dict:
+    """Tokens and logits of one run, and what is to be told of it."""
+    model = await models.load_model(found, cache=cache)
+    since = time.perf_counter()
+    tokens = await transcribed(model, samples)
+    about = {"transcribed_s": round(time.perf_counter() - since, 2),
+             "adapter": model.device.info["description"] or model.device.info["device"]}
+    since = time.perf_counter()
+    logits = await all_logits(model, samples, tokens)
+    about["logits_read_s"] = round(time.perf_counter() - since, 2)
+    made = tokens[len(model.config.schedule().prompt):]
+    about["tokens_different_in_single_steps"] = int((logits[:-1].argmax(1) != made).sum())
+    model.close()
+    return {"tokens": tokens, "logits": logits, "about": about}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="a folder that tools/synthetic.py made")
+    parser.add_argument("--seconds", type=float, nargs="+", default=[30], help="lengths of audio; 700 goes beyond position 8192")
+    parser.add_argument("--cache", nargs="+", choices=["f32", "f16"], default=["f32", "f16"])
+    parser.add_argument("--browser", action="store_true", help="the page in headless Chromium too, whose caches are f16")
+    arguments = parser.parse_args()
+    if arguments.browser and arguments.cache[-1] != "f16":
+        parser.error("--browser needs f16 as the last --cache: it is what the page's tokens are held against")
+    try:
+        import torch
+        import transformers
+        from prove.reference import Reference
+    except ImportError as error:
+        sys.exit(f"prove: {error}: install torch and transformers 5.17 or newer.")
+
+    began = time.perf_counter()
+    found = models.read_model(arguments.model)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    reference = Reference(found, device)
+    report = {"date": datetime.date.today().isoformat(), "model": str(arguments.model), "bytes": found.source.size,
+              "reference": f"transformers {transformers.__version__}, torch {torch.__version__}, float32, "
+                           + (torch.cuda.get_device_name() if device == "cuda" else "CPU"), "runs": []}
+    with tempfile.TemporaryDirectory() as scratch:
+        site, wav = Path(scratch, "site"), Path(scratch, "speech.wav")
+        if arguments.browser:
+            subprocess.run([TOOLS / "build_site", "--out", site], check=True, stdout=subprocess.DEVNULL)
+        for seconds in arguments.seconds:
+            soundfile.write(wav, speech(seconds), SAMPLE_RATE)
+            report["runs"] += runs(reference, found, arguments, wav, site)
+    report["seconds_in_all"] = round(time.perf_counter() - began, 1)
+    print(json.dumps(report, indent=1))
+
+
+def runs(reference, found: models.LocalModel, arguments, wav: Path, site: Path) -> list[dict]:
+    """The comparisons over one WAV file."""
+    samples = soundfile.read(wav, dtype="float32")[0]
+    schedule = found.config.schedule()
+    audio = {}                                  # by the precision of the angles
+
+    def compared(where, cache, tokens, logits, angles="float64", error=None) -> dict:
+        since = time.perf_counter()
+        reference.use_angles(angles)
+        if angles not in audio:
+            audio[angles] = reference.audio_embeddings(samples, schedule)
+        arrays = compare(reference, audio[angles], tokens, schedule, logits)
+        told = {"where": where, "cache": cache, "angles": angles, "audio_s": len(samples) / SAMPLE_RATE}
+        if error is None:
+            told["largest_error"] = error = float(f"{arrays['error'].max():.4g}")
+        return {**told, **summary(arrays, tokens, schedule, error), "compared_s": round(time.perf_counter() - since, 1)}
+
+    done = []
+    for cache in arguments.cache:
+        run = asyncio.run(native(found, cache, samples))
+        for angles in ("float64", "float32") if cache == "f32" else ("float64",):
+            done.append(compared("native", cache, run["tokens"], run["logits"], angles) | run["about"])
+            error = done[-1]["largest_error"]
+    if arguments.browser:
+        since = time.perf_counter()
+        tokens, adapter = page_tokens(site, arguments.model.absolute(), wav)
+        took = round(time.perf_counter() - since, 1)
+        # Its logits stay on the GPU: the error is taken to be that of the native run with f16 caches.
+        done.append(compared("Chromium", "f16", tokens, None, error=error) | {
+            "adapter": adapter, "opened_and_transcribed_s": took,
+            "tokens_different_from_native": sum(a != b for a, b in zip(tokens, run["tokens"], strict=True))})
+    return done
+
+
+if __name__ == "__main__":
+    main()

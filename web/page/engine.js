@@ -1,0 +1,112 @@
+// The engine in its Worker. Every call is answered once, under its id; what comes unasked is an event.
+
+import { Failure } from "../failure.js";
+
+const OBEY_MS = 3000;               // after which a Worker that does not stop is ended
+
+// Events: progress, text, covered, each a CustomEvent with the worker's message as its detail; and gone, with a
+// Failure of kind 'lost' or 'crash': the open model is no more. A call of `open` makes a Worker where there is none.
+export class Session extends EventTarget {
+  constructor() {
+    super();
+    this._pending = new Map();        // id -> {resolve, reject}
+    this._lastId = 0;
+    this._worker = null;
+    this._held = null;                // while Python starts: what is asked meanwhile, which can still be taken back
+    this._gone = null;                // the error for calls after it, until the next open
+  }
+
+  // Python starts in the Worker, before anything is asked of it.
+  start() {
+    if (this._worker) return;
+    this._held = [];
+    this._worker = new Worker(new URL("../worker/boot.js", import.meta.url), { type: "module" });
+    this._worker.onmessage = ({ data }) => this._take(data);
+    this._worker.onmessageerror = () => this._crash("it sent something unreadable");
+    this._worker.onerror = (event) => {
+      event.preventDefault();
+      this._crash(event.message ?? "its files did not load");
+    };
+  }
+
+  get isRunning() {
+    return this._worker !== null;
+  }
+
+  get isStarting() {
+    return this._held !== null;
+  }
+
+  call(verb, values = {}, transfer = []) {
+    const answer = new Promise((resolve, reject) => {
+      if (verb === "open") {
+        this._gone = null;
+        this.start();
+      }
+      if (this._gone || !this._worker) return reject(this._gone ?? new Failure("crash", "The engine is not running."));
+      const id = ++this._lastId;
+      this._pending.set(id, { resolve, reject });
+      if (this._held) this._held.push([{ ...values, id, verb }, transfer]);
+      else this._worker.postMessage({ ...values, id, verb }, transfer);
+    });
+    answer.catch(() => {});           // it may be awaited later
+    return answer;
+  }
+
+  // verb: cancel or stop. A Worker that does not obey is ended, and with it the model.
+  async abandon(verb) {
+    if (this._held) {
+      this._held = [];
+      return this._rejectAll(new Failure("aborted", "Stopped."));
+    }
+    const worker = this._worker;
+    const late = Symbol();
+    const timeout = new Promise((resolve) => { setTimeout(resolve, OBEY_MS, late); });
+    const first = await Promise.race([this.call(verb).catch(() => {}), timeout]);
+    if (first === late && worker === this._worker) this.close();
+  }
+
+  close(error = new Failure("aborted", "Stopped.")) {
+    this._worker?.terminate();
+    this._worker = null;
+    this._held = null;
+    this._rejectAll(error);
+  }
+
+  _take(message) {
+    if (this._held && message.stage === "python" && message.done) {
+      for (const [held, transfer] of this._held) this._worker.postMessage(held, transfer);
+      this._held = null;
+    }
+    if (message.event === "lost") {
+      this._end(new Failure("lost", message.message));
+    } else if (message.event) {
+      this.dispatchEvent(new CustomEvent(message.event, { detail: message }));
+    } else {
+      const call = this._pending.get(message.id);
+      this._pending.delete(message.id);
+      if (message.error) call?.reject(new Failure(message.error.kind, message.error.message));
+      else call?.resolve(message.result);
+    }
+  }
+
+  _crash(reason) {
+    const error = new Failure("crash", this._held
+      ? `The engine could not start (${reason}): reload the page. If that does not help, the site is incomplete.`
+      : `The engine stopped unexpectedly (${reason}).`);
+    this.close(error);
+    this._end(error);
+  }
+
+  _end(error) {
+    this._gone = error;
+    this._rejectAll(error);
+    this.dispatchEvent(new CustomEvent("gone", { detail: error }));
+  }
+
+  _rejectAll(error) {
+    const calls = [...this._pending.values()];
+    this._pending.clear();
+    for (const { reject } of calls) reject(error);
+  }
+}
