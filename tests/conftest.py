@@ -6,12 +6,17 @@ import pytest
 
 from lab import Lab
 from voxtab.gpu.kernels import Kernels
-from voxtab.native.gpu import NativeDevice
 from voxtab.gpu.variants import Variants
+from voxtab.native.gpu import NativeDevice
 
-VARIANTS = {"software": Variants.of({"adapter_type": "CPU"}), "packed": Variants(row="packed"), "subgroups": Variants(row="subgroups", subgroup=4),
-            "gpu": Variants(attention_groups=500, attention_splits=50), "few": Variants(row="few", attention=64),
-            "tiles": Variants(tiles=1, row="few", attention_groups=1000, attention_splits=50)}
+VARIANTS = {
+    "software": Variants.of({"adapter_type": "CPU"}),
+    "packed": Variants(row="packed"),
+    "subgroups": Variants(row="subgroups", subgroup=4),
+    "gpu": Variants(attention_groups=500, attention_splits=50),
+    "few": Variants(row="few", attention=64),
+    "tiles": Variants(tiles=1, row="few", attention_groups=1000, attention_splits=50),
+}
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,11 @@
 Like transformers but for the angles of RoPE, which transformers multiplies in float32 (1e-5 rad off by position 364).
 """
 
-
 import numpy as np
 
+import q4_0
 import reference
 from voxtab.weights import checkpoint as names
-import q4_0
 
 
 def read_weights(found) -> dict[str, np.ndarray]:
@@ -31,8 +30,14 @@ def forward(config, weights, samples, delay_tokens, tokens, left=32):
 
     Returns {"mel", "conv1", "conv2", "enc_layers", "enc_out", "adapter", "dec_layers", "logits"}; logits[p] are made at p.
     """
-    samples = np.concatenate([np.zeros(left * 1280 + 200), samples, np.zeros(-len(samples) % 1280 + (delay_tokens + 11) * 1280 + 200)])
-    stages = {"mel": reference.log_mel(np.lib.stride_tricks.sliding_window_view(samples, 400)[:(len(samples) - 400) // 160 * 160:160])}
+    samples = np.concatenate(
+        [np.zeros(left * 1280 + 200), samples, np.zeros(-len(samples) % 1280 + (delay_tokens + 11) * 1280 + 200)]
+    )
+    stages = {
+        "mel": reference.log_mel(
+            np.lib.stride_tricks.sliding_window_view(samples, 400)[: (len(samples) - 400) // 160 * 160 : 160]
+        )
+    }
     x = stages["mel"]
     for i, (stride, before) in enumerate(((1, 2), (2, 1))):
         conv = (weights[names.CONV.format(i, part)] for part in ("weight", "bias"))
@@ -45,7 +50,7 @@ def forward(config, weights, samples, delay_tokens, tokens, left=32):
     x = stages["enc_out"] = reference.rms_norm(x, weights[names.ENCODER_NORM], config.encoder.epsilon)
     hidden = reference.gelu(x.reshape(-1, 4 * x.shape[1]) @ weights[names.ADAPTER.format(0)].T)
     stages["adapter"] = hidden @ weights[names.ADAPTER.format(2)].T
-    x = stages["adapter"][:len(tokens)] + weights[names.EMBEDDING][tokens]
+    x = stages["adapter"][: len(tokens)] + weights[names.EMBEDDING][tokens]
     half = config.decoder.width // 2
     angles = delay_tokens * 10000.0 ** (-np.arange(half) / half)
     condition = np.concatenate([np.cos(angles), np.sin(angles)])
@@ -55,13 +60,16 @@ def forward(config, weights, samples, delay_tokens, tokens, left=32):
         ada = weights[prefix + names.ADA.format(2)] @ reference.gelu(weights[prefix + names.ADA.format(0)] @ condition)
         x = _layer(config, config.decoder, weights, prefix, x, 1 + ada)
         stages["dec_layers"].append(x)
-    stages["logits"] = reference.rms_norm(x, weights[names.DECODER_NORM], config.decoder.epsilon) @ weights[names.EMBEDDING].T
+    stages["logits"] = (
+        reference.rms_norm(x, weights[names.DECODER_NORM], config.decoder.epsilon) @ weights[names.EMBEDDING].T
+    )
     return stages
 
 
 def _layer(config, stack, weights, prefix, x, ffn_scale=1.0):
     def linear(name, x):
         return x @ weights[prefix + name + ".weight"].T + weights.get(prefix + name + ".bias", 0)
+
     positions = np.arange(len(x))
     n = reference.rms_norm(x, weights[prefix + "attention_norm.weight"], stack.epsilon)
     q, k, v = (linear(f"attention.{w}", n).reshape(len(x), -1, stack.head_dim) for w in ("wq", "wk", "wv"))

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from voxtab.gpu.kernels import Kernels, Matrix, Part
 import q4_0
+from voxtab.gpu.kernels import Kernels, Matrix, Part
 
 GUARD = np.float32(-12345.5)
 GUARDS = 64
@@ -17,7 +17,7 @@ class Lab:
 
     device: object
     kernels: Kernels
-    run: object                     # a coroutine to its result
+    run: object  # a coroutine to its result
 
     def __post_init__(self):
         self.buffers = []
@@ -34,15 +34,18 @@ class Lab:
         return self.put(np.concatenate([np.full(int(np.prod(shape)), np.nan, np.float32), np.full(GUARDS, GUARD)]))
 
     def step(self, position=0, rotation=None, capacity=0, audio_row=0) -> int:
-        return self.put(np.array([position, position if rotation is None else rotation, capacity, audio_row], np.uint32), uniform=True)
+        return self.put(
+            np.array([position, position if rotation is None else rotation, capacity, audio_row], np.uint32),
+            uniform=True,
+        )
 
     def matrix(self, weights, type="F32", most_rows=None, gate_up=False) -> tuple[Matrix, np.ndarray]:
         """The matrix on the GPU, in parts of `most_rows`, and what it holds after rounding to its type, float64."""
         rows, columns = weights.shape
         half = rows // 2
-        if gate_up:     # each part holds some gate rows, then the same up rows
+        if gate_up:  # each part holds some gate rows, then the same up rows
             most = (most_rows or rows) // 2
-            cuts = [np.r_[a:min(a + most, half), half + a:half + min(a + most, half)] for a in range(0, half, most)]
+            cuts = [np.r_[a : min(a + most, half), half + a : half + min(a + most, half)] for a in range(0, half, most)]
         else:
             cuts = [np.arange(a, min(a + (most_rows or rows), rows)) for a in range(0, rows, most_rows or rows)]
         parts, rounded, done = [], np.empty((rows, columns)), 0
@@ -98,5 +101,7 @@ def assert_close(case, got, want, tolerance):
     assert got.shape == want.shape, f"{case}: shape {got.shape} instead of {want.shape}"
     error = np.where(np.isnan(got), np.inf, np.abs(got - want))
     worst = np.unravel_index(error.argmax(), error.shape)
-    assert error[worst] <= tolerance, (f"{case}: {got[worst]} instead of {want[worst]} at {tuple(map(int, worst))}, "
-                                       f"off by {error[worst]:.3g}, allowed {tolerance:.3g}")
+    assert error[worst] <= tolerance, (
+        f"{case}: {got[worst]} instead of {want[worst]} at {tuple(map(int, worst))}, "
+        f"off by {error[worst]:.3g}, allowed {tolerance:.3g}"
+    )

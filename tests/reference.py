@@ -25,8 +25,10 @@ def hann(n=400):
 
 def slaney_filters():
     """[201, 128]."""
+
     def hz(m):
         return np.where(m < 15, m * 200 / 3, 1000 * np.exp((m - 15) * math.log(6.4) / 27))
+
     edges = hz(np.linspace(0, 15 + 27 * math.log(8) / math.log(6.4), 130))
     f = 40.0 * np.arange(201)
     low, peak, high = edges[:-2], edges[1:-1], edges[2:]
@@ -43,14 +45,14 @@ def log_mel(windows):
 def conv(x, weights, bias, stride):
     """x [stride (rows - 1) + 3, inputs], weights [outputs, inputs, 3] -> [rows, outputs], with GELU."""
     rows = (len(x) - 3) // stride + 1
-    return gelu(sum(x[k:k + stride * (rows - 1) + 1:stride] @ weights[:, :, k].T for k in range(3)) + bias)
+    return gelu(sum(x[k : k + stride * (rows - 1) + 1 : stride] @ weights[:, :, k].T for k in range(3)) + bias)
 
 
 def rope(x, positions, base, half=False):
     """x [rows, heads, head_dim], pairs (2j, 2j+1), or (j, j + head_dim/2) with `half`; returned as pairs (2j, 2j+1)."""
     dim = x.shape[-1]
     angle = np.asarray(positions)[:, None, None] * base ** (-np.arange(0, dim, 2) / dim)
-    a, b = (x[..., :dim // 2], x[..., dim // 2:]) if half else (x[..., 0::2], x[..., 1::2])
+    a, b = (x[..., : dim // 2], x[..., dim // 2 :]) if half else (x[..., 0::2], x[..., 1::2])
     out = np.empty_like(x)
     out[..., 0::2] = a * np.cos(angle) - b * np.sin(angle)
     out[..., 1::2] = a * np.sin(angle) + b * np.cos(angle)

@@ -8,8 +8,8 @@ import soundfile
 
 from bench import engine
 from voxtab import bench
-from voxtab.native import models
 from voxtab.model import PASSES_SUBMITTED, PROMPT_ROWS, Model
+from voxtab.native import models
 
 ORACLE = Path(__file__).parent / "oracle" / "delay480"
 SAMPLES = soundfile.read(ORACLE / "clip.flac", dtype="float32")[0]
@@ -23,7 +23,9 @@ def found():
 
 @pytest.fixture(scope="module")
 def model(run, device, found):
-    return run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test", cache_f16=False))
+    return run(
+        Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test", cache_f16=False)
+    )
 
 
 @pytest.fixture
@@ -34,6 +36,7 @@ def plans_run(device, monkeypatch):
     def run(plan, read=None, times=1):
         seen.extend([len(device._objects[plan])] * times)
         return original(plan, read, times=times)
+
     monkeypatch.setattr(device, "run", run)
     return seen
 
@@ -46,6 +49,7 @@ def test_a_live_stream_gives_the_files_tokens_each_within_its_step(run, model):
             given.append(len(stream.transcriber.tokens))
         stream.transcriber.close()
         return stream.transcriber.tokens, given
+
     tokens, given = run(go())
     # 32 tokens of silence in front, so that the k-th step makes the token of position 32 + k; 39 are the prompt.
     assert given[-1] == 33 + len(given) and all(count >= 33 + k for k, count in enumerate(given, 1) if k >= 6)
@@ -59,8 +63,11 @@ def test_a_streams_audio_begins_again(run, model):
         await stream.take(40)
         stream.transcriber.close()
         return stream
+
     stream = run(go())
-    assert stream.transcriber.audio_seconds == pytest.approx((42 * 1280 + 40) / 16000) and stream._at == 42 * 1280 % 3000
+    assert (
+        stream.transcriber.audio_seconds == pytest.approx((42 * 1280 + 40) / 16000) and stream._at == 42 * 1280 % 3000
+    )
 
 
 def test_patience(run, model):
@@ -77,26 +84,36 @@ def test_a_file(run, model):
 
 def test_bytes_are_the_files(model, found):
     """Each matrix once: all of the file's Q4_0 but the two that a delay is computed with."""
-    matrices = [tensor for tensor in found.directory.tensors.values() if tensor.type == "Q4_0" and ".ada" not in tensor.name]
+    matrices = [
+        tensor for tensor in found.directory.tensors.values() if tensor.type == "Q4_0" and ".ada" not in tensor.name
+    ]
     assert sum(map(bench.nbytes, bench.step_matrices(model))) == sum(tensor.nbytes for tensor in matrices)
 
 
 def test_products_and_steps_of_the_decoder(run, model, found, plans_run):
     rates = run(engine.bandwidth(model, 3))
-    assert {name: len(values) for name, values in rates.items()} == {"layers": 3, "head": 3} and min(rates["layers"] + rates["head"]) > 0
+    assert {name: len(values) for name, values in rates.items()} == {"layers": 3, "head": 3} and min(
+        rates["layers"] + rates["head"]
+    ) > 0
     assert max(plans_run) % (4 * found.config.decoder.layers) == 0, "four products a layer, over and over"
     plans_run.clear()
     assert len(run(engine.decoder_steps(model, 2, steps=3))) == 2
     assert plans_run.count(run(engine.launches(model))) == 6
     plans_run.clear()
     times = run(engine.passes(model, 2))
-    assert {drafts: len(seconds) for drafts, seconds in times.items()} == {str(drafts): 2 for drafts in range(PROMPT_ROWS)}
+    assert {drafts: len(seconds) for drafts, seconds in times.items()} == {
+        str(drafts): 2 for drafts in range(PROMPT_ROWS)
+    }
     assert plans_run.count(run(engine.launches(model))) == 2 * PROMPT_ROWS * PASSES_SUBMITTED
 
 
 def test_drift(run, model, found):
     far = run(engine.drift(model, SAMPLES, 3, early=50, late=100))
-    assert {part: len(times) for part, times in far.items() if part != "added_bytes"} == {"early": 3, "late": 3, "jumped": 3}
+    assert {part: len(times) for part, times in far.items() if part != "added_bytes"} == {
+        "early": 3,
+        "late": 3,
+        "jumped": 3,
+    }
     decoder = found.config.decoder
     assert 50 < decoder.window < 100
     assert far["added_bytes"] == (decoder.window - 50) * decoder.layers * 2 * decoder.kv_heads * decoder.head_dim * 4

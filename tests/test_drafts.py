@@ -11,10 +11,10 @@ import pytest
 import soundfile
 
 from voxtab import decoder, resources
-from voxtab.native import models
 from voxtab.config import DELAYS_MS, MAX_POSITIONS, PAD
 from voxtab.gpu.variants import Variants
 from voxtab.model import PROMPT_ROWS, Model
+from voxtab.native import models
 from voxtab.transcriber import Transcriber
 
 ORACLE = Path(__file__).parent / "oracle"
@@ -26,7 +26,7 @@ DRAFTS = pytest.mark.parametrize("drafts", [1, 2, 3, PROMPT_ROWS - 1])
 
 
 def generated(name: str) -> list[int]:
-    return EXPECTED[name]["tokens_q4_0"][33 + EXPECTED[name]["delay_ms"] // 80:]
+    return EXPECTED[name]["tokens_q4_0"][33 + EXPECTED[name]["delay_ms"] // 80 :]
 
 
 def often(name: str) -> int:
@@ -47,14 +47,26 @@ def load(run, device):
             variants = replace(Variants.of({"adapter_type": "CPU"}), drafts=drafts, **options)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(decoder, "PAD", draft)
-                loaded[key] = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test",
-                                             cache_f16=name is None, variants=variants))
+                loaded[key] = run(
+                    Model.load(
+                        device,
+                        found.directory,
+                        found.config,
+                        found.source,
+                        found.tokenizer,
+                        name="test",
+                        cache_f16=name is None,
+                        variants=variants,
+                    )
+                )
         return loaded[key]
+
     return get
 
 
 def transcribe(run, model, *feeds, flushes=False, **options) -> Transcriber:
     """Each feed with a flush behind it, or all as one."""
+
     async def go():
         transcriber = Transcriber(model, **options)
         for feed in feeds:
@@ -65,6 +77,7 @@ def transcribe(run, model, *feeds, flushes=False, **options) -> Transcriber:
         async for _ in transcriber.text():
             pass
         return transcriber
+
     return run(go())
 
 
@@ -76,7 +89,11 @@ def test_drafts_that_are_right_save_passes(run, load, name, drafts):
     assert drafted.tokens == EXPECTED[name]["tokens_q4_0"]
     plain = transcribe(run, load(name, 0), SAMPLES[name], **options)
     assert plain.passes == len(generated(name)) + 1 and drafted.passes < plain.passes
-    assert (drafted.transcript, drafted.words, len(drafted.step_seconds)) == (plain.transcript, plain.words, len(plain.step_seconds))
+    assert (drafted.transcript, drafted.words, len(drafted.step_seconds)) == (
+        plain.transcript,
+        plain.words,
+        len(plain.step_seconds),
+    )
 
 
 @NAMES
@@ -91,11 +108,17 @@ def test_drafts_that_are_wrong_leave_nothing_behind(run, load, name, drafts):
 
 @pytest.mark.parametrize("delay_ms", DELAYS_MS)
 def test_every_delay_and_odd_lengths(run, load, delay_ms):
-    plain, drafted, length = load("delay480", 0), load("delay480", 3, often("delay480")), 17_000 + 1283 * (delay_ms // 80)
+    plain, drafted, length = (
+        load("delay480", 0),
+        load("delay480", 3, often("delay480")),
+        17_000 + 1283 * (delay_ms // 80),
+    )
     for samples in (SAMPLES["delay480"][:length], SAMPLES["delay480"]):
         for silence in (32, 45):
             options = {"delay_ms": delay_ms, "left_silence_tokens": silence}
-            assert transcribe(run, drafted, samples, **options).tokens == transcribe(run, plain, samples, **options).tokens
+            assert (
+                transcribe(run, drafted, samples, **options).tokens == transcribe(run, plain, samples, **options).tokens
+            )
 
 
 @pytest.mark.parametrize("flushes", [False, True])
@@ -115,7 +138,9 @@ def test_a_live_stream_that_falls_behind_and_catches_up(run, load, name, seed, m
     """Feeds of all sizes while text is awaited: blocks with drafts and single steps in turn; waits are given up now and then."""
     random, samples, model, rows = np.random.default_rng(seed), SAMPLES[name], load(name, 3, often(name)), []
     decode = model.decode
-    monkeypatch.setattr(model, "decode", lambda *at, **how: rows.append(how["rows"] if how["head"] else 0) or decode(*at, **how))
+    monkeypatch.setattr(
+        model, "decode", lambda *at, **how: rows.append(how["rows"] if how["head"] else 0) or decode(*at, **how)
+    )
 
     async def stream():
         transcriber = Transcriber(model, EXPECTED[name]["delay_ms"])
@@ -123,10 +148,11 @@ def test_a_live_stream_that_falls_behind_and_catches_up(run, load, name, seed, m
         async def feed():
             at, size = 0, 30_000
             while at < len(samples):
-                transcriber.feed(samples[at:at + size])
+                transcriber.feed(samples[at : at + size])
                 at, size = at + size, int(random.choice([300, 1280, 30_000]))
                 await asyncio.sleep(float(random.choice([0, 0.05])))
             transcriber.finish()
+
         feeding, ended = asyncio.ensure_future(feed()), False
         while not ended:
             waiting = asyncio.ensure_future(anext(transcriber.text(), None))
@@ -136,6 +162,7 @@ def test_a_live_stream_that_falls_behind_and_catches_up(run, load, name, seed, m
             ended = text is None
         await feeding
         return transcriber
+
     transcriber = run(stream())
     assert transcriber.tokens == EXPECTED[name]["tokens_q4_0"] and {1, 4} <= {*rows}
 
@@ -155,6 +182,7 @@ def test_who_is_superseded_submits_no_more(run, load):
                 await waiting
                 waiting = asyncio.ensure_future(anext(former.text()))
         return transcriber
+
     transcriber = run(go())
     transcriber.feed(SAMPLES["delay480"])
     transcriber.finish()
@@ -171,7 +199,9 @@ async def _drain(transcriber):
 def test_reanchoring(run, load, name):
     """RoPE positions come to their end, with drafts behind it, and begin again."""
     for first in range(MAX_POSITIONS - 66, MAX_POSITIONS - 58):
-        transcriber = transcribe(run, load(name, 3, often(name)), SAMPLES[name], delay_ms=EXPECTED[name]["delay_ms"], first_rotation=first)
+        transcriber = transcribe(
+            run, load(name, 3, often(name)), SAMPLES[name], delay_ms=EXPECTED[name]["delay_ms"], first_rotation=first
+        )
         assert transcriber.tokens == EXPECTED[name]["tokens_q4_0"]
 
 
@@ -180,8 +210,18 @@ def test_rings_that_grow(run, device, monkeypatch, name):
     """A ring that has not come to its window yet has room for the drafts behind a block's end too."""
     monkeypatch.setattr(decoder, "FIRST_POSITIONS", 40)
     found = models.read_model(ORACLE / name / "tiny-q4.gguf")
-    model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test", cache_f16=False,
-                           variants=replace(Variants.of({"adapter_type": "CPU"}), block_tokens=8, drafts=PROMPT_ROWS - 1)))
+    model = run(
+        Model.load(
+            device,
+            found.directory,
+            found.config,
+            found.source,
+            found.tokenizer,
+            name="test",
+            cache_f16=False,
+            variants=replace(Variants.of({"adapter_type": "CPU"}), block_tokens=8, drafts=PROMPT_ROWS - 1),
+        )
+    )
     transcriber = transcribe(run, model, SAMPLES[name], delay_ms=EXPECTED[name]["delay_ms"])
     assert transcriber.tokens == EXPECTED[name]["tokens_q4_0"] and model.decoder.cache.capacity > 40
 
@@ -189,8 +229,21 @@ def test_rings_that_grow(run, device, monkeypatch, name):
 def test_the_layout_of_real_gpus(run, device):
     """Lanes share rows there, and one row goes by another kernel than several."""
     found = models.read_model()
-    model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test", variants=Variants(drafts=3)))
+    model = run(
+        Model.load(
+            device,
+            found.directory,
+            found.config,
+            found.source,
+            found.tokenizer,
+            name="test",
+            variants=Variants(drafts=3),
+        )
+    )
     samples = soundfile.read(CLIPS[0], dtype="float32")[0]
     spoken = {clip["file"]: clip for clip in json.loads((resources.embedded_model() / "clips/clips.json").read_text())}
     transcriber = transcribe(run, model, samples)
-    assert transcriber.transcript == spoken[CLIPS[0].name]["reference"] and transcriber.passes < len(transcriber.tokens) - 39
+    assert (
+        transcriber.transcript == spoken[CLIPS[0].name]["reference"]
+        and transcriber.passes < len(transcriber.tokens) - 39
+    )

@@ -19,7 +19,7 @@ HOMES = {
 DOORS = {"__init__.py", "__main__.py"}
 
 TOP_LEVEL = {"pyproject.toml", "app", "shaders", "web", "tests", "tools", "README.md"}
-BUILT = {"dist"}                            # ignored by git
+BUILT = {"dist"}  # ignored by git
 
 FILES = [path.relative_to(PACKAGE) for path in sorted(PACKAGE.rglob("*.py"))]
 ENGINE = [path for path in FILES if path.parts[0] not in HOMES and str(path) not in DOORS]

@@ -7,8 +7,8 @@ import pytest
 import soundfile
 
 from voxtab import resources
-from voxtab.native import models
 from voxtab.model import Model
+from voxtab.native import models
 from voxtab.transcriber import Transcriber
 
 CLIPS = resources.embedded_clips()
@@ -28,6 +28,7 @@ def transcribe(run, model, *feeds, **options):
             transcriber.feed(feed)
         transcriber.finish()
         return [word async for word in transcriber], transcriber
+
     return run(go())
 
 
@@ -47,7 +48,11 @@ def test_shards_of_the_model(run, device, tmp_path):
     """The file cut at an odd byte, as a folder of shards."""
     (path,) = resources.embedded_model().glob("*.gguf")
     data, clip = path.read_bytes(), CLIPS[0]
-    for name, piece in (("shard-aa", data[:1_234_567]), ("shard-ab", data[1_234_567:3_000_001]), ("shard-ac", data[3_000_001:])):
+    for name, piece in (
+        ("shard-aa", data[:1_234_567]),
+        ("shard-ab", data[1_234_567:3_000_001]),
+        ("shard-ac", data[3_000_001:]),
+    ):
         (tmp_path / name).write_bytes(piece)
     found = models.read_model(tmp_path, resources.embedded_model() / "tekken.json")
     model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="shards"))
@@ -57,6 +62,7 @@ def test_shards_of_the_model(run, device, tmp_path):
 
 def test_speech_after_speech_in_one_stream(run, model):
     """A flush after each recording, as a microphone's pauses give: the text that they have alone."""
+
     async def go():
         transcriber, texts = Transcriber(model), []
         for clip in CLIPS:
@@ -66,6 +72,7 @@ def test_speech_after_speech_in_one_stream(run, model):
         async for text in transcriber.text():
             texts.append(text)
         return "".join(texts)
+
     assert run(go()).split() == " ".join(SPOKEN[clip.name]["reference"] for clip in CLIPS).split()
 
 
@@ -80,8 +87,11 @@ def test_silence_in_front(run, model, milliseconds):
 @pytest.mark.parametrize("noise", ["silence", "hiss", "hum"])
 def test_no_words_where_none_are_spoken(run, model, noise):
     n = np.arange(10 * 16000)
-    samples = {"silence": 0.0 * n, "hiss": 0.01 * np.random.default_rng(1).standard_normal(len(n)),
-               "hum": 0.02 * np.sin(2 * np.pi * 50 * n / 16000)}[noise]
+    samples = {
+        "silence": 0.0 * n,
+        "hiss": 0.01 * np.random.default_rng(1).standard_normal(len(n)),
+        "hum": 0.02 * np.sin(2 * np.pi * 50 * n / 16000),
+    }[noise]
     words, _ = transcribe(run, model, samples.astype(np.float32))
     assert len(words) == 0
 

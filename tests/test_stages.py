@@ -12,21 +12,21 @@ import soundfile
 from forward import forward, read_weights
 from lab import Lab, assert_close
 from voxtab import decoder
-from voxtab.native import models
 from voxtab.config import MAX_POSITIONS
 from voxtab.encoder import block_samples
 from voxtab.gpu.kernels import Kernels
 from voxtab.kv_cache import KvCache
 from voxtab.model import Model
+from voxtab.native import models
 from voxtab.transcriber import Transcriber
 
 ORACLE = Path(__file__).parent / "oracle"
-EXACT = 1e-4                        # f32 cache: float32 rounding
-LARGE = {"logits": 1.2e-4}          # the same where values reach 28: in an H200's order of the sums it is 1.04e-4
+EXACT = 1e-4  # f32 cache: float32 rounding
+LARGE = {"logits": 1.2e-4}  # the same where values reach 28: in an H200's order of the sums it is 1.04e-4
 # transformers' own rounding (of RoPE's angles above all) puts it farther than that from float64 where values are
 # large: 1.6e-4 in the logits. There it is the float64 forward that shows our exactness, and the tokens.
 LOOSER = {"layer 1": 2e-4, "layer 2": 2e-4, "logits": 2e-4}
-MARGIN = 0.1                        # f16 caches may change a token where the reference's top two are this close
+MARGIN = 0.1  # f16 caches may change a token where the reference's top two are this close
 
 
 class Case:
@@ -43,8 +43,12 @@ class Case:
         self.samples = soundfile.read(folder / "clip.flac", dtype="float32")[0]
         self.f16 = cache == "f16"
         self.found = found = models.read_model(self.path)
-        self.model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name=name, cache_f16=self.f16))
-        self.lab = Lab(device, Kernels(device, self.model.kernels.variants), run)     # its own: it forgets its bind groups
+        self.model = run(
+            Model.load(
+                device, found.directory, found.config, found.source, found.tokenizer, name=name, cache_f16=self.f16
+            )
+        )
+        self.lab = Lab(device, Kernels(device, self.model.kernels.variants), run)  # its own: it forgets its bind groups
         self.run = run
 
     def want(self, stage):
@@ -64,7 +68,7 @@ class Case:
         stream, first = self.stream(), 0
         while first < tokens_in_all:
             tokens = self.model.block_tokens if tokens_in_all - first >= self.model.block_tokens else 1
-            yield first, tokens, stream[first * 1280:first * 1280 + block_samples(tokens)]
+            yield first, tokens, stream[first * 1280 : first * 1280 + block_samples(tokens)]
             first += tokens
 
     def all_logits(self):
@@ -88,16 +92,19 @@ def case(device, run):
         if key not in made:
             made[key] = Case(*key, device, run)
         return made[key]
+
     return get
 
 
 def whole(run, transcriber, *chunks):
     """Feed, finish and collect: (text, transcriber)."""
+
     async def collect():
         for chunk in chunks:
             transcriber.feed(chunk)
         transcriber.finish()
         return "".join([text async for text in transcriber.text()])
+
     return run(collect())
 
 
@@ -111,7 +118,17 @@ def test_every_stage(case, name, quantised):
     """mel, both convolutions, each encoder layer, the norm, the adapter, block by block; and all logits of the stream."""
     c = case(name, quantised, "f32")
     encoder, adapter = c.model.encoder, c.model.adapter
-    got = {stage: [] for stage in ("mel", "conv1", "conv2", "enc_out", "adapter", *(f"layer {i}" for i in range(encoder.stack.layers)))}
+    got = {
+        stage: []
+        for stage in (
+            "mel",
+            "conv1",
+            "conv2",
+            "enc_out",
+            "adapter",
+            *(f"layer {i}" for i in range(encoder.stack.layers)),
+        )
+    }
     for first, tokens, samples in c.blocks(len(c.tokens)):
         c.model.device.write(encoder.samples, 0, samples.tobytes())
         c.model._write_step(encoder, 4 * first, 4 * first, 0)
@@ -131,7 +148,9 @@ def test_every_stage(case, name, quantised):
 
     prompt = len(c.transcriber().schedule.prompt)
     truth = forward(c.found.config, read_weights(c.found), c.samples, c.expected["delay_ms"] // 80, c.tokens)
-    truth |= {f"layer {i}": layer for i, layer in enumerate(truth["enc_layers"])} | {"logits": truth["logits"][prompt - 1:]}
+    truth |= {f"layer {i}": layer for i, layer in enumerate(truth["enc_layers"])} | {
+        "logits": truth["logits"][prompt - 1 :]
+    }
     for stage in got:
         assert_close((name, stage, "float64"), got[stage], truth[stage], LARGE.get(stage, EXACT))
     theirs = {key.removeprefix(c.prefix): value for key, value in c.stages.items() if key.startswith(c.prefix)}
@@ -139,7 +158,12 @@ def test_every_stage(case, name, quantised):
     if not quantised:
         theirs |= {"mel": theirs["mel"].T} | {f"layer {i}": layer for i, layer in enumerate(theirs["enc_layers"])}
     for stage in got.keys() & theirs.keys():
-        assert_close((name, stage, "transformers"), got[stage][:len(theirs[stage])], theirs[stage], EXACT if stage not in LOOSER else LOOSER[stage])
+        assert_close(
+            (name, stage, "transformers"),
+            got[stage][: len(theirs[stage])],
+            theirs[stage],
+            EXACT if stage not in LOOSER else LOOSER[stage],
+        )
 
 
 @NAMES
@@ -148,6 +172,7 @@ def test_delay_conditioning(case, name):
     decoder = c.transcriber()._model.decoder
     assert_close("t_cond", c.lab.get(decoder.condition, decoder.stack.width), c.want("t_cond").ravel(), 1e-6)
     from safetensors.numpy import load_file
+
     weights = load_file(c.path)
     for i, gain in enumerate(decoder.gains):
         norm = weights[f"language_model.model.layers.{i}.post_attention_layernorm.weight"]
@@ -164,15 +189,22 @@ def test_decoder_layers_in_the_prompt(case, name):
     embeddings = c.want("adapter")
     for start in range(0, len(prompt), 8):
         rows = min(8, len(prompt) - start)
-        c.model.device.write(audio, 0, np.ascontiguousarray(embeddings[start:start + rows]).tobytes())
+        c.model.device.write(audio, 0, np.ascontiguousarray(embeddings[start : start + rows]).tobytes())
         c.model._write_step(decoder, start, start, 0)
         for layer in range(decoder.stack.layers):
             c.lab.go(*decoder.record(audio, rows, False, layers=layer + 1))
-            assert_close((name, start, layer), c.lab.get(decoder.x, rows, decoder.stack.width), want[layer, start:start + rows], EXACT)
+            assert_close(
+                (name, start, layer),
+                c.lab.get(decoder.x, rows, decoder.stack.width),
+                want[layer, start : start + rows],
+                EXACT,
+            )
     c.model.device.write(audio, 0, np.ascontiguousarray(embeddings[len(prompt) - 1]).tobytes())
     c.model._write_step(decoder, len(prompt) - 1, len(prompt) - 1, 0)
     c.lab.go(*decoder.record(audio, 1, True))
-    assert_close((name, "logits"), c.lab.get(decoder.logits, c.model.config.vocabulary), want_logits[-1], LOOSER["logits"])
+    assert_close(
+        (name, "logits"), c.lab.get(decoder.logits, c.model.config.vocabulary), want_logits[-1], LOOSER["logits"]
+    )
     c.lab.clear()
 
 
@@ -201,7 +233,7 @@ def test_close_with_f16_caches(case, name, quantised):
     transcriber = c.transcriber()
     whole(c.run, transcriber, c.samples)
     prompt = len(transcriber.schedule.prompt)
-    assert transcriber.tokens[:prompt + sure] == c.tokens[:prompt + sure] and sure >= 4
+    assert transcriber.tokens[: prompt + sure] == c.tokens[: prompt + sure] and sure >= 4
     # Logits are comparable as long as the tokens fed back were the same.
     same = next((i for i, (a, b) in enumerate(zip(transcriber.tokens, c.tokens)) if a != b), len(c.tokens)) - prompt + 1
     same = min(same, len(c.want("gen_logits")))
@@ -222,14 +254,16 @@ def test_any_chunking_equals_the_whole(case, name, seed):
             at = 0
             while at < len(c.samples):
                 n = int(random.integers(1, 6001))
-                transcriber.feed(c.samples[at:at + n])
+                transcriber.feed(c.samples[at : at + n])
                 at += n
                 await asyncio.sleep(0 if random.random() < 0.5 else 0.01)
             transcriber.finish()
+
         feeding = asyncio.ensure_future(feed())
         words = [word async for word in transcriber]
         await feeding
         return transcriber, words
+
     transcriber, words = c.run(stream())
     assert transcriber.tokens == c.tokens and words == transcriber.words
     again = c.transcriber()
@@ -249,7 +283,7 @@ def test_reanchoring_keeps_the_text(case, name):
         whole(c.run, transcriber, c.samples)
     finally:
         del c.model.reanchor
-    start, back = turned                        # to where it starts, and back on its way
+    start, back = turned  # to where it starts, and back on its way
     assert start == -first and first < back <= MAX_POSITIONS
     assert transcriber.tokens == c.tokens
 
@@ -269,8 +303,18 @@ def test_rings_that_grow_keep_the_text(case, name, device, run, monkeypatch):
     c = case(name, True, "f32")
     found, grown, grow = c.found, [], KvCache.grow
     monkeypatch.setattr(KvCache, "grow", lambda cache, positions: grown.append(positions) or grow(cache, positions))
-    model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name=name, cache_f16=False,
-                           variants=replace(c.model.kernels.variants, block_tokens=8)))
+    model = run(
+        Model.load(
+            device,
+            found.directory,
+            found.config,
+            found.source,
+            found.tokenizer,
+            name=name,
+            cache_f16=False,
+            variants=replace(c.model.kernels.variants, block_tokens=8),
+        )
+    )
     transcriber = Transcriber(model, c.expected["delay_ms"])
     whole(run, transcriber, c.samples)
     assert transcriber.tokens == c.tokens and len(grown) == 1

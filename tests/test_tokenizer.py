@@ -12,23 +12,45 @@ from voxtab.errors import TokenizerError
 from voxtab.tokenizer import TekkenReader, TextDecoder, Tokenizer
 
 # 256 bytes, as in the real file, then merges: words, several characters, parts of characters.
-MERGES = [" I", "ing", "न", "मस्ते", " नम", "السلام", " عل", "你好", "世界", "。", "こん", "にちは", " 안녕", "하세요",
-          "\n", "  ", "é"]
+MERGES = [
+    " I",
+    "ing",
+    "न",
+    "मस्ते",
+    " नम",
+    "السلام",
+    " عل",
+    "你好",
+    "世界",
+    "。",
+    "こん",
+    "にちは",
+    " 안녕",
+    "하세요",
+    "\n",
+    "  ",
+    "é",
+]
 PARTS = [b" \xd0", b"\xe0\xa4", b"\xa8\xe0", b"\xf0\x9f", b"\x9f\x98", b"\xe4\xbd\xa0\xe5", b"\xa5\xbd a"]
 PIECES = [bytes([b]) for b in range(256)] + [merge.encode() for merge in MERGES] + PARTS
 
 
 def entry(rank, piece):
     text = piece.decode("utf-8", "ignore")
-    return {"rank": rank, "token_bytes": base64.b64encode(piece).decode(),
-            "token_str": text if text.encode() == piece else None}
+    return {
+        "rank": rank,
+        "token_bytes": base64.b64encode(piece).decode(),
+        "token_str": text if text.encode() == piece else None,
+    }
 
 
 def document(pieces=PIECES):
-    return {"config": {"pattern": "[^\\r\\n\\p{L}]?\"}]", "num_vocab_tokens": len(pieces), "version": "v7"},
-            "vocab": [entry(rank, piece) for rank, piece in enumerate(pieces)],
-            "special_tokens": [{"rank": rank, "token_str": f"<{rank}>", "is_control": True} for rank in range(40)],
-            "audio": {"sampling_rate": 16000, "frame_rate": 12.5}}
+    return {
+        "config": {"pattern": '[^\\r\\n\\p{L}]?"}]', "num_vocab_tokens": len(pieces), "version": "v7"},
+        "vocab": [entry(rank, piece) for rank, piece in enumerate(pieces)],
+        "special_tokens": [{"rank": rank, "token_str": f"<{rank}>", "is_control": True} for rank in range(40)],
+        "audio": {"sampling_rate": 16000, "frame_rate": 12.5},
+    }
 
 
 JSON = json.dumps(document()).encode()
@@ -50,11 +72,12 @@ def spell(data, choose=random.Random(1).choice):
     while data:
         rank = choose([rank for rank, piece in enumerate(PIECES) if data.startswith(piece)])
         tokens.append(FIRST_PIECE + rank)
-        data = data[len(PIECES[rank]):]
+        data = data[len(PIECES[rank]) :]
     return tokens
 
 
 # The table
+
 
 def test_pieces_have_their_bytes():
     assert table(TOKENIZER) == PIECES
@@ -78,15 +101,19 @@ def reversed_keys(value):
     return [reversed_keys(item) for item in value] if isinstance(value, list) else value
 
 
-@pytest.mark.parametrize("text", [
-    json.dumps(document(), separators=(",", ":")),
-    json.dumps(document(), indent=4),
-    json.dumps(document(), indent="\t").replace("\n", "\r\n") + "\n \n",
-    json.dumps(document(), ensure_ascii=False),
-    json.dumps(reversed_keys(document())),
-    json.dumps(document() | {"special_tokens": [], "more": {"vocab": [1]}, "number": 12, "list": [[], {}, "]"]}),
-    "\ufeff" + json.dumps(document()),
-], ids=["compact", "indented", "crlf", "non-ascii", "reversed", "more", "mark"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(document(), separators=(",", ":")),
+        json.dumps(document(), indent=4),
+        json.dumps(document(), indent="\t").replace("\n", "\r\n") + "\n \n",
+        json.dumps(document(), ensure_ascii=False),
+        json.dumps(reversed_keys(document())),
+        json.dumps(document() | {"special_tokens": [], "more": {"vocab": [1]}, "number": 12, "list": [[], {}, "]"]}),
+        "\ufeff" + json.dumps(document()),
+    ],
+    ids=["compact", "indented", "crlf", "non-ascii", "reversed", "more", "mark"],
+)
 def test_the_spelling_of_the_json_does_not_matter(text):
     assert table(Tokenizer.from_json(text)) == PIECES
     assert table(Tokenizer.from_json(text.encode())) == PIECES
@@ -108,7 +135,7 @@ def test_small_cuts_of_the_file_give_the_same_table(size):
     reader = TekkenReader()
     data = json.dumps(document(), ensure_ascii=False).encode()
     for start in range(0, len(data), size):
-        reader.feed(data[start:start + size])
+        reader.feed(data[start : start + size])
     assert table(reader.finish()) == PIECES
 
 
@@ -125,15 +152,16 @@ def test_a_big_file_is_never_in_memory():
     reader = TekkenReader()
     tracemalloc.start()
     for start in range(0, len(data), 1 << 16):
-        reader.feed(data[start:start + (1 << 16)])
+        reader.feed(data[start : start + (1 << 16)])
     tokenizer = reader.finish()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert tokenizer.token_bytes(FIRST_PIECE + 99_999) == b"99999"
-    assert peak < 3e6               # 0.5 MB of pieces, twice at the end; 0.4 of ends; a few chunks
+    assert peak < 3e6  # 0.5 MB of pieces, twice at the end; 0.4 of ends; a few chunks
 
 
 # Files that are wrong
+
 
 def with_seventh(**change):
     changed = document()
@@ -145,33 +173,37 @@ def without(key):
     return {name: value for name, value in document().items() if name != key}
 
 
-@pytest.mark.parametrize("content, words", [
-    (b"", "cut short"),
-    (b"<!doctype html><title>404</title>", "not JSON"),
-    (b"GGUF\x03\0\0\0" * 100, "not JSON"),
-    (b"\xff\xfe\0\0", "not JSON"),
-    (b'{"vocab": "' + b"\xe4", "not JSON"),
-    (b"[1, 2]", "not JSON"),
-    (b"{}", "broken"),
-    (b'{"vocab" []}', "not JSON"),
-    (b'{"vocab": [] "more": 1}', "not JSON"),
-    (b'{"config": ' + b"[" * 100_000, "broken"),
-    (b'{"config": "' + b"x" * 2_000_000, "not JSON"),
-    (JSON + b"}", "goes on"),
-    (JSON[:-1], "cut short"),
-    (JSON[:len(JSON) // 2], "cut short"),
-    (without("vocab"), "no vocabulary"),
-    (document() | {"vocab": []}, "no vocabulary"),
-    (document() | {"vocab": {"0": "AA=="}}, "no vocabulary"),
-    (document() | {"vocab": [1]}, "entry without"),
-    (document() | {"vocab": [{"rank": 0}]}, "entry without"),
-    (document() | {"vocab": document()["vocab"][:5] + document()["vocab"][6:]}, "rank 6 where piece 5"),
-    (with_seventh(rank=6), "rank 6 where piece 7"),
-    (with_seventh(token_bytes="?"), "not base64 in piece 7"),
-    (with_seventh(token_bytes="AAA"), "not base64 in piece 7"),
-    (with_seventh(token_bytes="é"), "not base64 in piece 7"),
-    (with_seventh(token_bytes=None), "not base64 in piece 7"),
-], ids=range(25))
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"", "cut short"),
+        (b"<!doctype html><title>404</title>", "not JSON"),
+        (b"GGUF\x03\0\0\0" * 100, "not JSON"),
+        (b"\xff\xfe\0\0", "not JSON"),
+        (b'{"vocab": "' + b"\xe4", "not JSON"),
+        (b"[1, 2]", "not JSON"),
+        (b"{}", "broken"),
+        (b'{"vocab" []}', "not JSON"),
+        (b'{"vocab": [] "more": 1}', "not JSON"),
+        (b'{"config": ' + b"[" * 100_000, "broken"),
+        (b'{"config": "' + b"x" * 2_000_000, "not JSON"),
+        (JSON + b"}", "goes on"),
+        (JSON[:-1], "cut short"),
+        (JSON[: len(JSON) // 2], "cut short"),
+        (without("vocab"), "no vocabulary"),
+        (document() | {"vocab": []}, "no vocabulary"),
+        (document() | {"vocab": {"0": "AA=="}}, "no vocabulary"),
+        (document() | {"vocab": [1]}, "entry without"),
+        (document() | {"vocab": [{"rank": 0}]}, "entry without"),
+        (document() | {"vocab": document()["vocab"][:5] + document()["vocab"][6:]}, "rank 6 where piece 5"),
+        (with_seventh(rank=6), "rank 6 where piece 7"),
+        (with_seventh(token_bytes="?"), "not base64 in piece 7"),
+        (with_seventh(token_bytes="AAA"), "not base64 in piece 7"),
+        (with_seventh(token_bytes="é"), "not base64 in piece 7"),
+        (with_seventh(token_bytes=None), "not base64 in piece 7"),
+    ],
+    ids=range(25),
+)
 def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path, content, words):
     path = tmp_path / "tekken.json"
     path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
@@ -197,15 +229,24 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path, name):
 @given(st.integers(0, len(JSON) - 1), st.binary(max_size=3), st.integers(0, 5))
 def test_damage_is_harmless_or_a_tokenizer_error(at, instead, removed):
     try:
-        Tokenizer.from_json(JSON[:at] + instead + JSON[at + removed:])
+        Tokenizer.from_json(JSON[:at] + instead + JSON[at + removed :])
     except TokenizerError:
         pass
 
 
 # Text
 
-TEXTS = ["नमस्ते दुनिया", "السلام عليكم يا عالم", "你好，世界。", "こんにちは、世界！", "안녕하세요 세계", "I'm 😀 fine 👩‍👩‍👧",
-         "Ça va ? Où ça ?", "Привет, мир", "a\n b\u2003c"]
+TEXTS = [
+    "नमस्ते दुनिया",
+    "السلام عليكم يا عالم",
+    "你好，世界。",
+    "こんにちは、世界！",
+    "안녕하세요 세계",
+    "I'm 😀 fine 👩‍👩‍👧",
+    "Ça va ? Où ça ?",
+    "Привет, мир",
+    "a\n b\u2003c",
+]
 
 
 @pytest.mark.parametrize("text", TEXTS)

@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 import soundfile
 
+import q4_0
 import synthetic
 from forward import forward, read_weights
-from voxtab.native import models
-from voxtab.words import Word
 from voxtab.config import EOS
 from voxtab.errors import AudioError, ModelError, UserError
 from voxtab.gpu.variants import Variants
 from voxtab.model import Model
+from voxtab.native import models
 from voxtab.tokenizer import TextDecoder
 from voxtab.transcriber import ROOM_SECONDS, Transcriber
-import q4_0
 from voxtab.weights import checkpoint
 from voxtab.weights.checkpoint import EMBEDDING
+from voxtab.words import Word
 from weights.gguf_bytes import BF16, F16, F32, FLOAT32, Q4_0, STRING, UINT32, header, key, string, tensor, with_data
 
 ORACLE = Path(__file__).parent / "oracle" / "delay480"
@@ -33,7 +33,9 @@ TOKENS = json.loads((ORACLE / "expected.json").read_text())["tokens_q4_0"]
 
 def load(run, device, path, f16=False):
     found = models.read_model(path, ORACLE / "tekken.json")
-    return found, run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test", cache_f16=f16))
+    return found, run(
+        Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test", cache_f16=f16)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,7 @@ def transcribe(run, transcriber, *feeds):
             transcriber.feed(feed)
         transcriber.finish()
         return [word async for word in transcriber]
+
     return run(go())
 
 
@@ -59,11 +62,15 @@ def assert_greedy(found, transcriber, samples):
     """Each generated token is the float64 forward's best, or within rounding of it, given the tokens before."""
     tokens = transcriber.tokens
     schedule = transcriber.schedule
-    logits = forward(found.config, read_weights(found), samples, schedule.delay_tokens, tokens, schedule.left_silence_tokens)["logits"]
+    logits = forward(
+        found.config, read_weights(found), samples, schedule.delay_tokens, tokens, schedule.left_silence_tokens
+    )["logits"]
     prompt = schedule.prompt
-    assert tokens[:len(prompt)] == prompt
+    assert tokens[: len(prompt)] == prompt
     assert len(tokens) == schedule.left_silence_tokens + -(-len(samples) // 1280) + schedule.delay_tokens + 11
-    short_of_best = logits.max(1)[len(prompt) - 1:-1] - logits[np.arange(len(prompt) - 1, len(tokens) - 1), tokens[len(prompt):]]
+    short_of_best = (
+        logits.max(1)[len(prompt) - 1 : -1] - logits[np.arange(len(prompt) - 1, len(tokens) - 1), tokens[len(prompt) :]]
+    )
     assert short_of_best.max() < 1e-3, short_of_best.argmax()
 
 
@@ -88,20 +95,40 @@ def test_the_silence_in_front_is_decoded_once(run, model, monkeypatch):
     assert positions.count(0) == 2 and positions.count(transcriber.schedule.silent_positions) == 4
 
 
-@pytest.mark.parametrize("options", [{"delay_ms": 40}, {"delay_ms": 1280}, {"delay_ms": 480.0}, {"left_silence_tokens": 31}, {"left_silence_tokens": 5000},
-                                     {"left_silence_tokens": 32.0}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"delay_ms": 40},
+        {"delay_ms": 1280},
+        {"delay_ms": 480.0},
+        {"left_silence_tokens": 31},
+        {"left_silence_tokens": 5000},
+        {"left_silence_tokens": 32.0},
+    ],
+)
 def test_impossible_schedules(run, model, options):
     running = Transcriber(model)
     with pytest.raises(UserError):
         Transcriber(model, **options)
-    transcribe(run, running, SAMPLES)           # who runs is not disturbed
+    transcribe(run, running, SAMPLES)  # who runs is not disturbed
     assert running.tokens == TOKENS
 
 
 def gguf(tensors: dict, metadata: dict, version=3) -> bytes:
     """{name: (type, shape, bytes)} with nothing behind the last tensor's own bytes."""
-    keys = [key(name, *((STRING, string(value)) if isinstance(value, str) else (UINT32, pack("<I", value)) if isinstance(value, int)
-                        else (FLOAT32, pack("<f", value)))) for name, value in metadata.items()]
+    keys = [
+        key(
+            name,
+            *(
+                (STRING, string(value))
+                if isinstance(value, str)
+                else (UINT32, pack("<I", value))
+                if isinstance(value, int)
+                else (FLOAT32, pack("<f", value))
+            ),
+        )
+        for name, value in metadata.items()
+    ]
     entries, data = [], b""
     for name, (type, shape, values) in tensors.items():
         data += bytes(-len(data) % 32)
@@ -114,7 +141,7 @@ def gguf(tensors: dict, metadata: dict, version=3) -> bytes:
 def test_gguf_of_every_type_and_version(run, device, tmp_path, type, version):
     """The tiny model in one type, gains, biases and convolutions too where it is no Q4_0; no padding at the end."""
     found, tensors = models.read_model(ORACLE / "tiny-q4.gguf"), {}
-    for name, values in sorted(read_weights(found).items(), reverse=True):      # another order than the file we know
+    for name, values in sorted(read_weights(found).items(), reverse=True):  # another order than the file we know
         values = values.astype(np.float32)
         if type == "F16":
             tensors[name] = ("F16", values.shape, values.astype(np.float16).tobytes())
@@ -131,7 +158,7 @@ def test_gguf_of_every_type_and_version(run, device, tmp_path, type, version):
     transcriber = Transcriber(model)
     transcribe(run, transcriber, SAMPLES)
     assert_greedy(again, transcriber, SAMPLES)
-    if type in ("F32", "Q4_0"):         # the dequantised weights are the Q4_0 model, and quantise to it again
+    if type in ("F32", "Q4_0"):  # the dequantised weights are the Q4_0 model, and quantise to it again
         assert transcriber.tokens == TOKENS
 
 
@@ -139,7 +166,11 @@ def test_large_tensors_are_split_to_the_binding_limit(run, device, monkeypatch):
     monkeypatch.setitem(device.limits, "maxStorageBufferBindingSize", 32768)
     found, model = load(run, device, ORACLE / "tiny-q4.gguf")
     weights = model.decoder.weights
-    assert len(weights.embedding.parts) == 4 and len(weights.decoder[0].w13.parts) == 2 and len(weights.decoder[0].wqkv.parts) == 1
+    assert (
+        len(weights.embedding.parts) == 4
+        and len(weights.decoder[0].w13.parts) == 2
+        and len(weights.decoder[0].wqkv.parts) == 1
+    )
     transcriber = Transcriber(model)
     transcribe(run, transcriber, SAMPLES)
     assert transcriber.tokens == TOKENS
@@ -152,8 +183,19 @@ def test_any_float32_buffer(run, model):
         assert transcriber.tokens == TOKENS
 
 
-@pytest.mark.parametrize("samples", [np.zeros(100), np.zeros((10, 2), np.float32), np.zeros(100, np.float32)[::2], b"1234",
-                                     np.array([0, np.nan], np.float32), np.array([np.inf, -np.inf], np.float32), [0.0], None])
+@pytest.mark.parametrize(
+    "samples",
+    [
+        np.zeros(100),
+        np.zeros((10, 2), np.float32),
+        np.zeros(100, np.float32)[::2],
+        b"1234",
+        np.array([0, np.nan], np.float32),
+        np.array([np.inf, -np.inf], np.float32),
+        [0.0],
+        None,
+    ],
+)
 def test_wrong_samples(model, samples):
     with pytest.raises(AudioError):
         Transcriber(model).feed(samples)
@@ -167,17 +209,19 @@ def test_nothing_fed(run, model):
 
 def test_text_comes_as_early_as_the_schedule_allows(run, model):
     """The first prediction needs 9000 live samples, each further one 1280 more (spec 8.2)."""
+
     async def go():
         transcriber, counts = Transcriber(model), []
         reader = asyncio.ensure_future(_drain(transcriber))
         for end in (8999, 9000, 10279, 10280, 11560):
-            transcriber.feed(SAMPLES[transcriber._live_samples:end])
+            transcriber.feed(SAMPLES[transcriber._live_samples : end])
             while transcriber._complete_tokens() or len(transcriber._tokens) <= transcriber._position >= 39:
                 await asyncio.sleep(0.01)
             counts.append(len(transcriber._tokens) - 39)
         transcriber.close()
         await reader
         return counts
+
     assert run(go()) == [0, 1, 1, 2, 3]
 
 
@@ -192,17 +236,19 @@ def test_a_flush_brings_the_last_words_and_the_stream_goes_on(run, model):
         async def read():
             async for text in transcriber.text():
                 seen.append(text)
+
         reader = asyncio.ensure_future(read())
         transcriber.feed(SAMPLES)
         transcriber.flush()
         while len(transcriber.tokens) < len(TOKENS):
             await asyncio.sleep(0.01)
-        flushed = transcriber.tokens[:len(TOKENS)]
+        flushed = transcriber.tokens[: len(TOKENS)]
         words = len(transcriber.words)
         transcriber.feed(SAMPLES)
         transcriber.finish()
         await reader
         return transcriber, flushed, words, "".join(seen)
+
     transcriber, flushed, words, text = run(go())
     assert flushed == TOKENS, "a flush is what the end of a file is"
     assert text == transcriber.transcript
@@ -228,6 +274,7 @@ def test_silence_that_a_flush_inserts_is_no_text_of_the_audio(run, model):
             covered.append(transcriber.done_seconds)
         transcriber.close()
         return transcriber, covered
+
     transcriber, covered = run(go())
     assert covered == sorted(covered)
     heard = transcriber.audio_seconds - transcriber.schedule.delay_ms / 1000
@@ -238,13 +285,14 @@ def test_a_model_that_computes_no_numbers(run, device):
     found = models.read_model(ORACLE / "tiny-q4.gguf")
     damaged = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="damaged"))
     for part in damaged.decoder.weights.decoder[0].w2.parts:
-        device.write(part.scales, 0, bytes([0, 0x7e] * part.rows))         # NaN in f16
+        device.write(part.scales, 0, bytes([0, 0x7E] * part.rows))  # NaN in f16
     transcriber = Transcriber(damaged)
     transcriber.feed(SAMPLES)
     transcriber.finish()
 
     async def read():
         return [word async for word in transcriber]
+
     with pytest.raises(ModelError, match="damaged"):
         run(read())
 
@@ -279,11 +327,13 @@ def test_closing_wakes_who_waits(run, model):
         await asyncio.sleep(0.05)
         transcriber.close()
         return await asyncio.wait_for(reader, 5)
+
     assert not any(run(go())), "silence has no text"
 
 
 def test_memory_is_bounded_for_a_fed_file(run, model):
     """`room` holds back who feeds, so that little more than ROOM_SECONDS of audio ever wait."""
+
     async def go():
         transcriber, most = Transcriber(model), 0
         reader = asyncio.ensure_future(_drain(transcriber))
@@ -294,6 +344,7 @@ def test_memory_is_bounded_for_a_fed_file(run, model):
         transcriber.finish()
         await reader
         return most
+
     assert run(go()) < 4 * 16000 * (ROOM_SECONDS + 2 * len(SAMPLES) / 16000)
 
 
@@ -307,7 +358,9 @@ def test_end_of_sequence_prints_nothing_and_ends_nothing(run, device, tmp_path):
     data = bytearray((ORACLE / "tiny-q4.gguf").read_bytes())
     embedding = models.read_model(ORACLE / "tiny-q4.gguf").directory.tensors[EMBEDDING]
     row = embedding.nbytes // embedding.shape[0]
-    data[embedding.offset + EOS * row:embedding.offset + (EOS + 1) * row] = data[embedding.offset + often * row:][:row]
+    data[embedding.offset + EOS * row : embedding.offset + (EOS + 1) * row] = data[embedding.offset + often * row :][
+        :row
+    ]
     (tmp_path / "model.gguf").write_bytes(data)
     _, model = load(run, device, tmp_path / "model.gguf")
     transcriber = Transcriber(model)
@@ -322,7 +375,18 @@ def test_the_layout_of_real_gpus(run, device):
     found = models.read_model(ORACLE / "tiny-q4.gguf")
     variants = Variants.of({"adapter_type": "DiscreteGPU"})
     assert variants != Variants.of({"adapter_type": "CPU"})
-    model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test", cache_f16=False, variants=variants))
+    model = run(
+        Model.load(
+            device,
+            found.directory,
+            found.config,
+            found.source,
+            found.tokenizer,
+            name="test",
+            cache_f16=False,
+            variants=variants,
+        )
+    )
     transcriber = Transcriber(model)
     transcribe(run, transcriber, SAMPLES)
     assert transcriber.tokens == TOKENS
@@ -331,8 +395,11 @@ def test_the_layout_of_real_gpus(run, device):
 def test_safetensors_with_mistrals_names(run, device, tmp_path):
     """consolidated.safetensors: the order of wq's and wk's rows follows from the names, not from the format."""
     from safetensors.numpy import save_file
+
     weights = read_weights(models.read_model(ORACLE / "tiny-q4.gguf"))
-    save_file({name: values.astype(np.float32) for name, values in weights.items()}, tmp_path / "consolidated.safetensors")
+    save_file(
+        {name: values.astype(np.float32) for name, values in weights.items()}, tmp_path / "consolidated.safetensors"
+    )
     (tmp_path / "config.json").write_bytes((ORACLE / "config.json").read_bytes())
     found, model = load(run, device, tmp_path / "consolidated.safetensors")
     assert not found.config.half_rope
@@ -354,15 +421,16 @@ def test_an_iterator_left_and_taken_up_again(run, model):
         async for word in transcriber:
             words.append(word)
             break
-        for _ in range(3):                      # given up in the wait, as wait_for does
+        for _ in range(3):  # given up in the wait, as wait_for does
             waiting = asyncio.ensure_future(anext(aiter(transcriber)))
             await asyncio.sleep(0)
             waiting.cancel()
             (got,) = await asyncio.gather(waiting, return_exceptions=True)
-            assert isinstance(got, asyncio.CancelledError | Word | StopAsyncIteration)      # a fast GPU may be done
+            assert isinstance(got, asyncio.CancelledError | Word | StopAsyncIteration)  # a fast GPU may be done
             words += [got] if isinstance(got, Word) else []
         words += [word async for word in transcriber]
         return transcriber, words
+
     transcriber, words = run(go())
     assert transcriber.tokens == TOKENS and words == transcriber.words
 
@@ -377,6 +445,7 @@ def test_words_of_a_text_that_is_out_already(run, model):
         async for word in transcriber:
             break
         return [word, *[word async for word in transcriber]], transcriber.words
+
     got, words = run(go())
     assert len(words) > 1 and got == words
 
@@ -390,6 +459,7 @@ def test_two_iterators_at_once_are_refused(run, model):
             await _drain(transcriber)
         transcriber.close()
         await reader
+
     run(go())
 
 
@@ -408,6 +478,7 @@ def test_who_is_superseded_is_told(run, model):
         Transcriber(model).close()
         with pytest.raises(RuntimeError, match="another"):
             await asyncio.wait_for(feeder, 5)
+
     run(go())
 
 
@@ -419,12 +490,13 @@ def test_finishing_after_a_flush_adds_nothing(run, model, through):
         transcriber.flush()
         if through:
             async for _ in transcriber.text():
-                if transcriber.tokens[:len(TOKENS)] == TOKENS:
+                if transcriber.tokens[: len(TOKENS)] == TOKENS:
                     break
         transcriber.flush()
         transcriber.finish()
         await _drain(transcriber)
         return transcriber.tokens
+
     assert run(go()) == TOKENS
 
 
@@ -436,5 +508,6 @@ def test_the_consumers_time_is_not_the_models(run, model):
         async for _ in transcriber.text():
             await asyncio.sleep(1)
         return transcriber.step_seconds
+
     # At most two blocks of 16 are under way while the consumer sleeps a second.
     assert max(run(go())) < 1 / 16

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from voxtab import resources
-from voxtab.native import models
 from voxtab.errors import ModelError, UserError
 from voxtab.gpu.variants import ROW_VARIANTS, Variants
 from voxtab.model import Model
+from voxtab.native import models
 from voxtab.tuning import fastest_row
 
 ORACLE = Path(__file__).parent / "oracle" / "delay480"
@@ -17,7 +17,17 @@ ORACLE = Path(__file__).parent / "oracle" / "delay480"
 
 def choice(run, device, damage=lambda model: None) -> tuple[str, list[str]]:
     found = models.read_model(ORACLE / "tiny-q4.gguf")
-    model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test", variants=Variants(subgroup=4)))
+    model = run(
+        Model.load(
+            device,
+            found.directory,
+            found.config,
+            found.source,
+            found.tokenizer,
+            name="test",
+            variants=Variants(subgroup=4),
+        )
+    )
     damage(model)
     used = set()
     for row in ROW_VARIANTS:
@@ -34,9 +44,16 @@ def test_one_that_is_right_is_chosen(run, device):
     assert row in ROW_VARIANTS and wrong == []
 
 
-@pytest.mark.parametrize("right, wrong_now", [
-    ("return x.scale *", "return 1.01 * x.scale *"),
-    ("y += vec2f(out[at + rows.x], out[at + rows.y])", "y += select(1.0, 1.01, PACKED) * vec2f(out[at + rows.x], out[at + rows.y])")])
+@pytest.mark.parametrize(
+    "right, wrong_now",
+    [
+        ("return x.scale *", "return 1.01 * x.scale *"),
+        (
+            "y += vec2f(out[at + rows.x], out[at + rows.y])",
+            "y += select(1.0, 1.01, PACKED) * vec2f(out[at + rows.x], out[at + rows.y])",
+        ),
+    ],
+)
 def test_one_that_a_driver_gets_wrong_is_not_used(run, device, monkeypatch, right, wrong_now):
     """The first product wrong, and the second, each in the packed kernels alone."""
     shader = resources.shader
@@ -53,7 +70,7 @@ def test_one_that_a_driver_gets_wrong_is_not_used(run, device, monkeypatch, righ
 
 def test_weights_that_are_no_numbers(run, device):
     def damage(model):
-        device.write(model.decoder.weights.decoder[0].w2.parts[0].scales, 0, bytes([0, 0x7e, 0, 0x7e]))       # NaN in f16
+        device.write(model.decoder.weights.decoder[0].w2.parts[0].scales, 0, bytes([0, 0x7E, 0, 0x7E]))  # NaN in f16
 
     with pytest.raises(ModelError, match="damaged"):
         choice(run, device, damage)
@@ -62,8 +79,25 @@ def test_weights_that_are_no_numbers(run, device):
 def test_pins():
     gpu = {"adapter_type": "DiscreteGPU"}
     assert Variants.pinned(gpu, "row=few,tiles=0,drafts=3") == replace(Variants(), row="few", tiles=0, drafts=3)
-    for wrong in ("", "row=subgroups", "row", "row=fast", "tiles=many", "shape=3", "subgroup=8", "attention=100", "quads=2", "of=1",
-                  "block_tokens=0", "block_tokens=65", "workgroup=0", "drafts=8", "attention_splits=0", "tiles=" + 5000 * "9", "lanes=2"):
+    for wrong in (
+        "",
+        "row=subgroups",
+        "row",
+        "row=fast",
+        "tiles=many",
+        "shape=3",
+        "subgroup=8",
+        "attention=100",
+        "quads=2",
+        "of=1",
+        "block_tokens=0",
+        "block_tokens=65",
+        "workgroup=0",
+        "drafts=8",
+        "attention_splits=0",
+        "tiles=" + 5000 * "9",
+        "lanes=2",
+    ):
         with pytest.raises(UserError, match="row=few"):
             Variants.pinned(gpu, wrong)
     assert Variants.pinned(gpu | {"subgroup": 32}, "row=subgroups") == Variants(row="subgroups", subgroup=32)
@@ -71,7 +105,9 @@ def test_pins():
 
 @pytest.mark.parametrize("row", ROW_VARIANTS[1:])
 @pytest.mark.parametrize("subgroup", [4, 8, 32, 128])
-@pytest.mark.parametrize("most, storage", [(256, 16384), (1024, 16384), (256, 32768), (1024, 32768), (1024, 49152), (1024, 65536)])
+@pytest.mark.parametrize(
+    "most, storage", [(256, 16384), (1024, 16384), (256, 32768), (1024, 32768), (1024, 49152), (1024, 65536)]
+)
 def test_shapes_stay_within_an_adapters_limits(row, subgroup, most, storage):
     layout = Variants(row=row, subgroup=subgroup, largest_workgroup=most, workgroup_storage=storage)
     for rows in (1, 2, 5, 8, 256):
@@ -82,9 +118,13 @@ def test_shapes_stay_within_an_adapters_limits(row, subgroup, most, storage):
                 together = shape.get("SUBGROUP", 1)
                 parts = lanes // together
                 # shaders/staged.wgsl: kept, scale_of_kept, squares_of, sums_of; shaders/alone.wgsl: values
-                variables = [kept * 9 * 16, kept * 4, 8 * invocations // together,
-                             16 * invocations // lanes * (shape["ROWS"] * shape["OUTPUTS"] // 4 + 1) * (parts + 1),
-                             0 if row == "subgroups" else 4 * invocations]
+                variables = [
+                    kept * 9 * 16,
+                    kept * 4,
+                    8 * invocations // together,
+                    16 * invocations // lanes * (shape["ROWS"] * shape["OUTPUTS"] // 4 + 1) * (parts + 1),
+                    0 if row == "subgroups" else 4 * invocations,
+                ]
                 nbytes = sum(-(-variable // 16) * 16 for variable in variables)
                 assert nbytes <= storage and invocations <= most, (rows, outputs, columns, shape)
                 assert invocations % lanes == 0 and columns // 32 % shape["CHUNK"] == 0

@@ -2,10 +2,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxtab.words import Word, WordTimer
 from voxtab.config import PAD, WORD
+from voxtab.words import Word, WordTimer
 
-TEXT = 1000                         # any text token: its text is told beside it
+TEXT = 1000  # any text token: its text is told beside it
 
 
 def words(*pieces, first=0, timer=None):
@@ -30,34 +30,40 @@ def test_words_of_an_alphabet():
     assert texts("W", "And", "P", "W", " so", "P", "P", "W", " my", "P") == ["And", "so", "my"]
 
 
-@pytest.mark.parametrize("pieces, expected", [
-    (["W", " fel", "low", "P", "W", " A"], ["fellow", "A"]),
-    (["W", " fel", "P", "P", "low", "P", "W", "s", "."], ["fellows."]),
-    (["W", " Hello", ",", " you", "!"], ["Hello,", "you!"]),
-    (["W", " a b", "c d "], ["a", "bc", "d"]),
-    (["W", " a ", "b"], ["a", "b"]),
-    (["W", " ", "P", " ", "a", "\n", "b\u3000c"], ["a", "b", "c"]),
-    (["W", " été", "\u00a0?"], ["été", "?"]),
-    (["W", " नम", "P", "W", "स्ते"], ["नमस्ते"]),
-    (["W", " السلام", "W", " عليكم"], ["السلام", "عليكم"]),
-    (["W", " 안녕", "P", "W", "하세요", "P", "W", " 세계"], ["안녕하세요", "세계"]),
-    (["P", "P"], []),
-    ([], []),
-])
+@pytest.mark.parametrize(
+    "pieces, expected",
+    [
+        (["W", " fel", "low", "P", "W", " A"], ["fellow", "A"]),
+        (["W", " fel", "P", "P", "low", "P", "W", "s", "."], ["fellows."]),
+        (["W", " Hello", ",", " you", "!"], ["Hello,", "you!"]),
+        (["W", " a b", "c d "], ["a", "bc", "d"]),
+        (["W", " a ", "b"], ["a", "b"]),
+        (["W", " ", "P", " ", "a", "\n", "b\u3000c"], ["a", "b", "c"]),
+        (["W", " été", "\u00a0?"], ["été", "?"]),
+        (["W", " नम", "P", "W", "स्ते"], ["नमस्ते"]),
+        (["W", " السلام", "W", " عليكم"], ["السلام", "عليكم"]),
+        (["W", " 안녕", "P", "W", "하세요", "P", "W", " 세계"], ["안녕하세요", "세계"]),
+        (["P", "P"], []),
+        ([], []),
+    ],
+)
 def test_words_end_at_white_space(pieces, expected):
     assert texts(*pieces) == expected
 
 
-@pytest.mark.parametrize("pieces, expected", [
-    (["W", "你好", "P", "W", "世界"], ["你好", "世界"]),
-    (["W", "你", "好", "P", "世", "界"], ["你好", "世界"]),
-    (["W", "こん", "にちは", "P", "、", "P", "W", "世界", "P", "P", "！"], ["こんにちは、", "世界！"]),
-    (["W", "カメラ", "P", "ー"], ["カメラ", "ー"]),
-    (["W", "他说", "P", "「", "P", "你好", "P", "」"], ["他说", "「你好」"]),
-    (["W", "我用", "P", "W", "Py", "P", "thon", "P", "W", "写"], ["我用", "Python", "写"]),
-    (["W", "第", "P", "3", "P", "章"], ["第", "3", "章"]),
-    (["W", "你好。我"], ["你好。我"]),
-])
+@pytest.mark.parametrize(
+    "pieces, expected",
+    [
+        (["W", "你好", "P", "W", "世界"], ["你好", "世界"]),
+        (["W", "你", "好", "P", "世", "界"], ["你好", "世界"]),
+        (["W", "こん", "にちは", "P", "、", "P", "W", "世界", "P", "P", "！"], ["こんにちは、", "世界！"]),
+        (["W", "カメラ", "P", "ー"], ["カメラ", "ー"]),
+        (["W", "他说", "P", "「", "P", "你好", "P", "」"], ["他说", "「你好」"]),
+        (["W", "我用", "P", "W", "Py", "P", "thon", "P", "W", "写"], ["我用", "Python", "写"]),
+        (["W", "第", "P", "3", "P", "章"], ["第", "3", "章"]),
+        (["W", "你好。我"], ["你好。我"]),
+    ],
+)
 def test_without_spaces_a_word_is_an_emission_group(pieces, expected):
     assert texts(*pieces) == expected
 
@@ -128,8 +134,10 @@ def test_inserted_silence_is_not_in_the_times():
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.sampled_from(["P", "W", " ", ""]) | st.text("ab .,é你好、「カ안\n\u3000😀", max_size=4), max_size=30),
-       st.text("\ufffd", max_size=1))
+@given(
+    st.lists(st.sampled_from(["P", "W", " ", ""]) | st.text("ab .,é你好、「カ안\n\u3000😀", max_size=4), max_size=30),
+    st.text("\ufffd", max_size=1),
+)
 def test_any_pieces(pieces, rest):
     timer = WordTimer()
     got = []

@@ -28,12 +28,15 @@ from voxtab.model import PROMPT_ROWS, Model
 from voxtab.native import files
 from voxtab.weights import checkpoint
 
-Variant = tuple[str, tuple[tuple[str, float], ...]]     # kernel, constants
+Variant = tuple[str, tuple[tuple[str, float], ...]]  # kernel, constants
 
 # Types of a file's matrices and of everything else: convolutions, gains, biases.
 TYPES = [("F32", "F32"), ("F16", "F16"), ("BF16", "BF16"), ("Q4_0", "F32"), ("Q4_0", "F16")]
-ADAPTER_TYPES = ["CPU", "IntegratedGPU", "DiscreteGPU"]     # of WebGPU's adapters: what layouts are chosen by
-LARGER = {"largest_workgroup": 1024, "workgroup_storage": 32768}    # than WebGPU's default limits: what most adapters have, lavapipe too
+ADAPTER_TYPES = ["CPU", "IntegratedGPU", "DiscreteGPU"]  # of WebGPU's adapters: what layouts are chosen by
+LARGER = {
+    "largest_workgroup": 1024,
+    "workgroup_storage": 32768,
+}  # than WebGPU's default limits: what most adapters have, lavapipe too
 
 
 class NotingDevice:
@@ -77,8 +80,10 @@ class NotingDevice:
 
     def plan(self, commands: list[int]) -> int:
         for i in range(0, len(commands), 5):
-            kernel, grid = self._kernels[commands[i]], commands[i + 2:i + 5]
-            assert 0 < min(grid) <= max(grid) <= self.limits["maxComputeWorkgroupsPerDimension"], f"{kernel} has the grid {grid}"
+            kernel, grid = self._kernels[commands[i]], commands[i + 2 : i + 5]
+            assert 0 < min(grid) <= max(grid) <= self.limits["maxComputeWorkgroupsPerDimension"], (
+                f"{kernel} has the grid {grid}"
+            )
         return next(self._handles)
 
 
@@ -89,17 +94,30 @@ def embedded_configs() -> Iterator[ModelConfig]:
 
 
 def _layouts() -> set[Variants]:
-    return {Variants.of({"adapter_type": type}) for type in ADAPTER_TYPES} | {replace(Variants(), row=row, subgroup=32) for row in ROW_VARIANTS} \
+    return (
+        {Variants.of({"adapter_type": type}) for type in ADAPTER_TYPES}
+        | {replace(Variants(), row=row, subgroup=32) for row in ROW_VARIANTS}
         | {replace(Variants(), drafts=drafts) for drafts in range(1, PROMPT_ROWS)}
+    )
 
 
 async def _record(layouts: set[Variants]) -> set[Variant]:
     device = NotingDevice()
-    one_layer = replace(VOXTRAL_4B, encoder=replace(VOXTRAL_4B.encoder, layers=1), decoder=replace(VOXTRAL_4B.decoder, layers=1))
-    for config in (one_layer, *embedded_configs()):     # the other layers ask for nothing new
+    one_layer = replace(
+        VOXTRAL_4B, encoder=replace(VOXTRAL_4B.encoder, layers=1), decoder=replace(VOXTRAL_4B.decoder, layers=1)
+    )
+    for config in (one_layer, *embedded_configs()):  # the other layers ask for nothing new
         for types, half_rope, cache_f16, layout in itertools.product(TYPES, (False, True), (False, True), layouts):
-            await Model.load(device, directory(config, *types), replace(config, half_rope=half_rope), None, None,
-                             name="", cache_f16=cache_f16, variants=layout)
+            await Model.load(
+                device,
+                directory(config, *types),
+                replace(config, half_rope=half_rope),
+                None,
+                None,
+                name="",
+                cache_f16=cache_f16,
+                variants=layout,
+            )
     return device.variants
 
 

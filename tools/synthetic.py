@@ -29,36 +29,56 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "app"))
 
+from q4_0 import BLOCK_BYTES, BLOCK_VALUES
 from voxtab.config import DECODER_4B, ENCODER_4B, FIRST_PIECE, PAD, ModelConfig, Stack
 from voxtab.weights import checkpoint
 from voxtab.weights.directory import Directory, Tensor, tensor_nbytes
-from q4_0 import BLOCK_BYTES, BLOCK_VALUES
 
-VOXTRAL_4B = ModelConfig(Stack(layers=32, width=1280, hidden=5120, **ENCODER_4B),
-                         Stack(layers=26, width=3072, hidden=9216, **DECODER_4B), vocabulary=131072, half_rope=False)
+VOXTRAL_4B = ModelConfig(
+    Stack(layers=32, width=1280, hidden=5120, **ENCODER_4B),
+    Stack(layers=26, width=3072, hidden=9216, **DECODER_4B),
+    vocabulary=131072,
+    half_rope=False,
+)
 # The same parts, as narrow as can be: does a tool run?
-TINY = ModelConfig(Stack(layers=2, width=64, hidden=128, **ENCODER_4B | {"heads": 2, "kv_heads": 2}),
-                   Stack(layers=2, width=64, hidden=128, **DECODER_4B | {"heads": 2, "kv_heads": 1}), vocabulary=2048, half_rope=False)
+TINY = ModelConfig(
+    Stack(layers=2, width=64, hidden=128, **ENCODER_4B | {"heads": 2, "kv_heads": 2}),
+    Stack(layers=2, width=64, hidden=128, **DECODER_4B | {"heads": 2, "kv_heads": 1}),
+    vocabulary=2048,
+    half_rope=False,
+)
 # Wide and deep enough for tokens to vary, at a thousandth of the size; both windows are passed within seconds.
-SMALL = replace(VOXTRAL_4B, vocabulary=2048,
-                encoder=replace(VOXTRAL_4B.encoder, layers=4, width=64, heads=4, kv_heads=4, head_dim=32, hidden=160, window=50),
-                decoder=replace(VOXTRAL_4B.decoder, layers=4, width=128, heads=4, kv_heads=2, head_dim=64, hidden=320, window=60))
+SMALL = replace(
+    VOXTRAL_4B,
+    vocabulary=2048,
+    encoder=replace(VOXTRAL_4B.encoder, layers=4, width=64, heads=4, kv_heads=4, head_dim=32, hidden=160, window=50),
+    decoder=replace(VOXTRAL_4B.decoder, layers=4, width=128, heads=4, kv_heads=2, head_dim=64, hidden=320, window=60),
+)
 SUMMARY = """Writes a model with random weights in the exact layout of the published 4B file, 2.51 GB in raw shards of 512 MiB,
 with its manifest.json and a tekken.json. It knows no speech: it is for timing and for proofs, where real weights are not
 to be had. Equal seeds make equal bytes. Run it with the project's environment (.venv/bin/python)."""
 ADA_WIDTH = 32
-SHARD_BYTES = 512 << 20             # of the published shards
-PIECE_BYTES = 4 << 20               # of a shard, each with its SHA-256
+SHARD_BYTES = 512 << 20  # of the published shards
+PIECE_BYTES = 4 << 20  # of a shard, each with its SHA-256
 
-GAINS = {"attention.wq": 1.5, "attention.wk": 1.5, "attention.wv": 1, "feed_forward.w1": 1, "feed_forward.w3": 1,
-         "ada_rms_norm_t_cond.0": 1, "ada_rms_norm_t_cond.2": 0.5,
-         "audio_language_projection.0": 1.5, "conv_layers.0.conv": 1.5, "conv_layers.1.conv": 1.5}
-SUM_GAINS = {"attention.wo": 2.5, "feed_forward.w2": 10}      # of what all layers add together
-EMBEDDING_NORM = 0.2                # of a row: its values' standard deviation times the root of their number
-AUDIO_NORM = 1.0                    # the same of an audio embedding
+GAINS = {
+    "attention.wq": 1.5,
+    "attention.wk": 1.5,
+    "attention.wv": 1,
+    "feed_forward.w1": 1,
+    "feed_forward.w3": 1,
+    "ada_rms_norm_t_cond.0": 1,
+    "ada_rms_norm_t_cond.2": 0.5,
+    "audio_language_projection.0": 1.5,
+    "conv_layers.0.conv": 1.5,
+    "conv_layers.1.conv": 1.5,
+}
+SUM_GAINS = {"attention.wo": 2.5, "feed_forward.w2": 10}  # of what all layers add together
+EMBEDDING_NORM = 0.2  # of a row: its values' standard deviation times the root of their number
+AUDIO_NORM = 1.0  # the same of an audio embedding
 PAD_GAIN = 5
 LOGITS_DEVIATION = 3
-CHUNK_BLOCKS = 1 << 18              # of Q4_0, made by one random generator: 4.7 MB
+CHUNK_BLOCKS = 1 << 18  # of Q4_0, made by one random generator: 4.7 MB
 ALIGNMENT = 32
 GGUF_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2}
 ENCODER = checkpoint.ENCODER_LAYER.partition("{")[0]
@@ -84,8 +104,9 @@ class Zeros:
         return bytes(nbytes)
 
 
-def write_model(folder: Path, config: ModelConfig, *, seed: int = 0, shard_bytes: int | None = None,
-                piece_bytes: int = PIECE_BYTES) -> None:
+def write_model(
+    folder: Path, config: ModelConfig, *, seed: int = 0, shard_bytes: int | None = None, piece_bytes: int = PIECE_BYTES
+) -> None:
     """Random weights in the published file's layout (spec 9.3) and a tekken.json, in `folder`, which must not exist.
 
     One file, model.gguf; or, with `shard_bytes`, its bytes cut there into shard-aa, shard-ab, ... with a manifest.json
@@ -99,23 +120,50 @@ def write_model(folder: Path, config: ModelConfig, *, seed: int = 0, shard_bytes
     else:
         starts = range(0, size, shard_bytes)
         paths = [folder / f"shard-{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(len(starts))]
-        with ThreadPoolExecutor() as threads:       # NumPy and hashlib let others run while they work
-            sums = list(threads.map(lambda path, start: _write_range(path, head, pieces, start, min(start + shard_bytes, size),
-                                                                    piece_bytes), paths, starts))
-        (folder / "manifest.json").write_text(json.dumps({
-            "shards": [{"path": path.name, "bytes": path.stat().st_size, "sha256": whole,
-                        "pieces": {"bytes": piece_bytes, "sha256": of_pieces}} for path, (whole, of_pieces) in zip(paths, sums)],
-            "tokenizer": "tekken.json"}, indent=2) + "\n")
+        with ThreadPoolExecutor() as threads:  # NumPy and hashlib let others run while they work
+            sums = list(
+                threads.map(
+                    lambda path, start: _write_range(
+                        path, head, pieces, start, min(start + shard_bytes, size), piece_bytes
+                    ),
+                    paths,
+                    starts,
+                )
+            )
+        (folder / "manifest.json").write_text(
+            json.dumps(
+                {
+                    "shards": [
+                        {
+                            "path": path.name,
+                            "bytes": path.stat().st_size,
+                            "sha256": whole,
+                            "pieces": {"bytes": piece_bytes, "sha256": of_pieces},
+                        }
+                        for path, (whole, of_pieces) in zip(paths, sums)
+                    ],
+                    "tokenizer": "tekken.json",
+                },
+                indent=2,
+            )
+            + "\n"
+        )
     _write_tokenizer(folder / "tekken.json", config.vocabulary - FIRST_PIECE)
 
 
 def _layout(config: ModelConfig, seed: int):
     """(header, [(offset, nbytes, make)], size): `make()` gives a piece's bytes; they lie in order and leave padding between."""
-    metadata = {f"voxtral_realtime.{part}.attention.{key}": getattr(stack, field)
-                for part, stack in (("encoder", config.encoder), ("decoder", config.decoder))
-                for field, key in (("heads", "head_count"), ("kv_heads", "head_count_kv"), ("head_dim", "key_length"),
-                                   ("window", "sliding_window"))
-                if getattr(stack, field) != PUBLISHED[part][field]}
+    metadata = {
+        f"voxtral_realtime.{part}.attention.{key}": getattr(stack, field)
+        for part, stack in (("encoder", config.encoder), ("decoder", config.decoder))
+        for field, key in (
+            ("heads", "head_count"),
+            ("kv_heads", "head_count_kv"),
+            ("head_dim", "key_length"),
+            ("window", "sliding_window"),
+        )
+        if getattr(stack, field) != PUBLISHED[part][field]
+    }
     tensors = sorted(directory(config).tensors.values(), key=lambda tensor: tensor.name)
     head = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(metadata))
     for key, value in metadata.items():
@@ -149,7 +197,7 @@ class _Piece:
     def _blocks(self, random) -> np.ndarray:
         """Nibbles are random bits. So are a scale's two bytes, which then choose one of 65536: +-(0.5 .. 1.5) of a mean."""
         words = random.integers(0, 1 << 64, -(-self._nbytes // 8), np.uint64)
-        blocks = words.view(np.uint8)[:self._nbytes].reshape(-1, BLOCK_BYTES)
+        blocks = words.view(np.uint8)[: self._nbytes].reshape(-1, BLOCK_BYTES)
         factors = np.linspace(0.5, 1.5, 1 << 15)
         # Of nibbles less 8 the mean square is 21.5, of the factors 13/12.
         scales = np.concatenate([factors, -factors]) * (self._deviation() / sqrt(21.5 * 13 / 12))
@@ -190,6 +238,7 @@ def _write_range(path: Path, head: bytes, pieces, start: int, end: int, piece_by
     """Write the file's bytes from `start` to `end` to `path`; their SHA-256, and that of each `piece_bytes` of them."""
     whole, of_pieces, at = hashlib.sha256(), [], start
     with open(path, "wb") as file:
+
         def put(data):
             nonlocal at
             file.write(data)
@@ -198,16 +247,16 @@ def _write_range(path: Path, head: bytes, pieces, start: int, end: int, piece_by
                 begun = (at - start) % piece_bytes
                 if not begun:
                     of_pieces.append(hashlib.sha256())
-                part = data[:piece_bytes - begun]
+                part = data[: piece_bytes - begun]
                 of_pieces[-1].update(part)
                 at += len(part)
-                data = data[len(part):]
+                data = data[len(part) :]
 
         put(memoryview(head)[start:end])
         for offset, nbytes, make in pieces:
             if offset < end and offset + nbytes > start:
                 put(memoryview(bytes(max(0, offset - at))))
-                put(memoryview(make())[at - offset:end - offset])
+                put(memoryview(make())[at - offset : end - offset])
         put(memoryview(bytes(end - at)))
     return whole.hexdigest(), [piece.hexdigest() for piece in of_pieces]
 
@@ -225,8 +274,14 @@ def _write_tokenizer(path: Path, pieces: int) -> None:
             word += syllables[syllable]
         return (" " * (rank % 2) + word).encode()
 
-    vocab = [{"rank": rank, "token_bytes": base64.b64encode(piece(rank)).decode(),
-              "token_str": piece(rank).decode() if not 128 <= rank < 256 else None} for rank in range(pieces)]
+    vocab = [
+        {
+            "rank": rank,
+            "token_bytes": base64.b64encode(piece(rank)).decode(),
+            "token_str": piece(rank).decode() if not 128 <= rank < 256 else None,
+        }
+        for rank in range(pieces)
+    ]
     special = [{"rank": rank, "token_str": f"<SPECIAL_{rank}>", "is_control": True} for rank in range(FIRST_PIECE)]
     config = {"default_vocab_size": FIRST_PIECE + pieces, "default_num_special_tokens": FIRST_PIECE, "version": "v7"}
     path.write_text(json.dumps({"config": config, "vocab": vocab, "special_tokens": special}, indent=4) + "\n")
@@ -244,7 +299,9 @@ def main():
     parser = argparse.ArgumentParser(description=SUMMARY, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder that does not exist")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--small", action="store_true", help="a thousandth of the size, in shards of 256 KiB and pieces of 64")
+    parser.add_argument(
+        "--small", action="store_true", help="a thousandth of the size, in shards of 256 KiB and pieces of 64"
+    )
     parser.add_argument("--layers", type=int, nargs=2, metavar=("ENCODER", "DECODER"), help="fewer layers, as wide")
     arguments = parser.parse_args()
     if arguments.out.exists():
@@ -252,7 +309,9 @@ def main():
     config = SMALL if arguments.small else VOXTRAL_4B
     if arguments.layers:
         encoder, decoder = arguments.layers
-        config = replace(config, encoder=replace(config.encoder, layers=encoder), decoder=replace(config.decoder, layers=decoder))
+        config = replace(
+            config, encoder=replace(config.encoder, layers=encoder), decoder=replace(config.decoder, layers=decoder)
+        )
     since = time.perf_counter()
     shard_bytes, piece_bytes = (1 << 18, 1 << 16) if arguments.small else (SHARD_BYTES, PIECE_BYTES)
     write_model(arguments.out, config, seed=arguments.seed, shard_bytes=shard_bytes, piece_bytes=piece_bytes)

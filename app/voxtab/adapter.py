@@ -14,5 +14,7 @@ class Adapter:
 
     def record(self, step: int, states: int, tokens: int) -> list[Dispatch]:
         first, second = self.weights.adapter
-        return [*self.kernels.linear(step, states, first, self.hidden, rows=tokens, ending=GELU),
-                *self.kernels.linear(step, self.hidden, second, self.audio, rows=tokens)]
+        return [
+            *self.kernels.linear(step, states, first, self.hidden, rows=tokens, ending=GELU),
+            *self.kernels.linear(step, self.hidden, second, self.audio, rows=tokens),
+        ]

@@ -17,11 +17,11 @@ from voxtab.model import Model
 from voxtab.transcriber import Transcriber
 from voxtab.weights.directory import tensor_nbytes
 
-SECONDS = 60                        # to which the bundled clip is repeated
+SECONDS = 60  # to which the bundled clip is repeated
 FILE_RUNS = 3
 LIVE_STEPS = 100
-PATIENCE_S = 20                     # after which a slow machine does no further run, and no further step
-SETTLING_TOKENS = 40                # of a live stream, before it is timed: the prompt is over
+PATIENCE_S = 20  # after which a slow machine does no further run, and no further step
+SETTLING_TOKENS = 40  # of a live stream, before it is timed: the prompt is over
 
 
 async def bench(model: Model, samples, audio: str, load_s: float, *, repeat: bool) -> dict:
@@ -37,20 +37,28 @@ async def bench(model: Model, samples, audio: str, load_s: float, *, repeat: boo
     samples = _floats(samples)
     if repeat:
         samples, audio = _repeated(samples, SECONDS * SAMPLE_RATE), f"{audio}, repeated to {SECONDS} s"
-    await file_run(model, samples[:5 * SAMPLE_RATE])        # warms up
+    await file_run(model, samples[: 5 * SAMPLE_RATE])  # warms up
     runs = [await file_run(model, samples)]
     while len(runs) < FILE_RUNS and sum(run["run_s"] for run in runs) < PATIENCE_S:
         runs.append(await file_run(model, samples))
     steps = await live_steps(model, samples, LIVE_STEPS, PATIENCE_S)
     first = [run["first_text_s"] for run in runs]
     return {
-        "voxtab": version("voxtab"), "date": date.today().isoformat(), "platform": sys.platform, "model": model.name,
-        "adapter": model.device.info, "variants": vars(model.kernels.variants), "wrong_variants": model.wrong_variants,
+        "voxtab": version("voxtab"),
+        "date": date.today().isoformat(),
+        "platform": sys.platform,
+        "model": model.name,
+        "adapter": model.device.info,
+        "variants": vars(model.kernels.variants),
+        "wrong_variants": model.wrong_variants,
         "delay_ms": model.config.delay_ms,
-        "audio": audio, "audio_seconds": round(len(samples) / SAMPLE_RATE, 3), "load_s": round(load_s, 3),
+        "audio": audio,
+        "audio_seconds": round(len(samples) / SAMPLE_RATE, 3),
+        "load_s": round(load_s, 3),
         "tokens_per_s": spread([run["tokens"] / run["run_s"] for run in runs]),
         "rtf": spread([run["run_s"] * SAMPLE_RATE / len(samples) for run in runs]),
-        "drafts": model.drafts, "tokens_per_pass": significant(runs[0]["tokens_per_pass"]),
+        "drafts": model.drafts,
+        "tokens_per_pass": significant(runs[0]["tokens_per_pass"]),
         "first_text_s": None if None in first else spread(first),
         "live_step_ms": spread([1000 * step for step in steps]),
         "gb_per_s": significant(1e-9 * sum(map(nbytes, step_matrices(model))) / median(steps)),
@@ -71,7 +79,7 @@ async def file_run(model: Model, samples) -> dict:
     run_s = time.perf_counter() - since
     transcriber.close()
     tokens = len(transcriber.tokens)
-    made = tokens + 1 - len(transcriber.schedule.prompt)        # the last position's belongs to nobody
+    made = tokens + 1 - len(transcriber.schedule.prompt)  # the last position's belongs to nobody
     return {"first_text_s": first, "run_s": run_s, "tokens": tokens, "tokens_per_pass": made / transcriber.passes}
 
 
@@ -92,14 +100,14 @@ class LiveStream:
         self._samples, self._at = _floats(samples), 0
         self.transcriber = Transcriber(model)
         self._pieces = self.transcriber.text()
-        self._tokens = 0                    # of which all samples were fed, the silence in front left out
+        self._tokens = 0  # of which all samples were fed, the silence in front left out
         # The window of a token's last frame reaches into the next one's samples.
         self.transcriber.feed(array("f", bytes(4 * LOOKAHEAD_SAMPLES)))
 
     async def take(self, tokens: int) -> float:
         """Feed that many tokens' samples; seconds until the last one's token is there."""
         end = self._at + tokens * SAMPLES_PER_TOKEN
-        samples = _repeated(self._samples, end)[self._at:]
+        samples = _repeated(self._samples, end)[self._at :]
         self._at = end % len(self._samples)
         since = time.perf_counter()
         self.transcriber.feed(samples)
@@ -117,7 +125,9 @@ def step_matrices(model: Model) -> list[Matrix]:
 
 def encoder_matrices(model: Model) -> list[Matrix]:
     weights = model.encoder.weights
-    return [matrix for layer in weights.encoder for matrix in (layer.wqkv, layer.wo, layer.w13, layer.w2)] + [*weights.adapter]
+    return [matrix for layer in weights.encoder for matrix in (layer.wqkv, layer.wo, layer.w13, layer.w2)] + [
+        *weights.adapter
+    ]
 
 
 def decoder_matrices(model: Model) -> list[Matrix]:

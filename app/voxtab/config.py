@@ -1,18 +1,18 @@
 """The model's numbers and what follows from them; a wrong rate fails here, at import.
 
-    samples 16000/s -> frames 100/s -> states 50/s -> tokens 12.5/s
+samples 16000/s -> frames 100/s -> states 50/s -> tokens 12.5/s
 """
 
 from dataclasses import dataclass
 
 from voxtab.errors import ModelError, UserError
 
-SAMPLE_RATE = 16000                 # samples per second
-FRAME_HOP = 160                     # samples from one mel frame to the next
-FRAME_WINDOW = 400                  # samples that one mel frame sees, centred on its own
+SAMPLE_RATE = 16000  # samples per second
+FRAME_HOP = 160  # samples from one mel frame to the next
+FRAME_WINDOW = 400  # samples that one mel frame sees, centred on its own
 MEL_BINS = 128
-FRAMES_PER_STATE = 2                # the second convolution's stride
-STATES_PER_TOKEN = 4                # states that the adapter joins
+FRAMES_PER_STATE = 2  # the second convolution's stride
+STATES_PER_TOKEN = 4  # states that the adapter joins
 
 FRAMES_PER_TOKEN = FRAMES_PER_STATE * STATES_PER_TOKEN
 SAMPLES_PER_TOKEN = FRAME_HOP * FRAMES_PER_TOKEN
@@ -22,20 +22,20 @@ assert SAMPLES_PER_TOKEN == 1280 and TOKEN_MS * SAMPLE_RATE == 1000 * SAMPLES_PE
 # State t sees frames 2t-3 .. 2t+1: two convolutions of three taps, the second of stride two, padded on
 # the left only. So a block of tokens starts three frames early, and there is nothing else to carry over.
 CONTEXT_FRAMES = 3
-CONTEXT_CONV0 = 1                   # of these, rows of the first convolution before the block
+CONTEXT_CONV0 = 1  # of these, rows of the first convolution before the block
 # The window of token j's last frame, 8j+7, ends at sample 160 (8j+7) + 200 = 1280 (j+1) + LOOKAHEAD.
 LOOKAHEAD_SAMPLES = FRAME_WINDOW // 2 - FRAME_HOP
 # The window of a block's first frame starts at sample 160 (8j-3) - 200 = 1280 j - HISTORY.
 HISTORY_SAMPLES = CONTEXT_FRAMES * FRAME_HOP + FRAME_WINDOW // 2
 assert (LOOKAHEAD_SAMPLES, HISTORY_SAMPLES) == (40, 680) and LOOKAHEAD_SAMPLES <= SAMPLES_PER_TOKEN
 
-MAX_POSITIONS = 131072              # tokens; RoPE positions stay below (longer streams re-anchor)
+MAX_POSITIONS = 131072  # tokens; RoPE positions stay below (longer streams re-anchor)
 
 BOS, EOS, PAD, WORD = 1, 2, 32, 33  # <s>, </s>, [STREAMING_PAD], [STREAMING_WORD]
-FIRST_PIECE = 1000                  # token id of Tekken rank 0; the ids below are control tokens
+FIRST_PIECE = 1000  # token id of Tekken rank 0; the ids below are control tokens
 
-TRAINED_LEFT_SILENCE_TOKENS = 32    # tekken.json: streaming_n_left_pad_tokens
-RIGHT_SILENCE_EXTRA_TOKENS = 11     # beyond the delay: mistral-common's D + 1 + 10
+TRAINED_LEFT_SILENCE_TOKENS = 32  # tekken.json: streaming_n_left_pad_tokens
+RIGHT_SILENCE_EXTRA_TOKENS = 11  # beyond the delay: mistral-common's D + 1 + 10
 DEFAULT_DELAY_MS = 480
 DELAYS_MS = (*range(80, 1201, 80), 2400)
 
@@ -55,11 +55,18 @@ class Schedule:
 
     def __post_init__(self):
         if type(self.delay_ms) is not int or self.delay_ms not in DELAYS_MS:
-            raise UserError(f"A delay of {self.delay_ms} ms is not one the model knows: "
-                            "use a multiple of 80 from 80 to 1200, or 2400.")
-        if type(self.left_silence_tokens) is not int or not TRAINED_LEFT_SILENCE_TOKENS <= self.left_silence_tokens <= 1000:
-            raise UserError(f"A left silence of {self.left_silence_tokens} tokens is not possible: use a whole number from "
-                            f"{TRAINED_LEFT_SILENCE_TOKENS}, which the model was trained with, to 1000.")
+            raise UserError(
+                f"A delay of {self.delay_ms} ms is not one the model knows: "
+                "use a multiple of 80 from 80 to 1200, or 2400."
+            )
+        if (
+            type(self.left_silence_tokens) is not int
+            or not TRAINED_LEFT_SILENCE_TOKENS <= self.left_silence_tokens <= 1000
+        ):
+            raise UserError(
+                f"A left silence of {self.left_silence_tokens} tokens is not possible: use a whole number from "
+                f"{TRAINED_LEFT_SILENCE_TOKENS}, which the model was trained with, to 1000."
+            )
 
     @property
     def delay_tokens(self) -> int:
@@ -94,8 +101,8 @@ class Stack:
     heads: int
     kv_heads: int
     head_dim: int
-    hidden: int                     # width inside the feed-forward part
-    window: int                     # positions that a query sees, its own included
+    hidden: int  # width inside the feed-forward part
+    window: int  # positions that a query sees, its own included
     epsilon: float
     rope_base: float
 
@@ -109,16 +116,22 @@ class Stack:
                 raise ModelError(f"The model's {name} has {field} {getattr(self, field)}: its metadata is broken.")
         for field in ("width", "hidden"):
             if getattr(self, field) % 32:
-                raise ModelError(f"The model's {name} has {field} {getattr(self, field)}, "
-                                 "which is no multiple of 32 and so not supported.")
+                raise ModelError(
+                    f"The model's {name} has {field} {getattr(self, field)}, "
+                    "which is no multiple of 32 and so not supported."
+                )
         if self.head_dim not in (32, 64, 128):
             raise ModelError(f"The model's {name} has head_dim {self.head_dim}: 32, 64 and 128 are supported.")
         if self.heads % self.kv_heads:
-            raise ModelError(f"The model's {name} has {self.heads} heads of {self.head_dim} over {self.kv_heads} key-value heads, "
-                             "which is not supported.")
+            raise ModelError(
+                f"The model's {name} has {self.heads} heads of {self.head_dim} over {self.kv_heads} key-value heads, "
+                "which is not supported."
+            )
         # A layer's ring in f32, with the rows of a block beside the window, is one binding.
         if (self.window + 256) * 2 * self.kv_heads * self.head_dim * 4 > 128 << 20:
-            raise ModelError(f"The model's {name} has a window of {self.window} positions, more than a WebGPU binding holds.")
+            raise ModelError(
+                f"The model's {name} has a window of {self.window} positions, more than a WebGPU binding holds."
+            )
 
 
 @dataclass(frozen=True)
@@ -126,8 +139,8 @@ class ModelConfig:
     encoder: Stack
     decoder: Stack
     vocabulary: int
-    half_rope: bool                 # rows of wq and wk in halves (Hugging Face) instead of pairs (Mistral)
-    delay_ms: int = DEFAULT_DELAY_MS                            # what the model's maker recommends
+    half_rope: bool  # rows of wq and wk in halves (Hugging Face) instead of pairs (Mistral)
+    delay_ms: int = DEFAULT_DELAY_MS  # what the model's maker recommends
     left_silence_tokens: int = TRAINED_LEFT_SILENCE_TOKENS
 
     def __post_init__(self):
@@ -138,13 +151,17 @@ class ModelConfig:
         except UserError as error:
             raise ModelError(f"The model's default is wrong: {error}") from None
         if self.vocabulary <= FIRST_PIECE:
-            raise ModelError(f"The model's vocabulary has {self.vocabulary} tokens: "
-                             f"the first {FIRST_PIECE} are control tokens, so it needs more.")
+            raise ModelError(
+                f"The model's vocabulary has {self.vocabulary} tokens: "
+                f"the first {FIRST_PIECE} are control tokens, so it needs more."
+            )
 
     def schedule(self, delay_ms: int | None = None, left_silence_tokens: int | None = None) -> Schedule:
         """A session's schedule; None means the model's default."""
-        return Schedule(self.delay_ms if delay_ms is None else delay_ms,
-                        self.left_silence_tokens if left_silence_tokens is None else left_silence_tokens)
+        return Schedule(
+            self.delay_ms if delay_ms is None else delay_ms,
+            self.left_silence_tokens if left_silence_tokens is None else left_silence_tokens,
+        )
 
 
 # What tensor shapes cannot tell, in the published 4B model, whose file has no metadata.

@@ -9,7 +9,7 @@ from voxtab.gpu.kernels import ADD, ARGMAX_RUN, GELU, HEADS, SILU, TOKENS_RING, 
 from voxtab.kv_cache import KvCache
 from voxtab.weights.load import Weights
 
-FIRST_POSITIONS = 512               # of the rings, 41 s: most streams are far shorter than the window
+FIRST_POSITIONS = 512  # of the rings, 41 s: most streams are far shorter than the window
 
 
 def delay_condition(width: int, delay_tokens: int) -> array:
@@ -35,7 +35,9 @@ class Decoder:
         self.x = device.buffer(4 * rows * stack.width, "decoder x")
         self.queries = device.buffer(4 * rows * stack.heads * stack.head_dim, "decoder queries")
         self.attended = device.buffer(4 * rows * stack.heads * stack.head_dim, "decoder attended")
-        self.parts, self.runs = (device.buffer(nbytes, "decoder attention") for nbytes in kernels.attention_scratch(rows, stack))
+        self.parts, self.runs = (
+            device.buffer(nbytes, "decoder attention") for nbytes in kernels.attention_scratch(rows, stack)
+        )
         self.hidden = device.buffer(4 * rows * stack.hidden, "decoder hidden")
         self.logits = device.buffer(4 * rows * config.vocabulary, "logits")
         self.best = device.buffer(8 * rows * -(-config.vocabulary // ARGMAX_RUN), "best logits")
@@ -61,7 +63,16 @@ class Decoder:
         """One row through gate, up and down of every layer, most of a step's weights: for timing variants."""
         k, stack, dispatches = self.kernels, self.stack, []
         for layer in self.weights.decoder:
-            dispatches += k.linear(self.step, self.x, layer.w13, self.hidden, rows=1, ending=SILU, gain=layer.ffn_norm, epsilon=stack.epsilon)
+            dispatches += k.linear(
+                self.step,
+                self.x,
+                layer.w13,
+                self.hidden,
+                rows=1,
+                ending=SILU,
+                gain=layer.ffn_norm,
+                epsilon=stack.epsilon,
+            )
             dispatches += k.linear(self.step, self.hidden, layer.w2, self.x, rows=1, ending=ADD)
         return dispatches
 
@@ -69,18 +80,47 @@ class Decoder:
         """`rows` positions whose tokens are known. With `head` only the first one's is, the others' are drafts: pads, as most
         tokens are; and it makes the tokens behind the first and behind those that were drafted right."""
         k, stack, weights = self.kernels, self.stack, self.weights
-        dispatches = k.embed(self.step, audio, self.tokens, weights.embedding, self.x, rows=rows, known=1 if head else rows, draft=PAD)
+        dispatches = k.embed(
+            self.step, audio, self.tokens, weights.embedding, self.x, rows=rows, known=1 if head else rows, draft=PAD
+        )
         for layer, cache, gain in list(zip(weights.decoder, self.cache.layers, self.gains))[:layers]:
-            dispatches += k.linear(self.step, self.x, layer.wqkv, self.queries, rows=rows, ending=HEADS,
-                                   gain=layer.attention_norm, epsilon=stack.epsilon, heads=stack, half_rope=self.half_rope,
-                                   angles=self.angles, cache=cache, cache_f16=self.cache.f16)
-            dispatches += k.attention(self.step, self.queries, cache, self.parts, self.runs, self.attended, rows=rows, heads=stack,
-                                      cache_f16=self.cache.f16)
+            dispatches += k.linear(
+                self.step,
+                self.x,
+                layer.wqkv,
+                self.queries,
+                rows=rows,
+                ending=HEADS,
+                gain=layer.attention_norm,
+                epsilon=stack.epsilon,
+                heads=stack,
+                half_rope=self.half_rope,
+                angles=self.angles,
+                cache=cache,
+                cache_f16=self.cache.f16,
+            )
+            dispatches += k.attention(
+                self.step,
+                self.queries,
+                cache,
+                self.parts,
+                self.runs,
+                self.attended,
+                rows=rows,
+                heads=stack,
+                cache_f16=self.cache.f16,
+            )
             dispatches += k.linear(self.step, self.attended, layer.wo, self.x, rows=rows, ending=ADD)
-            dispatches += k.linear(self.step, self.x, layer.w13, self.hidden, rows=rows, ending=SILU, gain=gain, epsilon=stack.epsilon)
+            dispatches += k.linear(
+                self.step, self.x, layer.w13, self.hidden, rows=rows, ending=SILU, gain=gain, epsilon=stack.epsilon
+            )
             dispatches += k.linear(self.step, self.hidden, layer.w2, self.x, rows=rows, ending=ADD)
         if head:
-            dispatches += k.linear(self.step, self.x, weights.embedding, self.logits, rows=rows, gain=weights.norm, epsilon=stack.epsilon)
+            dispatches += k.linear(
+                self.step, self.x, weights.embedding, self.logits, rows=rows, gain=weights.norm, epsilon=stack.epsilon
+            )
             dispatches.append(k.argmax(self.logits, self.best, rows=rows, columns=self.vocabulary))
-            dispatches.append(k.next_token(self.best, self.tokens, self.step, rows=rows, columns=self.vocabulary, draft=PAD))
+            dispatches.append(
+                k.next_token(self.best, self.tokens, self.step, rows=rows, columns=self.vocabulary, draft=PAD)
+            )
         return dispatches

@@ -1,8 +1,20 @@
 """samples -> frames -> states: the front end, the convolutions and the causal encoder (spec 2.3, 3, 4)."""
 
 from voxtab import mel, rope
-from voxtab.config import (CONTEXT_CONV0, CONTEXT_FRAMES, FRAMES_PER_STATE, FRAMES_PER_TOKEN, FRAME_HOP, FRAME_WINDOW,
-                           HISTORY_SAMPLES, LOOKAHEAD_SAMPLES, MEL_BINS, SAMPLES_PER_TOKEN, STATES_PER_TOKEN, Stack)
+from voxtab.config import (
+    CONTEXT_CONV0,
+    CONTEXT_FRAMES,
+    FRAME_HOP,
+    FRAME_WINDOW,
+    FRAMES_PER_STATE,
+    FRAMES_PER_TOKEN,
+    HISTORY_SAMPLES,
+    LOOKAHEAD_SAMPLES,
+    MEL_BINS,
+    SAMPLES_PER_TOKEN,
+    STATES_PER_TOKEN,
+    Stack,
+)
 from voxtab.gpu.kernels import ADD, HEADS, SILU, Dispatch, Kernels
 from voxtab.kv_cache import KvCache
 from voxtab.weights.load import Weights
@@ -38,7 +50,9 @@ class Encoder:
         self.x = buffer("encoder x", states, stack.width)
         self.queries = buffer("encoder queries", states, stack.heads * stack.head_dim)
         self.attended = buffer("encoder attended", states, stack.heads * stack.head_dim)
-        self.parts, self.runs = (device.buffer(nbytes, "encoder attention") for nbytes in kernels.attention_scratch(states, stack))
+        self.parts, self.runs = (
+            device.buffer(nbytes, "encoder attention") for nbytes in kernels.attention_scratch(states, stack)
+        )
         self.hidden = buffer("encoder hidden", states, stack.hidden)
         self.states = buffer("states", states, stack.width)
 
@@ -60,24 +74,85 @@ class Encoder:
         conv0_rows = tokens * FRAMES_PER_TOKEN + CONTEXT_CONV0
         assert (frames - 1) * FRAME_HOP + FRAME_WINDOW == block_samples(tokens)
         dispatches = [
-            k.mel(self.step, self.samples, self.waves, self.filters, self.frames, frames=frames,
-                  frames_per_position=FRAMES_PER_STATE, context=CONTEXT_FRAMES, taps=self.taps),
-            self._conv(0, self.frames, self.conv0, stride=1, rows=conv0_rows, rows_per_position=FRAMES_PER_STATE, context=CONTEXT_CONV0),
-            self._conv(1, self.conv0, self.x, stride=FRAMES_PER_STATE, rows=rows, rows_per_position=1, context=0)]
+            k.mel(
+                self.step,
+                self.samples,
+                self.waves,
+                self.filters,
+                self.frames,
+                frames=frames,
+                frames_per_position=FRAMES_PER_STATE,
+                context=CONTEXT_FRAMES,
+                taps=self.taps,
+            ),
+            self._conv(
+                0,
+                self.frames,
+                self.conv0,
+                stride=1,
+                rows=conv0_rows,
+                rows_per_position=FRAMES_PER_STATE,
+                context=CONTEXT_CONV0,
+            ),
+            self._conv(1, self.conv0, self.x, stride=FRAMES_PER_STATE, rows=rows, rows_per_position=1, context=0),
+        ]
         for layer, cache in list(zip(weights.encoder, self.cache.layers))[:layers]:
-            dispatches += k.linear(self.step, self.x, layer.wqkv, self.queries, rows=rows, ending=HEADS,
-                                   gain=layer.attention_norm, epsilon=stack.epsilon, bias=layer.qkv_bias, heads=stack,
-                                   half_rope=self.half_rope, angles=self.angles, cache=cache, cache_f16=self.cache.f16)
-            dispatches += k.attention(self.step, self.queries, cache, self.parts, self.runs, self.attended, rows=rows, heads=stack,
-                                      cache_f16=self.cache.f16)
-            dispatches += k.linear(self.step, self.attended, layer.wo, self.x, rows=rows, ending=ADD, bias=layer.wo_bias)
-            dispatches += k.linear(self.step, self.x, layer.w13, self.hidden, rows=rows, ending=SILU,
-                                   gain=layer.ffn_norm, epsilon=stack.epsilon)
+            dispatches += k.linear(
+                self.step,
+                self.x,
+                layer.wqkv,
+                self.queries,
+                rows=rows,
+                ending=HEADS,
+                gain=layer.attention_norm,
+                epsilon=stack.epsilon,
+                bias=layer.qkv_bias,
+                heads=stack,
+                half_rope=self.half_rope,
+                angles=self.angles,
+                cache=cache,
+                cache_f16=self.cache.f16,
+            )
+            dispatches += k.attention(
+                self.step,
+                self.queries,
+                cache,
+                self.parts,
+                self.runs,
+                self.attended,
+                rows=rows,
+                heads=stack,
+                cache_f16=self.cache.f16,
+            )
+            dispatches += k.linear(
+                self.step, self.attended, layer.wo, self.x, rows=rows, ending=ADD, bias=layer.wo_bias
+            )
+            dispatches += k.linear(
+                self.step,
+                self.x,
+                layer.w13,
+                self.hidden,
+                rows=rows,
+                ending=SILU,
+                gain=layer.ffn_norm,
+                epsilon=stack.epsilon,
+            )
             dispatches += k.linear(self.step, self.hidden, layer.w2, self.x, rows=rows, ending=ADD, bias=layer.w2_bias)
-        dispatches.append(k.rms_norm(self.x, weights.encoder_norm, self.states, rows=rows, columns=stack.width, epsilon=stack.epsilon))
+        dispatches.append(
+            k.rms_norm(self.x, weights.encoder_norm, self.states, rows=rows, columns=stack.width, epsilon=stack.epsilon)
+        )
         return dispatches
 
     def _conv(self, i, x, out, **shape) -> Dispatch:
         conv = self.weights.conv[i]
-        return self.kernels.conv(self.step, x, conv.weights, conv.bias, out, type=conv.type, inputs=conv.inputs,
-                                 outputs=self.stack.width, **shape)
+        return self.kernels.conv(
+            self.step,
+            x,
+            conv.weights,
+            conv.bias,
+            out,
+            type=conv.type,
+            inputs=conv.inputs,
+            outputs=self.stack.width,
+            **shape,
+        )

@@ -20,7 +20,7 @@ class KvCache:
         self.capacity = min(self._full, first or self._full)
         self.layers = self._buffers(stack.layers)
         self._saved: list[int] = []
-        self._saved_bytes = 0               # of each layer
+        self._saved_bytes = 0  # of each layer
 
     def _buffers(self, layers: int) -> list[int]:
         return [self._device.buffer(self.capacity * self._slot_bytes, f"kv {i}") for i in range(layers)]

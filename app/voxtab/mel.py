@@ -24,8 +24,13 @@ def filterbank() -> list[list[float]]:
     top = 15 + 27 * math.log(SAMPLE_RATE / 2 / 1000) / math.log(6.4)
     edges = [_hz(top * i / (MEL_BINS + 1)) for i in range(MEL_BINS + 2)]
     bins = [SAMPLE_RATE / FRAME_WINDOW * k for k in range(DFT_BINS)]
-    return [[min((f - low) / (peak - low), (high - f) / (high - peak)) * 2 / (high - low) if low < f < high else 0.0 for f in bins]
-            for low, peak, high in zip(edges, edges[1:], edges[2:])]
+    return [
+        [
+            min((f - low) / (peak - low), (high - f) / (high - peak)) * 2 / (high - low) if low < f < high else 0.0
+            for f in bins
+        ]
+        for low, peak, high in zip(edges, edges[1:], edges[2:])
+    ]
 
 
 def sparse_filters() -> tuple[array, int]:
@@ -33,7 +38,8 @@ def sparse_filters() -> tuple[array, int]:
     rows = []
     for row in filterbank():
         used = [k for k, weight in enumerate(row) if weight]
-        rows.append((used[0], row[used[0]:used[-1] + 1]))
+        rows.append((used[0], row[used[0] : used[-1] + 1]))
     taps = max(len(weights) for _, weights in rows)
-    return array("f", [value for first, weights in rows
-                       for value in (first, *weights, *[0.0] * (taps - len(weights)))]), taps
+    return array(
+        "f", [value for first, weights in rows for value in (first, *weights, *[0.0] * (taps - len(weights)))]
+    ), taps

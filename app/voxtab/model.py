@@ -19,18 +19,29 @@ from voxtab.tuning import fastest_row
 from voxtab.weights.directory import Directory
 from voxtab.weights.load import load
 
-PROMPT_ROWS = FEW_ROWS              # prompt positions that the decoder takes at once
-PASSES_SUBMITTED = 2                # decoder passes in one submit: the GPU has the first while the host still records the others
-LAYERS_SUBMITTED = 8                # encoder layers of a block in one submit: a driver may end one of seconds
-LIVE_SUBMITS = 4                    # of a live step's encoder: the GPU has the first while the host still records the others
+PROMPT_ROWS = FEW_ROWS  # prompt positions that the decoder takes at once
+PASSES_SUBMITTED = 2  # decoder passes in one submit: the GPU has the first while the host still records the others
+LAYERS_SUBMITTED = 8  # encoder layers of a block in one submit: a driver may end one of seconds
+LIVE_SUBMITS = 4  # of a live step's encoder: the GPU has the first while the host still records the others
 
 
 class Model:
     """One model on one device. One transcriber at a time uses it: state is the rings and the token ring."""
 
     @classmethod
-    async def load(cls, device: Device, directory: Directory, config: ModelConfig, source: Source, tokenizer: Tokenizer | None, *,
-                   name: str, cache_f16: bool = True, variants: Variants | None = None, progress=None) -> "Model":
+    async def load(
+        cls,
+        device: Device,
+        directory: Directory,
+        config: ModelConfig,
+        source: Source,
+        tokenizer: Tokenizer | None,
+        *,
+        name: str,
+        cache_f16: bool = True,
+        variants: Variants | None = None,
+        progress=None,
+    ) -> "Model":
         """Bring the weights to the GPU and record every plan. `directory` was checked by `checkpoint.read_config`.
 
         A tokenizer that is still read meanwhile is set on the model later.
@@ -56,7 +67,7 @@ class Model:
             kernels.variants = replace(kernels.variants, row=row)
             model.tuned = not model.wrong_variants
         model._plan()
-        model.start(config.schedule())          # so that the first stream begins with the silence done
+        model.start(config.schedule())  # so that the first stream begins with the silence done
         return model
 
     def __init__(self, kernels, config, weights, tokenizer, name, cache_f16):
@@ -66,11 +77,13 @@ class Model:
         self.encoder = Encoder(kernels, config.encoder, weights, self.block_tokens, config.half_rope, cache_f16)
         self.adapter = Adapter(kernels, weights, self.block_tokens, config.decoder.width)
         self.decoder = Decoder(kernels, config, weights, PROMPT_ROWS, cache_f16)
-        self.session = None         # the transcriber in charge
-        self._schedule: Schedule | None = None      # of the last stream
-        self.wrong_variants: list[str] = []         # of `row`: that this adapter's driver got wrong, and are not used
-        self.tuned = False          # its variants were tried and are all right: worth to be remembered for this adapter
-        self._rotations = {part: self.device.buffer(4 * part.stack.head_dim, "rotations") for part in (self.encoder, self.decoder)}
+        self.session = None  # the transcriber in charge
+        self._schedule: Schedule | None = None  # of the last stream
+        self.wrong_variants: list[str] = []  # of `row`: that this adapter's driver got wrong, and are not used
+        self.tuned = False  # its variants were tried and are all right: worth to be remembered for this adapter
+        self._rotations = {
+            part: self.device.buffer(4 * part.stack.head_dim, "rotations") for part in (self.encoder, self.decoder)
+        }
 
     @property
     def warning(self) -> str | None:
@@ -82,32 +95,50 @@ class Model:
 
     def _record(self) -> list[Dispatch]:
         """Everything that will ever run."""
-        return [*self.decoder.record_delay(), *self._record_block(1), *self._record_block(self.block_tokens),
-                *(dispatch for dispatches in self._record_over_caches().values() for dispatch in dispatches)]
+        return [
+            *self.decoder.record_delay(),
+            *self._record_block(1),
+            *self._record_block(self.block_tokens),
+            *(dispatch for dispatches in self._record_over_caches().values() for dispatch in dispatches),
+        ]
 
     def _record_block(self, tokens: int) -> list[Dispatch]:
         return [*self.encoder.record(tokens), *self.adapter.record(self.encoder.step, self.encoder.states, tokens)]
 
     def _record_over_caches(self) -> dict:
         """What is recorded again when the decoder's rings have grown."""
-        return {(rows, head): self.decoder.record(self.adapter.audio, rows, head)
-                for rows, head in ((PROMPT_ROWS, False), (1, False), (1, True), (1 + self.drafts, True))} | {"rotate": [
-            self.kernels.rotate_keys(self._rotations[part], layer, capacity=part.cache.capacity, heads=part.stack, cache_f16=part.cache.f16)
-            for part in (self.encoder, self.decoder) for layer in part.cache.layers]}
+        return {
+            (rows, head): self.decoder.record(self.adapter.audio, rows, head)
+            for rows, head in ((PROMPT_ROWS, False), (1, False), (1, True), (1 + self.drafts, True))
+        } | {
+            "rotate": [
+                self.kernels.rotate_keys(
+                    self._rotations[part],
+                    layer,
+                    capacity=part.cache.capacity,
+                    heads=part.stack,
+                    cache_f16=part.cache.f16,
+                )
+                for part in (self.encoder, self.decoder)
+                for layer in part.cache.layers
+            ]
+        }
 
     def _plan(self) -> None:
         plan = self.kernels.plan_compiled
         self._delay_plan = plan(self.decoder.record_delay())
-        self._encode_plans = {}     # which follow each other
+        self._encode_plans = {}  # which follow each other
         for tokens in (1, self.block_tokens):
             dispatches = self._record_block(tokens)
             submits = LIVE_SUBMITS if tokens == 1 else self.config.encoder.layers / LAYERS_SUBMITTED
             most = math.ceil(len(dispatches) / submits)
-            self._encode_plans[tokens] = [plan(dispatches[i:i + most]) for i in range(0, len(dispatches), most)]
+            self._encode_plans[tokens] = [plan(dispatches[i : i + most]) for i in range(0, len(dispatches), most)]
         self._plan_over_caches()
 
     def _plan_over_caches(self) -> None:
-        self._cache_plans = {name: self.kernels.plan_compiled(dispatches) for name, dispatches in self._record_over_caches().items()}
+        self._cache_plans = {
+            name: self.kernels.plan_compiled(dispatches) for name, dispatches in self._record_over_caches().items()
+        }
 
     def make_room(self, positions: int) -> None:
         """Let the decoder's rings grow if a stream of so many positions needs it.
@@ -163,7 +194,17 @@ class Model:
         for plan in self._encode_plans[tokens]:
             self.device.run(plan)
 
-    def decode(self, position: int, rotation: int, audio_row: int, *, rows: int = 1, passes: int = 1, head: bool, read: bool = False):
+    def decode(
+        self,
+        position: int,
+        rotation: int,
+        audio_row: int,
+        *,
+        rows: int = 1,
+        passes: int = 1,
+        head: bool,
+        read: bool = False,
+    ):
         """Positions from `position` on, whose audio embeddings start at `audio_row` of the last block.
 
         Without `head`: `rows` (1 or PROMPT_ROWS) positions whose tokens are known, at once. With it: `passes` of `rows`
@@ -189,4 +230,3 @@ class Model:
     def close(self) -> None:
         """Free the GPU's memory; the model cannot be used afterwards."""
         self.device.close()
-

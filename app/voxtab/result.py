@@ -17,10 +17,16 @@ def result(transcriber: Transcriber, *, model: str, load_s: float, run_s: float)
     return {
         "text": transcriber.transcript,
         "tokens": transcriber.tokens,
-        "words": [{"text": word.text, "start": round(word.start, 3), "end": round(word.end, 3)} for word in transcriber.words],
+        "words": [
+            {"text": word.text, "start": round(word.start, 3), "end": round(word.end, 3)} for word in transcriber.words
+        ],
         "audio_seconds": seconds,
         "delay_ms": transcriber.schedule.delay_ms,
         "model": model,
-        "timings": {"load_s": round(load_s, 3), "run_s": round(run_s, 3), "rtf": round(run_s / seconds, 4) if seconds else None,
-                    "step_ms": {"median": round(1000 * median(steps), 3), "p99": round(1000 * p99, 3)}},
+        "timings": {
+            "load_s": round(load_s, 3),
+            "run_s": round(run_s, 3),
+            "rtf": round(run_s / seconds, 4) if seconds else None,
+            "step_ms": {"median": round(1000 * median(steps), 3), "p99": round(1000 * p99, 3)},
+        },
     }

@@ -12,8 +12,8 @@ from array import array
 from voxtab.config import FIRST_PIECE
 from voxtab.errors import TokenizerError
 
-READ_BYTES = 1 << 16                # of a file at a time
-LONGEST_VALUE = 1 << 20             # characters; what is longer is not a Tekken file: its entries have about 100
+READ_BYTES = 1 << 16  # of a file at a time
+LONGEST_VALUE = 1 << 20  # characters; what is longer is not a Tekken file: its entries have about 100
 
 _SPACE = re.compile(r"[ \t\n\r]*")  # JSON's own, narrower than \s
 _value_at = json.JSONDecoder().raw_decode
@@ -27,7 +27,7 @@ class Tokenizer:
 
     def __init__(self, pieces: bytes, ends: array):
         self._pieces = pieces
-        self._ends = ends           # [1 + pieces]: piece r is pieces[ends[r]:ends[r + 1]]
+        self._ends = ends  # [1 + pieces]: piece r is pieces[ends[r]:ends[r + 1]]
 
     @classmethod
     def from_file(cls, path, vocab_size: int | None = None) -> "Tokenizer":
@@ -38,8 +38,7 @@ class Tokenizer:
                 while data := file.read(READ_BYTES):
                     reader.feed(data)
         except FileNotFoundError:
-            raise TokenizerError(f"{path} does not exist: download the model's tekken.json "
-                                 "and put it there.") from None
+            raise TokenizerError(f"{path} does not exist: download the model's tekken.json and put it there.") from None
         except OSError as error:
             raise TokenizerError(f"{path} cannot be read ({error.strerror}): name the model's tekken.json.") from None
         return reader.finish()
@@ -49,7 +48,7 @@ class Tokenizer:
         """The same from the file's content."""
         reader = TekkenReader(vocab_size)
         for start in range(0, len(data), READ_BYTES):
-            part = data[start:start + READ_BYTES]
+            part = data[start : start + READ_BYTES]
             reader.feed(part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part)
         return reader.finish()
 
@@ -62,7 +61,7 @@ class Tokenizer:
         rank = token - FIRST_PIECE
         if not 0 <= rank < len(self._ends) - 1:
             return b""
-        return self._pieces[self._ends[rank]:self._ends[rank + 1]]
+        return self._pieces[self._ends[rank] : self._ends[rank + 1]]
 
 
 class TekkenReader:
@@ -81,11 +80,11 @@ class TekkenReader:
         self._wanted = None if vocab_size is None else vocab_size - FIRST_PIECE
         self._pieces = bytearray()
         self._ends = array("I", [0])
-        self._rank = 0              # of the next entry
+        self._rank = 0  # of the next entry
         self._utf8 = codecs.getincrementaldecoder("utf-8-sig")()
-        self._text = ""             # what has come and is not yet walked over begins at self._at
+        self._text = ""  # what has come and is not yet walked over begins at self._at
         self._at = 0
-        self._fresh = False         # text has come since a run of entries was tried
+        self._fresh = False  # text has come since a run of entries was tried
         self._complete = False
         self._walk = self._document()
 
@@ -111,7 +110,7 @@ class TekkenReader:
             text = self._utf8.decode(data, final)
         except UnicodeDecodeError:
             raise self._error("is not JSON") from None
-        self._text = self._text[self._at:] + text
+        self._text = self._text[self._at :] + text
         self._at = 0
         self._fresh = True
 
@@ -156,7 +155,7 @@ class TekkenReader:
             return []
         self._fresh = False
         try:
-            items = json.loads(f"[{self._text[self._at:end]}]")
+            items = json.loads(f"[{self._text[self._at : end]}]")
         except (ValueError, RecursionError):
             return []
         self._at = end + 1
@@ -189,7 +188,7 @@ class TekkenReader:
                 if len(self._text) - self._at > LONGEST_VALUE:
                     raise self._error("is not JSON") from None
             else:
-                if end < len(self._text):       # else it may go on: 12 of 123
+                if end < len(self._text):  # else it may go on: 12 of 123
                     self._at = end
                     return value
             yield

@@ -18,19 +18,19 @@ from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from voxtab.words import Word, WordTimer
 from voxtab.config import HISTORY_SAMPLES, LOOKAHEAD_SAMPLES, MAX_POSITIONS, SAMPLE_RATE, SAMPLES_PER_TOKEN
 from voxtab.encoder import block_samples
 from voxtab.errors import AudioError, ModelError
 from voxtab.gpu.kernels import TOKENS_RING
 from voxtab.model import PROMPT_ROWS, Model
 from voxtab.tokenizer import TextDecoder
+from voxtab.words import Word, WordTimer
 
-BLOCKS_IN_FLIGHT = 2                # submitted before the oldest one's tokens are awaited
-ROOM_SECONDS = 10                   # of audio that may wait before `room` holds back who feeds a file
-TOO_LOUD = 100                      # a sample so far beyond full scale, 1, is of another scale
-LOOKED_AT = 16                      # of so many samples one is looked at for that: it tells, and all would take their time
-_SAMPLE = 4                         # bytes
+BLOCKS_IN_FLIGHT = 2  # submitted before the oldest one's tokens are awaited
+ROOM_SECONDS = 10  # of audio that may wait before `room` holds back who feeds a file
+TOO_LOUD = 100  # a sample so far beyond full scale, 1, is of another scale
+LOOKED_AT = 16  # of so many samples one is looked at for that: it tells, and all would take their time
+_SAMPLE = 4  # bytes
 
 
 @dataclass
@@ -39,9 +39,9 @@ class _Block:
 
     first: int
     end: int
-    rotation: int                       # RoPE position of the first
-    reached: int                        # the position that what was submitted comes to at least; drafts may go beyond the end
-    read: object = None                 # of the token ring behind that, under way
+    rotation: int  # RoPE position of the first
+    reached: int  # the position that what was submitted comes to at least; drafts may go beyond the end
+    read: object = None  # of the token ring behind that, under way
 
 
 class Transcriber:
@@ -60,34 +60,40 @@ class Transcriber:
     `first_rotation`: the RoPE position to start from; for tests of long streams.
     """
 
-    def __init__(self, model: Model, delay_ms: int | None = None, left_silence_tokens: int | None = None, *,
-                 first_rotation: int = 0):
+    def __init__(
+        self,
+        model: Model,
+        delay_ms: int | None = None,
+        left_silence_tokens: int | None = None,
+        *,
+        first_rotation: int = 0,
+    ):
         self.schedule = model.config.schedule(delay_ms, left_silence_tokens)
         silent, left_silence_tokens = self.schedule.silent_positions, self.schedule.left_silence_tokens
         self._model = model
         self._prompt = self.schedule.prompt
-        self._tokens = list(self._prompt)       # ids from position 0 on
+        self._tokens = list(self._prompt)  # ids from position 0 on
         self._samples = bytearray(_SAMPLE * (HISTORY_SAMPLES + (left_silence_tokens - silent) * SAMPLES_PER_TOKEN))
         self._stream_samples = left_silence_tokens * SAMPLES_PER_TOKEN
         self._live_samples = 0
-        self._position = silent                 # of the next token to submit
-        self._rotation = first_rotation + silent        # its RoPE position
+        self._position = silent  # of the next token to submit
+        self._rotation = first_rotation + silent  # its RoPE position
         self.closed = False
-        self._finished_at: int | None = None    # N, the number of positions, once finish() was called
-        self._flushes: deque[int] = deque()     # positions up to which a flush reaches, of those that are not through
-        self._flushed_samples: int | None = None        # of the stream, behind the last flush
+        self._finished_at: int | None = None  # N, the number of positions, once finish() was called
+        self._flushes: deque[int] = deque()  # positions up to which a flush reaches, of those that are not through
+        self._flushed_samples: int | None = None  # of the stream, behind the last flush
         self._in_flight: deque[_Block] = deque()
-        self._awaited = False                   # by an iterator, just now
-        self._words_given = 0                   # to who iterates over words
-        self._news = asyncio.Event()            # audio, a flush or a close has come
-        self._progress = asyncio.Event()        # a block was submitted
+        self._awaited = False  # by an iterator, just now
+        self._words_given = 0  # to who iterates over words
+        self._news = asyncio.Event()  # audio, a flush or a close has come
+        self._progress = asyncio.Event()  # a block was submitted
         self._decoder = TextDecoder(model.tokenizer)
         self._timer = WordTimer()
         self.transcript = ""
         self.words: list[Word] = []
-        self.step_seconds: list[float] = []     # for each token, the time its block took, shared evenly
-        self.passes = 0                         # of the decoder that made tokens
-        if model.session:                       # what waits on it wakes up, and is told
+        self.step_seconds: list[float] = []  # for each token, the time its block took, shared evenly
+        self.passes = 0  # of the decoder that made tokens
+        if model.session:  # what waits on it wakes up, and is told
             model.session._wake()
         model.session = self
         model.start(self.schedule)
@@ -104,13 +110,17 @@ class Transcriber:
         try:
             view = memoryview(samples)
         except TypeError:
-            raise AudioError(f"feed() takes a float32 buffer of 16 kHz mono samples; it got a {type(samples).__name__}: "
-                             "make a numpy array or an array('f') of it.") from None
+            raise AudioError(
+                f"feed() takes a float32 buffer of 16 kHz mono samples; it got a {type(samples).__name__}: "
+                "make a numpy array or an array('f') of it."
+            ) from None
         if view.format not in ("f", "<f") or view.ndim != 1 or not view.contiguous:
-            raise AudioError("feed() takes a one-dimensional, contiguous float32 buffer of 16 kHz mono samples; "
-                             f"it got format {view.format!r} with {view.ndim} dimensions{'' if view.contiguous else ', not contiguous'}: "
-                             "average channels, divide int16 samples by 32768, and copy what has gaps.")
-        view = view.cast("B").cast("f")         # ctypes says "<f", with which a view cannot count
+            raise AudioError(
+                "feed() takes a one-dimensional, contiguous float32 buffer of 16 kHz mono samples; "
+                f"it got format {view.format!r} with {view.ndim} dimensions{'' if view.contiguous else ', not contiguous'}: "
+                "average channels, divide int16 samples by 32768, and copy what has gaps."
+            )
+        view = view.cast("B").cast("f")  # ctypes says "<f", with which a view cannot count
         # A sum is finite only if all that went into it was.
         if not abs(sum(view)) < float("inf"):
             raise AudioError("The audio holds samples that are no finite numbers: export it again.")
@@ -129,7 +139,7 @@ class Transcriber:
         """
         self._check_open()
         if self._flushed_samples == self._stream_samples:
-            return                              # nothing came since the last flush
+            return  # nothing came since the last flush
         silence = -self._stream_samples % SAMPLES_PER_TOKEN + self.schedule.right_silence_tokens * SAMPLES_PER_TOKEN
         self._timer.insert_silence(self.audio_seconds, silence / SAMPLE_RATE)
         self._samples += bytes(_SAMPLE * silence)
@@ -179,18 +189,20 @@ class Transcriber:
     @property
     def done_seconds(self) -> float:
         """Seconds of live audio that the text so far covers."""
-        return min(self.audio_seconds, max(0.0, self._timer.heard_seconds(self.schedule.token_index(len(self._tokens)))))
+        return min(
+            self.audio_seconds, max(0.0, self._timer.heard_seconds(self.schedule.token_index(len(self._tokens))))
+        )
 
     @property
     def tokens(self) -> list[int]:
         """Token ids of positions 0.. so far, the prompt included; after finish() and iteration all N (spec 8.1)."""
-        return self._tokens[:self._finished_at]
+        return self._tokens[: self._finished_at]
 
     async def __aiter__(self) -> AsyncIterator[Word]:
         """Words with times, each when the next one begins or a flush ends it."""
         pieces = self.text()
         while True:
-            while self._words_given < len(self.words):      # an iterator that was left may have had more of a block's
+            while self._words_given < len(self.words):  # an iterator that was left may have had more of a block's
                 self._words_given += 1
                 yield self.words[self._words_given - 1]
             if await anext(pieces, None) is None:
@@ -212,7 +224,7 @@ class Transcriber:
         position = len(self._tokens)
         self._tokens.append(token)
         if self._finished_at is not None and position >= self._finished_at:
-            return ""                           # the prediction of a position behind the end
+            return ""  # the prediction of a position behind the end
         text = self._decoder.push(token)
         self.words += self._timer.push(token, text, self.schedule.token_index(position))
         while self._flushes and position + 1 >= self._flushes[0]:
@@ -235,7 +247,7 @@ class Transcriber:
             self._awaited = False
 
     async def _next_block(self) -> list[int] | None:
-        since = time.perf_counter()             # not before: what the consumer did meanwhile is not the model's time
+        since = time.perf_counter()  # not before: what the consumer did meanwhile is not the model's time
         while not self.closed:
             self._check_session()
             self._submit()
@@ -261,7 +273,10 @@ class Transcriber:
 
     def _complete_tokens(self) -> int:
         """How many tokens to take now: a block if that much audio is there, or most of one is the stream's end; else one, else none."""
-        behind, most = (self._stream_samples - LOOKAHEAD_SAMPLES) // SAMPLES_PER_TOKEN - self._position, self._model.block_tokens
+        behind, most = (
+            (self._stream_samples - LOOKAHEAD_SAMPLES) // SAMPLES_PER_TOKEN - self._position,
+            self._model.block_tokens,
+        )
         if behind >= most or (self._finished_at is not None and 2 * behind > most):
             return min(behind, most)
         return min(1, max(0, behind))
@@ -270,8 +285,11 @@ class Transcriber:
         """Submit what can be. A block comes to its end before the next is encoded, whose audio embeddings take the place of its own."""
         if self._in_flight and not self._in_flight[-1].read:
             self._decode(self._in_flight[-1])
-        while len(self._in_flight) < BLOCKS_IN_FLIGHT and all(block.reached >= block.end for block in self._in_flight) \
-                and (tokens := self._complete_tokens()):
+        while (
+            len(self._in_flight) < BLOCKS_IN_FLIGHT
+            and all(block.reached >= block.end for block in self._in_flight)
+            and (tokens := self._complete_tokens())
+        ):
             self._in_flight.append(self._encode(tokens))
             self._decode(self._in_flight[-1])
             self._progress.set()
@@ -282,10 +300,12 @@ class Transcriber:
             self._rotation = 0
         block = _Block(self._position, self._position + tokens, self._rotation, self._position)
         self._model.make_room(block.end)
-        encoded = 1 if tokens == 1 else self._model.block_tokens        # at a stream's end some see silence, and nobody sees them
-        samples = self._samples[:_SAMPLE * block_samples(encoded)]
+        encoded = (
+            1 if tokens == 1 else self._model.block_tokens
+        )  # at a stream's end some see silence, and nobody sees them
+        samples = self._samples[: _SAMPLE * block_samples(encoded)]
         self._model.encode(block.first, block.rotation, encoded, samples.ljust(_SAMPLE * block_samples(encoded), b"\0"))
-        del self._samples[:_SAMPLE * tokens * SAMPLES_PER_TOKEN]
+        del self._samples[: _SAMPLE * tokens * SAMPLES_PER_TOKEN]
         self._position += tokens
         self._rotation += tokens
         return block
@@ -294,13 +314,15 @@ class Transcriber:
         """Passes over a block from where it has come to: all that it takes; with drafts, as many as it takes if all are right."""
         while block.reached < block.end and not block.read:
             row, left = block.reached - block.first, block.end - block.reached
-            given = len(self._prompt) - 1 - block.reached       # positions from here whose next token is given too
+            given = len(self._prompt) - 1 - block.reached  # positions from here whose next token is given too
             if given <= 0:
                 rows = 1 + self._model.drafts if left > 1 else 1
                 passes = -(-left // rows)
-                block.read = self._model.decode(block.reached, block.rotation + row, row, rows=rows, passes=passes, head=True, read=True)
+                block.read = self._model.decode(
+                    block.reached, block.rotation + row, row, rows=rows, passes=passes, head=True, read=True
+                )
                 self.passes += passes
-                block.reached += passes                         # with one row, the end
+                block.reached += passes  # with one row, the end
             else:
                 rows = PROMPT_ROWS if given >= PROMPT_ROWS and left >= PROMPT_ROWS else 1
                 self._model.decode(block.reached, block.rotation + row, row, rows=rows, head=False)
@@ -314,4 +336,3 @@ class Transcriber:
     def _check_session(self):
         if self._model.session is not self:
             raise RuntimeError("another transcriber was started on this one's model")
-

@@ -12,7 +12,7 @@ from voxtab.decoder import Decoder
 from voxtab.errors import ModelError
 from voxtab.gpu.kernels import Kernels
 
-TOLERANCE = 1e-3                            # of the largest value, between the first variant, the plainest, and the others
+TOLERANCE = 1e-3  # of the largest value, between the first variant, the plainest, and the others
 ROUNDS = 2
 
 
@@ -30,9 +30,11 @@ async def fastest_row(decoder: Decoder, kernels: Kernels) -> tuple[str, list[str
         values = array("f", await device.run(layer, (decoder.x, 0, 4 * len(x))))
         plain = plain or values
         if not all(map(math.isfinite, plain)):
-            raise ModelError("The model's first layer makes numbers that are none: its file is damaged, so get it again.")
+            raise ModelError(
+                "The model's first layer makes numbers that are none: its file is damaged, so get it again."
+            )
         if max(abs(a - b) for a, b in zip(values, plain)) <= TOLERANCE * max(map(abs, plain)):
-            await device.run(all_layers, (decoder.tokens, 0, 4))        # warms up
+            await device.run(all_layers, (decoder.tokens, 0, 4))  # warms up
             since = time.perf_counter()
             await device.run(all_layers, (decoder.tokens, 0, 4), times=ROUNDS)
             seconds[name] = time.perf_counter() - since

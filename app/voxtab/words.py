@@ -14,12 +14,12 @@ LAG_TOKENS = 1
 # in alphabets, and about 5 syllables, which are the characters of Chinese, Japanese and Korean.
 SECONDS_PER_LETTER = 1 / 15
 SECONDS_PER_SYLLABLE = 1 / 5
-SHORTEST_WORD = 0.1                 # seconds
+SHORTEST_WORD = 0.1  # seconds
 
 # Hiragana, Katakana, Han: written without spaces. Hangul has spaces.
 _LETTERS = "\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U000323af"
-_UNSPACED = re.compile(f"[{_LETTERS}\u3000-\u303f\uff00-\uff65]")     # the letters and their punctuation
-_SYLLABLE = re.compile(f"[{_LETTERS}\uac00-\ud7a3]")                  # the letters and Hangul
+_UNSPACED = re.compile(f"[{_LETTERS}\u3000-\u303f\uff00-\uff65]")  # the letters and their punctuation
+_SYLLABLE = re.compile(f"[{_LETTERS}\uac00-\ud7a3]")  # the letters and Hangul
 _OPENING = "「『（［｛〈《【〔“‘([{"
 _SPACES_OR_NOT = re.compile(r"\s+|\S+")
 
@@ -47,15 +47,15 @@ class WordTimer:
     """
 
     def __init__(self):
-        self._text = ""             # of the word that is open
-        self._end = 0.0             # its end
-        self._last_end = 0.0        # of the word before
+        self._text = ""  # of the word that is open
+        self._end = 0.0  # its end
+        self._last_end = 0.0  # of the word before
         self._after_space = False
-        self._group_starts = True   # with the next text
-        self._held = False          # the last text token was a part of a character
-        self._begun = 0             # k of the text token with which the next character or the last one began
-        self._pending = False       # the next one, or the space in front of it
-        self._silences = []         # (seconds of the user's audio, seconds inserted there)
+        self._group_starts = True  # with the next text
+        self._held = False  # the last text token was a part of a character
+        self._begun = 0  # k of the text token with which the next character or the last one began
+        self._pending = False  # the next one, or the space in front of it
+        self._silences = []  # (seconds of the user's audio, seconds inserted there)
 
     def push(self, token: int, text: str, k: int) -> list[Word]:
         """Take generated token k (k = 0 belongs to the audio's start) with its text from TextDecoder.
@@ -63,9 +63,9 @@ class WordTimer:
         Returns the words that are complete: a word is when the next one begins.
         """
         if token < FIRST_PIECE:
-            if not self._held:              # a character goes on over pads
+            if not self._held:  # a character goes on over pads
                 self._group_starts = True
-                self._pending = False       # a space does not begin the word that comes seconds later
+                self._pending = False  # a space does not begin the word that comes seconds later
             return []
         if not self._pending:
             self._begun = k
@@ -119,7 +119,7 @@ class WordTimer:
             return False
         if self._text[-1] in _OPENING:
             return False
-        return part[0].isalnum() or part[0] in _OPENING     # other punctuation stays with the word before
+        return part[0].isalnum() or part[0] in _OPENING  # other punctuation stays with the word before
 
     def _close(self) -> list[Word]:
         if not self._text:

@@ -3,8 +3,8 @@ import pytest
 import soundfile
 import soxr
 
-from voxtab.native.audio import open_audio
 from voxtab.errors import AudioError
+from voxtab.native.audio import open_audio
 
 
 def tone(rate, seconds=0.5, channels=1):
@@ -39,7 +39,7 @@ def test_formats_rates_and_channels(tmp_path, suffix, rate, channels):
     samples = read(path)
     expected = tone(16000)[:, 0] * (1 if channels == 1 else 0.75)
     assert len(samples) == 8000 and open_audio(path).seconds == 0.5
-    middle = slice(800, -800)       # codecs and resampling change the sudden beginning and end of the tone
+    middle = slice(800, -800)  # codecs and resampling change the sudden beginning and end of the tone
     assert np.abs(samples - expected)[middle].max() < (2e-4 if suffix in (".wav", ".flac") else 0.05)
 
 
@@ -106,15 +106,16 @@ def test_silence(tmp_path, rate):
 
 # Files that are cut off, and files that do not know their length
 
+
 @pytest.mark.parametrize("suffix, least", [(".wav", 1.4), (".flac", 1.2), (".ogg", 0.5), (".opus", 0.5), (".mp3", 1.2)])
 def test_of_a_cut_file_what_is_there(tmp_path, suffix, least):
     noise = np.random.default_rng(0).normal(0, 0.1, (48000 * 3, 1)).astype("float32")
     path = write(tmp_path / f"cut{suffix}", noise, 48000)
     whole = read(path)
-    path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     samples = read(path)
     assert least <= len(samples) / 16000 < 2
-    assert np.allclose(samples[:-2000], whole[:len(samples) - 2000], atol=1e-6)
+    assert np.allclose(samples[:-2000], whole[: len(samples) - 2000], atol=1e-6)
 
 
 @pytest.mark.parametrize("suffix", [".flac", ".ogg", ".opus", ".mp3"])
@@ -129,7 +130,7 @@ def test_a_file_cut_before_its_first_sample(tmp_path, suffix):
 def test_a_flac_file_of_unknown_length(tmp_path):
     path = write(tmp_path / "piped.flac", tone(16000, 2), 16000)
     data = bytearray(path.read_bytes())
-    data[21] &= 0xF0                # the 36 bits that count samples, in the block that a FLAC file starts with
+    data[21] &= 0xF0  # the 36 bits that count samples, in the block that a FLAC file starts with
     data[22:26] = bytes(4)
     whole = read(path)
     path.write_bytes(data)
@@ -147,25 +148,29 @@ def test_a_wav_file_of_unknown_length(tmp_path):
 
 # Files that are wrong
 
+
 def wav(samples, rate=16000):
     return lambda path: write(path, np.asarray(samples, "float32"), rate, subtype="FLOAT")
 
 
-@pytest.mark.parametrize("name, make, words", [
-    ("absent.wav", lambda path: None, "does not exist"),
-    ("folder.wav", lambda path: path.mkdir(), "is a directory"),
-    ("empty.wav", lambda path: path.write_bytes(b""), "not audio"),
-    ("text.txt", lambda path: path.write_text("text " * 1000), "not audio"),
-    ("text.wav", lambda path: path.write_text("text " * 1000), "not audio"),
-    ("text.mp3", lambda path: path.write_text("text " * 1000), "not audio"),
-    ("zeros.raw", lambda path: path.write_bytes(bytes(1000)), "not audio"),
-    ("nothing.wav", wav([]), "no samples"),
-    ("nothing.ogg", lambda path: write(path, np.zeros(0), 16000), "no samples"),
-    ("nan.wav", wav([0, 0.1, np.nan]), "not a finite number at 0.000 s"),
-    ("infinite.wav", wav([0.1, np.inf], rate=44100), "not a finite number"),
-    ("sum.wav", wav([[3e38, 3e38]]), "not a finite number"),
-    ("difference.wav", wav([[np.inf, -np.inf]]), "not a finite number"),
-])
+@pytest.mark.parametrize(
+    "name, make, words",
+    [
+        ("absent.wav", lambda path: None, "does not exist"),
+        ("folder.wav", lambda path: path.mkdir(), "is a directory"),
+        ("empty.wav", lambda path: path.write_bytes(b""), "not audio"),
+        ("text.txt", lambda path: path.write_text("text " * 1000), "not audio"),
+        ("text.wav", lambda path: path.write_text("text " * 1000), "not audio"),
+        ("text.mp3", lambda path: path.write_text("text " * 1000), "not audio"),
+        ("zeros.raw", lambda path: path.write_bytes(bytes(1000)), "not audio"),
+        ("nothing.wav", wav([]), "no samples"),
+        ("nothing.ogg", lambda path: write(path, np.zeros(0), 16000), "no samples"),
+        ("nan.wav", wav([0, 0.1, np.nan]), "not a finite number at 0.000 s"),
+        ("infinite.wav", wav([0.1, np.inf], rate=44100), "not a finite number"),
+        ("sum.wav", wav([[3e38, 3e38]]), "not a finite number"),
+        ("difference.wav", wav([[np.inf, -np.inf]]), "not a finite number"),
+    ],
+)
 def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path, name, make, words):
     path = tmp_path / name
     make(path)

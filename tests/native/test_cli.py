@@ -14,8 +14,8 @@ import pytest
 import soundfile
 
 from voxtab import bench, resources
-from voxtab.native import cli
 from voxtab.gpu.variants import ROW_VARIANTS, Variants
+from voxtab.native import cli
 from voxtab.transcriber import Transcriber
 
 ORACLE = Path(__file__).parents[1] / "oracle" / "delay480"
@@ -23,17 +23,20 @@ EXPECTED = json.loads((ORACLE / "expected.json").read_text())
 CLIP, GGUF = str(ORACLE / "clip.flac"), ORACLE / "tiny-q4.gguf"
 # Of a process of its own: no more than where this machine keeps packages and drivers.
 BARE = {"PATH": "/usr/bin:/bin", "HOME": str(Path.home())} | {
-    name: os.environ[name] for name in ("PYTHONPATH", "LD_LIBRARY_PATH", "VK_DRIVER_FILES") if name in os.environ}
+    name: os.environ[name] for name in ("PYTHONPATH", "LD_LIBRARY_PATH", "VK_DRIVER_FILES") if name in os.environ
+}
 
 
 @pytest.fixture
 def voxtab(capfd, monkeypatch):
     """Runs the command; returns (status, stdout, stderr), both as the operating system sees them."""
+
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["voxtab", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
             cli.main()
         return end.value.code or 0, *capfd.readouterr()
+
     return run
 
 
@@ -56,6 +59,7 @@ def model(tmp_path):
 
 # --- what comes out
 
+
 def test_text_of_one_file_and_of_two(voxtab):
     status, out, err = voxtab("transcribe", "--model", GGUF, CLIP)
     assert status == 0 and err == "" and out.count("\n") == 1 and len(out) > 20
@@ -71,7 +75,12 @@ def test_json_of_one_file(voxtab):
     assert result["model"] == str(GGUF) and result["text"].split() == [word["text"] for word in result["words"]]
     assert all(0 <= word["start"] <= word["end"] <= result["audio_seconds"] for word in result["words"])
     timings = result["timings"]
-    assert min(timings["load_s"], timings["run_s"], timings["rtf"], timings["step_ms"]["median"], timings["step_ms"]["p99"]) > 0
+    assert (
+        min(
+            timings["load_s"], timings["run_s"], timings["rtf"], timings["step_ms"]["median"], timings["step_ms"]["p99"]
+        )
+        > 0
+    )
 
 
 def test_bench(voxtab, monkeypatch):
@@ -119,15 +128,17 @@ def test_safetensors_and_a_tokenizer_in_the_parent(voxtab, tmp_path):
 @pytest.mark.parametrize("cut", [123457, 7, 300001])
 def test_shards_cut_anywhere_equal_the_file(voxtab, tmp_path, cut):
     data = GGUF.read_bytes()
-    if cut == 7:                        # a very small first shard, then one that ends inside a block
+    if cut == 7:  # a very small first shard, then one that ends inside a block
         pieces = [data[:7], data[7:500003], data[500003:]]
     else:
-        pieces = [data[i:i + cut] for i in range(0, len(data), cut)]
+        pieces = [data[i : i + cut] for i in range(0, len(data), cut)]
     folder = tmp_path / "shards"
     folder.mkdir()
     for i, piece in enumerate(pieces):
         (folder / f"shard-a{chr(97 + i)}").write_bytes(piece)
-    status, out, err = voxtab("transcribe", "--model", folder, "--tokenizer", ORACLE / "tekken.json", "--format", "json", CLIP)
+    status, out, err = voxtab(
+        "transcribe", "--model", folder, "--tokenizer", ORACLE / "tekken.json", "--format", "json", CLIP
+    )
     assert (status, err) == (0, "") and json.loads(out)["tokens"] == EXPECTED["tokens_q4_0"]
 
 
@@ -143,30 +154,43 @@ def test_chunk_length_changes_nothing(voxtab, monkeypatch, chunk):
 @pytest.mark.parametrize("kind", ["silent", "10 ms", "clipped", "stereo", "8 kHz", "96 kHz"])
 def test_awkward_audio_is_transcribed(voxtab, tmp_path, kind):
     samples, rate = soundfile.read(CLIP)
-    samples, rate = {"silent": (0 * samples, rate), "10 ms": (samples[:160], rate), "clipped": (np.clip(50 * samples, -1, 1), rate),
-                     "stereo": (np.stack([samples, samples], 1), rate), "8 kHz": (samples[::2], 8000),
-                     "96 kHz": (np.repeat(samples, 6), 96000)}[kind]
+    samples, rate = {
+        "silent": (0 * samples, rate),
+        "10 ms": (samples[:160], rate),
+        "clipped": (np.clip(50 * samples, -1, 1), rate),
+        "stereo": (np.stack([samples, samples], 1), rate),
+        "8 kHz": (samples[::2], 8000),
+        "96 kHz": (np.repeat(samples, 6), 96000),
+    }[kind]
     path = tmp_path / "audio.wav"
     soundfile.write(path, samples, rate, subtype="FLOAT")
     status, out, err = voxtab("transcribe", "--model", GGUF, "--format", "json", path)
     result = json.loads(out)
     assert (status, err) == (0, "")
     assert len(result["tokens"]) == 32 + -(-round(result["audio_seconds"] * 16000) // 1280) + 6 + 11
-    if kind == "stereo":                # equal channels average to the clip, bit for bit
+    if kind == "stereo":  # equal channels average to the clip, bit for bit
         assert result["tokens"] == EXPECTED["tokens_q4_0"]
 
 
 def test_info(voxtab):
     status, out, err = voxtab("info", GGUF)
     assert (status, err) == (0, "")
-    for words in ("gguf version 3", "51 Q4_0, 30 F32", "836,480 bytes", "2048 tokens", "GB of GPU memory", "maxStorageBufferBindingSize"):
+    for words in (
+        "gguf version 3",
+        "51 Q4_0, 30 F32",
+        "836,480 bytes",
+        "2048 tokens",
+        "GB of GPU memory",
+        "maxStorageBufferBindingSize",
+    ):
         assert words in out, out
 
 
 def test_a_process_of_its_own_says_nothing_but_the_text(voxtab):
     """With the drivers' chatter that a fresh process brings."""
-    process = subprocess.run([sys.executable, "-m", "voxtab", "transcribe", "--model", GGUF, CLIP], capture_output=True, text=True,
-                             env=BARE)
+    process = subprocess.run(
+        [sys.executable, "-m", "voxtab", "transcribe", "--model", GGUF, CLIP], capture_output=True, text=True, env=BARE
+    )
     assert (process.returncode, process.stdout, process.stderr) == voxtab("transcribe", "--model", GGUF, CLIP)
 
 
@@ -178,8 +202,14 @@ def long_clip(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("command", ["transcribe --model {GGUF} {long} | head -c 1", "info {GGUF} | true",
-                                     "transcribe --model {GGUF} --format json {CLIP} | true"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "transcribe --model {GGUF} {long} | head -c 1",
+        "info {GGUF} | true",
+        "transcribe --model {GGUF} --format json {CLIP} | true",
+    ],
+)
 def test_a_reader_that_has_enough(command, long_clip):
     command = f"{sys.executable} -m voxtab {command.format(GGUF=GGUF, CLIP=CLIP, long=long_clip)}"
     process = subprocess.run(["bash", "-c", command], capture_output=True, env=os.environ | {"PYTHONUNBUFFERED": ""})
@@ -188,43 +218,54 @@ def test_a_reader_that_has_enough(command, long_clip):
 
 def test_interrupted(long_clip):
     # What a shell starts in the background ignores Ctrl-C, and so would what the tests start.
-    process = subprocess.Popen([sys.executable, "-m", "voxtab", "transcribe", "--model", GGUF, long_clip], stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
-    assert process.stdout.read(1)           # it is in the middle of its work
+    process = subprocess.Popen(
+        [sys.executable, "-m", "voxtab", "transcribe", "--model", GGUF, long_clip],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert process.stdout.read(1)  # it is in the middle of its work
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130 and err == b""
 
 
 def test_output_that_cannot_show_the_text():
-    process = subprocess.run([sys.executable, "-m", "voxtab", "transcribe", "--model", GGUF, CLIP], capture_output=True,
-                             env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    process = subprocess.run(
+        [sys.executable, "-m", "voxtab", "transcribe", "--model", GGUF, CLIP],
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )
     assert process.returncode == 0 and process.stdout.decode("utf-8").strip() and process.stderr == b""
 
 
 # --- what is refused
 
-@pytest.mark.parametrize("arguments,words", [
-    ([], ["command"]),
-    (["transcribe"], ["audio"]),
-    (["transcribe", CLIP, "--delay-ms", "100"], ["100", "80"]),
-    (["transcribe", CLIP, "--delay-ms", "0"], ["0 ms"]),
-    (["transcribe", CLIP, "--delay-ms", "1280"], ["1280"]),
-    (["transcribe", CLIP, "--delay-ms", "much"], ["much"]),
-    (["transcribe", CLIP, "--left-silence-tokens", "-1"], ["-1"]),
-    (["transcribe", CLIP, "--chunk-ms", "0"], ["0"]),
-    (["transcribe", CLIP, "--format", "xml"], ["xml"]),
-    (["transcribe", CLIP, "--chunk-ms", "9" * 5000], ["999"]),
-    (["transcribe", CLIP, "--left-silence-tokens", "31"], ["31"]),
-    (["transcribe", "/nowhere/clip.wav"], ["/nowhere/clip.wav"]),
-    (["transcribe", "x" * 300], ["xxx"]),
-    (["transcribe", "two\nlines"], ["two\\nlines"]),
-    (["transcribe", "/dev/null"], ["/dev/null"]),
-    (["transcribe", "--model", "", CLIP], ["holds no model"]),
-    (["transcribe", "--model", "/nowhere/model.gguf", CLIP], ["/nowhere/model.gguf"]),
-    (["transcribe", "--tokenizer", "/nowhere/tekken.json", CLIP], ["/nowhere/tekken.json"]),
-    (["info", "/nowhere"], ["/nowhere"]),
-])
+
+@pytest.mark.parametrize(
+    "arguments,words",
+    [
+        ([], ["command"]),
+        (["transcribe"], ["audio"]),
+        (["transcribe", CLIP, "--delay-ms", "100"], ["100", "80"]),
+        (["transcribe", CLIP, "--delay-ms", "0"], ["0 ms"]),
+        (["transcribe", CLIP, "--delay-ms", "1280"], ["1280"]),
+        (["transcribe", CLIP, "--delay-ms", "much"], ["much"]),
+        (["transcribe", CLIP, "--left-silence-tokens", "-1"], ["-1"]),
+        (["transcribe", CLIP, "--chunk-ms", "0"], ["0"]),
+        (["transcribe", CLIP, "--format", "xml"], ["xml"]),
+        (["transcribe", CLIP, "--chunk-ms", "9" * 5000], ["999"]),
+        (["transcribe", CLIP, "--left-silence-tokens", "31"], ["31"]),
+        (["transcribe", "/nowhere/clip.wav"], ["/nowhere/clip.wav"]),
+        (["transcribe", "x" * 300], ["xxx"]),
+        (["transcribe", "two\nlines"], ["two\\nlines"]),
+        (["transcribe", "/dev/null"], ["/dev/null"]),
+        (["transcribe", "--model", "", CLIP], ["holds no model"]),
+        (["transcribe", "--model", "/nowhere/model.gguf", CLIP], ["/nowhere/model.gguf"]),
+        (["transcribe", "--tokenizer", "/nowhere/tekken.json", CLIP], ["/nowhere/tekken.json"]),
+        (["info", "/nowhere"], ["/nowhere"]),
+    ],
+)
 def test_wrong_arguments(voxtab, no_gpu, arguments, words):
     refused(voxtab(*arguments), *words)
 
@@ -232,13 +273,15 @@ def test_wrong_arguments(voxtab, no_gpu, arguments, words):
 @pytest.fixture
 def no_gpu(monkeypatch):
     """What can be decided before the GPU opens is: opening it fails the test."""
+
     async def opened(*_, **__):
         raise AssertionError("the GPU was opened")
+
     monkeypatch.setattr("voxtab.native.gpu.NativeDevice.open", opened)
 
 
 def patched(data: bytes, at: int, format: str, value) -> bytes:
-    return data[:at] + struct.pack(format, value) + data[at + struct.calcsize(format):]
+    return data[:at] + struct.pack(format, value) + data[at + struct.calcsize(format) :]
 
 
 def renamed(data: bytes, old: bytes, new: bytes) -> bytes:
@@ -249,7 +292,7 @@ def renamed(data: bytes, old: bytes, new: bytes) -> bytes:
 def with_type(data: bytes, name: bytes, type: int) -> bytes:
     """The tensor's type id behind its name, dimensions and sizes."""
     at = data.index(struct.pack("<Q", len(name)) + name) + 8 + len(name)
-    dims, = struct.unpack_from("<I", data, at)
+    (dims,) = struct.unpack_from("<I", data, at)
     return patched(data, at + 4 + 8 * dims, "<I", type)
 
 
@@ -268,10 +311,22 @@ BROKEN = {
     "version 99": (lambda d: patched(d, 4, "<I", 99), ["version 99"]),
     "2^62 tensors": (lambda d: patched(d, 8, "<Q", 1 << 62), []),
     "2^62 keys": (lambda d: patched(d, 16, "<Q", 1 << 62), []),
-    "unknown type": (lambda d: with_type(d, b"layers.0.attention.wq.weight", 12), ["layers.0.attention.wq.weight", "Q4_K"]),
-    "missing tensor": (lambda d: renamed(d, b"layers.1.attention.wo.weight", b"layers.1.attention.wx.weight"), ["layers.1.attention.wo.weight"]),
-    "no layers": (lambda d: renamed(d, b"layers.0.attention.wq.weight", b"layers.0.attention.wx.weight"), ["wq.weight"]),
-    "shape that does not fit": (lambda d: with_width(d, b"layers.0.feed_forward.w2.weight", 160), ["layers.0.feed_forward.w2.weight", "160", "320"]),
+    "unknown type": (
+        lambda d: with_type(d, b"layers.0.attention.wq.weight", 12),
+        ["layers.0.attention.wq.weight", "Q4_K"],
+    ),
+    "missing tensor": (
+        lambda d: renamed(d, b"layers.1.attention.wo.weight", b"layers.1.attention.wx.weight"),
+        ["layers.1.attention.wo.weight"],
+    ),
+    "no layers": (
+        lambda d: renamed(d, b"layers.0.attention.wq.weight", b"layers.0.attention.wx.weight"),
+        ["wq.weight"],
+    ),
+    "shape that does not fit": (
+        lambda d: with_width(d, b"layers.0.feed_forward.w2.weight", 160),
+        ["layers.0.feed_forward.w2.weight", "160", "320"],
+    ),
     "Q4_0 vector": (lambda d: with_type(d, b"layers.0.ffn_norm.weight", 2), ["layers.0.ffn_norm.weight"]),
 }
 
@@ -286,7 +341,7 @@ def with_key(data: bytes, key: bytes, type: int, format: str, value) -> bytes:
     entry = struct.pack("<Q", len(key)) + key + struct.pack("<I", type) + struct.pack(format, value)
     filler = b"filler." + b"x" * ((-len(entry) - 8 - 7 - 4 - 4) % 32)
     entry += struct.pack("<Q", len(filler)) + filler + struct.pack("<II", 4, 0)
-    count, = struct.unpack_from("<Q", data, 16)
+    (count,) = struct.unpack_from("<Q", data, 16)
     return data[:16] + struct.pack("<Q", count + 2) + entry + data[24:]
 
 
@@ -317,17 +372,20 @@ def test_missing_and_short_shards(voxtab, no_gpu, tmp_path):
     folder.mkdir()
     shutil.copy(ORACLE / "tekken.json", tmp_path)
     for i in range(7):
-        (folder / f"shard-a{chr(97 + i)}").write_bytes(data[i * 123457:(i + 1) * 123457])
+        (folder / f"shard-a{chr(97 + i)}").write_bytes(data[i * 123457 : (i + 1) * 123457])
     (folder / "shard-ac").rename(tmp_path / "away")
     refused(voxtab("transcribe", "--model", folder, CLIP), "shard-ac")
     (tmp_path / "away").rename(folder / "shard-ac")
     (folder / "shard-ag").unlink()
     refused(voxtab("transcribe", "--model", folder, CLIP), "shard is missing or short")
-    (folder / "shard-ag").write_bytes(data[6 * 123457:-1000])
+    (folder / "shard-ag").write_bytes(data[6 * 123457 : -1000])
     refused(voxtab("transcribe", "--model", folder, CLIP), "shard is missing or short")
 
 
-@pytest.mark.parametrize("content", [None, b"", b"not json", b'{"config": {}}', b'{"vocab": [{"rank": 0, "token_bytes": "AA=="}]}', b"\xff\xfe{"])
+@pytest.mark.parametrize(
+    "content",
+    [None, b"", b"not json", b'{"config": {}}', b'{"vocab": [{"rank": 0, "token_bytes": "AA=="}]}', b"\xff\xfe{"],
+)
 def test_no_or_broken_tokenizer(voxtab, no_gpu, model, content):
     tokenizer = model.parent / "tekken.json"
     tokenizer.unlink()
@@ -365,7 +423,7 @@ def test_audio_that_is_damaged_in_the_middle(voxtab, tmp_path):
     path = tmp_path / "damaged.flac"
     soundfile.write(path, np.random.default_rng(0).uniform(-0.1, 0.1, 160000), 16000)
     data = bytearray(path.read_bytes())
-    data[len(data) // 2:len(data) // 2 + 64] = bytes(64)
+    data[len(data) // 2 : len(data) // 2 + 64] = bytes(64)
     path.write_bytes(data)
     status, out, err = voxtab("transcribe", "--model", GGUF, "--format", "json", path)
     assert status == 2 and err.count("\n") == 1 and "damaged.flac ends after" in err and "of 10.0 s" in err
@@ -401,15 +459,25 @@ def test_no_adapter(voxtab, monkeypatch):
 
     async def none(*_, **__):
         raise RuntimeError("Request adapter failed (Unavailable): no suitable adapter found")
+
     monkeypatch.setattr(wgpu.gpu, "request_adapter_async", none)
     refused(voxtab("transcribe", "--model", GGUF, CLIP), "GPU adapter", "driver")
 
 
 def test_no_adapter_in_a_process_of_its_own():
     """The Vulkan loader finds no driver; whatever else it says goes nowhere."""
-    process = subprocess.run([sys.executable, "-m", "voxtab", "transcribe", "--model", GGUF, CLIP], capture_output=True, text=True,
-                             env=BARE | {"VK_DRIVER_FILES": "/nowhere", "VK_ICD_FILENAMES": "/nowhere",
-                                         "LIBGL_DRIVERS_PATH": "/nowhere", "__EGL_VENDOR_LIBRARY_FILENAMES": "/nowhere"})
+    process = subprocess.run(
+        [sys.executable, "-m", "voxtab", "transcribe", "--model", GGUF, CLIP],
+        capture_output=True,
+        text=True,
+        env=BARE
+        | {
+            "VK_DRIVER_FILES": "/nowhere",
+            "VK_ICD_FILENAMES": "/nowhere",
+            "LIBGL_DRIVERS_PATH": "/nowhere",
+            "__EGL_VENDOR_LIBRARY_FILENAMES": "/nowhere",
+        },
+    )
     refused((process.returncode, process.stdout, process.stderr), "GPU adapter")
 
 
@@ -417,9 +485,11 @@ def test_an_adapter_whose_driver_gets_a_kernel_wrong(voxtab, monkeypatch):
     """It is told on stderr and in the bench's JSON, and the text is right."""
     monkeypatch.setattr(bench, "LIVE_STEPS", 1)
     monkeypatch.setattr(bench, "FILE_RUNS", 1)
-    monkeypatch.setattr(Variants, "of", classmethod(lambda cls, info: cls()))       # a real GPU's, which are tried
+    monkeypatch.setattr(Variants, "of", classmethod(lambda cls, info: cls()))  # a real GPU's, which are tried
     shader = resources.shader
-    monkeypatch.setattr(resources, "shader", lambda name: shader(name).replace("return x.scale *", "return 1.01 * x.scale *"))
+    monkeypatch.setattr(
+        resources, "shader", lambda name: shader(name).replace("return x.scale *", "return 1.01 * x.scale *")
+    )
     warning = "voxtab: The graphics driver gets kernels wrong (row=packed)"
     status, out, err = voxtab("bench", "--model", GGUF, CLIP)
     figures = json.loads(out)
@@ -430,5 +500,7 @@ def test_an_adapter_whose_driver_gets_a_kernel_wrong(voxtab, monkeypatch):
 
 
 def test_an_adapter_below_the_limits(voxtab, monkeypatch):
-    monkeypatch.setitem(__import__("voxtab.gpu.device").gpu.device.DEFAULT_LIMITS, "maxStorageBufferBindingSize", 1 << 40)
+    monkeypatch.setitem(
+        __import__("voxtab.gpu.device").gpu.device.DEFAULT_LIMITS, "maxStorageBufferBindingSize", 1 << 40
+    )
     refused(voxtab("transcribe", "--model", GGUF, CLIP), "maxStorageBufferBindingSize", 1 << 40)

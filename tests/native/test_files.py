@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from voxtab.errors import ModelError
 from voxtab.native import files as files_module
-from voxtab.weights import gguf
 from voxtab.native.files import FileSource, find_model, in_order, read_directory
+from voxtab.weights import gguf
 from weights import gguf_bytes as g
 
 MODEL = g.with_data(g.small_header(), np.random.default_rng(0).bytes(g.SMALL_DATA))

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from voxtab.native import models
 from voxtab.errors import DeviceError, UserError
 from voxtab.gpu import device as seam
 from voxtab.gpu.kernels import Kernels
+from voxtab.native import models
 from voxtab.native.gpu import NativeDevice
 
 
@@ -17,12 +17,13 @@ class Bytes:
 
     def read(self, offset, nbytes):
         self.reads.append((offset, nbytes))
-        return self.data[offset:offset + nbytes]
+        return self.data[offset : offset + nbytes]
 
 
 def contents(device, run, buffer, nbytes):
     async def read():
         return await device.run(device.plan([]), (buffer, 0, nbytes))
+
     return run(read())
 
 
@@ -33,9 +34,11 @@ def test_upload_of_any_range(device, run, offset, nbytes):
     device.write(buffer, 0, b"\xee" * 5000)
     run(device.upload(source, [(offset, nbytes, buffer, 8, 0)], told.append))
     got = contents(device, run, buffer, 5000)
-    assert got[:8] == b"\xee" * 8 and got[8:8 + nbytes] == source.data[offset:offset + nbytes]
+    assert got[:8] == b"\xee" * 8 and got[8 : 8 + nbytes] == source.data[offset : offset + nbytes]
     padding = -nbytes % 4
-    assert got[8 + nbytes:8 + nbytes + padding] == bytes(padding) and got[8 + nbytes + padding:] == b"\xee" * (4992 - nbytes - padding)
+    assert got[8 + nbytes : 8 + nbytes + padding] == bytes(padding) and got[8 + nbytes + padding :] == b"\xee" * (
+        4992 - nbytes - padding
+    )
     assert told == [nbytes]
     device.free(buffer)
 
@@ -45,8 +48,16 @@ def test_a_plan_runs_behind_each_row_of_an_upload(device, run):
     kernels = Kernels(device)
     raw, outs = device.buffer(256), [device.buffer(512) for _ in range(2)]
     plans = [run(kernels.plan([kernels.to_f32(raw, out, type="BF16", count=4, first=0)])) for out in outs]
-    run(device.upload(Bytes(bytes.fromhex("803f 0040 4040 8040  a040 c040 e040 0041")), [(0, 8, raw, 0, plans[0]), (8, 8, raw, 0, plans[1])]))
-    assert [memoryview(contents(device, run, out, 16)).cast("f").tolist() for out in outs] == [[1, 2, 3, 4], [5, 6, 7, 8]]
+    run(
+        device.upload(
+            Bytes(bytes.fromhex("803f 0040 4040 8040  a040 c040 e040 0041")),
+            [(0, 8, raw, 0, plans[0]), (8, 8, raw, 0, plans[1])],
+        )
+    )
+    assert [memoryview(contents(device, run, out, 16)).cast("f").tolist() for out in outs] == [
+        [1, 2, 3, 4],
+        [5, 6, 7, 8],
+    ]
 
 
 def test_readbacks_may_be_awaited_late_and_in_any_order_or_never(device, run):
@@ -57,6 +68,7 @@ def test_readbacks_may_be_awaited_late_and_in_any_order_or_never(device, run):
             reads.append(device.run(empty, (buffer, 0, 16)))
         reads.pop(3)
         return [(await read)[0] for read in reversed(reads)]
+
     assert run(go()) == [5, 4, 2, 1, 0]
 
 
@@ -82,6 +94,7 @@ def test_memory_that_ends(device, monkeypatch):
 
     def full(**_):
         raise wgpu.GPUOutOfMemoryError("Not enough memory left.")
+
     monkeypatch.setattr(device._device, "create_buffer", full)
     with pytest.raises(DeviceError, match="1,000,000 bytes \\(tok_embeddings\\)"):
         device.buffer(1_000_000, "tok_embeddings")
@@ -103,6 +116,7 @@ def test_pipelines_are_compiled_once(device, run):
         asked.append(name)
         await asyncio.sleep(0)
         return await original(name, constants)
+
     device.pipeline = counting
     try:
         buffers = [device.buffer(64) for _ in range(3)]

@@ -35,9 +35,18 @@ def get(tmp_path_factory):
     server.server_close()
 
 
-@pytest.mark.parametrize("path, type", [
-    ("/", "text/html"), ("/a.js", "text/javascript"), ("/a.mjs", "text/javascript"), ("/a.wasm", "application/wasm"),
-    ("/a.json", "application/json"), ("/a.wgsl", "text/plain"), ("/models/a.gguf", "application/octet-stream")])
+@pytest.mark.parametrize(
+    "path, type",
+    [
+        ("/", "text/html"),
+        ("/a.js", "text/javascript"),
+        ("/a.mjs", "text/javascript"),
+        ("/a.wasm", "application/wasm"),
+        ("/a.json", "application/json"),
+        ("/a.wgsl", "text/plain"),
+        ("/models/a.gguf", "application/octet-stream"),
+    ],
+)
 def test_types(get, path, type):
     status, headers, _ = get(path)
     assert status == 200 and headers.get_content_type() == type

@@ -12,7 +12,7 @@ from voxtab.config import CONTEXT_FRAMES, DECODER_4B, ENCODER_4B, Stack
 from voxtab.gpu import kernels as kernels_module
 from voxtab.gpu.kernels import ADD, ARGMAX_RUN, GELU, HEADS, SILU, STORE, TOKENS_RING
 
-ROUNDING = 2e-6                     # f32 sums of some thousand products of about one, relative to their size
+ROUNDING = 2e-6  # f32 sums of some thousand products of about one, relative to their size
 
 
 def random(seed, *shape, scale=1.0):
@@ -21,17 +21,32 @@ def random(seed, *shape, scale=1.0):
 
 # --- mel
 
+
 @pytest.mark.parametrize("signal", ["noise", "quiet", "tone", "silence", "clipped"])
 def test_mel(lab, signal):
     frames, n = 11, np.arange(10 * 160 + 400)
-    samples = {"noise": random(1, len(n), scale=0.1), "quiet": random(2, len(n), scale=1e-4),
-               "tone": 0.5 * np.sin(2 * np.pi * 440 * n / 16000), "silence": 0.0 * n,
-               "clipped": np.sign(np.sin(n / 7.3))}[signal].astype(np.float32)
+    samples = {
+        "noise": random(1, len(n), scale=0.1),
+        "quiet": random(2, len(n), scale=1e-4),
+        "tone": 0.5 * np.sin(2 * np.pi * 440 * n / 16000),
+        "silence": 0.0 * n,
+        "clipped": np.sign(np.sin(n / 7.3)),
+    }[signal].astype(np.float32)
     filters, taps = mel.sparse_filters()
     out = lab.out(frames, 128)
-    lab.go(lab.kernels.mel(lab.step(position=40), lab.put(samples), lab.put(np.array(mel.waves(), np.float32)),
-                           lab.put(np.array(filters, np.float32)), out, frames=frames, frames_per_position=2,
-                           context=CONTEXT_FRAMES, taps=taps))
+    lab.go(
+        lab.kernels.mel(
+            lab.step(position=40),
+            lab.put(samples),
+            lab.put(np.array(mel.waves(), np.float32)),
+            lab.put(np.array(filters, np.float32)),
+            out,
+            frames=frames,
+            frames_per_position=2,
+            context=CONTEXT_FRAMES,
+            taps=taps,
+        )
+    )
     want = reference.log_mel(np.lib.stride_tricks.sliding_window_view(samples.astype(float), 400)[::160])
     # In f32 a bin far below the frame's loudest is mostly rounding: float64's 1e-7 of a tone's 1e4 power shows.
     assert_close(signal, lab.get(out, frames, 128, guarded=True), want, 1e-3 if signal in ("tone", "clipped") else 3e-5)
@@ -40,9 +55,19 @@ def test_mel(lab, signal):
 def test_mel_is_zero_before_the_stream(lab):
     filters, taps = mel.sparse_filters()
     out = lab.out(5, 128)
-    lab.go(lab.kernels.mel(lab.step(position=0), lab.put(np.zeros(4 * 160 + 400, np.float32)), lab.put(np.array(mel.waves(), np.float32)),
-                           lab.put(np.array(filters, np.float32)), out, frames=5, frames_per_position=2,
-                           context=CONTEXT_FRAMES, taps=taps))
+    lab.go(
+        lab.kernels.mel(
+            lab.step(position=0),
+            lab.put(np.zeros(4 * 160 + 400, np.float32)),
+            lab.put(np.array(mel.waves(), np.float32)),
+            lab.put(np.array(filters, np.float32)),
+            out,
+            frames=5,
+            frames_per_position=2,
+            context=CONTEXT_FRAMES,
+            taps=taps,
+        )
+    )
     got = lab.get(out, 5, 128, guarded=True)
     assert (got[:3] == 0).all() and (got[3:] == np.float32(-0.625)).all()
 
@@ -53,57 +78,136 @@ def test_the_filterbank_is_slaneys():
 
 # --- conv
 
+
 @pytest.mark.parametrize("type", ["F32", "F16", "BF16"])
-@pytest.mark.parametrize("stride,inputs,outputs,rows", [(1, 128, 1280, 9), (2, 1280, 1280, 4), (2, 64, 64, 1), (1, 30, 65, 3), (2, 33, 1, 7)])
+@pytest.mark.parametrize(
+    "stride,inputs,outputs,rows", [(1, 128, 1280, 9), (2, 1280, 1280, 4), (2, 64, 64, 1), (1, 30, 65, 3), (2, 33, 1, 7)]
+)
 def test_conv(lab, type, stride, inputs, outputs, rows):
     x = random(1, stride * (rows - 1) + 3, inputs)
     weights = random(2, outputs, inputs * 3, scale=(3 * inputs) ** -0.5)
     bias = random(3, outputs)
     matrix, rounded = lab.matrix(weights, type)
     out = lab.out(rows, outputs)
-    lab.go(lab.kernels.conv(lab.step(position=9), lab.put(x.astype(np.float32)), matrix.parts[0].weights, lab.put(bias.astype(np.float32)), out,
-                            type=type, stride=stride, rows=rows, inputs=inputs, outputs=outputs, rows_per_position=1, context=0))
+    lab.go(
+        lab.kernels.conv(
+            lab.step(position=9),
+            lab.put(x.astype(np.float32)),
+            matrix.parts[0].weights,
+            lab.put(bias.astype(np.float32)),
+            out,
+            type=type,
+            stride=stride,
+            rows=rows,
+            inputs=inputs,
+            outputs=outputs,
+            rows_per_position=1,
+            context=0,
+        )
+    )
     want = reference.conv(x, rounded.reshape(outputs, inputs, 3), bias, stride)
     assert_close((type, stride, inputs, outputs, rows), lab.get(out, rows, outputs, guarded=True), want, 1e-5)
 
 
 def test_conv_is_zero_before_the_stream(lab):
     out = lab.out(3, 4)
-    lab.go(lab.kernels.conv(lab.step(position=0), lab.put(np.ones((5, 8), np.float32)), lab.put(np.ones(96, np.float32)), lab.put(np.ones(4, np.float32)), out,
-                            type="F32", stride=1, rows=3, inputs=8, outputs=4, rows_per_position=2, context=1))
+    lab.go(
+        lab.kernels.conv(
+            lab.step(position=0),
+            lab.put(np.ones((5, 8), np.float32)),
+            lab.put(np.ones(96, np.float32)),
+            lab.put(np.ones(4, np.float32)),
+            out,
+            type="F32",
+            stride=1,
+            rows=3,
+            inputs=8,
+            outputs=4,
+            rows_per_position=2,
+            context=1,
+        )
+    )
     got = lab.get(out, 3, 4, guarded=True)
     assert (got[0] == 0).all() and (got[1:] > 24).all()
 
 
 # --- linear
 
+
 @pytest.mark.parametrize("type", ["Q4_0", "F32", "F16", "BF16"])
-@pytest.mark.parametrize("rows,outputs,columns", [(1, 3072, 4096), (4, 1280, 2048), (2, 70, 1280), (1, 30, 64), (3, 65, 96), (9, 2, 32), (1, 1, 9216), (5, 131, 160),
-                                                  (1, 70, 3072), (1, 16390, 256), (1, 65539, 128), (5, 131, 1280), (3, 70, 2048), (2, 30, 3072), (11, 70, 2560)])
+@pytest.mark.parametrize(
+    "rows,outputs,columns",
+    [
+        (1, 3072, 4096),
+        (4, 1280, 2048),
+        (2, 70, 1280),
+        (1, 30, 64),
+        (3, 65, 96),
+        (9, 2, 32),
+        (1, 1, 9216),
+        (5, 131, 160),
+        (1, 70, 3072),
+        (1, 16390, 256),
+        (1, 65539, 128),
+        (5, 131, 1280),
+        (3, 70, 2048),
+        (2, 30, 3072),
+        (11, 70, 2560),
+    ],
+)
 def test_linear(lab, type, rows, outputs, columns):
-    x, weights = random(1, rows, columns), random(2, outputs, columns, scale=columns ** -0.5)
+    x, weights = random(1, rows, columns), random(2, outputs, columns, scale=columns**-0.5)
     matrix, rounded = lab.matrix(weights, type)
     out = lab.out(rows, outputs)
     lab.go(*lab.kernels.linear(lab.kernels.unused, lab.put(x.astype(np.float32)), matrix, out, rows=rows))
-    assert_close((type, rows, outputs, columns), lab.get(out, rows, outputs, guarded=True), x.astype(np.float32) @ rounded.T, 5 * ROUNDING)
+    assert_close(
+        (type, rows, outputs, columns),
+        lab.get(out, rows, outputs, guarded=True),
+        x.astype(np.float32) @ rounded.T,
+        5 * ROUNDING,
+    )
 
 
 @pytest.mark.parametrize("ending", [STORE, GELU, ADD, SILU])
 @pytest.mark.parametrize("biased", [False, True])
-@pytest.mark.parametrize("norm,rows,columns", [*((norm, *shape) for norm in (False, True) for shape in ((5, 160), (1, 1024), (3, 384))),
-                                               (True, 1, 3072), (True, 9, 1536)])       # squares of several chunks
+@pytest.mark.parametrize(
+    "norm,rows,columns",
+    [
+        *((norm, *shape) for norm in (False, True) for shape in ((5, 160), (1, 1024), (3, 384))),
+        (True, 1, 3072),
+        (True, 9, 1536),
+    ],
+)  # squares of several chunks
 def test_linear_endings(lab, ending, norm, biased, rows, columns):
     outputs = 70
-    x, weights = random(1, rows, columns, scale=3), random(2, outputs, columns, scale=columns ** -0.5)
+    x, weights = random(1, rows, columns, scale=3), random(2, outputs, columns, scale=columns**-0.5)
     gain, bias, before = random(3, columns), random(4, outputs), random(5, rows, outputs)
     matrix, rounded = lab.matrix(weights, "Q4_0", gate_up=ending == SILU)
-    out = lab.put(np.concatenate([before.ravel(), np.full(GUARDS, -12345.5)]).astype(np.float32)) if ending == ADD else lab.out(rows, outputs // (2 if ending == SILU else 1))
-    lab.go(*lab.kernels.linear(lab.kernels.unused, lab.put(x.astype(np.float32)), matrix, out, rows=rows, ending=ending,
-                               gain=lab.put(gain.astype(np.float32)) if norm else None, epsilon=1e-5,
-                               bias=lab.put(bias.astype(np.float32)) if biased else None))
+    out = (
+        lab.put(np.concatenate([before.ravel(), np.full(GUARDS, -12345.5)]).astype(np.float32))
+        if ending == ADD
+        else lab.out(rows, outputs // (2 if ending == SILU else 1))
+    )
+    lab.go(
+        *lab.kernels.linear(
+            lab.kernels.unused,
+            lab.put(x.astype(np.float32)),
+            matrix,
+            out,
+            rows=rows,
+            ending=ending,
+            gain=lab.put(gain.astype(np.float32)) if norm else None,
+            epsilon=1e-5,
+            bias=lab.put(bias.astype(np.float32)) if biased else None,
+        )
+    )
     y = (reference.rms_norm(x, gain) if norm else x) @ rounded.T + bias * biased
-    want = {STORE: lambda: y, GELU: lambda: reference.gelu(y), ADD: lambda: before + y,
-            SILU: lambda: reference.silu(y[:, :35]) * y[:, 35:]}[ending]()
+    want = {
+        STORE: lambda: y,
+        GELU: lambda: reference.gelu(y),
+        ADD: lambda: before + y,
+        SILU: lambda: reference.silu(y[:, :35]) * y[:, 35:],
+    }[ending]()
     assert_close((ending, norm, biased, rows, columns), lab.get(out, *want.shape, guarded=True), want, 2e-5)
 
 
@@ -115,14 +219,23 @@ def test_linear_in_parts(lab, gate_up):
     matrix, rounded = lab.matrix(weights, "Q4_0", most_rows=48, gate_up=gate_up)
     assert len(matrix.parts) == 3
     out = lab.out(rows, outputs // (1 + gate_up))
-    lab.go(*lab.kernels.linear(lab.kernels.unused, lab.put(x.astype(np.float32)), matrix, out, rows=rows, ending=SILU if gate_up else STORE))
+    lab.go(
+        *lab.kernels.linear(
+            lab.kernels.unused, lab.put(x.astype(np.float32)), matrix, out, rows=rows, ending=SILU if gate_up else STORE
+        )
+    )
     y = x @ rounded.T
     want = reference.silu(y[:, :70]) * y[:, 70:] if gate_up else y
     assert_close("parts", lab.get(out, *want.shape, guarded=True), want, 1e-4 if gate_up else 2e-5)
 
 
 STACK = Stack(layers=1, width=96, heads=4, kv_heads=2, head_dim=32, hidden=32, window=12, epsilon=1e-5, rope_base=1e6)
-STACKS = {"gqa": STACK, "wide": replace(STACK, width=256), "mha": replace(STACK, heads=3, kv_heads=3, head_dim=64), "decoder": replace(STACK, heads=32, kv_heads=8, head_dim=128, width=64, window=150)}
+STACKS = {
+    "gqa": STACK,
+    "wide": replace(STACK, width=256),
+    "mha": replace(STACK, heads=3, kv_heads=3, head_dim=64),
+    "decoder": replace(STACK, heads=32, kv_heads=8, head_dim=128, width=64, window=150),
+}
 
 
 @pytest.mark.parametrize("half_rope", [False, True])
@@ -133,32 +246,53 @@ def test_linear_heads(lab, half_rope, cache_f16, stack, position, rotation):
     """Queries, and keys and values in the slots of their positions, over the ring's end."""
     s, rows = STACKS[stack], 3
     capacity = 31 if position else 14
-    x, weights = random(1, rows, s.width), random(2, s.qkv_rows, s.width, scale=s.width ** -0.5)
+    x, weights = random(1, rows, s.width), random(2, s.qkv_rows, s.width, scale=s.width**-0.5)
     gain, bias = random(3, s.width), random(4, s.qkv_rows)
     matrix, rounded = lab.matrix(weights, "Q4_0")
     angles = lab.put(rope.table(s, 1))
     cache = lab.out(capacity, 2 * s.kv_heads, s.head_dim // (2 if cache_f16 else 1))
     queries = lab.out(rows, s.heads, s.head_dim)
-    lab.go(*lab.kernels.linear(lab.step(position, rotation, capacity), lab.put(x.astype(np.float32)), matrix, queries, rows=rows, ending=HEADS,
-                               gain=lab.put(gain.astype(np.float32)), epsilon=1e-5, bias=lab.put(bias.astype(np.float32)), heads=s,
-                               half_rope=half_rope, angles=angles, cache=cache, cache_f16=cache_f16))
+    lab.go(
+        *lab.kernels.linear(
+            lab.step(position, rotation, capacity),
+            lab.put(x.astype(np.float32)),
+            matrix,
+            queries,
+            rows=rows,
+            ending=HEADS,
+            gain=lab.put(gain.astype(np.float32)),
+            epsilon=1e-5,
+            bias=lab.put(bias.astype(np.float32)),
+            heads=s,
+            half_rope=half_rope,
+            angles=angles,
+            cache=cache,
+            cache_f16=cache_f16,
+        )
+    )
     y = (reference.rms_norm(x, gain) @ rounded.T + bias).reshape(rows, -1, s.head_dim)
     at = rotation + np.arange(rows)
-    q, k = (reference.rope(part, at, s.rope_base, half_rope) for part in (y[:, :s.heads], y[:, s.heads:s.heads + s.kv_heads]))
+    q, k = (
+        reference.rope(part, at, s.rope_base, half_rope)
+        for part in (y[:, : s.heads], y[:, s.heads : s.heads + s.kv_heads])
+    )
     assert_close("queries", lab.get(queries, rows, s.heads, s.head_dim, guarded=True), q, 3e-5)
     ring = lab.get(cache, capacity, 2, s.kv_heads, s.head_dim // (2 if cache_f16 else 1), guarded=True)
     slots = (position + np.arange(rows)) % capacity
     assert np.isnan(np.delete(ring, slots, 0)).all(), "a slot of another position was written"
     if cache_f16:
         ring = np.ascontiguousarray(ring).view(np.float16).astype(float)
-    assert_close("keys", ring[slots, 0], k, 5e-3 if cache_f16 else 3e-5)          # f16 has 11 bits: 2e-3 of 4
-    assert_close("values", ring[slots, 1], y[:, s.heads + s.kv_heads:], 5e-3 if cache_f16 else 3e-5)
+    assert_close("keys", ring[slots, 0], k, 5e-3 if cache_f16 else 3e-5)  # f16 has 11 bits: 2e-3 of 4
+    assert_close("values", ring[slots, 1], y[:, s.heads + s.kv_heads :], 5e-3 if cache_f16 else 3e-5)
 
 
 # --- attention
 
-WINDOWS = STACKS | {"two splits": replace(STACK, window=1025), "4B encoder": Stack(1, 1280, hidden=5120, **ENCODER_4B),
-                    "4B decoder": Stack(1, 3072, hidden=9216, **DECODER_4B)}
+WINDOWS = STACKS | {
+    "two splits": replace(STACK, window=1025),
+    "4B encoder": Stack(1, 1280, hidden=5120, **ENCODER_4B),
+    "4B decoder": Stack(1, 3072, hidden=9216, **DECODER_4B),
+}
 
 
 def assert_attention(lab, cache_f16, s, position, rows):
@@ -166,13 +300,24 @@ def assert_attention(lab, cache_f16, s, position, rows):
     positions = np.arange(max(0, position + rows - capacity), position + rows)
     k, v = random(1, len(positions), s.kv_heads, s.head_dim), random(2, len(positions), s.kv_heads, s.head_dim)
     q = random(3, rows, s.heads, s.head_dim)
-    ring = np.full((capacity, 2, s.kv_heads, s.head_dim), np.nan)       # an unused slot must not be read
+    ring = np.full((capacity, 2, s.kv_heads, s.head_dim), np.nan)  # an unused slot must not be read
     ring[positions % capacity, 0], ring[positions % capacity, 1] = k, v
     ring = ring.astype(np.float16 if cache_f16 else np.float32)
     out = lab.out(rows, s.heads, s.head_dim)
     parts, runs = (lab.out(nbytes // 4) for nbytes in lab.kernels.attention_scratch(rows, s))
-    lab.go(*lab.kernels.attention(lab.step(position, 0, capacity), lab.put(q.astype(np.float32)), lab.put(ring), parts, runs, out,
-                                  rows=rows, heads=s, cache_f16=cache_f16))
+    lab.go(
+        *lab.kernels.attention(
+            lab.step(position, 0, capacity),
+            lab.put(q.astype(np.float32)),
+            lab.put(ring),
+            parts,
+            runs,
+            out,
+            rows=rows,
+            heads=s,
+            cache_f16=cache_f16,
+        )
+    )
     rounded = ring[positions % capacity].astype(float)
     want = reference.attention(q, rounded[:, 0], rounded[:, 1], position + np.arange(rows), positions, s.window)
     assert_close((s, position, rows), lab.get(out, rows, s.heads, s.head_dim, guarded=True), want, 1e-5)
@@ -201,7 +346,11 @@ def test_turn_keys(lab, cache_f16):
     at = back + 5 + np.arange(capacity)
     ring = np.stack([reference.rope(keys, at, s.rope_base), values], 1).astype(np.float16 if cache_f16 else np.float32)
     cache = lab.put(np.concatenate([ring.ravel(), np.full(GUARDS, -12345.5, np.float32).view(ring.dtype)]))
-    lab.go(lab.kernels.rotate_keys(lab.put(rope.rotations(s, back)), cache, capacity=capacity, heads=s, cache_f16=cache_f16))
+    lab.go(
+        lab.kernels.rotate_keys(
+            lab.put(rope.rotations(s, back)), cache, capacity=capacity, heads=s, cache_f16=cache_f16
+        )
+    )
     got = lab.get(cache, capacity, 2, s.kv_heads, s.head_dim // (2 if cache_f16 else 1), guarded=True)
     got = np.ascontiguousarray(got).view(ring.dtype)
     assert_close("keys", got[:, 0], reference.rope(keys, at - back, s.rope_base), 6e-3 if cache_f16 else 2e-6)
@@ -219,10 +368,20 @@ def test_grids_over_the_limit_of_a_dimension(lab, monkeypatch):
 
 # --- the small ones
 
+
 @pytest.mark.parametrize("rows,columns", [(1, 32), (4, 1280), (3, 3072), (64, 64)])
 def test_rms_norm(lab, rows, columns):
     x, gain, out = random(1, rows, columns, scale=30), random(2, columns), lab.out(rows, columns)
-    lab.go(lab.kernels.rms_norm(lab.put(x.astype(np.float32)), lab.put(gain.astype(np.float32)), out, rows=rows, columns=columns, epsilon=1e-5))
+    lab.go(
+        lab.kernels.rms_norm(
+            lab.put(x.astype(np.float32)),
+            lab.put(gain.astype(np.float32)),
+            out,
+            rows=rows,
+            columns=columns,
+            epsilon=1e-5,
+        )
+    )
     assert_close((rows, columns), lab.get(out, rows, columns, guarded=True), reference.rms_norm(x, gain), 1e-5)
 
 
@@ -237,8 +396,18 @@ def test_embed(lab, type, most_rows, columns):
     tokens[(position + np.arange(rows)) % TOKENS_RING] = ids
     for known, draft in ((rows, 8), (1, 60)):
         out = lab.out(rows, columns)
-        lab.go(*lab.kernels.embed(lab.step(position, audio_row=2), lab.put(audio.astype(np.float32)), lab.put(tokens), matrix, out,
-                                  rows=rows, known=known, draft=draft))
+        lab.go(
+            *lab.kernels.embed(
+                lab.step(position, audio_row=2),
+                lab.put(audio.astype(np.float32)),
+                lab.put(tokens),
+                matrix,
+                out,
+                rows=rows,
+                known=known,
+                draft=draft,
+            )
+        )
         want = audio[2:5] + rounded[ids[:known] + [draft] * (rows - known)]
         assert_close((type, known), lab.get(out, rows, columns, guarded=True), want, 1e-6)
 
@@ -249,7 +418,7 @@ def test_argmax_and_next_token(lab, columns, case):
     rows, runs, position = 2, -(-columns // ARGMAX_RUN), TOKENS_RING - 2
     logits = random(columns, rows, columns).astype(np.float32)
     if case == "equal":
-        logits[:, :] = 1.5                              # the lowest index wins
+        logits[:, :] = 1.5  # the lowest index wins
     if case == "last":
         logits[:, -1] = 100
     if case == "negative":
@@ -260,13 +429,19 @@ def test_argmax_and_next_token(lab, columns, case):
     for row in range(rows):
         cut = np.array_split(logits[row], range(ARGMAX_RUN, columns, ARGMAX_RUN))
         assert (got[row, :, 0] == [run.max() for run in cut]).all()
-        assert got[row, :, 1].copy().view(np.uint32).tolist() == [ARGMAX_RUN * i + int(run.argmax()) for i, run in enumerate(cut)]
+        assert got[row, :, 1].copy().view(np.uint32).tolist() == [
+            ARGMAX_RUN * i + int(run.argmax()) for i, run in enumerate(cut)
+        ]
 
     tokens, step = lab.put(np.full(TOKENS_RING + 1, 77777777, np.uint32)), lab.step(position, 5000, 60, 3)
     lab.go(*[lab.kernels.next_token(best, tokens, step, rows=1, columns=columns, draft=0)] * 2)
     got = lab.get(tokens, TOKENS_RING + 1, dtype=np.uint32)
     slots = [*(position + np.array([1, 2])) % TOKENS_RING, TOKENS_RING]
-    assert (got[slots[:2]] == logits[0].argmax()).all() and got[TOKENS_RING] == position + 2 and (np.delete(got, slots) == 77777777).all()
+    assert (
+        (got[slots[:2]] == logits[0].argmax()).all()
+        and got[TOKENS_RING] == position + 2
+        and (np.delete(got, slots) == 77777777).all()
+    )
     assert lab.get(step, 4, dtype=np.uint32).tolist() == [position + 2, 5002, 60, 5]
 
 
@@ -274,13 +449,25 @@ def test_logits_that_are_no_numbers(lab):
     """No token is made of them, but the number behind the last one."""
     columns, position = 5000, 3
     best, tokens = lab.out(1, -(-columns // ARGMAX_RUN), 2), lab.put(np.full(TOKENS_RING + 1, 7, np.uint32))
-    lab.go(lab.kernels.argmax(lab.put(np.full((1, columns), np.nan, np.float32)), best, rows=1, columns=columns),
-           lab.kernels.next_token(best, tokens, lab.step(position), rows=1, columns=columns, draft=0))
+    lab.go(
+        lab.kernels.argmax(lab.put(np.full((1, columns), np.nan, np.float32)), best, rows=1, columns=columns),
+        lab.kernels.next_token(best, tokens, lab.step(position), rows=1, columns=columns, draft=0),
+    )
     assert lab.get(tokens, TOKENS_RING + 1, dtype=np.uint32)[position + 1] == columns
 
 
-@pytest.mark.parametrize("predicted,made", [([5, 9, 9, 9], 1), ([9, 5, 9, 9], 2), ([9, 9, 9, 5], 4), ([9, 9, 9, 9], 4), ([9, 9, 5], 3),
-                                            ([9] * 8, 8), ([9], 1)])
+@pytest.mark.parametrize(
+    "predicted,made",
+    [
+        ([5, 9, 9, 9], 1),
+        ([9, 5, 9, 9], 2),
+        ([9, 9, 9, 5], 4),
+        ([9, 9, 9, 9], 4),
+        ([9, 9, 5], 3),
+        ([9] * 8, 8),
+        ([9], 1),
+    ],
+)
 def test_drafts_that_are_kept(lab, predicted, made):
     """Drafted was 9: the first row's prediction, and one more for each row in turn that predicted the draft behind it."""
     rows, columns, position = len(predicted), 5000, TOKENS_RING - 3
@@ -288,8 +475,10 @@ def test_drafts_that_are_kept(lab, predicted, made):
     logits[np.arange(rows), predicted] = 100
     best, tokens = lab.out(rows, -(-columns // ARGMAX_RUN), 2), lab.put(np.full(TOKENS_RING + 1, 77777777, np.uint32))
     step = lab.step(position, 20, 60, 3)
-    lab.go(lab.kernels.argmax(lab.put(logits), best, rows=rows, columns=columns),
-           lab.kernels.next_token(best, tokens, step, rows=rows, columns=columns, draft=9))
+    lab.go(
+        lab.kernels.argmax(lab.put(logits), best, rows=rows, columns=columns),
+        lab.kernels.next_token(best, tokens, step, rows=rows, columns=columns, draft=9),
+    )
     got, slots = lab.get(tokens, TOKENS_RING + 1, dtype=np.uint32), (position + 1 + np.arange(made)) % TOKENS_RING
     assert got[slots].tolist() == predicted[:made] and got[TOKENS_RING] == position + made
     assert (np.delete(got, [*slots, TOKENS_RING]) == 77777777).all()
@@ -309,15 +498,19 @@ def test_split_q4_0(lab, blocks, first):
     nibbles, scales = lab.put(np.zeros(4 * room, np.uint32)), lab.put(np.zeros(room // 2, np.uint32))
     lab.go(lab.kernels.repack_q4_0(lab.put(raw), nibbles, scales, blocks=blocks, first_block=first))
     got = lab.get(nibbles, room, 4, dtype=np.uint32).copy().view(np.uint8)
-    assert (got[first:first + blocks] == raw[:, 2:]).all() and not got[:first].any() and not got[first + blocks:].any()
+    assert (
+        (got[first : first + blocks] == raw[:, 2:]).all() and not got[:first].any() and not got[first + blocks :].any()
+    )
     got = lab.get(scales, room // 2, dtype=np.uint32).copy().view(np.uint8).reshape(-1, 2)
-    assert (got[first:first + blocks] == raw[:, :2]).all() and not got[first + blocks:].any()
+    assert (got[first : first + blocks] == raw[:, :2]).all() and not got[first + blocks :].any()
 
 
 @pytest.mark.parametrize("type", ["F16", "BF16"])
 def test_widen(lab, type):
     values = random(1, 65).astype(np.float32)
-    bits = values.astype(np.float16).view(np.uint16) if type == "F16" else (values.view(np.uint32) >> 16).astype(np.uint16)
+    bits = (
+        values.astype(np.float16).view(np.uint16) if type == "F16" else (values.view(np.uint32) >> 16).astype(np.uint16)
+    )
     want = values.astype(np.float16).astype(float) if type == "F16" else (bits.astype(np.uint32) << 16).view(np.float32)
     out = lab.out(70)
     lab.go(lab.kernels.to_f32(lab.put(bits), out, type=type, count=65, first=5))

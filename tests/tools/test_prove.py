@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from lab import assert_close
 
-from voxtab.native import models
+from lab import assert_close
 from voxtab.config import Schedule
 from voxtab.model import Model
+from voxtab.native import models
 
 ROOT = Path(__file__).parents[2]
 ORACLE = ROOT / "tests" / "oracle" / "delay480"
@@ -24,16 +24,18 @@ def prove():
 def test_all_logits_are_those_of_the_tokens(prove, device, run):
     """With the oracle's own tokens its logits come; with another token somewhere, other ones from there on."""
     found = models.read_model(ORACLE / "tiny-q4.gguf")
-    model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="tiny", cache_f16=False))
+    model = run(
+        Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="tiny", cache_f16=False)
+    )
     samples = soundfile.read(ORACLE / "clip.flac", dtype="float32")[0]
     tokens = run(prove["transcribed"](model, samples))
     logits = run(prove["all_logits"](model, samples, tokens))
     want = np.load(ORACLE / "stages.npz")["q4_gen_logits"]
-    assert_close("logits", logits[:len(want)], want, 2e-4)      # as tests/test_stages.py allows
+    assert_close("logits", logits[: len(want)], want, 2e-4)  # as tests/test_stages.py allows
     assert logits[:-1].argmax(1).tolist() == tokens[39:]
     other = tokens[:50] + [1234] + tokens[51:]
     changed = np.abs(run(prove["all_logits"](model, samples, other)) - logits).max(1)
-    assert not changed[:50 - 38].any() and changed[50 - 38:].min() > 0.01
+    assert not changed[: 50 - 38].any() and changed[50 - 38 :].min() > 0.01
 
 
 def test_the_summary_counts_what_may_differ_and_what_must_not(prove):

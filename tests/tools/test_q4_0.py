@@ -2,6 +2,7 @@ import gguf
 import numpy as np
 import pytest
 from gguf import GGMLQuantizationType
+
 from q4_0 import dequantise, quantise
 
 Q4_0 = GGMLQuantizationType.Q4_0

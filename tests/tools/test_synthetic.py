@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from synthetic import SMALL, VOXTRAL_4B, directory, write_model
 
-from voxtab.native import cli, models
+from synthetic import SMALL, VOXTRAL_4B, directory, write_model
 from voxtab.config import FIRST_PIECE, PAD
 from voxtab.model import Model
+from voxtab.native import cli, models
 from voxtab.transcriber import Transcriber
 
 CLIP = Path(__file__).parents[1] / "oracle" / "delay480" / "clip.flac"
 PIECE = 100_000
-SHARD = 300_001                     # bytes: cut inside tensors, inside blocks, inside words
+SHARD = 300_001  # bytes: cut inside tensors, inside blocks, inside words
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +35,23 @@ def test_shards_are_one_file_cut_and_the_manifest_tells_them(folder, tmp_path):
     assert whole(folder) == data
     assert (tmp_path / "one" / "tekken.json").read_bytes() == (folder / "tekken.json").read_bytes()
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert manifest == {"tokenizer": "tekken.json", "shards": [
-        {"path": f"shard-a{chr(97 + i)}", "bytes": len(shard), "sha256": hashlib.sha256(shard).hexdigest(),
-         "pieces": {"bytes": PIECE, "sha256": [hashlib.sha256(shard[at:at + PIECE]).hexdigest() for at in range(0, len(shard), PIECE)]}}
-        for i, shard in enumerate(data[at:at + SHARD] for at in range(0, len(data), SHARD))]}
+    assert manifest == {
+        "tokenizer": "tekken.json",
+        "shards": [
+            {
+                "path": f"shard-a{chr(97 + i)}",
+                "bytes": len(shard),
+                "sha256": hashlib.sha256(shard).hexdigest(),
+                "pieces": {
+                    "bytes": PIECE,
+                    "sha256": [
+                        hashlib.sha256(shard[at : at + PIECE]).hexdigest() for at in range(0, len(shard), PIECE)
+                    ],
+                },
+            }
+            for i, shard in enumerate(data[at : at + SHARD] for at in range(0, len(data), SHARD))
+        ],
+    }
 
 
 def test_another_seed_is_another_model(folder, tmp_path):
@@ -50,8 +63,9 @@ def test_another_seed_is_another_model(folder, tmp_path):
 def test_it_reads_as_what_it_was_made_from(folder):
     found = models.read_model(folder)
     assert found.config == SMALL and len(found.tokenizer) == SMALL.vocabulary
-    assert {name: (tensor.type, tensor.shape) for name, tensor in found.directory.tensors.items()} == \
-           {name: (tensor.type, tensor.shape) for name, tensor in directory(SMALL).tensors.items()}
+    assert {name: (tensor.type, tensor.shape) for name, tensor in found.directory.tensors.items()} == {
+        name: (tensor.type, tensor.shape) for name, tensor in directory(SMALL).tensors.items()
+    }
     text = b"".join(found.tokenizer.token_bytes(FIRST_PIECE + rank) for rank in range(256, 512)).decode()
     assert text.split() and text.replace(" ", "").isalpha()
 
@@ -76,15 +90,20 @@ def test_tokens_vary_and_pads_come_again_and_again(folder, device, run):
             transcriber.finish()
             async for _ in transcriber.text():
                 pass
+
         run(all_of_it())
-        return transcriber.tokens[len(transcriber.schedule.prompt):]
+        return transcriber.tokens[len(transcriber.schedule.prompt) :]
+
     heard = tokens(samples)
     assert len(set(heard)) > len(heard) / 3 and 0 < heard.count(PAD) < len(heard) / 2
     assert tokens(0 * samples) != heard
 
 
 def test_the_command_line_takes_the_folder(folder, capsys, monkeypatch):
-    for arguments, words in ((["info", folder], "encoder     4 layers of 64"), (["transcribe", "--model", folder, CLIP], "")):
+    for arguments, words in (
+        (["info", folder], "encoder     4 layers of 64"),
+        (["transcribe", "--model", folder, CLIP], ""),
+    ):
         monkeypatch.setattr("sys.argv", ["voxtab", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
             cli.main()

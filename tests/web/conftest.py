@@ -66,18 +66,26 @@ def server(site, files, elsewhere):
 
 
 def chromium(browser_type, *arguments):
-    return browser_type.launch(executable_path=CHROMIUM, chromium_sandbox=False, args=["--enable-unsafe-webgpu", *arguments])
+    return browser_type.launch(
+        executable_path=CHROMIUM, chromium_sandbox=False, args=["--enable-unsafe-webgpu", *arguments]
+    )
 
 
 def firefox(browser_type, **preferences):
-    return browser_type.launch(channel="moz-firefox", executable_path=FIREFOX, firefox_user_prefs=FIREFOX_WEBGPU | preferences)
+    return browser_type.launch(
+        channel="moz-firefox", executable_path=FIREFOX, firefox_user_prefs=FIREFOX_WEBGPU | preferences
+    )
 
 
 # Playwright keeps an event loop running as long as it lives: beyond a module, native tests could not run theirs.
 @pytest.fixture(scope="module")
 def browser(request):
     with sync_playwright() as playwright:
-        browser = firefox(playwright.firefox) if request.config.getoption("--firefox", False) else chromium(playwright.chromium)
+        browser = (
+            firefox(playwright.firefox)
+            if request.config.getoption("--firefox", False)
+            else chromium(playwright.chromium)
+        )
         yield browser
         browser.close()
 
@@ -87,8 +95,12 @@ def hearing(browser, clip):
     kind = browser.browser_type
     if kind.name == "firefox":
         return firefox(kind, **FIREFOX_MICROPHONE)
-    return chromium(kind, "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
-                    f"--use-file-for-fake-audio-capture={clip}%noloop")
+    return chromium(
+        kind,
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-audio-capture={clip}%noloop",
+    )
 
 
 @contextmanager

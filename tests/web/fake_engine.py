@@ -37,8 +37,12 @@ def page_on(browser, url, script=None, query="", gpu=GOOD_GPU, state="ready", **
     uncaught = []
     page.on("pageerror", lambda error: uncaught.append(error))
     page.add_init_script(NOTE + gpu)
-    page.route("**/boot.js", lambda route: route.fulfill(
-        content_type="text/javascript", body=f"const script = {json.dumps(script or {})};\n{FAKE_WORKER}"))
+    page.route(
+        "**/boot.js",
+        lambda route: route.fulfill(
+            content_type="text/javascript", body=f"const script = {json.dumps(script or {})};\n{FAKE_WORKER}"
+        ),
+    )
     page.goto(f"{url}/{query}")
     if state:
         wait_for(page, state)
@@ -74,11 +78,14 @@ def fed(page):
 
 def drop(page, *files):
     """Drop files, [name, text of the file] each, on the page."""
-    transfer = page.evaluate_handle("""files => {
+    transfer = page.evaluate_handle(
+        """files => {
         const transfer = new DataTransfer();
         for (const [name, bytes] of files) transfer.items.add(new File([new Uint8Array(bytes)], name));
         return transfer;
-    }""", [[name, list(data)] for name, data in files])
+    }""",
+        [[name, list(data)] for name, data in files],
+    )
     page.dispatch_event("body", "drop", {"dataTransfer": transfer})
 
 
@@ -87,21 +94,39 @@ def drop_paths(page, *paths):
     if page.context.browser.browser_type.name == "chromium":
         hand = page.context.new_cdp_session(page)
         for event in ("dragEnter", "dragOver", "drop"):
-            hand.send("Input.dispatchDragEvent", {"type": event, "x": 200, "y": 200, "data": {
-                "items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}})
+            hand.send(
+                "Input.dispatchDragEvent",
+                {
+                    "type": event,
+                    "x": 200,
+                    "y": 200,
+                    "data": {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1},
+                },
+            )
     else:
-        page.evaluate("""files => {
+        page.evaluate(
+            """files => {
             const dataTransfer = new DataTransfer();
             for (const [name, data] of files) dataTransfer.items.add(new File([Uint8Array.fromBase64(data)], name));
             document.body.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
-        }""", [[path.name, base64.b64encode(path.read_bytes()).decode()] for path in paths])
+        }""",
+            [[path.name, base64.b64encode(path.read_bytes()).decode()] for path in paths],
+        )
 
 
 def wav(samples, rate=16000, channels=1, bits=16, form=1):
     """A WAV file as bytes; `samples` are its data."""
     head = struct.pack("<HHIIHH", form, channels, rate, rate * channels * bits // 8, channels * bits // 8, bits)
-    return b"RIFF" + struct.pack("<I", 36 + len(samples)) + b"WAVEfmt " + struct.pack("<I", 16) + head + \
-        b"data" + struct.pack("<I", len(samples)) + samples
+    return (
+        b"RIFF"
+        + struct.pack("<I", 36 + len(samples))
+        + b"WAVEfmt "
+        + struct.pack("<I", 16)
+        + head
+        + b"data"
+        + struct.pack("<I", len(samples))
+        + samples
+    )
 
 
 SECOND = {"name": "clip.wav", "mimeType": "audio/wav", "buffer": wav(bytes(32000))}

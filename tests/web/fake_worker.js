@@ -4,31 +4,48 @@
 // script.boots: false: Python never starts.
 
 const MODEL = {
-  name: "voxtral-q4.gguf", dialect: "gguf", vocabulary: 131072, default_delay_ms: 480, left_silence_tokens: 32,
+  name: "voxtral-q4.gguf",
+  dialect: "gguf",
+  vocabulary: 131072,
+  default_delay_ms: 480,
+  left_silence_tokens: 32,
   adapter: { vendor: "acme", device: "", description: "Acme 9000", software: false },
-  model_bytes: 2511866880, gpu_bytes: 2600000000,
+  model_bytes: 2511866880,
+  gpu_bytes: 2600000000,
 };
 const RESULT = {
-  text: " Hello tab. It works.", tokens: [1, 32, 33], audio_seconds: 1.5, delay_ms: 480, model: "voxtral-q4.gguf",
-  words: [{ text: "Hello", start: 0.1, end: 0.4 }, { text: "tab.", start: 0.5, end: 0.8 },
-    { text: "It", start: 2.5, end: 2.6 }, { text: "works.", start: 2.7, end: 3661.25 }],
+  text: " Hello tab. It works.",
+  tokens: [1, 32, 33],
+  audio_seconds: 1.5,
+  delay_ms: 480,
+  model: "voxtral-q4.gguf",
+  words: [
+    { text: "Hello", start: 0.1, end: 0.4 },
+    { text: "tab.", start: 0.5, end: 0.8 },
+    { text: "It", start: 2.5, end: 2.6 },
+    { text: "works.", start: 2.7, end: 3661.25 },
+  ],
   timings: { load_s: 1, run_s: 1, rtf: 0.5, step_ms: { median: 5, p99: 9 } },
 };
 const USUAL = {
   open: {
-    events: [{ event: "progress", stage: "device", done: 0, total: 0 },
-      { event: "progress", stage: "weights", done: 2511866880, total: 2511866880 }],
+    events: [
+      { event: "progress", stage: "device", done: 0, total: 0 },
+      { event: "progress", stage: "weights", done: 2511866880, total: 2511866880 },
+    ],
     result: MODEL,
   },
   finish: {
-    events: [{ event: "text", text: " Hello tab.", audio_seconds: 0.8 },
-      { event: "text", text: " It works.", audio_seconds: 1.5 }],
+    events: [
+      { event: "text", text: " Hello tab.", audio_seconds: 0.8 },
+      { event: "text", text: " It works.", audio_seconds: 1.5 },
+    ],
     result: RESULT,
   },
 };
 
 const calls = {};
-const open = new Map();             // verb -> id of a call without an answer
+const open = new Map(); // verb -> id of a call without an answer
 let fed = 0;
 
 if (script.boots !== false) postMessage({ event: "progress", stage: "python", done: 1, total: 1 });
@@ -42,15 +59,22 @@ self.onmessage = async ({ data }) => {
   const { samples, ...plain } = data;
   if (samples) {
     fed += samples.length;
-    postMessage({ event: "fake-fed", fed, first: Array.from(samples.slice(0, 8)),
-      loudest: samples.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0) });
+    postMessage({
+      event: "fake-fed",
+      fed,
+      first: Array.from(samples.slice(0, 8)),
+      loudest: samples.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0),
+    });
   } else {
     postMessage({ event: "fake-call", call: JSON.parse(JSON.stringify(plain)) });
   }
   if (verb === "start") fed = 0;
   for (const event of entry.events ?? []) postMessage(event);
   if (entry.after) await new Promise((resolve) => setTimeout(resolve, entry.after));
-  if (entry.crash) setTimeout(() => { throw new Error("out of memory"); });
+  if (entry.crash)
+    setTimeout(() => {
+      throw new Error("out of memory");
+    });
   const ended = { stop: "finish", cancel: "open" }[verb];
   if (open.has(ended) && !entry.silent) {
     postMessage({ id: open.get(ended), error: { kind: "aborted", message: "This was stopped." } });

@@ -1,8 +1,8 @@
 """A server for tests: the built site, folders of models, and the misbehaviour that a path asks for.
 
-    /site/...                   the site; so too /some/deeper/path/site/...
-    /files/NAME/...             the folder `files[NAME]`, with ranges
-    /BEHAVIOUR/files/...        the same, with one of the BEHAVIOURS
+/site/...                   the site; so too /some/deeper/path/site/...
+/files/NAME/...             the folder `files[NAME]`, with ranges
+/BEHAVIOUR/files/...        the same, with one of the BEHAVIOURS
 """
 
 import re
@@ -11,8 +11,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-TYPES = {".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css",
-         ".json": "application/json", ".wasm": "application/wasm"}
+TYPES = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".css": "text/css",
+    ".json": "application/json",
+    ".wasm": "application/wasm",
+}
 
 
 class Server(ThreadingHTTPServer):
@@ -23,7 +29,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, roots: dict[str, Path], cors: bool = False, handler=None):
         super().__init__(("127.0.0.1", 0), handler or Handler)
         self.roots, self.cors = roots, cors
-        self.elsewhere = ""         # address that /moved leads to
+        self.elsewhere = ""  # address that /moved leads to
         self.requests: list[tuple[str, str | None]] = []
         self.uncached: set[str] = set()
         self.uses: dict[str, int] = {}
@@ -35,7 +41,7 @@ class Server(ThreadingHTTPServer):
         self.server_close()
 
     def handle_error(self, request, client_address):
-        pass                        # a browser that goes away in the middle is what some tests want
+        pass  # a browser that goes away in the middle is what some tests want
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -78,7 +84,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_moved(self, file):
         """A hub: the address leads to another origin."""
-        self.reply(302, b"", {"Location": f"{self.server.elsewhere}/files/{file.relative_to(self.server.roots['files'])}"})
+        self.reply(
+            302, b"", {"Location": f"{self.server.elsewhere}/files/{file.relative_to(self.server.roots['files'])}"}
+        )
 
     def do_once(self, file):
         """A signed link that is good for one use."""
@@ -124,7 +132,9 @@ class Handler(BaseHTTPRequestHandler):
 
     # --- answers
 
-    def send_file(self, file: Path, stop_after: int | None = None, tag: str = '"tag"', pause: float = 0, step: int = 1 << 20):
+    def send_file(
+        self, file: Path, stop_after: int | None = None, tag: str = '"tag"', pause: float = 0, step: int = 1 << 20
+    ):
         if not file.is_file():
             return self.reply(404, b"no such file")
         data = file.read_bytes()
@@ -138,10 +148,10 @@ class Handler(BaseHTTPRequestHandler):
         if stop_after is not None:
             end = min(end, start + stop_after)
         for at in range(start, end, step):
-            self.wfile.write(data[at:min(end, at + step)])
+            self.wfile.write(data[at : min(end, at + step)])
             threading.Event().wait(pause)
         if stop_after is not None:
-            threading.Event().wait(0.3)         # so that the browser hands over what has come
+            threading.Event().wait(0.3)  # so that the browser hands over what has come
             self.close_connection = True
 
     def reply(self, status: int, body: bytes, headers: dict | None = None):

@@ -5,6 +5,7 @@ import json
 import pytest
 import soundfile
 from playwright.sync_api import expect
+
 from web.conftest import ORACLES
 from web.fake_engine import at
 from web.test_page import wait_for
@@ -24,7 +25,11 @@ def test_the_figures(browser, server, files, audio):
     page.goto(f"{server.url}/site/?{MODEL}&{audio}&bench=1&variants=row=few,block_tokens=8")
     wait_for(page, "done")
     figures = page.evaluate("voxtab.result")
-    assert (figures["variants"]["row"], figures["variants"]["block_tokens"], figures["wrong_variants"]) == ("few", 8, [])
+    assert (figures["variants"]["row"], figures["variants"]["block_tokens"], figures["wrong_variants"]) == (
+        "few",
+        8,
+        [],
+    )
     assert json.loads(at(page, "transcript").text_content()) == figures
     expect(at(page, "copy")).to_be_visible()
     assert (figures["model"], figures["audio"], figures["platform"]) == ("tiny-q4.gguf", "short.wav", "emscripten")
@@ -34,7 +39,7 @@ def test_the_figures(browser, server, files, audio):
     assert figures["live_step_ms"]["median"] > 0 and figures["gb_per_s"] > 0 and figures["load_s"] > 0
     at(page, "audio-file").set_input_files(files / "short.wav")
     expect(at(page, "status")).to_contain_text("Done", timeout=60000)
-    expect(page.locator("h3", has_text="bench.json")).to_be_attached()      # among the earlier ones
+    expect(page.locator("h3", has_text="bench.json")).to_be_attached()  # among the earlier ones
     page.close()
 
 
@@ -44,7 +49,8 @@ def test_pins_that_there_are_not(browser, server):
     page.goto(f"{server.url}/site/?{MODEL}&variants=nonsense")
     expect(page.locator("html")).to_have_attribute("data-state", "error", timeout=60000)
     expect(at(page, "error").locator("#error-text")).to_have_text(
-        "'nonsense' is no variant of the kernels: pin, for example, row=few, tiles=0 or drafts=3.")
+        "'nonsense' is no variant of the kernels: pin, for example, row=few, tiles=0 or drafts=3."
+    )
     at(page, "use-self-test").click()
     wait_for(page, "ready")
     expect(at(page, "error")).to_be_hidden()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import soundfile
 from playwright.sync_api import expect
+
 from web.conftest import ORACLES, speaking
 from web.fake_engine import at, drop_paths
 
@@ -29,8 +30,10 @@ def clips(files) -> dict[str, Path]:
 
 def link(oracle):
     """Of a page that does everything by itself."""
-    return (f"?model=/files/{oracle}/tiny-q4.gguf&audio=/files/{oracle}/clip.wav&delay={oracle.removeprefix('delay')}"
-            "&left_silence=32&autostart=1")
+    return (
+        f"?model=/files/{oracle}/tiny-q4.gguf&audio=/files/{oracle}/clip.wav&delay={oracle.removeprefix('delay')}"
+        "&left_silence=32&autostart=1"
+    )
 
 
 @pytest.fixture
@@ -63,8 +66,10 @@ def test_link_under_a_deeper_path_and_reload(page, server, clips):
     page.goto(f"{server.url}/some/deeper/site/{link('delay160')}")
     check(page, "delay160")
     # Firefox names no adapter, but says that it is a fallback.
-    if page.evaluate("navigator.gpu.requestAdapter().then(({ info, isFallbackAdapter }) => Boolean(info.isFallbackAdapter ?? "
-                     "isFallbackAdapter) || /swiftshader|llvmpipe/i.test(`${info.architecture} ${info.description}`))"):
+    if page.evaluate(
+        "navigator.gpu.requestAdapter().then(({ info, isFallbackAdapter }) => Boolean(info.isFallbackAdapter ?? "
+        "isFallbackAdapter) || /swiftshader|llvmpipe/i.test(`${info.architecture} ${info.description}`))"
+    ):
         expect(at(page, "warning")).to_contain_text("in software")
     else:
         expect(at(page, "warning")).to_be_hidden()
@@ -123,7 +128,8 @@ def test_chosen_files_then_again_then_stop(page, server, clips, tmp_path):
 @pytest.mark.parametrize("how, workers", [("lose_at_finish", 1), ("crash_at_finish", 2)])
 def test_engine_goes_away(page, server, clips, how, workers):
     """Transcribed again from the start: after a lost GPU in the Worker that Python runs in, after a crash in another one."""
-    page.add_init_script("""
+    page.add_init_script(
+        """
         window.made = [];
         window.Worker = class extends Worker {
           constructor(address, options) {
@@ -131,13 +137,14 @@ def test_engine_goes_away(page, server, clips, how, workers):
             made.push(this);
           }
         };
-    """.replace("HOW", how))
+    """.replace("HOW", how)
+    )
     page.goto(f"{server.url}/site/{link('delay480')}")
     expect(at(page, "error")).to_contain_text("the audio is transcribed again from its start", timeout=60000)
     check(page)
     assert page.evaluate("made.length") == workers
     if workers == 2:
-        page.uncaught.clear()           # Firefox tells of the Worker's error as well, which the page has dealt with
+        page.uncaught.clear()  # Firefox tells of the Worker's error as well, which the page has dealt with
 
 
 def test_pythons_program_does_not_arrive(page, server):
@@ -145,7 +152,7 @@ def test_pythons_program_does_not_arrive(page, server):
     page.goto(f"{server.url}/site/")
     expect(page.locator("html")).to_have_attribute("data-state", "error", timeout=60000)
     expect(at(page, "error")).to_contain_text("The engine could not start")
-    page.uncaught.clear()               # the Worker's error, which the page has dealt with
+    page.uncaught.clear()  # the Worker's error, which the page has dealt with
 
 
 def test_in_an_iframe_of_another_origin(page, server, elsewhere, clips):
@@ -164,7 +171,7 @@ def test_microphone(browser, server, clips):
         wait_for(page, "ready")
         at(page, "speak").click()
         expect(page.get_by_role("timer")).to_have_text("0:03", timeout=60000)
-        if browser.browser_type.name == "chromium":     # Firefox's fake microphone hums, which is no text
+        if browser.browser_type.name == "chromium":  # Firefox's fake microphone hums, which is no text
             expect(at(page, "transcript")).to_have_text(re.compile(r"\S"), timeout=60000)
         assert page.evaluate("document.documentElement.dataset.state") == "transcribing"
         at(page, "stop").click()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 from playwright.sync_api import expect
+
 from voxtab import resources
 from web.conftest import hearing
 from web.fake_engine import SECOND, at, calls, fed, hear, page_on, wait_for, wav
@@ -25,13 +26,16 @@ def encoded(samples, rate, **how):
 
 def opened(page, data):
     """All samples that openAudio() gives for a file, and the seconds that it promises."""
-    samples, seconds = page.evaluate("""async data => {
+    samples, seconds = page.evaluate(
+        """async data => {
         const { openAudio } = await import("./audio/file.js");
         const audio = await openAudio(new Blob([Uint8Array.fromBase64(data)]), "clip");
         const blocks = [];
         for await (const block of audio.blocks()) blocks.push(block);
         return [new Uint8Array(await new Blob(blocks).arrayBuffer()).toBase64(), audio.seconds];
-    }""", base64.b64encode(data).decode())
+    }""",
+        base64.b64encode(data).decode(),
+    )
     return np.frombuffer(base64.b64decode(samples), "float32"), seconds
 
 
@@ -41,18 +45,29 @@ def page(browser, url):
         yield page
 
 
-EXTENSIBLE = struct.pack("<HHIIHHHHIH", 0xFFFE, 1, RATE, 2 * RATE, 2, 16, 22, 16, 4, 1) + b"\x00\x00\x00\x00\x10\x00\x80\x00\x00\xaa\x008\x9bq"
-NOISE = rng.uniform(-1, 1, (90000, 2)).astype("float32")        # longer than a block of five seconds
+EXTENSIBLE = (
+    struct.pack("<HHIIHHHHIH", 0xFFFE, 1, RATE, 2 * RATE, 2, 16, 22, 16, 4, 1)
+    + b"\x00\x00\x00\x00\x10\x00\x80\x00\x00\xaa\x008\x9bq"
+)
+NOISE = rng.uniform(-1, 1, (90000, 2)).astype("float32")  # longer than a block of five seconds
 
 
-@pytest.mark.parametrize("data", [
-    encoded(NOISE[:, 0], RATE, format="WAV", subtype="PCM_16"),
-    encoded(NOISE, RATE, format="WAV", subtype="PCM_16"),
-    encoded(NOISE[:, 0], RATE, format="WAV", subtype="FLOAT"),
-    encoded(NOISE[:1000, 0], RATE, format="WAVEX", subtype="PCM_16"),
-    b"RIFF\xff\xff\xff\xffWAVEfmt " + struct.pack("<I", 40) + EXTENSIBLE + b"LIST\x03\x00\x00\x00abc\x00data"
-    + struct.pack("<I", 4) + struct.pack("<hh", -32768, 32767),
-], ids=["int16", "stereo", "float", "extensible", "odd chunk before"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        encoded(NOISE[:, 0], RATE, format="WAV", subtype="PCM_16"),
+        encoded(NOISE, RATE, format="WAV", subtype="PCM_16"),
+        encoded(NOISE[:, 0], RATE, format="WAV", subtype="FLOAT"),
+        encoded(NOISE[:1000, 0], RATE, format="WAVEX", subtype="PCM_16"),
+        b"RIFF\xff\xff\xff\xffWAVEfmt "
+        + struct.pack("<I", 40)
+        + EXTENSIBLE
+        + b"LIST\x03\x00\x00\x00abc\x00data"
+        + struct.pack("<I", 4)
+        + struct.pack("<hh", -32768, 32767),
+    ],
+    ids=["int16", "stereo", "float", "extensible", "odd chunk before"],
+)
 def test_wav_is_taken_as_libsndfile_takes_it(page, data):
     expected, _ = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
     got, seconds = opened(page, data)
@@ -73,7 +88,7 @@ def test_wav_whose_writer_did_not_know_its_size(page, size):
     """The data reach to the end of the file."""
     whole = encoded(NOISE[:1000, 0], RATE, format="WAV", subtype="PCM_16")
     at = whole.index(b"data") + 4
-    streamed = whole[:4] + struct.pack("<I", size) + whole[8:at] + struct.pack("<I", size) + whole[at + 4:]
+    streamed = whole[:4] + struct.pack("<I", size) + whole[8:at] + struct.pack("<I", size) + whole[at + 4 :]
     got, seconds = opened(page, streamed)
     assert np.array_equal(got, soundfile.read(io.BytesIO(whole), dtype="float32")[0])
     assert seconds == 1000 / RATE
@@ -88,10 +103,18 @@ def loudest_hertz(samples, rate=RATE):
     return np.argmax(spectrum) * rate / len(samples)
 
 
-@pytest.mark.parametrize("how", [
-    {"format": "WAV", "subtype": "PCM_16"}, {"format": "WAV", "subtype": "PCM_24"}, {"format": "FLAC"},
-    {"format": "OGG", "subtype": "VORBIS"}, {"format": "OGG", "subtype": "OPUS"}, {"format": "MP3"},
-], ids=lambda how: "-".join(how.values()))
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"format": "WAV", "subtype": "PCM_16"},
+        {"format": "WAV", "subtype": "PCM_24"},
+        {"format": "FLAC"},
+        {"format": "OGG", "subtype": "VORBIS"},
+        {"format": "OGG", "subtype": "OPUS"},
+        {"format": "MP3"},
+    ],
+    ids=lambda how: "-".join(how.values()),
+)
 def test_what_the_browser_decodes(page, how):
     rate = 48000 if how.get("subtype") == "OPUS" else 44100
     stereo = np.stack([tone(rate), 0 * tone(rate)], axis=1)
@@ -99,7 +122,7 @@ def test_what_the_browser_decodes(page, how):
     assert seconds == len(got) / RATE == pytest.approx(2, abs=0.06)
     middle = got[4000:28000]
     assert loudest_hertz(middle) == pytest.approx(440, abs=2)
-    assert np.abs(middle).max() == pytest.approx(0.25, rel=0.1)         # channels are averaged
+    assert np.abs(middle).max() == pytest.approx(0.25, rel=0.1)  # channels are averaged
 
 
 @pytest.mark.parametrize("kind", ["m4a", "webm"])
@@ -111,19 +134,25 @@ def test_what_phones_and_browsers_record(page, kind):
     length = len(got) + len(spoken)
     alike = np.fft.irfft(np.fft.rfft(got, length) * np.fft.rfft(spoken, length).conj(), length)
     assert alike.max() / (np.linalg.norm(got) * np.linalg.norm(spoken)) > 0.9
-    assert min(np.argmax(alike), length - np.argmax(alike)) < 0.05 * RATE       # words have their times
+    assert min(np.argmax(alike), length - np.argmax(alike)) < 0.05 * RATE  # words have their times
 
 
 # --- the microphone's resampler
 
+
 def resampled(page, samples, rate, block=128):
-    return np.array(page.evaluate("""async ([samples, rate, block]) => {
+    return np.array(
+        page.evaluate(
+            """async ([samples, rate, block]) => {
         const { Resampler } = await import("./audio/resampler.js");
         const resampler = new Resampler(rate);
         const all = [];
         for (let at = 0; at < samples.length; at += block) all.push(...resampler.push(Float32Array.from(samples.slice(at, at + block))));
         return all;
-    }""", [samples.tolist(), rate, block]))
+    }""",
+            [samples.tolist(), rate, block],
+        )
+    )
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000, 96000])
@@ -147,6 +176,7 @@ def test_resampler_does_not_depend_on_the_blocks(page):
 
 
 # --- the microphone
+
 
 @pytest.fixture(scope="module")
 def speaking(browser, tmp_path_factory):
@@ -205,7 +235,9 @@ def test_recording_is_kept_when_transcription_fails(speaking, url):
         speak(page, 0.5)
         at(page, "stop").click()
         wait_for(page, "error")
-        expect(at(page, "error")).to_contain_text("Something is broken. The recording is kept: it can be saved, or transcribed again.")
+        expect(at(page, "error")).to_contain_text(
+            "Something is broken. The recording is kept: it can be saved, or transcribed again."
+        )
         samples, _ = recording(page)
         assert len(samples) == fed(page)[-1]["fed"]
         at(page, "again").click()
@@ -216,7 +248,9 @@ def test_recording_is_kept_when_transcription_fails(speaking, url):
 def test_gpu_lost_while_speaking(speaking, url):
     """The microphone goes on; all that was said is in the second transcription."""
     lost = {"event": "lost", "message": "The GPU was lost."}
-    with page_on(speaking, url, {"feed": [{}, {}, {"events": [lost], "silent": True}, {}], "open": [{}, {"after": 700}]}) as page:
+    with page_on(
+        speaking, url, {"feed": [{}, {}, {"events": [lost], "silent": True}, {}], "open": [{}, {"after": 700}]}
+    ) as page:
         at(page, "speak").click()
         expect(at(page, "error")).to_contain_text("The GPU was lost. The text so far is kept below")
         wait_for(page, "loading")
@@ -231,7 +265,9 @@ def test_gpu_lost_while_speaking(speaking, url):
 def test_audio_dropped_while_the_gpu_comes_back(speaking, url):
     """The microphone has the first word: what it hears is transcribed, and the file has to wait."""
     lost = {"event": "lost", "message": "The GPU was lost."}
-    with page_on(speaking, url, {"feed": [{}, {}, {"events": [lost], "silent": True}, {}], "open": [{}, {"after": 700}]}) as page:
+    with page_on(
+        speaking, url, {"feed": [{}, {}, {"events": [lost], "silent": True}, {}], "open": [{}, {"after": 700}]}
+    ) as page:
         at(page, "speak").click()
         wait_for(page, "loading")
         expect(at(page, "note")).to_have_text("What you say is recorded, and written once the model is open.")
@@ -260,7 +296,11 @@ MICROPHONE_ASKS = """() => {
 @pytest.mark.parametrize("ends", ["fails", "stopped"])
 def test_recording_that_waits_for_a_model_is_kept(speaking, url, ends):
     """The GPU is lost while the browser asks for the microphone, and the model does not come back."""
-    reopened = {"after": 500, "error": {"kind": "device", "message": "The GPU is gone."}} if ends == "fails" else {"silent": True}
+    reopened = (
+        {"after": 500, "error": {"kind": "device", "message": "The GPU is gone."}}
+        if ends == "fails"
+        else {"silent": True}
+    )
     with page_on(speaking, url, {"open": [{}, reopened, {}]}) as page:
         page.evaluate(MICROPHONE_ASKS)
         at(page, "speak").click()
@@ -280,7 +320,7 @@ def test_recording_that_waits_for_a_model_is_kept(speaking, url, ends):
         samples, _ = recording(page)
         assert len(samples) > 1600
         at(page, "retry").click()
-        if ends == "stopped":               # what was stopped goes on when it is asked for
+        if ends == "stopped":  # what was stopped goes on when it is asked for
             wait_for(page, "ready")
             at(page, "again").click()
         wait_for(page, "done")
@@ -351,14 +391,17 @@ def test_a_slow_engine_is_fed_at_its_pace(browser, url):
 def test_microphone_that_the_system_pauses(speaking, url, lets):
     """A call, on a phone: the page asks the system to go on, and says so as long as it does not."""
     with page_on(speaking, url) as page:
-        page.evaluate("""lets => {
+        page.evaluate(
+            """lets => {
             const resume = AudioContext.prototype.resume;
             AudioContext.prototype.resume = function () {
               window.pause = () => this.suspend();
               window.go_on = () => resume.call(this);
               return lets || !window.paused ? resume.call(this) : Promise.reject();
             };
-        }""", lets)
+        }""",
+            lets,
+        )
         speak(page, 0.3)
         page.evaluate("() => { window.paused = true; return pause(); }")
         expect(at(page, "error")).to_contain_text("The system has paused the microphone")
@@ -389,11 +432,20 @@ def test_no_microphone(browser, url):
         expect(at(page, "speak")).to_be_enabled()
 
 
-@pytest.mark.parametrize("name, says", [("NotAllowedError", "The microphone was refused. Allow it for this page"), ("NotReadableError", "in use by another program"),
-                                        ("AbortError", "The microphone did not start (why)")])
+@pytest.mark.parametrize(
+    "name, says",
+    [
+        ("NotAllowedError", "The microphone was refused. Allow it for this page"),
+        ("NotReadableError", "in use by another program"),
+        ("AbortError", "The microphone did not start (why)"),
+    ],
+)
 def test_microphone_that_does_not_start(browser, url, name, says):
     with page_on(browser, url) as page:
-        page.evaluate("name => { navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('why', name); }; }", name)
+        page.evaluate(
+            "name => { navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('why', name); }; }",
+            name,
+        )
         at(page, "speak").click()
         wait_for(page, "error")
         expect(at(page, "error")).to_contain_text(says)

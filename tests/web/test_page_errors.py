@@ -2,6 +2,7 @@
 
 import pytest
 from playwright.sync_api import expect
+
 from web.fake_engine import SECOND, at, calls, drop, drop_paths, fed, hear, page_on, wait_for, wav
 
 TEXT = {"event": "text", "text": " Some words", "audio_seconds": 0.5}
@@ -21,15 +22,20 @@ def adapter(info="{}", limits="{}"):
 CHROME = "Mozilla/5.0 ({}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
 
 
-@pytest.mark.parametrize("agent, says", [
-    ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "dom.webgpu.enabled"),
-    (CHROME.format("X11; Linux x86_64"), "chrome://flags"),
-    (CHROME.format("Windows NT 10.0; Win64; x64"), "Chrome or Edge 113"),
-    (CHROME.format("Linux; Android 10"), "Android 12"),
-    ("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Safari/605.1.15",
-     "Safari has it from version 26"),
-    ("Something else", "Use a new Chrome"),
-])
+@pytest.mark.parametrize(
+    "agent, says",
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "dom.webgpu.enabled"),
+        (CHROME.format("X11; Linux x86_64"), "chrome://flags"),
+        (CHROME.format("Windows NT 10.0; Win64; x64"), "Chrome or Edge 113"),
+        (CHROME.format("Linux; Android 10"), "Android 12"),
+        (
+            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Safari/605.1.15",
+            "Safari has it from version 26",
+        ),
+        ("Something else", "Use a new Chrome"),
+    ],
+)
 def test_no_webgpu(browser, url, agent, says):
     with page_on(browser, url, gpu=gpu("undefined"), state="error", user_agent=agent) as page:
         expect(at(page, "error")).to_contain_text("This browser has no WebGPU.")
@@ -40,24 +46,33 @@ def test_no_webgpu(browser, url, agent, says):
         expect(at(page, "error")).to_contain_text(says)
 
 
-@pytest.mark.parametrize("machine, says", [
-    (gpu("{ requestAdapter: async () => null }"), "found no GPU that it may use"),
-    (gpu("{ requestAdapter: async () => { throw new Error('no') } }"), "found no GPU that it may use"),
-    (gpu("{ requestAdapter: async options => options ? { limits: {} } : null }"), "compatibility mode only"),
-    (adapter(limits="{ maxStorageBufferBindingSize: 1000 }"), "maxStorageBufferBindingSize is 1000, 134217728 is needed"),
-    ("Object.defineProperty(window, 'isSecureContext', { value: false });", "https:// or localhost"),
-])
+@pytest.mark.parametrize(
+    "machine, says",
+    [
+        (gpu("{ requestAdapter: async () => null }"), "found no GPU that it may use"),
+        (gpu("{ requestAdapter: async () => { throw new Error('no') } }"), "found no GPU that it may use"),
+        (gpu("{ requestAdapter: async options => options ? { limits: {} } : null }"), "compatibility mode only"),
+        (
+            adapter(limits="{ maxStorageBufferBindingSize: 1000 }"),
+            "maxStorageBufferBindingSize is 1000, 134217728 is needed",
+        ),
+        ("Object.defineProperty(window, 'isSecureContext', { value: false });", "https:// or localhost"),
+    ],
+)
 def test_machine_that_cannot(browser, url, machine, says):
     with page_on(browser, url, gpu=machine, state="error") as page:
         expect(at(page, "error")).to_contain_text(says)
         assert not calls(page, "open")
 
 
-@pytest.mark.parametrize("machine, says", [
-    (adapter("{ isFallbackAdapter: true, description: 'Tea Leaves' }"), "in software (Tea Leaves)"),
-    (adapter("{ description: 'llvmpipe (LLVM 15)' }"), "in software (llvmpipe"),
-    (adapter("{ description: 'ANGLE (OpenGL ES 3.1)' }"), "OpenGL ES, which is slow"),
-])
+@pytest.mark.parametrize(
+    "machine, says",
+    [
+        (adapter("{ isFallbackAdapter: true, description: 'Tea Leaves' }"), "in software (Tea Leaves)"),
+        (adapter("{ description: 'llvmpipe (LLVM 15)' }"), "in software (llvmpipe"),
+        (adapter("{ description: 'ANGLE (OpenGL ES 3.1)' }"), "OpenGL ES, which is slow"),
+    ],
+)
 def test_machine_that_is_slow(browser, url, machine, says):
     with page_on(browser, url, gpu=machine) as page:
         expect(at(page, "warning")).to_contain_text(says)
@@ -66,9 +81,16 @@ def test_machine_that_is_slow(browser, url, machine, says):
 
 # --- the model
 
+
 def test_driver_that_gets_a_kernel_wrong(browser, url):
-    opened = {"name": "a.gguf", "default_delay_ms": 480, "left_silence_tokens": 32, "model_bytes": 1000,
-              "adapter": {"software": False}, "warning": "The graphics driver gets kernels wrong (row=packed)."}
+    opened = {
+        "name": "a.gguf",
+        "default_delay_ms": 480,
+        "left_silence_tokens": 32,
+        "model_bytes": 1000,
+        "adapter": {"software": False},
+        "warning": "The graphics driver gets kernels wrong (row=packed).",
+    }
     with page_on(browser, url, {"open": [{"result": opened}]}) as page:
         expect(at(page, "warning")).to_have_text("The graphics driver gets kernels wrong (row=packed).")
         expect(at(page, "error")).to_be_hidden()
@@ -78,7 +100,13 @@ def test_driver_that_gets_a_kernel_wrong(browser, url):
 def test_fastest_kernels_are_remembered(browser, url):
     """With the next visit the Worker hears what it found, also where what was kept is no longer readable."""
     choice = {"name": "adapter and model", "variants": "row=subgroups"}
-    opened = {"name": "a.gguf", "default_delay_ms": 480, "left_silence_tokens": 32, "model_bytes": 1000, "choice": choice}
+    opened = {
+        "name": "a.gguf",
+        "default_delay_ms": 480,
+        "left_silence_tokens": 32,
+        "model_bytes": 1000,
+        "choice": choice,
+    }
     with page_on(browser, url, {"open": [{"result": opened}]}) as page:
         assert calls(page, "open")[0]["known"] == {}
         page.reload()
@@ -112,7 +140,7 @@ def test_stop_while_loading(browser, url, obeys):
         at(page, "use-self-test").click()
         if obeys:
             wait_for(page, "ready")
-        else:                               # the new Worker does not answer either
+        else:  # the new Worker does not answer either
             wait_for(page, "loading")
             assert page.evaluate("window.made.length") == 2
 
@@ -147,7 +175,7 @@ def test_stop_while_python_starts(browser, url):
         at(page, "use-self-test").click()
         wait_for(page, "ready")
         assert not calls(page, "start") and page.evaluate("window.made.length") == 1
-        at(page, "again").click()           # the file that waited is at hand
+        at(page, "again").click()  # the file that waited is at hand
         wait_for(page, "done")
 
 
@@ -163,15 +191,18 @@ def test_another_model_while_transcribing(browser, url):
         expect(at(page, "status")).to_have_text("Stopped.")
 
 
-@pytest.mark.parametrize("files, says", [
-    (["a.gguf"], "choose its tekken.json"),
-    (["tekken.json"], "now choose the model"),
-    (["a.wav", "b.wav"], "one audio file at a time"),
-    (["a.gguf", "b.gguf"], "several .gguf files"),
-    (["a.gguf", "shard-aa"], "one .gguf, or its shards"),
-    (["a.gguf", "tekken.json", "params.json"], "several .json files"),
-    ([], "That was no file"),
-])
+@pytest.mark.parametrize(
+    "files, says",
+    [
+        (["a.gguf"], "choose its tekken.json"),
+        (["tekken.json"], "now choose the model"),
+        (["a.wav", "b.wav"], "one audio file at a time"),
+        (["a.gguf", "b.gguf"], "several .gguf files"),
+        (["a.gguf", "shard-aa"], "one .gguf, or its shards"),
+        (["a.gguf", "tekken.json", "params.json"], "several .json files"),
+        ([], "That was no file"),
+    ],
+)
 def test_files_that_make_no_model(browser, url, files, says):
     with page_on(browser, url) as page:
         drop(page, *((name, b"x") for name in files))
@@ -188,11 +219,15 @@ def test_dropped_folder(browser, url, tmp_path):
 
 # --- audio
 
-@pytest.mark.parametrize("name, data, says", [
-    ("notes.pdf", b"%PDF-1.7", "notes.pdf is not audio that this browser can decode"),
-    ("empty.wav", b"", "empty.wav is empty"),
-    ("silent.wav", wav(b""), "silent.wav holds no sound"),
-])
+
+@pytest.mark.parametrize(
+    "name, data, says",
+    [
+        ("notes.pdf", b"%PDF-1.7", "notes.pdf is not audio that this browser can decode"),
+        ("empty.wav", b"", "empty.wav is empty"),
+        ("silent.wav", wav(b""), "silent.wav holds no sound"),
+    ],
+)
 def test_file_that_is_no_audio(browser, url, name, data, says):
     with page_on(browser, url) as page:
         at(page, "audio-file").set_input_files({"name": name, "mimeType": "", "buffer": data})
@@ -203,18 +238,21 @@ def test_file_that_is_no_audio(browser, url, name, data, says):
         expect(at(page, "error")).to_be_hidden()
 
 
-@pytest.mark.parametrize("answer, says", [
-    ({"status": 404}, "has no a.wav (answer 404)"),
-    ({"body": "<!doctype html>", "content_type": "text/html"}, "a.wav is not audio"),
-    (None, "a.wav could not be fetched from"),
-])
+@pytest.mark.parametrize(
+    "answer, says",
+    [
+        ({"status": 404}, "has no a.wav (answer 404)"),
+        ({"body": "<!doctype html>", "content_type": "text/html"}, "a.wav is not audio"),
+        (None, "a.wav could not be fetched from"),
+    ],
+)
 def test_address_that_gives_no_audio(browser, url, answer, says):
     with page_on(browser, url, state=None) as page:
         page.route("**/a.wav", lambda route: route.fulfill(**answer) if answer else route.abort())
         page.goto(f"{url}/?audio=a.wav&autostart=1")
         expect(at(page, "error")).to_contain_text(says)
         expect(at(page, "speak")).to_be_enabled()
-        wait_for(page, "error")         # who drives the page by a link waits for done or error
+        wait_for(page, "error")  # who drives the page by a link waits for done or error
 
 
 def test_address_with_a_stray_percent_sign(browser, url):
@@ -262,9 +300,15 @@ def test_a_page_that_is_not_whole(browser, url):
     page.close()
 
 
-@pytest.mark.parametrize("query, says", [("?delay=500", "a delay of 500 ms"), ("?left_silence=-1", "left_silence=-1"),
-                                         ("?left_silence=31", "a number from 32 to 1000"),
-                                         ("?model=http://", "is no address")])
+@pytest.mark.parametrize(
+    "query, says",
+    [
+        ("?delay=500", "a delay of 500 ms"),
+        ("?left_silence=-1", "left_silence=-1"),
+        ("?left_silence=31", "a number from 32 to 1000"),
+        ("?model=http://", "is no address"),
+    ],
+)
 def test_link_with_wrong_values(browser, url, query, says):
     with page_on(browser, url, query=query) as page:
         expect(at(page, "error")).to_contain_text(says)
@@ -309,6 +353,7 @@ def test_stop_while_transcribing(browser, url, obeys):
 
 
 # --- the GPU or the Worker goes away
+
 
 def test_gpu_lost_while_idle(browser, url):
     """Opened again by itself, but not for ever."""
@@ -365,13 +410,16 @@ def test_gpu_that_is_of_no_use_any_more(browser, url):
 
 
 def test_worker_crashes_while_transcribing(browser, url):
-    script = {"finish": [{"events": [TEXT], "crash": True}]}        # every Worker counts anew
+    script = {"finish": [{"events": [TEXT], "crash": True}]}  # every Worker counts anew
     with page_on(browser, url, script) as page:
         at(page, "audio-file").set_input_files(SECOND)
         expect(at(page, "retry")).to_be_visible()
         wait_for(page, "error")
         expect(at(page, "error")).to_contain_text("The engine stopped unexpectedly (Uncaught Error: out of memory).")
-        assert page.evaluate("window.made.length") == 2 and page.evaluate("window.heard.filter(h => h.call?.verb === 'open').length") == 2
+        assert (
+            page.evaluate("window.made.length") == 2
+            and page.evaluate("window.heard.filter(h => h.call?.verb === 'open').length") == 2
+        )
         expect(at(page, "transcript")).to_have_text("Some words")
         at(page, "retry").click()
         wait_for(page, "ready")

@@ -2,6 +2,7 @@
 
 import pytest
 from playwright.sync_api import expect
+
 from web.fake_engine import SECOND, at, calls, drop, fed, hear, page_on, wait_for, wav
 
 
@@ -26,8 +27,14 @@ def test_ready_with_the_self_test_model(browser, url):
 
 
 def test_progress_in_bytes(browser, url):
-    script = {"open": [{"events": [{"event": "progress", "stage": "weights", "done": 1200000000, "total": 2511866880}],
-                        "silent": True}]}
+    script = {
+        "open": [
+            {
+                "events": [{"event": "progress", "stage": "weights", "done": 1200000000, "total": 2511866880}],
+                "silent": True,
+            }
+        ]
+    }
     with page_on(browser, url, script, state="loading") as page:
         expect(at(page, "progress")).to_contain_text("1.20 GB of 2.51 GB")
         expect(at(page, "stop")).to_have_text("Stop")
@@ -162,14 +169,23 @@ def test_copy_and_captions(browser, url):
             assert download.value.suggested_filename == f"clip.{kind}"
             saved[kind] = download.value.path().read_text()
         assert saved["txt"] == "Hello tab. It works.\n"
-        assert saved["srt"] == ("1\n00:00:00,100 --> 00:00:00,800\nHello tab.\n\n"
-                                "2\n00:00:02,500 --> 00:00:02,600\nIt\n\n3\n00:00:02,700 --> 01:01:01,250\nworks.\n")
+        assert saved["srt"] == (
+            "1\n00:00:00,100 --> 00:00:00,800\nHello tab.\n\n"
+            "2\n00:00:02,500 --> 00:00:02,600\nIt\n\n3\n00:00:02,700 --> 01:01:01,250\nworks.\n"
+        )
         assert saved["vtt"].startswith("WEBVTT\n\n00:00:00.100 --> 00:00:00.800\nHello tab.\n\n")
 
 
 def test_captions_have_spaces_where_the_transcript_has_them(browser, url):
-    words = [{"text": text, "start": start, "end": start + 0.5} for start, text in enumerate(["今天", "天气", "OK", "很好。", "谢谢"])]
-    result = {"text": "今天天气 OK 很好。谢谢", "words": [word | {"start": word["end"] / 2, "end": word["end"] / 2} for word in words], "audio_seconds": 5}
+    words = [
+        {"text": text, "start": start, "end": start + 0.5}
+        for start, text in enumerate(["今天", "天气", "OK", "很好。", "谢谢"])
+    ]
+    result = {
+        "text": "今天天气 OK 很好。谢谢",
+        "words": [word | {"start": word["end"] / 2, "end": word["end"] / 2} for word in words],
+        "audio_seconds": 5,
+    }
     with page_on(browser, url, {"finish": [{"result": result}]}) as page:
         at(page, "audio-file").set_input_files(SECOND)
         wait_for(page, "done")

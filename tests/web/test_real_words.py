@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 from playwright.sync_api import expect
+
 from voxtab import resources
 from web.conftest import speaking
 from web.fake_engine import at
@@ -34,7 +35,11 @@ def page(browser, server):
     page.close()
 
 
-@pytest.mark.parametrize("clip,suffix", [*((clip, ".flac") for clip in CLIPS), (CLIPS[0], ".wav")], ids=lambda value: getattr(value, "stem", value))
+@pytest.mark.parametrize(
+    "clip,suffix",
+    [*((clip, ".flac") for clip in CLIPS), (CLIPS[0], ".wav")],
+    ids=lambda value: getattr(value, "stem", value),
+)
 def test_a_file(page, tmp_path, clip, suffix):
     """The words that were spoken, which are what PyTorch and the command line write."""
     if suffix == ".wav":
@@ -53,7 +58,9 @@ def test_the_model_in_shards(page, tmp_path):
     data = model.read_bytes()
     (tmp_path / "shard-aa").write_bytes(data[:2_345_679])
     (tmp_path / "shard-ab").write_bytes(data[2_345_679:])
-    at(page, "model-files").set_input_files([tmp_path / "shard-aa", tmp_path / "shard-ab", model.with_name("tekken.json")])
+    at(page, "model-files").set_input_files(
+        [tmp_path / "shard-aa", tmp_path / "shard-ab", model.with_name("tekken.json")]
+    )
     expect(at(page, "status")).to_contain_text("shard-aa", timeout=60000)
     at(page, "audio-file").set_input_files(CLIPS[0])
     expect(at(page, "status")).not_to_contain_text("Ready")
@@ -72,7 +79,7 @@ def test_the_microphone(browser, server, tmp_path):
         wait_for(page, "ready")
         at(page, "speak").click()
         expect(at(page, "transcript")).to_have_text(re.compile(r"\w"), timeout=60000)
-        page.wait_for_timeout(3500)     # the recording lasts 2.1 s, and its first word was heard
+        page.wait_for_timeout(3500)  # the recording lasts 2.1 s, and its first word was heard
         at(page, "stop").click()
         wait_for(page, "done")
         assert page.evaluate("voxtab.result.text") == SPOKEN[CLIPS[0].name]

@@ -39,8 +39,10 @@ def error_of(answer: dict) -> tuple[str, str]:
 def check_tokens(page, server, oracle: str, opened: dict, chunk: int = 16000):
     assert "error" not in opened, opened
     expected = json.loads((ORACLES / oracle / "expected.json").read_text())
-    answer = page.evaluate("([url, delay, chunk]) => transcribe(url, delay, chunk)",
-                           [f"{server.url}/files/{oracle}/clip.f32", expected["delay_ms"], chunk])
+    answer = page.evaluate(
+        "([url, delay, chunk]) => transcribe(url, delay, chunk)",
+        [f"{server.url}/files/{oracle}/clip.f32", expected["delay_ms"], chunk],
+    )
     assert "error" not in answer, answer
     assert answer["tokens"] == expected["tokens_q4_0"]
     assert answer["text"] and answer["words"][0]["start"] <= answer["words"][0]["end"]
@@ -59,7 +61,9 @@ def manifest(folder: Path, shards: list[bytes], piece_bytes: int | None = None, 
         (folder / f"part-{i}").write_bytes(shard)
         entries.append({"path": f"part-{i}", "bytes": len(shard), "sha256": hashlib.sha256(shard).hexdigest()})
         if piece_bytes:
-            sums = [hashlib.sha256(shard[at:at + piece_bytes]).hexdigest() for at in range(0, len(shard), piece_bytes)]
+            sums = [
+                hashlib.sha256(shard[at : at + piece_bytes]).hexdigest() for at in range(0, len(shard), piece_bytes)
+            ]
             # The whole's sum is another's: it is not asked for.
             entries[-1] |= {"pieces": {"bytes": piece_bytes, "sha256": sums}, "sha256": "0" * 64}
     (folder / "model.json").write_text(json.dumps({"shards": entries, "tokenizer": "../delay160/tekken.json", **more}))
@@ -72,6 +76,7 @@ def model() -> bytes:
 
 
 # --- where a model comes from
+
 
 @BOTH
 def test_by_url(bare, server, oracle):
@@ -113,7 +118,9 @@ def test_manifest(bare, server, files, model):
     check_tokens(bare, server, "delay160", open_url(bare, f"/files/{path}"))
 
 
-@pytest.mark.parametrize("behaviour", ["files", "no_ranges/files", "no_length/files", "cut/files", "cut_no_ranges/files"])
+@pytest.mark.parametrize(
+    "behaviour", ["files", "no_ranges/files", "no_length/files", "cut/files", "cut_no_ranges/files"]
+)
 def test_manifest_with_pieces(bare, server, files, model, behaviour):
     """A shard of one piece, of pieces that fit and that do not, with a part of a word behind each."""
     folder = files / f"pieces-{behaviour.partition('/')[0]}"
@@ -138,7 +145,13 @@ def test_long_header(bare, server, files, model):
     words = b"".join(struct.pack("<Q", 25) + b"%025d" % i for i in range(32_000))
     key = b"vocabulary.with.a.name.of.33bytes"
     key = struct.pack("<Q", len(key)) + key + struct.pack("<IIQ", 9, 8, 32_000) + words
-    fill = struct.pack("<Q", 1) + b"x" + struct.pack("<I", 8) + struct.pack("<Q", -(len(key) + 21) % 32) + bytes(-(len(key) + 21) % 32)
+    fill = (
+        struct.pack("<Q", 1)
+        + b"x"
+        + struct.pack("<I", 8)
+        + struct.pack("<Q", -(len(key) + 21) % 32)
+        + bytes(-(len(key) + 21) % 32)
+    )
     tensors, keys = struct.unpack_from("<QQ", model, 8)
     (files / "long").mkdir()
     (files / "long/model.gguf").write_bytes(model[:8] + struct.pack("<QQ", tensors, keys + 2) + key + fill + model[24:])
@@ -187,13 +200,17 @@ def test_no_request_leaves_the_origin(browser, server):
 
 # --- what can be wrong with a model
 
-@pytest.mark.parametrize("behaviour, kind, words", [
-    ("gone", "model", "does not exist (404)"),
-    ("html", "model", "is a web page and not a file"),
-    ("once", "model", "the link has expired"),
-    ("replaced", "model", "changed while it was read"),
-    ("cut_for_good", "network", " MB of http://"),
-])
+
+@pytest.mark.parametrize(
+    "behaviour, kind, words",
+    [
+        ("gone", "model", "does not exist (404)"),
+        ("html", "model", "is a web page and not a file"),
+        ("once", "model", "the link has expired"),
+        ("replaced", "model", "changed while it was read"),
+        ("cut_for_good", "network", " MB of http://"),
+    ],
+)
 def test_broken_servers(bare, server, behaviour, kind, words):
     found, message = error_of(open_url(bare, f"/{behaviour}/files/delay160/tiny-q4.gguf?signature=secret"))
     assert found == kind and words in message and "tiny-q4.gguf" in message and "secret" not in message
@@ -201,6 +218,7 @@ def test_broken_servers(bare, server, behaviour, kind, words):
 
 def test_another_origin_refuses(bare, server, files, browser):
     from web.site_server import Server
+
     closed = Server({"files": files})
     kind, message = error_of(open_url(bare, f"{closed.url}/files/delay160/tiny-q4.gguf"))
     assert kind == "network" and "does not allow other sites" in message
@@ -254,21 +272,34 @@ def test_no_reader_and_no_checker(browser, server, files, model, missing):
 def test_shard_of_pieces_and_another_size(bare, server, files, model, change, words):
     """From a server that tells no sizes: the shard's end tells, or a piece that should not be."""
     path = manifest(files / f"size{change}", cut(model, 300_000), 20_001)
-    (files / f"size{change}/part-1").write_bytes(model[300_000:change] if change < 0 else model[300_000:] + bytes(change))
-    kind, message = error_of(open_url(bare, f"/no_length/files/{path}", tokenizer={"url": f"{server.url}/files/delay160/tekken.json"}))
+    (files / f"size{change}/part-1").write_bytes(
+        model[300_000:change] if change < 0 else model[300_000:] + bytes(change)
+    )
+    kind, message = error_of(
+        open_url(bare, f"/no_length/files/{path}", tokenizer={"url": f"{server.url}/files/delay160/tekken.json"})
+    )
     assert kind == "model" and "part-1" in message and words in message
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"shards": []}', '{"shards": [{"path": "a"}]}', '{"shards": [{"path": "a", "bytes": -1}]}',
-                                  '{"shards": [{"path": "a", "bytes": 9, "sha256": "none"}]}',
-                                  '{"shards": [{"path": "a", "bytes": 1e999}]}',
-                                  '{"shards": [{"path": "a", "bytes": 9, "pieces": {"bytes": 0, "sha256": []}}]}',
-                                  '{"shards": [{"path": "a", "bytes": 9, "pieces": {"bytes": 1e99, "sha256": ["%s"]}}]}' % ("0" * 64),
-                                  '{"shards": [{"path": "a", "bytes": 9, "pieces": {"bytes": 5, "sha256": ["%s"]}}]}' % ("0" * 64),
-                                  '{"shards": [{"path": "a", "bytes": 9, "pieces": {"bytes": 9, "sha256": ["none"]}}]}',
-                                  '{"shards": [{"path": "a", "bytes": 9, "pieces": 9}]}',
-                                  '{"shards": [{"path": "https://elsewhere.example/a", "bytes": 9}]}',
-                                  '{"shards": [{"path": "a", "bytes": 9}], "tokenizer": "//elsewhere.example/tekken.json"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"shards": []}',
+        '{"shards": [{"path": "a"}]}',
+        '{"shards": [{"path": "a", "bytes": -1}]}',
+        '{"shards": [{"path": "a", "bytes": 9, "sha256": "none"}]}',
+        '{"shards": [{"path": "a", "bytes": 1e999}]}',
+        '{"shards": [{"path": "a", "bytes": 9, "pieces": {"bytes": 0, "sha256": []}}]}',
+        '{"shards": [{"path": "a", "bytes": 9, "pieces": {"bytes": 1e99, "sha256": ["%s"]}}]}' % ("0" * 64),
+        '{"shards": [{"path": "a", "bytes": 9, "pieces": {"bytes": 5, "sha256": ["%s"]}}]}' % ("0" * 64),
+        '{"shards": [{"path": "a", "bytes": 9, "pieces": {"bytes": 9, "sha256": ["none"]}}]}',
+        '{"shards": [{"path": "a", "bytes": 9, "pieces": 9}]}',
+        '{"shards": [{"path": "https://elsewhere.example/a", "bytes": 9}]}',
+        '{"shards": [{"path": "a", "bytes": 9}], "tokenizer": "//elsewhere.example/tekken.json"}',
+    ],
+)
 def test_no_manifest(bare, server, files, text):
     (files / "none.json").write_text(text)
     kind, message = error_of(open_url(bare, "/files/none.json"))
@@ -304,6 +335,7 @@ def test_no_tokenizer(bare, server, files, model):
 
 # --- requests
 
+
 def test_events_while_opening(bare, server):
     bare.evaluate("events.length = 0")
     assert "error" not in open_url(bare, "/files/delay160/tiny-q4.gguf")
@@ -317,7 +349,8 @@ def test_events_while_opening(bare, server):
 def test_text_comes_while_feeding(bare, server):
     """Live: text before the end, a flush in the middle, and the pieces make the transcript."""
     open_url(bare, "/files/delay160/tiny-q4.gguf")
-    result = bare.evaluate("""async url => {
+    result = bare.evaluate(
+        """async url => {
       events.length = 0;
       const samples = new Float32Array(await (await fetch(url)).arrayBuffer());
       await ask('start', { delay_ms: 160, left_silence_tokens: null });
@@ -327,7 +360,9 @@ def test_text_comes_while_feeding(bare, server):
       window.early = events.some(event => event.event === 'text');
       await ask('feed', { samples: samples.slice(24000) });
       return ask('finish');
-    }""", f"{server.url}/files/delay160/clip.f32")
+    }""",
+        f"{server.url}/files/delay160/clip.f32",
+    )
     assert bare.evaluate("early")
     events = bare.evaluate("events")
     texts = [event for event in events if event["event"] == "text"]
@@ -338,28 +373,34 @@ def test_text_comes_while_feeding(bare, server):
 
 def test_stop_and_start_again(bare, server):
     opened = open_url(bare, "/files/delay160/tiny-q4.gguf")
-    finished = bare.evaluate("""async url => {
+    finished = bare.evaluate(
+        """async url => {
       const samples = new Float32Array(await (await fetch(url)).arrayBuffer());
       await ask('start', { delay_ms: 160, left_silence_tokens: null });
       await ask('feed', { samples });
       const finished = ask('finish');
       await ask('stop');
       return finished;
-    }""", f"{server.url}/files/delay160/clip.f32")
+    }""",
+        f"{server.url}/files/delay160/clip.f32",
+    )
     assert error_of(finished)[0] == "aborted"
     check_tokens(bare, server, "delay160", opened)
 
 
 def test_cancel_an_open(bare, server):
     """It answers at once, and the download stops."""
-    answer = bare.evaluate("""async url => {
+    answer = bare.evaluate(
+        """async url => {
       events.length = 0;
       let over = false;
       const opened = openUrl(url).finally(() => { over = true; });
       while (!over && !events.some(event => event.stage === 'weights')) await new Promise(resolve => setTimeout(resolve, 10));
       await ask('cancel');
       return opened;
-    }""", f"{server.url}/slow/files/delay160/tiny-q4.gguf")
+    }""",
+        f"{server.url}/slow/files/delay160/tiny-q4.gguf",
+    )
     assert error_of(answer)[0] == "aborted"
     assert error_of(bare.evaluate("ask('start', {})")) == ("model", "No model is open: open one first.")
 
@@ -367,12 +408,16 @@ def test_cancel_an_open(bare, server):
 def test_requests_out_of_turn(bare, server):
     open_url(bare, "/files/delay160/tiny-q4.gguf")
     assert "No transcription is under way" in error_of(bare.evaluate("ask('finish')"))[1]
-    assert "100 ms is not one" in error_of(bare.evaluate("ask('start', { delay_ms: 100, left_silence_tokens: null })"))[1]
-    kind, message = error_of(bare.evaluate("""(async () => {
+    assert (
+        "100 ms is not one" in error_of(bare.evaluate("ask('start', { delay_ms: 100, left_silence_tokens: null })"))[1]
+    )
+    kind, message = error_of(
+        bare.evaluate("""(async () => {
       await ask('start', { delay_ms: 160, left_silence_tokens: null });
       await ask('feed', { samples: new Float32Array([0, NaN]) });
       return ask('finish');
-    })()"""))
+    })()""")
+    )
     assert kind == "audio" and "no finite numbers" in message
 
 
@@ -385,11 +430,15 @@ def test_no_audio(bare, server):
 
 # --- browsers that are not as usual
 
-@pytest.mark.parametrize("how, kind, words", [
-    ("no_webgpu", "device", "has no WebGPU"),
-    ("no_adapter", "device", "found no GPU"),
-    ("low_limits", "device", "maxComputeInvocationsPerWorkgroup 128"),
-])
+
+@pytest.mark.parametrize(
+    "how, kind, words",
+    [
+        ("no_webgpu", "device", "has no WebGPU"),
+        ("no_adapter", "device", "found no GPU"),
+        ("low_limits", "device", "maxComputeInvocationsPerWorkgroup 128"),
+    ],
+)
 def test_browsers(browser, server, how, kind, words):
     page = browser.new_page()
     page.goto(f"{server.url}/site/bare.html")
@@ -407,14 +456,17 @@ def test_device_lost(browser, server):
     page.evaluate("boot('./patched_worker.js?lose')")
     page.wait_for_function("events.filter(event => event.stage === 'python' && event.done).length")
     open_url(page, "/files/delay160/tiny-q4.gguf")
-    finished = page.evaluate("""async url => {
+    finished = page.evaluate(
+        """async url => {
       const samples = new Float32Array(await (await fetch(url)).arrayBuffer());
       await ask('start', { delay_ms: 160, left_silence_tokens: null });
       await ask('feed', { samples });
       const finished = ask('finish');
       ask('lose');
       return finished;
-    }""", f"{server.url}/files/delay160/clip.f32")
+    }""",
+        f"{server.url}/files/delay160/clip.f32",
+    )
     kind, message = error_of(finished)
     assert kind == "device" and "was lost" in message
     assert [event["message"] for event in page.evaluate("events") if event["event"] == "lost"] == [message]
@@ -429,7 +481,9 @@ def test_gpu_out_of_memory(browser, server):
     page.evaluate("boot('./patched_worker.js?lose')")
     page.wait_for_function("events.filter(event => event.stage === 'python' && event.done).length")
     open_url(page, "/files/delay160/tiny-q4.gguf")
-    finished = page.evaluate("ask('start', { delay_ms: 160 }).then(() => ask('out_of_memory')).then(() => ask('finish'))")
+    finished = page.evaluate(
+        "ask('start', { delay_ms: 160 }).then(() => ask('out_of_memory')).then(() => ask('finish'))"
+    )
     kind, message = error_of(finished)
     assert kind == "device" and "not enough free memory" in message
     assert [event["message"] for event in page.evaluate("events") if event["event"] == "lost"] == [message]
@@ -454,5 +508,7 @@ def test_python_does_not_load(browser, server):
     page = browser.new_page()
     page.route("**/site.json", lambda route: route.fulfill(status=404))
     page.goto(f"{server.url}/site/bare.html")
-    page.wait_for_function("events.some(({ event, message }) => event === 'crash' && message.includes('site.json: 404'))")
+    page.wait_for_function(
+        "events.some(({ event, message }) => event === 'crash' && message.includes('site.json: 404'))"
+    )
     page.close()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from voxtab.errors import ModelError
 from voxtab.weights import gguf
 from voxtab.weights.directory import HEADER_LIMIT, HeaderIncomplete, Tensor, tensor_nbytes

@@ -6,6 +6,7 @@ import pytest
 import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from voxtab.errors import ModelError
 from voxtab.weights import safetensors as reader
 from voxtab.weights.directory import HEADER_LIMIT, HeaderIncomplete, Tensor
@@ -147,8 +148,10 @@ def test_type_is_named():
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["F32", "BF16", "x", ""]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["dtype", "shape", "data_offsets", "__metadata__", "a"]), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["dtype", "shape", "data_offsets", "__metadata__", "a"]), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 

@@ -29,8 +29,8 @@ from bench.tab import tab_memory, tab_step
 from synthetic import VOXTRAL_4B, Zeros, directory
 from voxtab.bench import spread
 from voxtab.errors import UserError
-from voxtab.native.gpu import NativeDevice
 from voxtab.model import Model
+from voxtab.native.gpu import NativeDevice
 
 
 async def model_of(config) -> Model:
@@ -61,8 +61,12 @@ async def _step() -> dict:
         since = time.perf_counter()
         model.decode(position, position, 0, head=True)
         times.append(time.perf_counter() - since)
-        await model.device.run(nothing, (model.decoder.tokens, 0, 4))       # here the GPU is the same processor: let it end
-    return {"adapter": adapter(model.device), "launches": launches, "host_ms": spread([1000 * time for time in times[50:]])}
+        await model.device.run(nothing, (model.decoder.tokens, 0, 4))  # here the GPU is the same processor: let it end
+    return {
+        "adapter": adapter(model.device),
+        "launches": launches,
+        "host_ms": spread([1000 * time for time in times[50:]]),
+    }
 
 
 def kernels() -> dict:
@@ -71,7 +75,9 @@ def kernels() -> dict:
 
 async def _kernels() -> dict:
     """One layer of each stack at full width; each dispatch of a live step, many times in a plan, less an empty plan's time."""
-    config = replace(VOXTRAL_4B, encoder=replace(VOXTRAL_4B.encoder, layers=1), decoder=replace(VOXTRAL_4B.decoder, layers=1))
+    config = replace(
+        VOXTRAL_4B, encoder=replace(VOXTRAL_4B.encoder, layers=1), decoder=replace(VOXTRAL_4B.decoder, layers=1)
+    )
     model = await model_of(config)
     device, context = model.device, 1000
     model._write_step(model.encoder, 4 * context, 4 * context, 0)
@@ -85,9 +91,11 @@ async def _kernels() -> dict:
     empty = device.plan([])
     idle = statistics.median([await timed(empty) for _ in range(20)])
     rows, seen = [], set()
-    for part, dispatches in (("encoder", model.encoder.record(1)),
-                             ("adapter", model.adapter.record(model.encoder.step, model.encoder.states, 1)),
-                             ("decoder", model.decoder.record(model.adapter.audio, 1, True))):
+    for part, dispatches in (
+        ("encoder", model.encoder.record(1)),
+        ("adapter", model.adapter.record(model.encoder.step, model.encoder.states, 1)),
+        ("decoder", model.decoder.record(model.adapter.audio, 1, True)),
+    ):
         for dispatch in dispatches:
             what = (dispatch.kernel, dispatch.constants, dispatch.params)
             if what in seen:
@@ -97,8 +105,15 @@ async def _kernels() -> dict:
             repeats = max(1, min(100, int(0.2 / max(once - idle, 1e-5))))
             plan = await model.kernels.plan([dispatch] * repeats)
             times = [(await timed(plan) - idle) / repeats for _ in range(7)]
-            rows.append({"part": part, "kernel": dispatch.kernel, "params": dispatch.params, "grid": dispatch.grid,
-                         "us": spread([1e6 * time for time in times])})
+            rows.append(
+                {
+                    "part": part,
+                    "kernel": dispatch.kernel,
+                    "params": dispatch.params,
+                    "grid": dispatch.grid,
+                    "us": spread([1e6 * time for time in times]),
+                }
+            )
     return {"adapter": adapter(device), "context": context, "variants": vars(model.kernels.variants), "kernels": rows}
 
 
@@ -107,14 +122,25 @@ def main():
     benches = parser.add_subparsers(required=True, metavar="bench")
     table = benches.add_parser("full", description=full.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     table.set_defaults(bench=full.full)
-    table.add_argument("--model", default="tiny", metavar="M", help="a folder with raw shards, manifest.json and tekken.json, or with a "
-                                                                    ".gguf file, or such a file; default: tiny, the embedded model")
-    table.add_argument("--site", type=Path, metavar="DIR", help="a site that tools/build_site wrote; default: one is built")
+    table.add_argument(
+        "--model",
+        default="tiny",
+        metavar="M",
+        help="a folder with raw shards, manifest.json and tekken.json, or with a "
+        ".gguf file, or such a file; default: tiny, the embedded model",
+    )
+    table.add_argument(
+        "--site", type=Path, metavar="DIR", help="a site that tools/build_site wrote; default: one is built"
+    )
     table.add_argument("--long", action="store_true", help="fill the decoder's window too: gpu_full_gb and drift_x")
     table.add_argument("--quick", action="store_true", help="few repetitions, for machines without a GPU")
     table.add_argument("--default-limits", action="store_true", help="no more than WebGPU's guaranteed limits")
     table.add_argument("--no-subgroups", action="store_true", help="in the browser, no optional feature of the adapter")
-    table.add_argument("--variants", metavar="PINS", help="of the kernels, instead of those that opening a model chooses: drafts=3,row=packed")
+    table.add_argument(
+        "--variants",
+        metavar="PINS",
+        help="of the kernels, instead of those that opening a model chooses: drafts=3,row=packed",
+    )
     for name, bench in {"step": step, "kernels": kernels, "tab-step": tab_step, "tab-memory": tab_memory}.items():
         benches.add_parser(name).set_defaults(bench=lambda arguments, bench=bench: bench())
     arguments = parser.parse_args()

@@ -10,10 +10,10 @@ from statistics import median
 from voxtab.bench import LiveStream, decoder_matrices, file_run, live_steps, nbytes
 from voxtab.model import PASSES_SUBMITTED, PROMPT_ROWS, Model
 
-CONTEXT = 1000                      # positions that a decoder step sees
-WORK_S = 0.3                        # of the GPU, in one measurement of products
-SUBMITTED = 320                     # dispatches of products in a submit: as many as the decoder passes of one have
-JUMP = 44_000                       # positions, of 80 ms each: an hour's
+CONTEXT = 1000  # positions that a decoder step sees
+WORK_S = 0.3  # of the GPU, in one measurement of products
+SUBMITTED = 320  # dispatches of products in a submit: as many as the decoder passes of one have
+JUMP = 44_000  # positions, of 80 ms each: an hour's
 
 
 async def decoder_steps(model: Model, runs: int, steps: int = 64) -> list[float]:
@@ -67,12 +67,14 @@ async def bandwidth(model: Model, runs: int) -> dict:
             await model.device.run(plan, (model.decoder.tokens, 0, 4), times=times)
             return time.perf_counter() - since
 
-        await many(1)                       # warms up
+        await many(1)  # warms up
         submits = max(1, min(400, round(WORK_S / max(await many(1) - wait, 1e-5))))
         # What more submits add to a few: until the first one begins, the host has recorded and sent some of them.
         few = -(-submits // 4)
         begun = median([await many(few) for _ in range(3)])
-        rates[name] = [sum(map(nbytes, matrices)) * times * submits / (await many(few + submits) - begun) for _ in range(runs)]
+        rates[name] = [
+            sum(map(nbytes, matrices)) * times * submits / (await many(few + submits) - begun) for _ in range(runs)
+        ]
     return rates
 
 

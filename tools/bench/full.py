@@ -17,35 +17,62 @@ from urllib.parse import urlencode
 
 import numpy as np
 import soundfile
+
 from bench import engine
 from bench.tab import chromium, chromium_bytes, served
 from voxtab import resources
-from voxtab.native import models
-from voxtab.native.audio import open_audio
 from voxtab.bench import file_run, significant, spread
 from voxtab.config import LOOKAHEAD_SAMPLES, SAMPLE_RATE, SAMPLES_PER_TOKEN, TOKEN_MS
 from voxtab.errors import UserError
 from voxtab.gpu.device import DEFAULT_LIMITS
+from voxtab.native import models
+from voxtab.native.audio import open_audio
 
-FIGURES = ("step_ms", "rtf_60s", "live_p50_ms", "live_p99_ms", "paint_p95_ms", "launches", "layers_tbs", "head_tbs", "load_s",
-           "reload_s", "growth_mb", "heap_mb", "gpu_gb", "gpu_full_gb", "drift_x", "native_x")
+FIGURES = (
+    "step_ms",
+    "rtf_60s",
+    "live_p50_ms",
+    "live_p99_ms",
+    "paint_p95_ms",
+    "launches",
+    "layers_tbs",
+    "head_tbs",
+    "load_s",
+    "reload_s",
+    "growth_mb",
+    "heap_mb",
+    "gpu_gb",
+    "gpu_full_gb",
+    "drift_x",
+    "native_x",
+)
 
-WORKER_FIGURES = ("rtf_60s", "heap_mb", "launches", "step_ms", "live_p50_ms", "live_p99_ms", "layers_tbs", "head_tbs", "gpu_full_gb",
-                  "drift_x")
+WORKER_FIGURES = (
+    "rtf_60s",
+    "heap_mb",
+    "launches",
+    "step_ms",
+    "live_p50_ms",
+    "live_p99_ms",
+    "layers_tbs",
+    "head_tbs",
+    "gpu_full_gb",
+    "drift_x",
+)
 
 
 @dataclass(frozen=True)
 class Counts:
     """How often things are measured."""
 
-    loads: int = 2                  # with a fresh profile, and as often again with that profile
+    loads: int = 2  # with a fresh profile, and as often again with that profile
     files: int = 5
-    audio_s: int = 60               # of the file
-    runs: int = 9                   # of decoder steps and of products
-    live: int = 1000                # live steps
-    drift: int = 1000               # live steps at each of these positions, and behind a jump
-    positions: tuple[int, int] = (750, 9000)        # minute 1, and past the decoder's window of 8192
-    speaking_s: int = 30            # into the microphone
+    audio_s: int = 60  # of the file
+    runs: int = 9  # of decoder steps and of products
+    live: int = 1000  # live steps
+    drift: int = 1000  # live steps at each of these positions, and behind a jump
+    positions: tuple[int, int] = (750, 9000)  # minute 1, and past the decoder's window of 8192
+    speaking_s: int = 30  # into the microphone
 
 
 QUICK = Counts(loads=1, files=1, audio_s=10, runs=3, live=100, drift=20, positions=(200, 600), speaking_s=15)
@@ -59,7 +86,8 @@ new MutationObserver(() => states.push([document.documentElement.dataset.state, 
 
 # Notes when the AudioWorklet gets each step's last sample, and when the text so far was changed in the page and when
 # its next frame came, by the clock that both threads have: Date.now(), of 1 ms.
-PAINT = """
+PAINT = (
+    """
 window.came = new Float64Array(new SharedArrayBuffer(8 * 10_000));
 window.shown = [];
 const noteSteps = `
@@ -97,7 +125,10 @@ addEventListener('DOMContentLoaded', () => new MutationObserver(() => {
   shown.push(note);
   requestAnimationFrame(() => { note.frame = Date.now(); });
 }).observe(document.querySelector('[data-testid=transcript]'), { subtree: true, childList: true, characterData: true }));
-""".replace("STEP", str(SAMPLES_PER_TOKEN)).replace("AHEAD", str(LOOKAHEAD_SAMPLES)).replace("RATE", str(SAMPLE_RATE))
+""".replace("STEP", str(SAMPLES_PER_TOKEN))
+    .replace("AHEAD", str(LOOKAHEAD_SAMPLES))
+    .replace("RATE", str(SAMPLE_RATE))
+)
 
 # In front of the Worker: an adapter that grants no more than every adapter must, or no feature.
 DEFAULT_LIMITS_ONLY = f"""
@@ -122,10 +153,19 @@ class Report:
         try:
             yield
         except Exception as error:
-            reason = str(error).splitlines()[0] if isinstance(error, UserError) else f"{type(error).__name__}: {error}".splitlines()[0]
-            self.failed |= {figure: reason for figure in figures if self.figures[figure] is None and figure not in self.failed}
+            reason = (
+                str(error).splitlines()[0]
+                if isinstance(error, UserError)
+                else f"{type(error).__name__}: {error}".splitlines()[0]
+            )
+            self.failed |= {
+                figure: reason for figure in figures if self.figures[figure] is None and figure not in self.failed
+            }
             _say(reason)
-        _say(f"{time.perf_counter() - since:.1f} s for " + ", ".join(f"{figure} {self.figures[figure]}" for figure in figures))
+        _say(
+            f"{time.perf_counter() - since:.1f} s for "
+            + ", ".join(f"{figure} {self.figures[figure]}" for figure in figures)
+        )
 
     def note(self, figure: str, values: list[float]) -> None:
         """A figure that is the values' median."""
@@ -136,7 +176,7 @@ class Report:
 def full(arguments) -> dict:
     counts = QUICK if arguments.quick else Counts()
     model = None if arguments.model == "tiny" else Path(arguments.model).absolute()
-    found = models.read_model(model)                 # what is wrong with it is said before anything is built
+    found = models.read_model(model)  # what is wrong with it is said before anything is built
     worker = (DEFAULT_LIMITS_ONLY if arguments.default_limits else "") + (NO_FEATURES if arguments.no_subgroups else "")
     report = Report()
     with tempfile.TemporaryDirectory() as scratch:
@@ -146,7 +186,9 @@ def full(arguments) -> dict:
         (scratch / "audio").mkdir()
         soundfile.write(scratch / "audio/speech.wav", speech, SAMPLE_RATE, subtype="PCM_16")
         folder = model.parent if model and model.is_file() else model
-        with served(arguments.site, folders={"audio": scratch / "audio"} | ({"model": folder} if model else {}), worker=worker) as url:
+        with served(
+            arguments.site, folders={"audio": scratch / "audio"} | ({"model": folder} if model else {}), worker=worker
+        ) as url:
             _say(f"the site is served at {url}")
             address = _address(model) if model else None
             with report.part("load_s", "reload_s", "paint_p95_ms"):
@@ -155,9 +197,15 @@ def full(arguments) -> dict:
                 _worker(report, counts, url, address, arguments.variants, scratch, arguments.long)
         with report.part("native_x"):
             asyncio.run(_native(report, counts, found, speech, arguments.default_limits, arguments.variants))
-    return report.figures | {"model": found.name, "audio": f"{resources.embedded_clips()[0].name}, repeated to {counts.audio_s} s",
-                             "options": {name: getattr(arguments, name) for name in ("quick", "long", "default_limits", "no_subgroups", "variants")},
-                             "details": report.details, "failed": report.failed}
+    return report.figures | {
+        "model": found.name,
+        "audio": f"{resources.embedded_clips()[0].name}, repeated to {counts.audio_s} s",
+        "options": {
+            name: getattr(arguments, name) for name in ("quick", "long", "default_limits", "no_subgroups", "variants")
+        },
+        "details": report.details,
+        "failed": report.failed,
+    }
 
 
 def _address(model: Path) -> str:
@@ -171,7 +219,9 @@ def _address(model: Path) -> str:
 def _page(report: Report, counts: Counts, url: str, model: str | None, variants: str | None, scratch: Path) -> None:
     """The page itself: from the click on its address until it is ready, with a fresh profile and in a browser that was
     started again with it; then it listens to a microphone."""
-    address = f"{url}/?" + urlencode({name: value for name, value in (("model", model), ("variants", variants)) if value})
+    address = f"{url}/?" + urlencode(
+        {name: value for name, value in (("model", model), ("variants", variants)) if value}
+    )
     loads, reloads = [], []
     for i in range(counts.loads):
         profile = scratch / f"profile{i}"
@@ -179,8 +229,11 @@ def _page(report: Report, counts: Counts, url: str, model: str | None, variants:
             loads.append(_ready(page, address))
         report.note("load_s", loads)
         last = i == counts.loads - 1
-        microphone = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
-                      f"--use-file-for-fake-audio-capture={scratch / 'audio/speech.wav'}"]
+        microphone = [
+            "--use-fake-device-for-media-stream",
+            "--use-fake-ui-for-media-stream",
+            f"--use-file-for-fake-audio-capture={scratch / 'audio/speech.wav'}",
+        ]
         with chromium(profile, *microphone) as page:
             if last:
                 page.add_init_script(PAINT)
@@ -214,10 +267,16 @@ def _paint(report: Report, page, seconds: int) -> None:
         raise UserError(f"only {len(settled)} tokens with text came from {seconds} s of the microphone")
     dom, frame = (sorted(note[end] - came[step] for step, note in settled) for end in ("dom", "frame"))
     report.figures["paint_p95_ms"] = dom[len(dom) * 95 // 100]
-    report.details["paint_p95_ms"] = {"dom_ms": spread(dom), "next_frame_ms": spread(frame), "next_frame_p95_ms": frame[len(frame) * 95 // 100]}
+    report.details["paint_p95_ms"] = {
+        "dom_ms": spread(dom),
+        "next_frame_ms": spread(frame),
+        "next_frame_p95_ms": frame[len(frame) * 95 // 100],
+    }
 
 
-def _worker(report: Report, counts: Counts, url: str, model: str | None, variants: str | None, scratch: Path, long: bool) -> None:
+def _worker(
+    report: Report, counts: Counts, url: str, model: str | None, variants: str | None, scratch: Path, long: bool
+) -> None:
     """The page's Worker, asked by bench.html: memory, files, steps."""
     note, figures = report.note, report.figures
     with chromium(scratch / "worker") as page:
@@ -227,7 +286,7 @@ def _worker(report: Report, counts: Counts, url: str, model: str | None, variant
             _say(f"{name} …")
             return page.evaluate("all => measure(...all)", [name, options, samples])
 
-        page.evaluate("ask('state')")               # Python has started
+        page.evaluate("ask('state')")  # Python has started
         with _most_memory() as memory:
             opened = page.evaluate("all => load(...all)", [model, variants])
         report.details["adapter"] = opened["adapter"] | {"limits": page.evaluate("ask('state')")["limits"]}
@@ -236,7 +295,7 @@ def _worker(report: Report, counts: Counts, url: str, model: str | None, variant
         figures["growth_mb"] = round((memory["most"] - memory["before"] - buffers) / 1e6)
         figures["gpu_gb"] = significant(opened["gpu_bytes"] / 1e9)
         with report.part("rtf_60s", "heap_mb"):
-            page.evaluate("transcribe()")           # warms up
+            page.evaluate("transcribe()")  # warms up
             note("rtf_60s", [page.evaluate("transcribe()") / counts.audio_s for _ in range(counts.files)])
             report.details["rtf_60s"] |= measure("kept", True)
             figures["heap_mb"] = round(page.evaluate("ask('state')")["heap"] / 1e6)
@@ -258,7 +317,8 @@ def _worker(report: Report, counts: Counts, url: str, model: str | None, variant
             far = measure("drift", True, steps=counts.drift, early=early, late=late)
             figures["gpu_full_gb"] = significant(page.evaluate("ask('state')")["gpu"] / 1e9)
             report.details["drift_x"] = {"positions": [early, late], "added_bytes": far["added_bytes"]} | {
-                f"{part}_ms": spread([1000 * step for step in far[part]]) for part in ("early", "late", "jumped")}
+                f"{part}_ms": spread([1000 * step for step in far[part]]) for part in ("early", "late", "jumped")
+            }
             if not far["added_bytes"]:
                 raise UserError(f"this model's window is full at position {early}")
             added_s = median(far["jumped"]) - median(far["early"])
@@ -285,13 +345,20 @@ def _most_memory():
         looking.join()
 
 
-async def _native(report: Report, counts: Counts, found: models.LocalModel, speech, default_limits: bool, variants: str | None) -> None:
+async def _native(
+    report: Report, counts: Counts, found: models.LocalModel, speech, default_limits: bool, variants: str | None
+) -> None:
     """The same model and the same measurements without a browser."""
     since = time.perf_counter()
     model = await models.load_model(found, default_limits=default_limits, variants=variants)
-    native = report.details["native"] = {"adapter": model.device.info | {"limits": model.device.limits}, "load_s": significant(time.perf_counter() - since)}
+    native = report.details["native"] = {
+        "adapter": model.device.info | {"limits": model.device.limits},
+        "load_s": significant(time.perf_counter() - since),
+    }
     await file_run(model, speech)
-    native["rtf_60s"] = spread([(await file_run(model, speech))["run_s"] / counts.audio_s for _ in range(counts.files)]) | await engine.kept(model, speech)
+    native["rtf_60s"] = spread(
+        [(await file_run(model, speech))["run_s"] / counts.audio_s for _ in range(counts.files)]
+    ) | await engine.kept(model, speech)
     native["step_ms"] = spread([1000 * step for step in await engine.decoder_steps(model, counts.runs)])
     native["pass_ms"] = _pass_ms(await engine.passes(model, counts.runs))
     native["live_p50_ms"] = spread([1000 * step for step in await engine.live(model, speech, counts.live)])

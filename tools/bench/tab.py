@@ -31,8 +31,9 @@ _NARROW = replace(VOXTRAL_4B.decoder, width=64, heads=2, kv_heads=1, head_dim=32
 # All layers of the published model, each as narrow as the kernels allow: the host does the same work as for wide ones.
 ALL_LAYERS = replace(VOXTRAL_4B, encoder=replace(_NARROW, layers=32), decoder=_NARROW, vocabulary=2048)
 # Its widths and its vocabulary with a few layers: 542 MB.
-ALL_WIDTHS = replace(VOXTRAL_4B, encoder=replace(VOXTRAL_4B.encoder, layers=1),
-                     decoder=replace(VOXTRAL_4B.decoder, layers=4, window=256))
+ALL_WIDTHS = replace(
+    VOXTRAL_4B, encoder=replace(VOXTRAL_4B.encoder, layers=1), decoder=replace(VOXTRAL_4B.decoder, layers=4, window=256)
+)
 
 
 @contextmanager
@@ -51,7 +52,9 @@ def served(site: Path | None = None, *, folders: dict[str, Path] | None = None, 
         with zipfile.ZipFile(bench / "wheels/bench.zip", "w") as archive:
             for name in ("engine.py", "worker.py"):
                 archive.write(HERE / name, f"bench/{name}")
-        (bench / "site.json").write_text(json.dumps(site | {"installer": [*site["installer"], "wheels/bench.zip"], "worker": "bench.worker"}))
+        (bench / "site.json").write_text(
+            json.dumps(site | {"installer": [*site["installer"], "wheels/bench.zip"], "worker": "bench.worker"})
+        )
         shutil.copy(HERE / "bench.html", bench)
         for folder in (copy, bench):
             boot = folder / "worker/boot.js"
@@ -77,7 +80,8 @@ def chromium(profile: Path, *flags: str) -> Iterator[Page]:
         sys.exit("tools/bench: there is no chromium-headless-shell on the PATH; tools/test installs it.")
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
-            profile, executable_path=path, chromium_sandbox=False, args=["--enable-unsafe-webgpu", *flags])
+            profile, executable_path=path, chromium_sandbox=False, args=["--enable-unsafe-webgpu", *flags]
+        )
         context.set_default_timeout(300_000)
         try:
             yield context.pages[0]
@@ -121,9 +125,16 @@ def tab_memory() -> dict:
             time.sleep(0.05)
         heap = page.evaluate("ask('state')")["heap"] - heap
     buffers = opened["gpu_bytes"]
-    return {name: round(nbytes / 1e6) for name, nbytes in {
-        "model_mb": opened["model_bytes"], "gpu_buffers_mb": buffers, "beyond_buffers_mb": most["loading"] - buffers,
-        "beyond_buffers_while_compiling_mb": most["kernels"] - buffers, "python_heap_mb": heap}.items()}
+    return {
+        name: round(nbytes / 1e6)
+        for name, nbytes in {
+            "model_mb": opened["model_bytes"],
+            "gpu_buffers_mb": buffers,
+            "beyond_buffers_mb": most["loading"] - buffers,
+            "beyond_buffers_while_compiling_mb": most["kernels"] - buffers,
+            "python_heap_mb": heap,
+        }.items()
+    }
 
 
 def chromium_bytes() -> int:
@@ -133,7 +144,7 @@ def chromium_bytes() -> int:
         try:
             parents[int(status.parent.name)] = int(status.read_text().rpartition(")")[2].split()[1])
         except OSError:
-            pass                    # it has ended
+            pass  # it has ended
     ours, total = {threading.main_thread().native_id}, 0
     grown = True
     while grown:
@@ -157,6 +168,6 @@ def _process_bytes(process: int) -> int:
     for line in Path(f"/proc/{process}/smaps").read_text().splitlines():
         if line.startswith(counted):
             total += 1024 * int(line.split()[1])
-        elif not line.endswith(" kB") and "-" in line.split(" ", 1)[0]:         # a mapping; its figures follow
+        elif not line.endswith(" kB") and "-" in line.split(" ", 1)[0]:  # a mapping; its figures follow
             counted = "Rss:" if "/" in line and not line.endswith("(deleted)") else "Pss:"
     return total

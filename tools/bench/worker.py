@@ -15,7 +15,11 @@ class Worker(worker.Worker):
     async def state(self, request):
         """Bytes of Python's heap and of GPU buffers, and the GPU's limits."""
         device = self.model and self.model.device
-        return {"heap": pyodide_js._module.HEAPU8.length, "gpu": device and device.nbytes, "limits": device and device.limits}
+        return {
+            "heap": pyodide_js._module.HEAPU8.length,
+            "gpu": device and device.nbytes,
+            "limits": device and device.limits,
+        }
 
     async def measure(self, request):
         """A measurement of bench/engine.py, with the samples that were given or with none."""

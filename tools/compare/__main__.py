@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 COMPARE = Path(__file__).resolve().parent
-SECONDS = {"read_stream": 120, "with_onnxruntime": 300, "with_transformers": 180}      # limits
+SECONDS = {"read_stream": 120, "with_onnxruntime": 300, "with_transformers": 180}  # limits
 
 
 def run(name: str, limit: float) -> dict:

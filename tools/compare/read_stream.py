@@ -24,8 +24,9 @@ KERNEL = str(HERE / "read_stream")  # an absolute path stays what it is in shade
 FILL_WORKGROUPS = 4096
 
 
-async def read_stream(device, mib: int, parts_mib: list[float], workgroups: list[int], counts: list[int],
-                      least_ms: float, repeats: int) -> dict:
+async def read_stream(
+    device, mib: int, parts_mib: list[float], workgroups: list[int], counts: list[int], least_ms: float, repeats: int
+) -> dict:
     """TB/s for each size of part, invocations a workgroup, and number of workgroups; RuntimeError if a sum is wrong."""
     nbytes = min(mib << 20, device.limits["maxStorageBufferBindingSize"], device.limits["maxBufferSize"]) // 256 * 256
     x, out = device.buffer(nbytes, "stream"), device.buffer(4 * max(*counts, FILL_WORKGROUPS), "sums")
@@ -60,19 +61,41 @@ async def read_stream(device, mib: int, parts_mib: list[float], workgroups: list
                 commands = await dispatches(size, {"WORKGROUP": invocations}, groups)
                 once = device.plan(commands)
                 sums = struct.unpack(f"<{groups}f", await device.run(once, (out, 0, 4 * groups)))
-                last = (nbytes - 1) // size * size          # what the last part starts with
-                if sum(sums) != (nbytes - last) // 16 * 2.5:            # of four vec4s: 1 + 2 + 3 + 4 times 1
-                    raise RuntimeError(f"A sum over {size:,} bytes is {sum(sums)}, and not {(nbytes - last) // 16 * 2.5}.")
+                last = (nbytes - 1) // size * size  # what the last part starts with
+                if sum(sums) != (nbytes - last) // 16 * 2.5:  # of four vec4s: 1 + 2 + 3 + 4 times 1
+                    raise RuntimeError(
+                        f"A sum over {size:,} bytes is {sum(sums)}, and not {(nbytes - last) // 16 * 2.5}."
+                    )
                 passes = max(1, int(least_ms / 1000 / max((await timed(once))[0] - wait, 1e-5)))
                 runs = [await timed(once, passes) for _ in range(repeats)]
                 times = sorted((seconds - wait) / passes for seconds, _ in runs)
-                rows.append({"part_mib": round(size / (1 << 20), 3), "workgroup": invocations, "workgroups": groups,
-                             "tbs": {name: round(nbytes / seconds / 1e12, 4) for name, seconds in (
-                                 ("median", statistics.median(times)), ("least", times[-1]), ("most", times[0]))},
-                             "host_us": round(1e6 * min(recorded for _, recorded in runs) / passes / (len(commands) // 5), 2)})
-    best = {f"best_tbs_{part:g}_mib": max((row["tbs"]["median"] for row in rows if row["part_mib"] == part), default=None)
-            for part in dict.fromkeys(row["part_mib"] for row in rows)}
-    about = {"adapter": device.info["description"] or device.info["device"], "bytes": nbytes, "wait_ms": round(1000 * wait, 4)}
+                rows.append(
+                    {
+                        "part_mib": round(size / (1 << 20), 3),
+                        "workgroup": invocations,
+                        "workgroups": groups,
+                        "tbs": {
+                            name: round(nbytes / seconds / 1e12, 4)
+                            for name, seconds in (
+                                ("median", statistics.median(times)),
+                                ("least", times[-1]),
+                                ("most", times[0]),
+                            )
+                        },
+                        "host_us": round(
+                            1e6 * min(recorded for _, recorded in runs) / passes / (len(commands) // 5), 2
+                        ),
+                    }
+                )
+    best = {
+        f"best_tbs_{part:g}_mib": max((row["tbs"]["median"] for row in rows if row["part_mib"] == part), default=None)
+        for part in dict.fromkeys(row["part_mib"] for row in rows)
+    }
+    about = {
+        "adapter": device.info["description"] or device.info["device"],
+        "bytes": nbytes,
+        "wait_ms": round(1000 * wait, 4),
+    }
     return about | best | {"rows": rows}
 
 
@@ -80,18 +103,41 @@ async def measure(options) -> dict:
     device = await NativeDevice.open()
     if options.tiny:
         return await read_stream(device, 1, [1, 0.3], [64], [8], 1, 3)
-    return await read_stream(device, options.mib, options.parts, options.workgroup, options.workgroups, options.least_ms, options.repeats)
+    return await read_stream(
+        device, options.mib, options.parts, options.workgroup, options.workgroups, options.least_ms, options.repeats
+    )
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tiny", action="store_true", help="one MiB: does it run?")
-    parser.add_argument("--mib", type=int, default=1024, help="the buffer's size (default: 1024, or what a binding may be)")
-    parser.add_argument("--parts", type=float, nargs="+", default=[1024, 256, 32], metavar="MIB",
-                        help="read by a dispatch (default: 1024 256 32)")
-    parser.add_argument("--workgroup", type=int, nargs="+", default=[64, 128, 256], metavar="N", help="invocations (default: 64 128 256)")
-    parser.add_argument("--workgroups", type=int, nargs="+", default=[1056, 4224, 16896], metavar="N",
-                        help="of a dispatch (default: 1056 4224 16896)")
+    parser.add_argument(
+        "--mib", type=int, default=1024, help="the buffer's size (default: 1024, or what a binding may be)"
+    )
+    parser.add_argument(
+        "--parts",
+        type=float,
+        nargs="+",
+        default=[1024, 256, 32],
+        metavar="MIB",
+        help="read by a dispatch (default: 1024 256 32)",
+    )
+    parser.add_argument(
+        "--workgroup",
+        type=int,
+        nargs="+",
+        default=[64, 128, 256],
+        metavar="N",
+        help="invocations (default: 64 128 256)",
+    )
+    parser.add_argument(
+        "--workgroups",
+        type=int,
+        nargs="+",
+        default=[1056, 4224, 16896],
+        metavar="N",
+        help="of a dispatch (default: 1056 4224 16896)",
+    )
     parser.add_argument("--least-ms", type=float, default=50, help="work of one measurement (default: 50)")
     parser.add_argument("--repeats", type=int, default=5, help="measurements (default: 5)")
     print(json.dumps(asyncio.run(measure(parser.parse_args())), indent=1))

@@ -41,7 +41,9 @@ BLOCK = 32
 
 def bring_runtime() -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        subprocess.run(["npm", "pack", "--silent", f"onnxruntime-web@{VERSION}"], cwd=scratch, check=True, stdout=sys.stderr)
+        subprocess.run(
+            ["npm", "pack", "--silent", f"onnxruntime-web@{VERSION}"], cwd=scratch, check=True, stdout=sys.stderr
+        )
         (package,) = Path(scratch).iterdir()
         with tarfile.open(package) as archive:
             for name in FILES:
@@ -67,8 +69,8 @@ class Products:
 
     def __init__(self):
         self.nodes, self.initializers = [], []
-        self.places: dict[str, tuple[int, int]] = {}        # offsets of a matrix's nibbles and scales
-        self.scales: list[tuple[int, int]] = []             # (offset, count) of all
+        self.places: dict[str, tuple[int, int]] = {}  # offsets of a matrix's nibbles and scales
+        self.scales: list[tuple[int, int]] = []  # (offset, count) of all
         self.file_bytes = self.bytes_read = 0
 
     def _place(self, nbytes: int) -> int:
@@ -84,11 +86,24 @@ class Products:
         nibbles, scales = self.places[name]
         y = f"{name}.{len(self.nodes)}"
         self.initializers += [
-            initializer(f"{y}.nibbles", TensorProto.UINT8, (rows, columns // BLOCK, BLOCK // 2), nibbles, blocks * BLOCK // 2),
-            initializer(f"{y}.scales", TensorProto.FLOAT, (blocks,), scales, 4 * blocks)]
-        self.nodes.append(helper.make_node(
-            "MatMulNBits", [x, f"{y}.nibbles", f"{y}.scales"] + (["", "", plus] if plus else []), [y],
-            name=y, domain="com.microsoft", K=columns, N=rows, bits=4, block_size=BLOCK))
+            initializer(
+                f"{y}.nibbles", TensorProto.UINT8, (rows, columns // BLOCK, BLOCK // 2), nibbles, blocks * BLOCK // 2
+            ),
+            initializer(f"{y}.scales", TensorProto.FLOAT, (blocks,), scales, 4 * blocks),
+        ]
+        self.nodes.append(
+            helper.make_node(
+                "MatMulNBits",
+                [x, f"{y}.nibbles", f"{y}.scales"] + (["", "", plus] if plus else []),
+                [y],
+                name=y,
+                domain="com.microsoft",
+                K=columns,
+                N=rows,
+                bits=4,
+                block_size=BLOCK,
+            )
+        )
         self.bytes_read += blocks * (BLOCK // 2 + 4)
         return y
 
@@ -97,8 +112,11 @@ class Products:
         nibbles, scales = self.places[name]
         return {"times": times, "columns": columns, "nibbles": nibbles, "scales": scales}
 
-    def write(self, path: Path, inputs: dict[str, int], outputs: dict[str, int], terms: list[dict], plus: int = 0) -> dict:
+    def write(
+        self, path: Path, inputs: dict[str, int], outputs: dict[str, int], terms: list[dict], plus: int = 0
+    ) -> dict:
         """Writes the model and says what the page has to know of it: the first output is the terms' sum, plus an input."""
+
         def vectors(widths):
             return [helper.make_tensor_value_info(name, TensorProto.FLOAT, [width]) for name, width in widths.items()]
 
@@ -107,9 +125,14 @@ class Products:
         opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
         model = helper.make_model(graph, ir_version=10, opset_imports=opsets)
         path.write_bytes(model.SerializeToString())
-        return {"url": path.name, "nbytes": self.file_bytes, "scales": self.scales,
-                "inputs": list(inputs.items()), "output": next(iter(outputs)),
-                "check": {"rows": [0, 1, next(iter(outputs.values())) - 1], "plus": plus, "terms": terms}}
+        return {
+            "url": path.name,
+            "nbytes": self.file_bytes,
+            "scales": self.scales,
+            "inputs": list(inputs.items()),
+            "output": next(iter(outputs)),
+            "check": {"rows": [0, 1, next(iter(outputs.values())) - 1], "plus": plus, "terms": terms},
+        }
 
 
 def write_layers(path: Path, config: ModelConfig) -> tuple[dict, int]:
@@ -138,23 +161,28 @@ def write_head(path: Path, config: ModelConfig) -> tuple[dict, int]:
     """The product that gives the logits, and the bytes of its weights."""
     products, width = Products(), config.decoder.width
     y = products.product("head", config.vocabulary, width, "x")
-    return products.write(path, {"x": width}, {y: config.vocabulary}, [products.term("head", 1, width)]), products.bytes_read
+    return products.write(
+        path, {"x": width}, {y: config.vocabulary}, [products.term("head", 1, width)]
+    ), products.bytes_read
 
 
 def measured(page, seconds: float, **what) -> dict:
     """What the page's measure() resolves to. RuntimeError if it fails or takes longer."""
-    page.evaluate("""what => {
+    page.evaluate(
+        """what => {
         window.got = null;
         measure(what).catch(error => ({ failed: String(error) })).then(got => { window.got = got; });
-    }""", what)
+    }""",
+        what,
+    )
     try:
-        page.wait_for_function("window.got", timeout=1000 * seconds, polling=500)    # seldom: it takes the page's time
+        page.wait_for_function("window.got", timeout=1000 * seconds, polling=500)  # seldom: it takes the page's time
     except TimeoutError:
         raise RuntimeError(f"onnxruntime-web did not finish in {seconds:g} s: see --seconds.") from None
     got = page.evaluate("window.got")
     if "failed" in got:
         raise RuntimeError(f"onnxruntime-web: {got['failed']}")
-    if not got["error"] <= 1e-5:            # NaN is wrong too
+    if not got["error"] <= 1e-5:  # NaN is wrong too
         raise RuntimeError(f"onnxruntime-web's sums are wrong by {got['error']:.1e} of what is added.")
     return got
 
@@ -165,11 +193,17 @@ def compare(config: ModelConfig, least_ms: float, repeats: int, seconds: float) 
         with tarfile.open(RUNTIME) as archive:
             archive.extractall(scratch, filter="data")
         shutil.copy(HERE / "with_onnxruntime.html", Path(scratch, "index.html"))
-        models = {"layers": write_layers(Path(scratch, "layers.onnx"), config), "head": write_head(Path(scratch, "head.onnx"), config)}
+        models = {
+            "layers": write_layers(Path(scratch, "layers.onnx"), config),
+            "head": write_head(Path(scratch, "head.onnx"), config),
+        }
         with site_server(scratch, port=0) as server:
             threading.Thread(target=server.serve_forever, daemon=True).start()
-            browser = playwright.chromium.launch(executable_path=shutil.which("chromium-headless-shell"), chromium_sandbox=False,
-                                                 args=["--enable-unsafe-webgpu"])
+            browser = playwright.chromium.launch(
+                executable_path=shutil.which("chromium-headless-shell"),
+                chromium_sandbox=False,
+                args=["--enable-unsafe-webgpu"],
+            )
             try:
                 page = browser.new_page()
                 page.on("pageerror", lambda error: print(error, file=sys.stderr))
@@ -181,11 +215,23 @@ def compare(config: ModelConfig, least_ms: float, repeats: int, seconds: float) 
                         got = measured(page, seconds, model=model, capture=capture, leastMs=least_ms, repeats=repeats)
                         ms = sorted(got["ms"])
                         results[f"{name}_{how}"] = {
-                            "ms": {"median": round(statistics.median(ms), 4), "least": round(ms[0], 4), "most": round(ms[-1], 4)},
-                            "tbs": round(nbytes / statistics.median(ms) / 1e9, 4), "passes": got["passes"],
-                            "wait_ms": round(got["wait"], 3), "session_gpu_bytes": got["sessionBytes"], "weight_bytes": nbytes}
-                return {"onnxruntime_web": got["version"], "onnx": onnx.__version__, "chromium": browser.version,
-                        "adapter": got["adapter"]} | results
+                            "ms": {
+                                "median": round(statistics.median(ms), 4),
+                                "least": round(ms[0], 4),
+                                "most": round(ms[-1], 4),
+                            },
+                            "tbs": round(nbytes / statistics.median(ms) / 1e9, 4),
+                            "passes": got["passes"],
+                            "wait_ms": round(got["wait"], 3),
+                            "session_gpu_bytes": got["sessionBytes"],
+                            "weight_bytes": nbytes,
+                        }
+                return {
+                    "onnxruntime_web": got["version"],
+                    "onnx": onnx.__version__,
+                    "chromium": browser.version,
+                    "adapter": got["adapter"],
+                } | results
             finally:
                 browser.close()
                 server.shutdown()
@@ -193,7 +239,9 @@ def compare(config: ModelConfig, least_ms: float, repeats: int, seconds: float) 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bring", action="store_true", help="only bring the runtime's files, for a machine without a network")
+    parser.add_argument(
+        "--bring", action="store_true", help="only bring the runtime's files, for a machine without a network"
+    )
     parser.add_argument("--tiny", action="store_true", help="two narrow layers: does it run?")
     parser.add_argument("--least-ms", type=float, default=100, help="work of one measurement (default: 100)")
     parser.add_argument("--repeats", type=int, default=9, help="measurements (default: 9)")
@@ -202,7 +250,12 @@ def main():
     if options.bring or not RUNTIME.exists():
         bring_runtime()
     if not options.bring:
-        print(json.dumps(compare(TINY if options.tiny else VOXTRAL_4B, options.least_ms, options.repeats, options.seconds), indent=1))
+        print(
+            json.dumps(
+                compare(TINY if options.tiny else VOXTRAL_4B, options.least_ms, options.repeats, options.seconds),
+                indent=1,
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import sys
 import time
 from pathlib import Path
 
-BEGAN = time.perf_counter()         # importing takes its time too
+BEGAN = time.perf_counter()  # importing takes its time too
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -28,13 +28,16 @@ try:
 except ModuleNotFoundError as missing:
     sys.exit(f"The Python package {missing.name} is missing: pip install -r tools/compare/requirements.txt.")
 from transformers import StaticCache, StoppingCriteria, StoppingCriteriaList
-from transformers.models.voxtral_realtime import VoxtralRealtimeFeatureExtractor, VoxtralRealtimeForConditionalGeneration
+from transformers.models.voxtral_realtime import (
+    VoxtralRealtimeFeatureExtractor,
+    VoxtralRealtimeForConditionalGeneration,
+)
 
-from synthetic import TINY, VOXTRAL_4B
 from prove.reference import transformers_config
+from synthetic import TINY, VOXTRAL_4B
 from voxtab.config import SAMPLE_RATE, SAMPLES_PER_TOKEN, ModelConfig
 
-SETTLED = 10                        # tokens of a run before its pace is looked at
+SETTLED = 10  # tokens of a run before its pace is looked at
 
 
 def random_model(config: ModelConfig, dtype: torch.dtype, device: str) -> VoxtralRealtimeForConditionalGeneration:
@@ -44,7 +47,7 @@ def random_model(config: ModelConfig, dtype: torch.dtype, device: str) -> Voxtra
     with torch.device(device):
         model = VoxtralRealtimeForConditionalGeneration(transformers_config(config)).eval()
     torch.set_default_dtype(torch.float32)
-    for weight in model.parameters():               # lively enough for tokens to vary, so that two runs can be compared
+    for weight in model.parameters():  # lively enough for tokens to vary, so that two runs can be compared
         if weight.ndim > 1:
             weight.normal_(std=1.5 * weight[0].numel() ** -0.5)
     model.generation_config.eos_token_id = None
@@ -57,7 +60,9 @@ def clip(config: ModelConfig, seconds: float) -> torch.Tensor:
     samples = int(seconds * SAMPLE_RATE)
     left, right = schedule.left_silence_tokens, schedule.right_silence_tokens
     noise = 0.1 * torch.randn(samples, generator=torch.Generator().manual_seed(1))
-    return torch.nn.functional.pad(noise, (left * SAMPLES_PER_TOKEN, -samples % SAMPLES_PER_TOKEN + right * SAMPLES_PER_TOKEN))
+    return torch.nn.functional.pad(
+        noise, (left * SAMPLES_PER_TOKEN, -samples % SAMPLES_PER_TOKEN + right * SAMPLES_PER_TOKEN)
+    )
 
 
 def features(model, samples: torch.Tensor) -> torch.Tensor:
@@ -84,16 +89,26 @@ class Pace(StoppingCriteria):
         self.deadline, self.times = deadline, []
 
     def __call__(self, input_ids, scores, **others):
-        self.times.append(time.perf_counter())      # generate() looks at every token, so that the GPU has ended with it
+        self.times.append(time.perf_counter())  # generate() looks at every token, so that the GPU has ended with it
         return torch.full((len(input_ids),), self.times[-1] > self.deadline, device=input_ids.device)
 
 
 def summary(seconds: float, total: float | None, ms: list[float]) -> dict:
     """`ms`: milliseconds of each token. `total`: seconds for the whole clip, or None if it was not finished."""
     ms = sorted(ms[SETTLED:])
-    return {"total_s": total and round(total, 4), "rtf": total and round(total / seconds, 5),
-            "ms_per_token": {"median": round(statistics.median(ms), 4), "p10": round(ms[len(ms) // 10], 4),
-                             "p90": round(ms[len(ms) * 9 // 10], 4)}} if ms else {"total_s": None, "why": "no time was left"}
+    return (
+        {
+            "total_s": total and round(total, 4),
+            "rtf": total and round(total / seconds, 5),
+            "ms_per_token": {
+                "median": round(statistics.median(ms), 4),
+                "p10": round(ms[len(ms) // 10], 4),
+                "p90": round(ms[len(ms) * 9 // 10], 4),
+            },
+        }
+        if ms
+        else {"total_s": None, "why": "no time was left"}
+    )
 
 
 def eager(config: ModelConfig, model, seconds: float, deadline: float) -> tuple[dict, torch.Tensor]:
@@ -101,12 +116,20 @@ def eager(config: ModelConfig, model, seconds: float, deadline: float) -> tuple[
     samples, ids, pace = clip(config, seconds), prompt(config, model), Pace(deadline)
     since = now(model.device)
     mel = features(model, samples)
-    tokens = model.generate(input_ids=ids, input_features=mel, num_delay_tokens=config.schedule().delay_tokens, do_sample=False,
-                            stopping_criteria=StoppingCriteriaList([pace]))
+    tokens = model.generate(
+        input_ids=ids,
+        input_features=mel,
+        num_delay_tokens=config.schedule().delay_tokens,
+        do_sample=False,
+        stopping_criteria=StoppingCriteriaList([pace]),
+    )
     total = now(model.device) - since
     wanted = len(samples) // SAMPLES_PER_TOKEN
-    figures = summary(seconds, total if tokens.shape[1] == wanted else None,
-                      [1000 * (after - before) for before, after in zip(pace.times, pace.times[1:])])
+    figures = summary(
+        seconds,
+        total if tokens.shape[1] == wanted else None,
+        [1000 * (after - before) for before, after in zip(pace.times, pace.times[1:])],
+    )
     if tokens.shape[1] < wanted:
         figures["why"] = f"stopped after {tokens.shape[1]} of {wanted} tokens: --seconds"
     return figures, tokens.cpu()
@@ -117,7 +140,7 @@ class StaticDecoder:
 
     def __init__(self, config: ModelConfig, model, tokens: int):
         self.model, self.language_model, self.ids = model, model.model.language_model, prompt(config, model)
-        device, slots = model.device, -(-tokens // 64) * 64         # attention kernels like even lengths
+        device, slots = model.device, -(-tokens // 64) * 64  # attention kernels like even lengths
         self.cache = StaticCache(config=model.config.text_config, max_cache_len=slots)
         self.slots = torch.arange(slots, device=device)
         self.position = torch.zeros(1, dtype=torch.long, device=device)
@@ -129,7 +152,7 @@ class StaticDecoder:
         if device.type == "cuda":
             stream = torch.cuda.Stream(device)
             stream.wait_stream(torch.cuda.current_stream(device))
-            with torch.cuda.stream(stream):         # what is allocated or chosen in the first calls must not be recorded
+            with torch.cuda.stream(stream):  # what is allocated or chosen in the first calls must not be recorded
                 self.start()
                 for _ in range(3):
                     self.step()
@@ -154,8 +177,14 @@ class StaticDecoder:
         token = self.tokens.index_select(1, self.position)
         x = self.language_model.embed_tokens(token) + self.audio.index_select(1, self.position)
         seen = (self.slots <= self.position)[None, None, None]
-        outputs = self.language_model(inputs_embeds=x, attention_mask=seen, position_ids=self.position[None], past_key_values=self.cache,
-                                      use_cache=True, t_cond=self.t_cond)
+        outputs = self.language_model(
+            inputs_embeds=x,
+            attention_mask=seen,
+            position_ids=self.position[None],
+            past_key_values=self.cache,
+            use_cache=True,
+            t_cond=self.t_cond,
+        )
         self.position.add_(1)
         self._keep_token(outputs.last_hidden_state)
 
@@ -178,7 +207,7 @@ def static_cuda_graph(config: ModelConfig, model, seconds: float) -> tuple[dict,
         else:
             marks.append(time.perf_counter())
 
-    for steps in (1, count - 1 - decoder.ids.shape[1]):     # once before, for what is allocated and chosen at first
+    for steps in (1, count - 1 - decoder.ids.shape[1]):  # once before, for what is allocated and chosen at first
         marks.clear()
         since = now(model.device)
         encoded = model.get_audio_features(input_features=features(model, samples), return_dict=True).pooler_output
@@ -196,23 +225,34 @@ def static_cuda_graph(config: ModelConfig, model, seconds: float) -> tuple[dict,
 
 @torch.inference_mode()
 def compare(config: ModelConfig, clips: list[float], deadline: float, device: str) -> dict:
-    models = {str(dtype).removeprefix("torch."): random_model(config, dtype, device) for dtype in (torch.bfloat16, torch.float32)}
-    results = {"transformers": transformers.__version__, "torch": torch.__version__,
-               "device": torch.cuda.get_device_name() if device == "cuda" else device,
-               "parameters": models["float32"].num_parameters()}
+    models = {
+        str(dtype).removeprefix("torch."): random_model(config, dtype, device)
+        for dtype in (torch.bfloat16, torch.float32)
+    }
+    results = {
+        "transformers": transformers.__version__,
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name() if device == "cuda" else device,
+        "parameters": models["float32"].num_parameters(),
+    }
     static = {}
     for name, model in models.items():
         for seconds in clips:
             try:
-                results[f"{name}_static_cuda_graph_{seconds:g}s"], static[name, seconds] = static_cuda_graph(config, model, seconds)
-            except Exception as error:              # the library may refuse to be recorded; the rest is measured all the same
-                results[f"{name}_static_cuda_graph_{seconds:g}s"] = {"total_s": None, "why": f"{type(error).__name__}: {error}"}
+                results[f"{name}_static_cuda_graph_{seconds:g}s"], static[name, seconds] = static_cuda_graph(
+                    config, model, seconds
+                )
+            except Exception as error:  # the library may refuse to be recorded; the rest is measured all the same
+                results[f"{name}_static_cuda_graph_{seconds:g}s"] = {
+                    "total_s": None,
+                    "why": f"{type(error).__name__}: {error}",
+                }
     for name, model in models.items():
-        eager(config, model, 1, deadline)           # for what is allocated and chosen at first
+        eager(config, model, 1, deadline)  # for what is allocated and chosen at first
         for seconds in sorted(clips, reverse=True):
             figures, tokens = eager(config, model, seconds, deadline)
-            if (name, seconds) in static:           # from where on rounding parts them; the whole clip in float32
-                same = (tokens == static[name, seconds][:, :tokens.shape[1]])[0].tolist()
+            if (name, seconds) in static:  # from where on rounding parts them; the whole clip in float32
+                same = (tokens == static[name, seconds][:, : tokens.shape[1]])[0].tolist()
                 figures["tokens_as_static"] = f"{(same + [False]).index(False)} of {len(same)}"
             results[f"{name}_eager_{seconds:g}s"] = figures
     return results
@@ -221,13 +261,23 @@ def compare(config: ModelConfig, clips: list[float], deadline: float, device: st
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tiny", action="store_true", help="two narrow layers of each kind: does it run?")
-    parser.add_argument("--clips", type=float, nargs="+", default=[30, 60], metavar="SECONDS", help="of audio (default: 30 60)")
-    parser.add_argument("--seconds", type=float, default=85,
-                        help="that all of it may take: eager runs end there, with the tokens they have (default: 85)")
+    parser.add_argument(
+        "--clips", type=float, nargs="+", default=[30, 60], metavar="SECONDS", help="of audio (default: 30 60)"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=85,
+        help="that all of it may take: eager runs end there, with the tokens they have (default: 85)",
+    )
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     transformers.logging.set_verbosity_error()
-    print(json.dumps(compare(TINY if options.tiny else VOXTRAL_4B, options.clips, BEGAN + options.seconds, device), indent=1))
+    print(
+        json.dumps(
+            compare(TINY if options.tiny else VOXTRAL_4B, options.clips, BEGAN + options.seconds, device), indent=1
+        )
+    )
 
 
 if __name__ == "__main__":

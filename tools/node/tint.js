@@ -4,22 +4,22 @@
 // IN:  {"files": {name: {"wgsl": text, "bindings": [kind, ...]}}, "variants": [[name, {constant: value}], ...]}
 // OUT: [[name, constants, message], ...]: what was refused or warned about; constants are null for a whole file
 
-import { readFileSync, writeFileSync } from 'node:fs';
-import { create, globals } from 'webgpu';
+import { readFileSync, writeFileSync } from "node:fs";
+import { create, globals } from "webgpu";
 
 const [input, output] = process.argv.slice(2);
 if (!output) {
-  console.log('usage: node tint.js IN OUT    (tools/check_shaders calls it)');
-  process.exit(input === '--help' ? 0 : 2);
+  console.log("usage: node tint.js IN OUT    (tools/check_shaders calls it)");
+  process.exit(input === "--help" ? 0 : 2);
 }
-const { files, variants } = JSON.parse(readFileSync(input, 'utf8'));
+const { files, variants } = JSON.parse(readFileSync(input, "utf8"));
 
 Object.assign(globalThis, globals);
-globalThis.gpu = create(['backend=null']);     // kept: collected too early, it takes the process with it
+globalThis.gpu = create(["backend=null"]); // kept: collected too early, it takes the process with it
 const adapter = await globalThis.gpu.requestAdapter();
 // A file may have the `enable` lines that some browsers honour; the limits stay the default ones.
-const device = await adapter.requestDevice({ requiredFeatures: ['shader-f16', 'subgroups'] });
-device.onuncapturederror = () => {};    // a module's errors are in its messages, and a pipeline's are thrown
+const device = await adapter.requestDevice({ requiredFeatures: ["shader-f16", "subgroups"] });
+device.onuncapturederror = () => {}; // a module's errors are in its messages, and a pipeline's are thrown
 
 const failures = [];
 const modules = new Map();
@@ -27,7 +27,11 @@ for (const [name, { wgsl, bindings }] of Object.entries(files)) {
   const module = device.createShaderModule({ label: name, code: wgsl });
   const { messages } = await module.getCompilationInfo();
   if (messages.length) {
-    failures.push([name, null, messages.map((m) => `${m.type} in line ${m.lineNum}, column ${m.linePos}: ${m.message}`).join('\n')]);
+    failures.push([
+      name,
+      null,
+      messages.map((m) => `${m.type} in line ${m.lineNum}, column ${m.linePos}: ${m.message}`).join("\n"),
+    ]);
     continue;
   }
   const group = device.createBindGroupLayout({
@@ -36,14 +40,22 @@ for (const [name, { wgsl, bindings }] of Object.entries(files)) {
   modules.set(name, { module, layout: device.createPipelineLayout({ bindGroupLayouts: [group] }) });
 }
 
-await Promise.all(variants.filter(([name]) => modules.has(name)).map(async ([name, constants]) => {
-  const { module, layout } = modules.get(name);
-  try {
-    await device.createComputePipelineAsync({ label: name, layout, compute: { module, entryPoint: 'main', constants } });
-  } catch (error) {
-    failures.push([name, constants, error.message]);
-  }
-}));
+await Promise.all(
+  variants
+    .filter(([name]) => modules.has(name))
+    .map(async ([name, constants]) => {
+      const { module, layout } = modules.get(name);
+      try {
+        await device.createComputePipelineAsync({
+          label: name,
+          layout,
+          compute: { module, entryPoint: "main", constants },
+        });
+      } catch (error) {
+        failures.push([name, constants, error.message]);
+      }
+    }),
+);
 
 writeFileSync(output, JSON.stringify(failures));
-process.exit(0);    // Dawn's threads would keep the process
+process.exit(0); // Dawn's threads would keep the process

@@ -33,15 +33,15 @@ TOOLS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TOOLS), str(TOOLS.parent / "app")]
 
 from voxtab import resources
-from voxtab.native import models
 from voxtab.config import HISTORY_SAMPLES, LOOKAHEAD_SAMPLES, PAD, SAMPLE_RATE, SAMPLES_PER_TOKEN, Schedule
 from voxtab.encoder import block_samples
 from voxtab.gpu.kernels import TOKENS_RING
 from voxtab.model import Model
+from voxtab.native import models
 from voxtab.native.serve import site_server
 from voxtab.transcriber import Transcriber
 
-READS = 16                          # of logits, submitted before they are awaited
+READS = 16  # of logits, submitted before they are awaited
 
 
 def speech(seconds: float) -> np.ndarray:
@@ -50,9 +50,12 @@ def speech(seconds: float) -> np.ndarray:
     clips = [soundfile.read(path, dtype="float32")[0] for path in resources.embedded_clips()]
     parts, samples = [], 0
     while samples < seconds * SAMPLE_RATE:
-        parts += [random.uniform(0.3, 1) * clips[random.integers(len(clips))], np.zeros(int(random.uniform(0, 2) * SAMPLE_RATE))]
+        parts += [
+            random.uniform(0.3, 1) * clips[random.integers(len(clips))],
+            np.zeros(int(random.uniform(0, 2) * SAMPLE_RATE)),
+        ]
         samples += len(parts[-2]) + len(parts[-1])
-    sound = np.concatenate(parts)[:int(seconds * SAMPLE_RATE)]
+    sound = np.concatenate(parts)[: int(seconds * SAMPLE_RATE)]
     sound += 0.002 * random.standard_normal(len(sound))
     return (32767 * sound.clip(-1, 1)).astype(np.int16)
 
@@ -70,11 +73,19 @@ async def transcribed(model: Model, samples: np.ndarray) -> list[int]:
 async def all_logits(model: Model, samples: np.ndarray, tokens: list[int]) -> np.ndarray:
     """[positions, vocabulary] of every position that makes a token, each fed its token of `tokens` and read back."""
     schedule, device, decoder = model.config.schedule(), model.device, model.decoder
-    Transcriber(model)                          # starts the stream
+    Transcriber(model)  # starts the stream
     model.make_room(len(tokens))
     silence = np.zeros(HISTORY_SAMPLES + schedule.left_silence_tokens * SAMPLES_PER_TOKEN, np.float32)
-    stream = np.concatenate([silence, samples, np.zeros(len(tokens) * SAMPLES_PER_TOKEN + HISTORY_SAMPLES + LOOKAHEAD_SAMPLES
-                                                        - len(silence) - len(samples), np.float32)])
+    stream = np.concatenate(
+        [
+            silence,
+            samples,
+            np.zeros(
+                len(tokens) * SAMPLES_PER_TOKEN + HISTORY_SAMPLES + LOOKAHEAD_SAMPLES - len(silence) - len(samples),
+                np.float32,
+            ),
+        ]
+    )
     first_made, nothing, reads = len(schedule.prompt) - 1, device.plan([]), deque()
     logits = np.empty((len(tokens) - first_made, model.config.vocabulary), np.float32)
     for position, token in enumerate(tokens):
@@ -82,7 +93,7 @@ async def all_logits(model: Model, samples: np.ndarray, tokens: list[int]) -> np
         block = model.block_tokens if len(tokens) - position + row >= model.block_tokens else 1
         if row % block == 0:
             start = position * SAMPLES_PER_TOKEN
-            model.encode(position, position, block, stream[start:start + block_samples(block)].tobytes())
+            model.encode(position, position, block, stream[start : start + block_samples(block)].tobytes())
         device.write(decoder.tokens, 4 * (position % TOKENS_RING), np.uint32(token).tobytes())
         model.decode(position, position, row % block, head=position >= first_made)
         if position >= first_made:
@@ -102,8 +113,11 @@ def page_tokens(site: Path, model: Path, wav: Path) -> tuple[list[int], str]:
     manifest = "manifest.json" if (model / "manifest.json").is_file() else next(model.glob("*.gguf")).name
     with site_server(site, port=0) as server, sync_playwright() as playwright:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium-headless-shell"), chromium_sandbox=False,
-                                             args=["--enable-unsafe-webgpu"])
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium-headless-shell"),
+            chromium_sandbox=False,
+            args=["--enable-unsafe-webgpu"],
+        )
         page = browser.new_page()
         page.goto(f"http://127.0.0.1:{server.server_port}/?model=proof-model/{manifest}&audio=proof.wav&autostart=1")
         page.wait_for_function("['done', 'error'].includes(document.documentElement.dataset.state)", timeout=600_000)
@@ -111,13 +125,16 @@ def page_tokens(site: Path, model: Path, wav: Path) -> tuple[list[int], str]:
             sys.exit(f"prove: the page says: {page.get_by_test_id('error').text_content()}")
         tokens = page.evaluate("voxtab.result.tokens")
         adapter = page.evaluate(
-            "navigator.gpu.requestAdapter().then(({ info }) => `${info.vendor} ${info.architecture} ${info.description}`)")
+            "navigator.gpu.requestAdapter().then(({ info }) => `${info.vendor} ${info.architecture} ${info.description}`)"
+        )
         browser.close()
         server.shutdown()
     return tokens, adapter
 
 
-def compare(reference, audio, tokens: list[int], schedule: Schedule, logits: np.ndarray | None) -> dict[str, np.ndarray]:
+def compare(
+    reference, audio, tokens: list[int], schedule: Schedule, logits: np.ndarray | None
+) -> dict[str, np.ndarray]:
     """Over the positions that make a token: our logits' largest `error`, and the reference's `margin` and `best` token."""
     found, made = {"error": [], "margin": [], "best": []}, len(schedule.prompt) - 1
     for first, theirs in reference.logits(audio, tokens, schedule.delay_tokens):
@@ -130,21 +147,29 @@ def compare(reference, audio, tokens: list[int], schedule: Schedule, logits: np.
         found["best"].append(theirs.argmax(1).cpu().numpy())
         if logits is not None:
             at = first + skip - made
-            ours = theirs.new_tensor(logits[at:at + len(theirs)])
+            ours = theirs.new_tensor(logits[at : at + len(theirs)])
             found["error"].append((ours - theirs).abs().amax(1).cpu().numpy())
     return {name: np.concatenate(parts) for name, parts in found.items() if parts}
 
 
 def summary(found: dict[str, np.ndarray], tokens: list[int], schedule: Schedule, error: float) -> dict:
     """Figures of a comparison; a token is sure if its margin exceeds `error`. The last position's belongs to nobody."""
-    made = np.array(tokens[len(schedule.prompt):])
+    made = np.array(tokens[len(schedule.prompt) :])
     wrong, margins = found["best"][:-1] != made, found["margin"][:-1]
     sure = margins > error
-    return {"positions": len(tokens), "tokens_compared": len(made), "distinct": len(set(made.tolist())),
-            "pads": int((made == PAD).sum()), "tokens_different": int(wrong.sum()),
-            "margins_where_different": [float(f"{margin:.3g}") for margin in sorted(margins[wrong])[-8:]],
-            "margin_to_exceed": error, "tokens_sure": int(sure.sum()), "sure_tokens_different": int((wrong & sure).sum()),
-            "least_margin": float(f"{margins.min():.3g}"), "median_margin": float(f"{np.median(margins):.3g}")}
+    return {
+        "positions": len(tokens),
+        "tokens_compared": len(made),
+        "distinct": len(set(made.tolist())),
+        "pads": int((made == PAD).sum()),
+        "tokens_different": int(wrong.sum()),
+        "margins_where_different": [float(f"{margin:.3g}") for margin in sorted(margins[wrong])[-8:]],
+        "margin_to_exceed": error,
+        "tokens_sure": int(sure.sum()),
+        "sure_tokens_different": int((wrong & sure).sum()),
+        "least_margin": float(f"{margins.min():.3g}"),
+        "median_margin": float(f"{np.median(margins):.3g}"),
+    }
 
 
 async def native(found: models.LocalModel, cache: str, samples: np.ndarray) -> dict:
@@ -152,12 +177,14 @@ async def native(found: models.LocalModel, cache: str, samples: np.ndarray) -> d
     model = await models.load_model(found, cache=cache)
     since = time.perf_counter()
     tokens = await transcribed(model, samples)
-    about = {"transcribed_s": round(time.perf_counter() - since, 2),
-             "adapter": model.device.info["description"] or model.device.info["device"]}
+    about = {
+        "transcribed_s": round(time.perf_counter() - since, 2),
+        "adapter": model.device.info["description"] or model.device.info["device"],
+    }
     since = time.perf_counter()
     logits = await all_logits(model, samples, tokens)
     about["logits_read_s"] = round(time.perf_counter() - since, 2)
-    made = tokens[len(model.config.schedule().prompt):]
+    made = tokens[len(model.config.schedule().prompt) :]
     about["tokens_different_in_single_steps"] = int((logits[:-1].argmax(1) != made).sum())
     model.close()
     return {"tokens": tokens, "logits": logits, "about": about}
@@ -165,16 +192,23 @@ async def native(found: models.LocalModel, cache: str, samples: np.ndarray) -> d
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="a folder that tools/synthetic.py made")
-    parser.add_argument("--seconds", type=float, nargs="+", default=[30], help="lengths of audio; 700 goes beyond position 8192")
+    parser.add_argument(
+        "--model", type=Path, required=True, metavar="DIR", help="a folder that tools/synthetic.py made"
+    )
+    parser.add_argument(
+        "--seconds", type=float, nargs="+", default=[30], help="lengths of audio; 700 goes beyond position 8192"
+    )
     parser.add_argument("--cache", nargs="+", choices=["f32", "f16"], default=["f32", "f16"])
-    parser.add_argument("--browser", action="store_true", help="the page in headless Chromium too, whose caches are f16")
+    parser.add_argument(
+        "--browser", action="store_true", help="the page in headless Chromium too, whose caches are f16"
+    )
     arguments = parser.parse_args()
     if arguments.browser and arguments.cache[-1] != "f16":
         parser.error("--browser needs f16 as the last --cache: it is what the page's tokens are held against")
     try:
         import torch
         import transformers
+
         from prove.reference import Reference
     except ImportError as error:
         sys.exit(f"prove: {error}: install torch and transformers 5.17 or newer.")
@@ -183,9 +217,14 @@ def main():
     found = models.read_model(arguments.model)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     reference = Reference(found, device)
-    report = {"date": datetime.date.today().isoformat(), "model": str(arguments.model), "bytes": found.source.size,
-              "reference": f"transformers {transformers.__version__}, torch {torch.__version__}, float32, "
-                           + (torch.cuda.get_device_name() if device == "cuda" else "CPU"), "runs": []}
+    report = {
+        "date": datetime.date.today().isoformat(),
+        "model": str(arguments.model),
+        "bytes": found.source.size,
+        "reference": f"transformers {transformers.__version__}, torch {torch.__version__}, float32, "
+        + (torch.cuda.get_device_name() if device == "cuda" else "CPU"),
+        "runs": [],
+    }
     with tempfile.TemporaryDirectory() as scratch:
         site, wav = Path(scratch, "site"), Path(scratch, "speech.wav")
         if arguments.browser:
@@ -201,7 +240,7 @@ def runs(reference, found: models.LocalModel, arguments, wav: Path, site: Path) 
     """The comparisons over one WAV file."""
     samples = soundfile.read(wav, dtype="float32")[0]
     schedule = found.config.schedule()
-    audio = {}                                  # by the precision of the angles
+    audio = {}  # by the precision of the angles
 
     def compared(where, cache, tokens, logits, angles="float64", error=None) -> dict:
         since = time.perf_counter()
@@ -225,9 +264,14 @@ def runs(reference, found: models.LocalModel, arguments, wav: Path, site: Path) 
         tokens, adapter = page_tokens(site, arguments.model.absolute(), wav)
         took = round(time.perf_counter() - since, 1)
         # Its logits stay on the GPU: the error is taken to be that of the native run with f16 caches.
-        done.append(compared("Chromium", "f16", tokens, None, error=error) | {
-            "adapter": adapter, "opened_and_transcribed_s": took,
-            "tokens_different_from_native": sum(a != b for a, b in zip(tokens, run["tokens"], strict=True))})
+        done.append(
+            compared("Chromium", "f16", tokens, None, error=error)
+            | {
+                "adapter": adapter,
+                "opened_and_transcribed_s": took,
+                "tokens_different_from_native": sum(a != b for a, b in zip(tokens, run["tokens"], strict=True)),
+            }
+        )
     return done
 
 

@@ -7,26 +7,39 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from transformers import DynamicCache, VoxtralRealtimeConfig, VoxtralRealtimeFeatureExtractor, VoxtralRealtimeForConditionalGeneration
+from transformers import (
+    DynamicCache,
+    VoxtralRealtimeConfig,
+    VoxtralRealtimeFeatureExtractor,
+    VoxtralRealtimeForConditionalGeneration,
+)
 
 from voxtab.config import MEL_BINS, SAMPLE_RATE, SAMPLES_PER_TOKEN, STATES_PER_TOKEN, ModelConfig, Schedule, Stack
 from voxtab.native.models import LocalModel
 from voxtab.weights import checkpoint
 from voxtab.weights.directory import Directory
 
-ROWS = 2048                         # positions at once: what bounds the memory of attention, which is computed plainly
+ROWS = 2048  # positions at once: what bounds the memory of attention, which is computed plainly
 
 
 def transformers_config(config: ModelConfig) -> VoxtralRealtimeConfig:
     def stack(stack: Stack) -> dict:
-        return {"num_hidden_layers": stack.layers, "hidden_size": stack.width, "intermediate_size": stack.hidden,
-                "num_attention_heads": stack.heads, "num_key_value_heads": stack.kv_heads, "head_dim": stack.head_dim,
-                "sliding_window": stack.window, "rms_norm_eps": stack.epsilon,
-                "rope_parameters": {"rope_type": "default", "rope_theta": stack.rope_base}}
+        return {
+            "num_hidden_layers": stack.layers,
+            "hidden_size": stack.width,
+            "intermediate_size": stack.hidden,
+            "num_attention_heads": stack.heads,
+            "num_key_value_heads": stack.kv_heads,
+            "head_dim": stack.head_dim,
+            "sliding_window": stack.window,
+            "rms_norm_eps": stack.epsilon,
+            "rope_parameters": {"rope_type": "default", "rope_theta": stack.rope_base},
+        }
 
     return VoxtralRealtimeConfig(
         audio_config={"model_type": "voxtral_realtime_encoder", "num_mel_bins": MEL_BINS} | stack(config.encoder),
-        text_config={"model_type": "voxtral_realtime_text", "vocab_size": config.vocabulary} | stack(config.decoder))
+        text_config={"model_type": "voxtral_realtime_text", "vocab_size": config.vocabulary} | stack(config.decoder),
+    )
 
 
 class Reference:
@@ -41,8 +54,13 @@ class Reference:
         with torch.device(device):
             self._model = VoxtralRealtimeForConditionalGeneration(config).eval()
         self._load(found)
-        self._rotary = [(stack.rotary_emb, stack.rotary_emb.forward, ours.rope_base, ours.head_dim) for stack, ours in (
-            (self._model.model.audio_tower, found.config.encoder), (self._model.model.language_model, found.config.decoder))]
+        self._rotary = [
+            (stack.rotary_emb, stack.rotary_emb.forward, ours.rope_base, ours.head_dim)
+            for stack, ours in (
+                (self._model.model.audio_tower, found.config.encoder),
+                (self._model.model.language_model, found.config.decoder),
+            )
+        ]
 
     def use_angles(self, precision: str) -> None:
         """RoPE's angles as products in 'float64', or in 'float32', as transformers has them: their error grows with the
@@ -54,19 +72,25 @@ class Reference:
                 angles = position_ids[..., None].double() * frequencies
                 angles = torch.cat([angles, angles], -1)
                 return angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+
             rotary.forward = exact if precision == "float64" else original
 
     def audio_embeddings(self, samples: np.ndarray, schedule: Schedule) -> torch.Tensor:
         """[tokens, width] of the whole padded stream (spec 2.2)."""
         behind = -len(samples) % SAMPLES_PER_TOKEN + schedule.right_silence_tokens * SAMPLES_PER_TOKEN
         stream = np.concatenate([np.zeros(schedule.left_silence_tokens * SAMPLES_PER_TOKEN), samples, np.zeros(behind)])
-        frames = VoxtralRealtimeFeatureExtractor()(stream.astype(np.float32), sampling_rate=SAMPLE_RATE, return_tensors="pt",
-                                                   return_attention_mask=False)["input_features"]
+        frames = VoxtralRealtimeFeatureExtractor()(
+            stream.astype(np.float32), sampling_rate=SAMPLE_RATE, return_tensors="pt", return_attention_mask=False
+        )["input_features"]
         tower, states = self._model.model.audio_tower, []
         x = tower.embedder(frames.to(self.device), None)
         cache = DynamicCache(config=self._model.config.audio_config)
         for first in range(0, x.shape[1], self._rows):
-            states.append(tower(inputs_embeds=x[:, first:first + self._rows], past_key_values=cache, use_cache=True).last_hidden_state)
+            states.append(
+                tower(
+                    inputs_embeds=x[:, first : first + self._rows], past_key_values=cache, use_cache=True
+                ).last_hidden_state
+            )
         states = torch.cat(states, 1)[0]
         return self._model.model.multi_modal_projector(states.reshape(-1, STATES_PER_TOKEN * states.shape[1]))
 
@@ -77,17 +101,21 @@ class Reference:
         condition = self._model.model.time_embedding(torch.full((1,), float(delay_tokens), device=self.device))[None]
         cache = DynamicCache(config=self._model.config.text_config)
         for first in range(0, len(tokens), self._rows):
-            states = decoder(inputs_embeds=x[:, first:first + self._rows], past_key_values=cache, use_cache=True, t_cond=condition)
+            states = decoder(
+                inputs_embeds=x[:, first : first + self._rows], past_key_values=cache, use_cache=True, t_cond=condition
+            )
             yield first, self._model.lm_head(states.last_hidden_state[0])
 
     def _load(self, found: LocalModel) -> None:
-        parameters = dict(self._model.named_parameters())       # the head, tied, is among them once
+        parameters = dict(self._model.named_parameters())  # the head, tied, is among them once
         renamed = checkpoint.with_mistral_names(Directory("", parameters, {}, 0)).tensors
         if missing := found.directory.tensors.keys() ^ renamed.keys():
             raise AssertionError(f"transformers' tensors are not ours: {sorted(missing)[:3]}")
         for name, parameter in renamed.items():
             tensor = found.directory.tensors[name]
-            raw = torch.frombuffer(bytearray(found.source.read(tensor.offset, tensor.nbytes)), dtype=torch.uint8).to(self.device)
+            raw = torch.frombuffer(bytearray(found.source.read(tensor.offset, tensor.nbytes)), dtype=torch.uint8).to(
+                self.device
+            )
             values = _values(tensor.type, raw).view(tensor.shape)
             if not found.config.half_rope and (".attention.wq." in name or ".attention.wk." in name):
                 stack = found.config.decoder if name.startswith("layers.") else found.config.encoder

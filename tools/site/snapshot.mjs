@@ -4,9 +4,9 @@
 //
 // It fits the Pyodide that made it and no other; Pyodide sees to that.
 
-import { writeFileSync } from 'node:fs';
-import { gzipSync } from 'node:zlib';
-import { loadPyodide } from 'pyodide';
+import { writeFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
+import { loadPyodide } from "pyodide";
 
 // Of the standard library, what micropip and the page's Python import. What is not here is imported there, and takes longer.
 const IMPORTS = `
@@ -21,7 +21,8 @@ const python = await loadPyodide({ _makeSnapshot: true });
 const { _module: module } = python;
 const { length } = module.HEAPU8;
 python.runPython(IMPORTS);
-if (module.HEAPU8.length !== length) throw new Error('Python has grown beyond the memory that it begins with: import less.');
+if (module.HEAPU8.length !== length)
+  throw new Error("Python has grown beyond the memory that it begins with: import less.");
 // How C functions are called. Some browsers, Safari on iOS one of them, lack the faster way, which Node may have.
 module.HEAP32[(module.__PyRuntime + module.HEAP32[module.__PyEM_EMSCRIPTEN_TRAMPOLINE_OFFSET >> 2]) >> 2] = 0;
 writeFileSync(process.argv[2], gzipSync(python.makeMemorySnapshot()));

@@ -13,10 +13,11 @@ class Capture extends AudioWorkletProcessor {
     this._block = new Float32Array(AHEAD_SAMPLES + STEP_SAMPLES);
     this._filled = 0;
     this._running = true;
-    this.port.onmessage = () => {             // the only message: stop
+    this.port.onmessage = () => {
+      // the only message: stop
       this._running = false;
       this._send();
-      this.port.postMessage(null);            // all has been sent
+      this.port.postMessage(null); // all has been sent
     };
   }
 
@@ -32,7 +33,7 @@ class Capture extends AudioWorkletProcessor {
 
   _send() {
     if (this._filled) this.port.postMessage(this._block.slice(0, this._filled));
-    this._block = new Float32Array(STEP_SAMPLES);       // all but the first
+    this._block = new Float32Array(STEP_SAMPLES); // all but the first
     this._filled = 0;
   }
 }

@@ -14,7 +14,7 @@ export async function openAudio(blob, name) {
   } catch {
     throw new Failure("audio", `${name} cannot be read: has it been moved or changed? Choose it again.`);
   }
-  const audio = wav ?? await decode(blob, name);
+  const audio = wav ?? (await decode(blob, name));
   if (audio.seconds === 0) throw new Failure("audio", `${name} holds no sound: it is empty or cut off.`);
   return { name, live: false, ...audio };
 }
@@ -27,7 +27,7 @@ async function openWav(blob) {
   const head = await bytes(0, 12);
   if (head.byteLength < 12 || tag(head, 0) !== "RIFF" || tag(head, 8) !== "WAVE") return null;
   let channels, read, width;
-  for (let at = 12; at + 8 <= blob.size;) {
+  for (let at = 12; at + 8 <= blob.size; ) {
     const chunk = await bytes(at, 8 + 40);
     const size = chunk.getUint32(4, true);
     if (tag(chunk, 0) === "fmt " && chunk.byteLength >= 24) {
@@ -45,7 +45,7 @@ async function openWav(blob) {
       const frames = Math.floor(Math.min(size || Infinity, blob.size - at - 8) / (channels * width));
       return { seconds: frames / SAMPLE_RATE, blocks: () => wavBlocks(bytes, at + 8, frames, channels, width, read) };
     }
-    at += 8 + size + size % 2;
+    at += 8 + size + (size % 2);
   }
   return null;
 }
@@ -70,8 +70,10 @@ async function decode(blob, name) {
     const context = new OfflineAudioContext(1, 1, SAMPLE_RATE);
     decoded = await context.decodeAudioData(await blob.arrayBuffer());
   } catch {
-    throw new Failure("audio",
-      `${name} is not audio that this browser can decode: use WAV, MP3, M4A, OGG, FLAC or WebM.`);
+    throw new Failure(
+      "audio",
+      `${name} is not audio that this browser can decode: use WAV, MP3, M4A, OGG, FLAC or WebM.`,
+    );
   }
   const mono = decoded.getChannelData(0);
   for (let channel = 1; channel < decoded.numberOfChannels; channel++) {
@@ -81,7 +83,7 @@ async function decode(blob, name) {
   if (decoded.numberOfChannels > 1) for (let i = 0; i < mono.length; i++) mono[i] /= decoded.numberOfChannels;
   return {
     seconds: mono.length / SAMPLE_RATE,
-    async* blocks() {
+    async *blocks() {
       for (let at = 0; at < mono.length; at += BLOCK_SAMPLES) yield mono.slice(at, at + BLOCK_SAMPLES);
     },
   };
@@ -118,17 +120,20 @@ export class Recording {
     this._wake();
   }
 
-  async* blocks() {
-    for (let done = 0; ;) {
+  async *blocks() {
+    for (let done = 0; ; ) {
       const sealed = this._sealed.size / 2;
-      const block = done < sealed
-        ? new Int16Array(await this._sealed.slice(2 * done, 2 * (done + BLOCK_SAMPLES)).arrayBuffer())
-        : this._fresh.slice(done - sealed, this._filled);
+      const block =
+        done < sealed
+          ? new Int16Array(await this._sealed.slice(2 * done, 2 * (done + BLOCK_SAMPLES)).arrayBuffer())
+          : this._fresh.slice(done - sealed, this._filled);
       if (block.length) {
         done += block.length;
         yield Float32Array.from(block, (sample) => sample / 32768);
       } else if (this.live) {
-        await new Promise((resolve) => { this._wake = resolve; });
+        await new Promise((resolve) => {
+          this._wake = resolve;
+        });
       } else {
         return;
       }
@@ -139,11 +144,18 @@ export class Recording {
     const bytes = this._sealed.size + 2 * this._filled;
     const header = new DataView(new ArrayBuffer(44));
     const text = (at, letters) => [...letters].forEach((letter, i) => header.setUint8(at + i, letter.charCodeAt(0)));
-    text(0, "RIFF"); header.setUint32(4, 36 + bytes, true); text(8, "WAVEfmt "); header.setUint32(16, 16, true);
-    header.setUint16(20, 1, true); header.setUint16(22, 1, true);                           // PCM, mono
-    header.setUint32(24, SAMPLE_RATE, true); header.setUint32(28, 2 * SAMPLE_RATE, true);
-    header.setUint16(32, 2, true); header.setUint16(34, 16, true);                          // bytes and bits a sample
-    text(36, "data"); header.setUint32(40, bytes, true);
+    text(0, "RIFF");
+    header.setUint32(4, 36 + bytes, true);
+    text(8, "WAVEfmt ");
+    header.setUint32(16, 16, true);
+    header.setUint16(20, 1, true);
+    header.setUint16(22, 1, true); // PCM, mono
+    header.setUint32(24, SAMPLE_RATE, true);
+    header.setUint32(28, 2 * SAMPLE_RATE, true);
+    header.setUint16(32, 2, true);
+    header.setUint16(34, 16, true); // bytes and bits a sample
+    text(36, "data");
+    header.setUint32(40, bytes, true);
     return new Blob([header, this._sealed, this._fresh.slice(0, this._filled)], { type: "audio/wav" });
   }
 }

@@ -1,19 +1,19 @@
 // Any rate -> 16 kHz, as it comes: a windowed sinc, one set of taps for each place between two input samples.
 // Our own, because Firefox cannot connect a microphone to an AudioContext of another rate, and Safari crackles there.
 
-const ZERO_CROSSINGS = 24;          // of the sinc, on each side: 7 kHz passes whole, 9 kHz is gone
-const PASS = 0.95;                  // of the lower Nyquist frequency
+const ZERO_CROSSINGS = 24; // of the sinc, on each side: 7 kHz passes whole, 9 kHz is gone
+const PASS = 0.95; // of the lower Nyquist frequency
 
 export class Resampler {
   constructor(from, to = 16000) {
     const divisor = greatestDivisor(from, to);
-    this._up = to / divisor;        // output m lies at input m * down / up
+    this._up = to / divisor; // output m lies at input m * down / up
     this._down = from / divisor;
     const cutoff = PASS * Math.min(1, to / from);
     this._half = Math.ceil(ZERO_CROSSINGS / cutoff);
     this._taps = Array.from({ length: this._up }, (_, place) => taps(place / this._up, cutoff, this._half));
-    this._waiting = new Float32Array(this._half - 1);       // silence before the first sample
-    this._place = 0;                // of the next output, in input samples * up, from the middle of its taps
+    this._waiting = new Float32Array(this._half - 1); // silence before the first sample
+    this._place = 0; // of the next output, in input samples * up, from the middle of its taps
   }
 
   push(samples) {
@@ -45,7 +45,7 @@ function taps(fraction, cutoff, half) {
   for (let i = 0; i < weights.length; i++) {
     const x = i - (half - 1) - fraction;
     const angle = Math.PI * cutoff * x;
-    const window = 0.5 + 0.5 * Math.cos(Math.PI * x / half);
+    const window = 0.5 + 0.5 * Math.cos((Math.PI * x) / half);
     weights[i] = (x === 0 ? 1 : Math.sin(angle) / angle) * window;
     sum += weights[i];
   }

@@ -8,7 +8,7 @@ const NAME = "bench.json";
 
 // source: audio to measure with, or null for the site's own clip, repeated. The figures are shown where text is.
 export async function bench(source) {
-  const figures = await measure(source ?? await bundledClip(), !source, NAME);
+  const figures = await measure(source ?? (await bundledClip()), !source, NAME);
   if (!figures) return;
   window.voxtab.result = { ...figures, browser: navigator.userAgent };
   view.append(JSON.stringify(window.voxtab.result, null, 1));

@@ -2,18 +2,18 @@
 
 import { Failure } from "../failure.js";
 
-const OBEY_MS = 3000;               // after which a Worker that does not stop is ended
+const OBEY_MS = 3000; // after which a Worker that does not stop is ended
 
 // Events: progress, text, covered, each a CustomEvent with the worker's message as its detail; and gone, with a
 // Failure of kind 'lost' or 'crash': the open model is no more. A call of `open` makes a Worker where there is none.
 export class Session extends EventTarget {
   constructor() {
     super();
-    this._pending = new Map();        // id -> {resolve, reject}
+    this._pending = new Map(); // id -> {resolve, reject}
     this._lastId = 0;
     this._worker = null;
-    this._held = null;                // while Python starts: what is asked meanwhile, which can still be taken back
-    this._gone = null;                // the error for calls after it, until the next open
+    this._held = null; // while Python starts: what is asked meanwhile, which can still be taken back
+    this._gone = null; // the error for calls after it, until the next open
   }
 
   // Python starts in the Worker, before anything is asked of it.
@@ -49,7 +49,7 @@ export class Session extends EventTarget {
       if (this._held) this._held.push([{ ...values, id, verb }, transfer]);
       else this._worker.postMessage({ ...values, id, verb }, transfer);
     });
-    answer.catch(() => {});           // it may be awaited later
+    answer.catch(() => {}); // it may be awaited later
     return answer;
   }
 
@@ -61,7 +61,9 @@ export class Session extends EventTarget {
     }
     const worker = this._worker;
     const late = Symbol();
-    const timeout = new Promise((resolve) => { setTimeout(resolve, OBEY_MS, late); });
+    const timeout = new Promise((resolve) => {
+      setTimeout(resolve, OBEY_MS, late);
+    });
     const first = await Promise.race([this.call(verb).catch(() => {}), timeout]);
     if (first === late && worker === this._worker) this.close();
   }
@@ -91,9 +93,12 @@ export class Session extends EventTarget {
   }
 
   _crash(reason) {
-    const error = new Failure("crash", this._held
-      ? `The engine could not start (${reason}): reload the page. If that does not help, the site is incomplete.`
-      : `The engine stopped unexpectedly (${reason}).`);
+    const error = new Failure(
+      "crash",
+      this._held
+        ? `The engine could not start (${reason}): reload the page. If that does not help, the site is incomplete.`
+        : `The engine stopped unexpectedly (${reason}).`,
+    );
     this.close(error);
     this._end(error);
   }

@@ -15,7 +15,8 @@ export function sortFiles(files) {
     if (files.length > 1) throw new Failure("files", "Drop one audio file at a time, and a model without audio.");
     return { audio: first };
   }
-  if (tokenizers.length > 1) throw new Failure("files", "There are several .json files: give the model's tekken.json only.");
+  if (tokenizers.length > 1)
+    throw new Failure("files", "There are several .json files: give the model's tekken.json only.");
   const whole = model.filter((file) => /\.gguf$/i.test(file.name));
   if (whole.length && model.length > whole.length) {
     throw new Failure("files", `Beside ${whole[0].name} there are other files: give one .gguf, or its shards.`);

@@ -14,5 +14,7 @@ export function remembered() {
 export function remember(name, variants) {
   try {
     localStorage.setItem(KEY, JSON.stringify({ ...remembered(), [name]: variants }));
-  } catch { /* the same as nothing */ }
+  } catch {
+    /* the same as nothing */
+  }
 }

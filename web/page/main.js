@@ -14,7 +14,7 @@ const SELF_TEST = { label: "the self-test model", model: null, tokenizer: null, 
 // For whoever drives the page: the command line's JSON of the last transcription that was finished.
 window.voxtab = { result: null };
 
-let givenModel = [];                // files that wait for the rest of the model
+let givenModel = []; // files that wait for the rest of the model
 let givenTokenizer = null;
 
 // --- files and addresses
@@ -46,7 +46,7 @@ function take(files) {
     const label = givenModel.length > 1 ? `${givenModel.length} shards` : givenModel[0].name;
     openModel({ label, model: { files: givenModel }, tokenizer: { file: givenTokenizer } });
     givenModel = [];
-    givenTokenizer = null;          // another model's is another one
+    givenTokenizer = null; // another model's is another one
   } catch (error) {
     view.error(error.message);
   }
@@ -57,7 +57,7 @@ function lastName(url) {
   try {
     return decodeURIComponent(name);
   } catch {
-    return name;                    // a stray % is no reason to stop
+    return name; // a stray % is no reason to stop
   }
 }
 
@@ -72,10 +72,14 @@ async function fetchAudio(url) {
   try {
     answer = await fetch(url);
   } catch {
-    throw new Failure("network", `${name} could not be fetched from ${url.host}: the network failed, or that server ` +
-      "does not let other pages read it. Download it there, then choose the file here.");
+    throw new Failure(
+      "network",
+      `${name} could not be fetched from ${url.host}: the network failed, or that server ` +
+        "does not let other pages read it. Download it there, then choose the file here.",
+    );
   }
-  if (!answer.ok) throw new Failure("network", `${url.host} has no ${name} (answer ${answer.status}): check the address.`);
+  if (!answer.ok)
+    throw new Failure("network", `${url.host} has no ${name} (answer ${answer.status}): check the address.`);
   return openAudio(await answer.blob(), name);
 }
 
@@ -93,14 +97,20 @@ async function followLink(query) {
   };
   let [model, tokenizer, audio] = ["model", "tokenizer", "audio"].map(address);
   if (wrong) view.error(wrong);
-  const foreign = Object.entries({ model, tokenizer, audio }).filter(([, url]) => url && url.origin !== location.origin);
+  const foreign = Object.entries({ model, tokenizer, audio }).filter(
+    ([, url]) => url && url.origin !== location.origin,
+  );
   if (foreign.length) {
     const hosts = [...new Set(foreign.map(([, url]) => url.host))].join(" and ");
     view.state("loading", "Waiting for your answer below.");
     view.model("None yet.");
-    const yes = await view.ask("This link wants to fetch something from elsewhere. Nothing has been asked of it yet, " +
-      "and your audio would not be sent there.", foreign.map(([name, url]) => `${name}: from ${url.host} (${url.href})`),
-    `Fetch from ${hosts}`, "Use the self-test model instead");
+    const yes = await view.ask(
+      "This link wants to fetch something from elsewhere. Nothing has been asked of it yet, " +
+        "and your audio would not be sent there.",
+      foreign.map(([name, url]) => `${name}: from ${url.host} (${url.href})`),
+      `Fetch from ${hosts}`,
+      "Use the self-test model instead",
+    );
     if (!yes) {
       if (foreign.some(([name]) => name !== "audio")) model = null;
       if (audio?.origin !== location.origin) audio = null;
@@ -109,10 +119,12 @@ async function followLink(query) {
   const wanted = { ...(model ? fromAddress(model, tokenizer) : SELF_TEST), variants: query.get("variants") };
   if (query.get("bench") === "1") {
     const opened = await openModel(wanted, { quiet: Boolean(wrong) });
-    return opened && (audio ? fetchAudio(audio) : Promise.resolve(null)).then(bench).catch((error) => audioFailed(error));
+    return (
+      opened && (audio ? fetchAudio(audio) : Promise.resolve(null)).then(bench).catch((error) => audioFailed(error))
+    );
   }
   const asked = query.get("autostart") === "1";
-  const autostart = asked && !wrong;            // nothing goes on by itself otherwise than the link asks
+  const autostart = asked && !wrong; // nothing goes on by itself otherwise than the link asks
   const offered = audio ? offerAudio(audio, autostart) : null;
   await openModel(wanted, { quiet: Boolean(wrong) });
   // Who drives the page by a link waits for `done` or `error`.
@@ -147,7 +159,7 @@ function connect() {
   for (const id of ["audio-file", "model-files"]) {
     on(id, "change", ({ target }) => {
       const files = [...target.files];
-      target.value = "";                        // so that the same file can be chosen again
+      target.value = ""; // so that the same file can be chosen again
       if (id === "audio-file") transcribeBlob(files[0], files[0].name);
       else take(files);
     });
@@ -175,7 +187,8 @@ function connect() {
   addEventListener("drop", (event) => {
     event.preventDefault();
     document.body.classList.remove("dropping");
-    if ([...event.dataTransfer.items].some(isFolder)) return view.error("That is a folder: drop the files that are in it.");
+    if ([...event.dataTransfer.items].some(isFolder))
+      return view.error("That is a folder: drop the files that are in it.");
     take([...event.dataTransfer.files]);
   });
   // What was said and has not become text is gone with the page.
@@ -186,9 +199,11 @@ function connect() {
 
 connect();
 view.state("loading", "Looking for a GPU…");
-if (navigator.gpu) transcription.start();       // Python starts meanwhile
-checkMachine().then(({ stop, warning }) => {
-  view.warning(warning);
-  if (stop) transcription.giveUp(stop);
-  else return followLink(new URLSearchParams(location.search));
-}).catch((error) => fail(`This page is broken (${error.message}): reload it, and report it if it happens again.`));
+if (navigator.gpu) transcription.start(); // Python starts meanwhile
+checkMachine()
+  .then(({ stop, warning }) => {
+    view.warning(warning);
+    if (stop) transcription.giveUp(stop);
+    else return followLink(new URLSearchParams(location.search));
+  })
+  .catch((error) => fail(`This page is broken (${error.message}): reload it, and report it if it happens again.`));

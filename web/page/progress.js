@@ -4,22 +4,26 @@ import * as view from "./view.js";
 
 export const STARTING = "Starting the engine…";
 
-const LATE_SECONDS = 3;             // behind a speaker, from which on it is worth a word
+const LATE_SECONDS = 3; // behind a speaker, from which on it is worth a word
 
 const shown = { stage: null, since: 0 };
 
 // Of opening the model `label`, as the Worker tells it.
 export function ofOpening(label, { stage, done, total }) {
   if (stage !== shown.stage) Object.assign(shown, { stage, since: performance.now() });
-  view.status({
-    python: done ? `Loading ${label}…` : STARTING, device: "Opening the GPU…",
-    weights: `Loading ${label}…`, kernels: "Preparing the GPU's programs…",
-  }[stage] ?? "Loading…");
+  view.status(
+    {
+      python: done ? `Loading ${label}…` : STARTING,
+      device: "Opening the GPU…",
+      weights: `Loading ${label}…`,
+      kernels: "Preparing the GPU's programs…",
+    }[stage] ?? "Loading…",
+  );
   if (stage !== "weights") return view.progress("");
   let amount = view.size(done) + (total ? ` of ${view.size(total)}` : "");
   const seconds = (performance.now() - shown.since) / 1000;
   if (total > done && done && seconds > 2) {
-    const left = seconds * (total - done) / done;
+    const left = (seconds * (total - done)) / done;
     amount += `, ${left < 90 ? `${Math.ceil(left)} s` : `${Math.ceil(left / 60)} min`} left`;
   }
   view.progress(amount, done, total);
@@ -29,8 +33,12 @@ export function ofOpening(label, { stage, done, total }) {
 export function ofText(source, covered, delay) {
   if (source.live) {
     const late = source.seconds - covered - delay;
-    view.note(late > LATE_SECONDS ? `The text is ${view.seconds(Math.round(late))} behind the voice. Nothing is ` +
-      "lost: all is recorded, and the writing goes on after you stop." : null);
+    view.note(
+      late > LATE_SECONDS
+        ? `The text is ${view.seconds(Math.round(late))} behind the voice. Nothing is ` +
+            "lost: all is recorded, and the writing goes on after you stop."
+        : null,
+    );
   } else {
     view.note(null);
     view.progress(`${view.clock(covered)} of ${view.clock(source.seconds)}`, covered, source.seconds);

@@ -10,19 +10,19 @@ import { remember, remembered } from "./known_variants.js";
 import { Session } from "./engine.js";
 import * as view from "./view.js";
 
-const AHEAD_SECONDS = 60;           // of audio that is fed before its text; the rest waits where it lies, as a file or as 16 bit
-const ENGINE_GONE = ["lost", "crash", "device"];      // kinds of errors after which no model is open
+const AHEAD_SECONDS = 60; // of audio that is fed before its text; the rest waits where it lies, as a file or as 16 bit
+const ENGINE_GONE = ["lost", "crash", "device"]; // kinds of errors after which no model is open
 
 const session = new Session();
-let impossible = null;              // why this machine cannot do it
-let opening = null;                 // {wanted, ended: a promise, stopped: by the Stop button}
-let loaded = null;                  // {wanted, info, again: opened again by itself, and nothing transcribed since}
+let impossible = null; // why this machine cannot do it
+let opening = null; // {wanted, ended: a promise, stopped: by the Stop button}
+let loaded = null; // {wanted, info, again: opened again by itself, and nothing transcribed since}
 // {source, recording: the source if it is one, again: the engine went away once, running, stopped, and in seconds:
 // delay, fed to the engine, covered by the text}
 let job = null;
-let last = null;                    // the job on show, also when it is over: {name, recording, unfinished}
-let microphone = null;              // while it listens
-let asking = false;                 // for the microphone
+let last = null; // the job on show, also when it is over: {name, recording, unfinished}
+let microphone = null; // while it listens
+let asking = false; // for the microphone
 
 session.addEventListener("progress", ({ detail }) => {
   if (opening) progress.ofOpening(opening.wanted.label, detail);
@@ -41,7 +41,11 @@ session.addEventListener("gone", ({ detail }) => {
   const reopen = () => openModel(former.wanted);
   if (former.again) {
     view.model("None.");
-    return fail(`${detail.message} It happened again at once, so the model stays closed.`, reopen, "The model was closed.");
+    return fail(
+      `${detail.message} It happened again at once, so the model stays closed.`,
+      reopen,
+      "The model was closed.",
+    );
   }
   view.error(`${detail.message} The model is opened again.`);
   openModel(former.wanted, { quiet: true, again: true });
@@ -71,8 +75,11 @@ export function fail(sentence, retry = null, status = "Something went wrong: see
 
 // Whether other audio can be taken; says so if not. A file that waits for a model gives way to it, a recording does not.
 export function isFree() {
-  const reason = job?.running ? "A transcription is under way: stop it first."
-    : job?.recording ? "A recording waits for a model: it is transcribed first, once one is open." : null;
+  const reason = job?.running
+    ? "A transcription is under way: stop it first."
+    : job?.recording
+      ? "A recording waits for a model: it is transcribed first, once one is open."
+      : null;
   if (reason) view.error(reason);
   return !reason;
 }
@@ -99,12 +106,12 @@ export async function openModel(wanted, { quiet = false, again = false } = {}) {
   if (impossible) return fail(impossible);
   if (job?.running) return view.error("A transcription is under way: stop it first.");
   const former = opening;
-  const mine = opening = { wanted };
+  const mine = (opening = { wanted });
   if (former) {
     view.status("Stopping…");
     await session.abandon("cancel");
     await former.ended?.catch(() => {});
-    if (opening !== mine) return;               // yet another one was chosen
+    if (opening !== mine) return; // yet another one was chosen
   }
   if (!quiet) view.error(null);
   loaded = null;
@@ -114,7 +121,11 @@ export async function openModel(wanted, { quiet = false, again = false } = {}) {
   if (job) sayThatItWaits();
   if (mine.stopped) return loadingStopped(wanted);
   mine.ended = session.call("open", {
-    model: wanted.model, tokenizer: wanted.tokenizer, check: true, variants: wanted.variants ?? null, known: remembered(),
+    model: wanted.model,
+    tokenizer: wanted.tokenizer,
+    check: true,
+    variants: wanted.variants ?? null,
+    known: remembered(),
   });
   controls();
   let info;
@@ -125,9 +136,11 @@ export async function openModel(wanted, { quiet = false, again = false } = {}) {
     if (error.kind === "aborted") return loadingStopped(wanted);
     opening = null;
     view.model("None.");
-    const waits = job ? ` ${job.recording ? "The recording" : job.source.name} waits, and is transcribed once a model is open.` : "";
+    const waits = job
+      ? ` ${job.recording ? "The recording" : job.source.name} waits, and is transcribed once a model is open.`
+      : "";
     fail(error.message + waits, () => openModel(wanted), `Could not open ${wanted.label}.`);
-    return stopListening();                     // nobody need go on speaking
+    return stopListening(); // nobody need go on speaking
   }
   if (opening !== mine) return;
   opening = null;
@@ -136,15 +149,23 @@ export async function openModel(wanted, { quiet = false, again = false } = {}) {
   view.progress(null);
   view.defaults(info.default_delay_ms, info.left_silence_tokens);
   if (wanted.selfTest) {
-    view.model("The self-test model (letters, digits, dates, commands) is open.",
-      "For real speech, open Voxtral Mini 4B under “Model” first.");
+    view.model(
+      "The self-test model (letters, digits, dates, commands) is open.",
+      "For real speech, open Voxtral Mini 4B under “Model” first.",
+    );
   } else {
     view.model(`${info.name}, ${view.size(info.model_bytes)}.`);
   }
-  const warning = info.adapter?.software ? softwareWarning(info.adapter.description || info.adapter.device) : info.warning;
+  const warning = info.adapter?.software
+    ? softwareWarning(info.adapter.description || info.adapter.device)
+    : info.warning;
   if (warning) view.warning(warning);
-  view.state("ready", wanted.selfTest
-    ? "Ready, with the self-test model: say letters, digits, dates or commands." : `Ready, with ${info.name}.`);
+  view.state(
+    "ready",
+    wanted.selfTest
+      ? "Ready, with the self-test model: say letters, digits, dates or commands."
+      : `Ready, with ${info.name}.`,
+  );
   controls();
   if (job) run();
   return true;
@@ -181,13 +202,21 @@ export async function transcribe(source) {
 }
 
 function sayThatItWaits() {
-  view.note(job.recording ? "What you say is recorded, and written once the model is open."
-    : `${job.source.name} is transcribed once the model is open.`);
+  view.note(
+    job.recording
+      ? "What you say is recorded, and written once the model is open."
+      : `${job.source.name} is transcribed once the model is open.`,
+  );
 }
 
 // What can be done with a transcript and with its audio. words: null if it is incomplete; again: whether it can be made anew.
 function show(source, { words = null, again = false } = {}) {
-  view.finished({ name: source.name, words, recording: source.wav ? source : null, again: again ? () => transcribe(source) : null });
+  view.finished({
+    name: source.name,
+    words,
+    recording: source.wav ? source : null,
+    again: again ? () => transcribe(source) : null,
+  });
 }
 
 // Transcribes the job with the open model; once more, from the start, if the GPU or the Worker goes away.
@@ -205,12 +234,16 @@ async function run() {
   let words = null;
   let failure = null;
   try {
-    const result = window.voxtab.result = await stream(mine);
+    const result = (window.voxtab.result = await stream(mine));
     last.unfinished = false;
     words = result.words;
     view.text(result.text);
-    view.state("done", result.text.trim() ? `Done: ${view.seconds(result.audio_seconds)} of audio.`
-      : "Done: no speech was recognised in this audio.");
+    view.state(
+      "done",
+      result.text.trim()
+        ? `Done: ${view.seconds(result.audio_seconds)} of audio.`
+        : "Done: no speech was recognised in this audio.",
+    );
     loaded.again = false;
   } catch (error) {
     failure = error;
@@ -222,7 +255,8 @@ async function run() {
   mine.running = false;
   view.progress(null);
   view.note(null);
-  if (again) {                                  // the microphone listens on meanwhile
+  if (again) {
+    // the microphone listens on meanwhile
     mine.again = true;
     show(source);
     view.error(`${failure.message} The text so far is kept below, and the audio is transcribed again from its start.`);
@@ -237,9 +271,9 @@ async function run() {
 // After a transcription that was stopped or failed.
 async function explain(failure, model, recording) {
   if (failure.kind === "aborted") {
-    view.error(null);                           // that a transcription is under way, for example
+    view.error(null); // that a transcription is under way, for example
     view.state("ready", view.text() ? "Stopped. The text so far is kept." : "Stopped.");
-    if (!session.isRunning) await openModel(model);         // it did not obey
+    if (!session.isRunning) await openModel(model); // it did not obey
     return;
   }
   const kept = recording ? " The recording is kept: it can be saved, or transcribed again." : "";
@@ -260,9 +294,11 @@ async function stream(mine) {
     mine.fed += samples.length / SAMPLE_RATE;
     await session.call("feed", { samples }, [samples.buffer]);
     while (mine.fed - mine.covered > AHEAD_SECONDS) {
-      await new Promise((resolve) => { setTimeout(resolve, 100); });
+      await new Promise((resolve) => {
+        setTimeout(resolve, 100);
+      });
       notStopped();
-      await session.call("feed", { samples: new Float32Array() });      // which tells if the transcription has failed
+      await session.call("feed", { samples: new Float32Array() }); // which tells if the transcription has failed
     }
   }
   notStopped();
@@ -335,8 +371,13 @@ export async function speak() {
         view.level(microphone?.recording.seconds ?? 0, peak);
         showPace();
       },
-      onpause: (paused) => view.error(paused ? "The system has paused the microphone, for a call perhaps. What was said until " +
-        "then is kept, and it goes on by itself when the system lets it." : null),
+      onpause: (paused) =>
+        view.error(
+          paused
+            ? "The system has paused the microphone, for a call perhaps. What was said until " +
+                "then is kept, and it goes on by itself when the system lets it."
+            : null,
+        ),
       onlost: () => {
         view.error("The microphone was taken away. What was said until then is transcribed.");
         stopListening();
@@ -350,7 +391,7 @@ export async function speak() {
   }
   view.level(0);
   if (isFree()) transcribe(microphone.recording);
-  else await stopListening();                   // a file came while the browser asked
+  else await stopListening(); // a file came while the browser asked
 }
 
 async function stopListening() {

@@ -4,11 +4,11 @@ import { srt, vtt } from "./captions.js";
 
 const element = (id) => document.getElementById(id);
 const DELAYS = [...Array.from({ length: 15 }, (_, i) => 80 * (i + 1)), 2400];
-const SPOKEN_EVERY = 3000;          // ms: a screen reader gets new text in whole words, a few at a time
+const SPOKEN_EVERY = 3000; // ms: a screen reader gets new text in whole words, a few at a time
 
 const transcript = element("transcript");
 let focusFollows = false;
-let spokenUpTo = 0;                 // characters of the transcript that were given to the screen reader
+let spokenUpTo = 0; // characters of the transcript that were given to the screen reader
 
 // --- state
 
@@ -51,11 +51,13 @@ export function error(sentence, retry = null) {
 // Resolves with true or false. items: what would be fetched, and from where.
 export function ask(text, items, yes, no) {
   element("question-text").textContent = text;
-  element("question-list").replaceChildren(...items.map((item) => {
-    const line = document.createElement("li");
-    line.textContent = item;
-    return line;
-  }));
+  element("question-list").replaceChildren(
+    ...items.map((item) => {
+      const line = document.createElement("li");
+      line.textContent = item;
+      return line;
+    }),
+  );
   element("confirm").textContent = yes;
   element("decline").textContent = no;
   element("question").hidden = false;
@@ -91,7 +93,7 @@ export function level(seconds, peak = 0) {
   if (seconds === null) return;
   element("clock").textContent = clock(seconds);
   // Ears and meters count in decibels: -50 dB is silence in a room.
-  const percent = Math.round(100 * Math.min(1, Math.max(0, 1 + 20 * Math.log10(peak + 1e-9) / 50)));
+  const percent = Math.round(100 * Math.min(1, Math.max(0, 1 + (20 * Math.log10(peak + 1e-9)) / 50)));
   element("level").setAttribute("aria-valuenow", percent);
   element("level-bar").style.transform = `scaleX(${percent / 100})`;
 }
@@ -121,7 +123,8 @@ export function size(bytes) {
 // An empty transcript for a recording, or a file; the one before moves to the earlier ones, with its recording if that
 // may still be wanted and is not the same.
 export function begin(before, recording) {
-  if (transcript.textContent || before?.unfinished && before.recording && before.recording !== recording) keep(transcript.textContent, before);
+  if (transcript.textContent || (before?.unfinished && before.recording && before.recording !== recording))
+    keep(transcript.textContent, before);
   transcript.textContent = "";
   element("spoken").replaceChildren();
   spokenUpTo = 0;
@@ -130,7 +133,8 @@ export function begin(before, recording) {
 
 export function append(text) {
   const atEnd = transcript.scrollHeight - transcript.scrollTop - transcript.clientHeight < 40;
-  if (transcript.firstChild) transcript.firstChild.appendData(text);    // one text node, however long it gets
+  if (transcript.firstChild)
+    transcript.firstChild.appendData(text); // one text node, however long it gets
   else transcript.append(text);
   if (atEnd) transcript.scrollTop = transcript.scrollHeight;
 }
@@ -197,7 +201,8 @@ async function copy(from) {
   try {
     await navigator.clipboard.writeText(from.textContent.trim());
     status("Copied.");
-  } catch {                         // in an iframe without the permission
+  } catch {
+    // in an iframe without the permission
     getSelection().selectAllChildren(from);
     status("The text is selected: copy it with the keyboard.");
   }
@@ -227,15 +232,20 @@ export function offer(name, press = null) {
 }
 
 let defaultSilence = element("left-silence").min;
-const chosen = { delay: false, "left-silence": false };     // by the user: a model's defaults do not replace it
+const chosen = { delay: false, "left-silence": false }; // by the user: a model's defaults do not replace it
 for (const ms of DELAYS) element("delay").append(new Option(`${ms} ms`, ms, ms === 480, ms === 480));
-for (const id in chosen) element(id).addEventListener("change", () => { chosen[id] = true; });
+for (const id in chosen)
+  element(id).addEventListener("change", () => {
+    chosen[id] = true;
+  });
 
 element("left-silence").addEventListener("change", ({ target }) => {
   if (target.value !== "" && target.validity.valid) return;
   target.value = defaultSilence;
   chosen["left-silence"] = false;
-  error(`The silence before the audio is a whole number from ${target.min} to ${target.max}: it is ${defaultSilence} again.`);
+  error(
+    `The silence before the audio is a whole number from ${target.min} to ${target.max}: it is ${defaultSilence} again.`,
+  );
 });
 
 // From the page's address. Returns a sentence if the values are none that the model knows.
@@ -251,8 +261,14 @@ export function chooseSettings(delay, leftSilence) {
   }
   if (leftSilence !== null) {
     const silence = element("left-silence");
-    if (!/^\d+$/.test(leftSilence) || Number(leftSilence) < Number(silence.min) || Number(leftSilence) > Number(silence.max)) {
-      wrong.push(`The address asks for left_silence=${leftSilence}: a number from ${silence.min} to ${silence.max} is needed, so it is left out.`);
+    if (
+      !/^\d+$/.test(leftSilence) ||
+      Number(leftSilence) < Number(silence.min) ||
+      Number(leftSilence) > Number(silence.max)
+    ) {
+      wrong.push(
+        `The address asks for left_silence=${leftSilence}: a number from ${silence.min} to ${silence.max} is needed, so it is left out.`,
+      );
     } else {
       silence.value = leftSilence;
       chosen["left-silence"] = true;

@@ -1,11 +1,11 @@
 // Boots Python and hands it the page's messages; what they mean is in worker.py.
 
-import { loadPyodide } from '../pyodide/pyodide.mjs';
-import * as gpu from './gpu.js';
-import * as source from './weights/source.js';
+import { loadPyodide } from "../pyodide/pyodide.mjs";
+import * as gpu from "./gpu.js";
+import * as source from "./weights/source.js";
 
-const here = new URL('../', import.meta.url).href;
-const post = message => self.postMessage(message);
+const here = new URL("../", import.meta.url).href;
+const post = (message) => self.postMessage(message);
 
 async function load(path) {
   const response = await fetch(here + path);
@@ -13,17 +13,17 @@ async function load(path) {
   return response;
 }
 
-const bytes = async path => new Uint8Array(await (await load(path)).arrayBuffer());
-const text = async path => (await load(path)).text();
+const bytes = async (path) => new Uint8Array(await (await load(path)).arrayBuffer());
+const text = async (path) => (await load(path)).text();
 
 // Python's memory once it had started, from tools/site/snapshot.mjs, packed.
 async function memory() {
-  const { body } = await load('pyodide/memory.bin');
-  return new Response(body.pipeThrough(new DecompressionStream('gzip'))).arrayBuffer();
+  const { body } = await load("pyodide/memory.bin");
+  return new Response(body.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
 }
 
 async function wheels() {
-  const site = JSON.parse(await text('site.json'));
+  const site = JSON.parse(await text("site.json"));
   return { site, wheel: await bytes(site.wheel), installer: await Promise.all(site.installer.map(bytes)) };
 }
 
@@ -40,28 +40,30 @@ function failing() {
 }
 
 async function boot() {
-  post({ event: 'progress', stage: 'python', done: 0, total: 0 });
+  post({ event: "progress", stage: "python", done: 0, total: 0 });
   const [python, { site, wheel, installer }] = await Promise.all([
-    Promise.race([failing(), loadPyodide({ indexURL: `${here}pyodide/`, _loadSnapshot: memory() })]), wheels(),
+    Promise.race([failing(), loadPyodide({ indexURL: `${here}pyodide/`, _loadSnapshot: memory() })]),
+    wheels(),
   ]);
-  for (const part of installer) python.unpackArchive(part, 'wheel');
-  const path = `/tmp/${site.wheel.split('/').pop()}`;
+  for (const part of installer) python.unpackArchive(part, "wheel");
+  const path = `/tmp/${site.wheel.split("/").pop()}`;
   python.FS.writeFile(path, wheel);
-  await python.pyimport('micropip').install.callKwargs(`emfs:${path}`, { deps: false });
-  python.registerJsModule('page', { post, gpu, source, here, site });
+  await python.pyimport("micropip").install.callKwargs(`emfs:${path}`, { deps: false });
+  python.registerJsModule("page", { post, gpu, source, here, site });
   const receive = python.pyimport(site.worker).Worker().receive;
-  post({ event: 'progress', stage: 'python', done: 1, total: 1 });
+  post({ event: "progress", stage: "python", done: 1, total: 1 });
   return receive;
 }
 
 gpu.prepare();
 const booted = boot();
-booted.catch(reportError);              // which the page hears as the Worker's error
+booted.catch(reportError); // which the page hears as the Worker's error
 self.onmessage = async ({ data }) => {
   const receive = await booted;
   try {
     receive(data);
-  } catch (error) {                     // Python itself has stopped, for want of memory for example
+  } catch (error) {
+    // Python itself has stopped, for want of memory for example
     reportError(error);
   }
 };

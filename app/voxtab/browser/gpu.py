@@ -23,7 +23,7 @@ class BrowserDevice:
         self._gpu = gpu
         self.limits = {name: int(value) for name, value in gpu.limits.to_py().items()}
         self.info = gpu.info.to_py()
-        self.nbytes = 0                     # of all buffers
+        self.nbytes = 0  # of all buffers
         self._sizes: dict[int, int] = {}
         # Looked up once: a method of a proxy costs more than the call.
         self._run, self._read, self._write = gpu.run, gpu.read, gpu.write
@@ -50,7 +50,7 @@ class BrowserDevice:
         self._gpu.copy(source, target, nbytes)
 
     async def upload(self, source, table, progress=None) -> None:
-        flat = array("d", [value for row in table for value in row])    # offsets pass 2^32
+        flat = array("d", [value for row in table for value in row])  # offsets pass 2^32
         told = create_proxy(progress or (lambda done: None))
         try:
             await self._gpu.upload(source.stream, to_js(flat), told)
@@ -59,7 +59,9 @@ class BrowserDevice:
 
     async def pipeline(self, name: str, constants: dict[str, float]) -> int:
         wgsl = resources.shader(name)
-        return await self._gpu.pipeline(name, wgsl, to_js(bindings(wgsl)), to_js(constants, dict_converter=Object.fromEntries))
+        return await self._gpu.pipeline(
+            name, wgsl, to_js(bindings(wgsl)), to_js(constants, dict_converter=Object.fromEntries)
+        )
 
     def bind(self, pipeline: int, buffers: list[int]) -> int:
         return self._gpu.bind(pipeline, to_js(buffers))

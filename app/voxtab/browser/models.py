@@ -17,10 +17,10 @@ from voxtab.weights import gguf
 from voxtab.weights.directory import Directory, HeaderIncomplete
 from voxtab.weights.shard_names import in_order
 
-FIRST_READ = 1 << 18                # bytes: the header of a file without a tokenizer is smaller
-LARGEST_PIECE = 16 << 20            # bytes, of a shard: several are held at a time
+FIRST_READ = 1 << 18  # bytes: the header of a file without a tokenizer is smaller
+LARGEST_PIECE = 16 << 20  # bytes, of a shard: several are held at a time
 SHA256 = "[0-9a-fA-F]{64}"
-SIZE_UNKNOWN = 1 << 62              # of a file, when a server does not say
+SIZE_UNKNOWN = 1 << 62  # of a file, when a server does not say
 
 
 class Weights:
@@ -65,14 +65,25 @@ def given(request, name: str) -> dict:
 def _parts_of_manifest(text: str, url: str) -> tuple[list[dict], dict | None]:
     try:
         manifest = json.loads(text)
-        parts = [{"url": _beside(url, shard["path"]), "bytes": int(shard["bytes"]), "sha256": shard.get("sha256"),
-                  "pieces": _pieces(shard)} for shard in manifest["shards"]]
+        parts = [
+            {
+                "url": _beside(url, shard["path"]),
+                "bytes": int(shard["bytes"]),
+                "sha256": shard.get("sha256"),
+                "pieces": _pieces(shard),
+            }
+            for shard in manifest["shards"]
+        ]
         tokenizer = {"url": _beside(url, manifest["tokenizer"])} if manifest.get("tokenizer") else None
-        if not parts or any(part["bytes"] < 1 or part["sha256"] and not re.fullmatch(SHA256, part["sha256"]) for part in parts):
+        if not parts or any(
+            part["bytes"] < 1 or part["sha256"] and not re.fullmatch(SHA256, part["sha256"]) for part in parts
+        ):
             raise ValueError
     except (ValueError, OverflowError, TypeError, LookupError, AttributeError, RecursionError):
-        raise ModelError(f"{url.partition('?')[0]} is no manifest of a model: it needs \"shards\", each with a path on the same host, "
-                         "its bytes and perhaps its sha256 and that of its pieces.") from None
+        raise ModelError(
+            f'{url.partition("?")[0]} is no manifest of a model: it needs "shards", each with a path on the same host, '
+            "its bytes and perhaps its sha256 and that of its pieces."
+        ) from None
     return parts, tokenizer
 
 

@@ -9,22 +9,22 @@ import time
 import traceback
 
 from js import JSON, navigator
-from voxtab.browser.models import SIZE_UNKNOWN, Weights, given, open_stream, read_directory, read_tokenizer, wanted
 from page import gpu, post, site
 from pyodide.ffi import JsException
 
 from voxtab.bench import bench
+from voxtab.browser.gpu import BrowserDevice
+from voxtab.browser.models import SIZE_UNKNOWN, Weights, given, open_stream, read_directory, read_tokenizer, wanted
 from voxtab.config import SAMPLE_RATE
 from voxtab.errors import AudioError, DeviceError, ModelError, TokenizerError, UserError
-from voxtab.browser.gpu import BrowserDevice
 from voxtab.gpu.variants import Variants
 from voxtab.model import Model
 from voxtab.result import result
 from voxtab.transcriber import Transcriber
 from voxtab.weights import checkpoint
 
-FEED_SAMPLES = 10 * SAMPLE_RATE     # that go into Python's heap at a time
-REPORT_SECONDS = 0.5                # between reports of how far the text has come, also where there is none
+FEED_SAMPLES = 10 * SAMPLE_RATE  # that go into Python's heap at a time
+REPORT_SECONDS = 0.5  # between reports of how far the text has come, also where there is none
 
 # Kinds of errors, in the protocol; the rest that a user can cause is about the audio, its delay or pinned variants.
 KINDS = {ModelError: "model", TokenizerError: "tokenizer", AudioError: "audio", DeviceError: "device"}
@@ -39,7 +39,7 @@ class Stream:
         self._since = time.perf_counter()
         self._waiting = asyncio.Queue()
         self.ended = asyncio.ensure_future(self._run())
-        self.ended.add_done_callback(lambda ended: ended.cancelled() or ended.exception())     # finish() tells it
+        self.ended.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # finish() tells it
 
     def feed(self, samples):
         self._waiting.put_nowait(samples)
@@ -66,7 +66,9 @@ class Stream:
             self._transcriber.close()
             for task in tasks:
                 task.cancel()
-        return result(self._transcriber, model=self._model.name, load_s=self._load_s, run_s=time.perf_counter() - self._since)
+        return result(
+            self._transcriber, model=self._model.name, load_s=self._load_s, run_s=time.perf_counter() - self._since
+        )
 
     async def _feed(self):
         while True:
@@ -151,7 +153,8 @@ class Worker:
         self._check_model()
         self._stop()
         self.measuring = asyncio.ensure_future(
-            bench(self.model, request.samples.to_memoryview(), request.audio, self.load_s, repeat=request.repeat))
+            bench(self.model, request.samples.to_memoryview(), request.audio, self.load_s, repeat=request.repeat)
+        )
         return await self.measuring
 
     # --- what they share
@@ -176,7 +179,7 @@ class Worker:
     def _running(self) -> Stream:
         if not self.stream:
             raise UserError("No transcription is under way: start one first.")
-        if self.stream.ended.done():        # it failed: finish() would have taken it away
+        if self.stream.ended.done():  # it failed: finish() would have taken it away
             self.stream.ended.result()
         return self.stream
 
@@ -219,7 +222,9 @@ class Worker:
 
             case = json.dumps([site.build, navigator.userAgent, device.info, nbytes])
             variants = _variants(request, case, device.info)
-            loading = Model.load(device, directory, config, Weights(stream, size), None, name=name, progress=progress, variants=variants)
+            loading = Model.load(
+                device, directory, config, Weights(stream, size), None, name=name, progress=progress, variants=variants
+            )
             # The tokenizer is Python's work and the weights are JavaScript's: neither has to wait for the other.
             model, model.tokenizer = await together(loading, read_tokenizer(tokenizer, config.vocabulary))
             self.model = model
@@ -233,11 +238,20 @@ class Worker:
         self.load_s = time.perf_counter() - since
         info = device.info
         return {
-            "name": name, "dialect": directory.dialect, "vocabulary": config.vocabulary,
-            "default_delay_ms": config.delay_ms, "left_silence_tokens": config.left_silence_tokens,
-            "adapter": {"vendor": info["vendor"], "device": info["device"], "description": info["description"],
-                        "software": info["adapter_type"] == "CPU"},
-            "warning": self.model.warning, "model_bytes": nbytes, "gpu_bytes": device.nbytes,
+            "name": name,
+            "dialect": directory.dialect,
+            "vocabulary": config.vocabulary,
+            "default_delay_ms": config.delay_ms,
+            "left_silence_tokens": config.left_silence_tokens,
+            "adapter": {
+                "vendor": info["vendor"],
+                "device": info["device"],
+                "description": info["description"],
+                "software": info["adapter_type"] == "CPU",
+            },
+            "warning": self.model.warning,
+            "model_bytes": nbytes,
+            "gpu_bytes": device.nbytes,
             "choice": {"name": case, "variants": f"row={model.kernels.variants.row}"} if model.tuned else None,
         }
 
@@ -249,7 +263,7 @@ def _variants(request, case: str, info: dict) -> Variants | None:
     known = given(request, "known").get(case)
     try:
         return Variants.pinned(info, str(known)) if known else None
-    except UserError:               # what was remembered is no longer so
+    except UserError:  # what was remembered is no longer so
         return None
 
 
@@ -265,6 +279,7 @@ async def together(*parts) -> list:
 
 # --- messages
 
+
 def explained(error: BaseException) -> dict:
     """An error as the page gets it: a kind and one sentence for the user."""
     if isinstance(error, asyncio.CancelledError):
@@ -274,8 +289,11 @@ def explained(error: BaseException) -> dict:
     if isinstance(error, UserError):
         return {"kind": KINDS.get(type(error), "audio"), "message": str(error)}
     traceback.print_exception(error)
-    return {"kind": "bug", "message": f"Something in Voxtab is broken ({type(error).__name__}: {error}): reload the page, and "
-                                      "report it if it happens again."}
+    return {
+        "kind": "bug",
+        "message": f"Something in Voxtab is broken ({type(error).__name__}: {error}): reload the page, and "
+        "report it if it happens again.",
+    }
 
 
 def tell(event: str, **more):
@@ -289,4 +307,3 @@ def _js(message: dict):
 def _number(request, name: str) -> int | None:
     value = getattr(request, name, None)
     return value if isinstance(value, int) else None
-

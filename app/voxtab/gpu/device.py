@@ -38,9 +38,11 @@ class Device(Protocol):
     """Ten verbs. Every handle is a positive integer; `free` takes any of them."""
 
     limits: dict[str, int]
-    info: dict[str, str | bool | int]   # of the adapter; `packed_dot`: whether WGSL has packed dot products here; `subgroup`: the
-                                        # least number of invocations in a subgroup, or 1 without them; `largest_workgroup`;
-                                        # `workgroup_storage` in bytes
+    info: dict[
+        str, str | bool | int
+    ]  # of the adapter; `packed_dot`: whether WGSL has packed dot products here; `subgroup`: the
+    # least number of invocations in a subgroup, or 1 without them; `largest_workgroup`;
+    # `workgroup_storage` in bytes
 
     def buffer(self, nbytes: int, label: str = "", uniform: bool = False) -> int:
         """A zeroed buffer; its size is rounded up to a multiple of 16 bytes. Shaders have it as storage or, if `uniform`, as
@@ -77,13 +79,17 @@ class Device(Protocol):
     def close(self) -> None: ...
 
 
-_BINDING = re.compile(r"@group\(0\)\s*@binding\((\d+)\)\s*var<\s*(uniform|storage\s*,\s*read_write|storage\s*,\s*read|storage)\s*>")
+_BINDING = re.compile(
+    r"@group\(0\)\s*@binding\((\d+)\)\s*var<\s*(uniform|storage\s*,\s*read_write|storage\s*,\s*read|storage)\s*>"
+)
 
 
 def bindings(wgsl: str) -> list[str]:
     """Kinds of a shader's bindings in order: 'uniform', 'read-only-storage' or 'storage'."""
-    kinds = {int(i): {"uniform": "uniform", "storage,read_write": "storage"}.get("".join(kind.split()), "read-only-storage")
-             for i, kind in _BINDING.findall(wgsl)}
+    kinds = {
+        int(i): {"uniform": "uniform", "storage,read_write": "storage"}.get("".join(kind.split()), "read-only-storage")
+        for i, kind in _BINDING.findall(wgsl)
+    }
     assert sorted(kinds) == list(range(len(kinds))), "bindings are numbered without gaps"
     return [kinds[i] for i in range(len(kinds))]
 
@@ -92,5 +98,7 @@ def check_limits(granted: dict[str, int], adapter: str) -> None:
     """DeviceError if an adapter is below WebGPU's guaranteed limits (a compatibility-mode one, say)."""
     for name, least in DEFAULT_LIMITS.items():
         if granted[name] < least:
-            raise DeviceError(f"The GPU adapter {adapter} grants {name} {granted[name]}, and {least} is needed: "
-                              "use another adapter or update its driver.")
+            raise DeviceError(
+                f"The GPU adapter {adapter} grants {name} {granted[name]}, and {least} is needed: "
+                "use another adapter or update its driver."
+            )

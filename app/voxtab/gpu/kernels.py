@@ -13,13 +13,13 @@ from voxtab.gpu.device import Device
 from voxtab.gpu.variants import Variants
 
 TYPE_CODES = {"F32": 0, "F16": 1, "BF16": 2, "Q4_0": 3}
-STORE, GELU, ADD, SILU, HEADS = range(5)    # linear's endings
-TOKENS_RING = 256                           # ids kept on the GPU, by position; behind them is the position that was come to
-ANGLES_FINE = 512                           # positions in RoPE's fine table
-MAX_ROWS = 4                                # rows of x that an invocation of linear or conv takes at most
+STORE, GELU, ADD, SILU, HEADS = range(5)  # linear's endings
+TOKENS_RING = 256  # ids kept on the GPU, by position; behind them is the position that was come to
+ANGLES_FINE = 512  # positions in RoPE's fine table
+MAX_ROWS = 4  # rows of x that an invocation of linear or conv takes at most
 MAX_GRID = 65535
-TILE = 64                                   # rows and outputs of a tile of linear_tile
-ARGMAX_RUN = 2048                           # logits that a workgroup of argmax takes
+TILE = 64  # rows and outputs of a tile of linear_tile
+ARGMAX_RUN = 2048  # logits that a workgroup of argmax takes
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Part:
 
     first: int
     rows: int
-    weights: int                            # buffer: values as in the file, or Q4_0 nibbles
-    scales: int                             # buffer: f16 scales of Q4_0, otherwise unused
+    weights: int  # buffer: values as in the file, or Q4_0 nibbles
+    scales: int  # buffer: f16 scales of Q4_0, otherwise unused
 
 
 @dataclass(frozen=True)
@@ -66,24 +66,51 @@ class Kernels:
         self._pipelines: dict[tuple, asyncio.Future] = {}
         self._params: dict[tuple, int] = {}
         self._binds: dict[tuple, int] = {}
-        self.unused = device.buffer(16, "unused", uniform=True)      # bound where a variant reads nothing
-        self._unwritten = device.buffer(16, "unwritten")              # and where it writes nothing
+        self.unused = device.buffer(16, "unused", uniform=True)  # bound where a variant reads nothing
+        self._unwritten = device.buffer(16, "unwritten")  # and where it writes nothing
 
     # --- one method per shader
 
     def mel(self, step, samples, waves, filters, out, *, frames, frames_per_position, context, taps) -> Dispatch:
-        return self._dispatch("mel", {"TAPS": taps}, (frames, frames_per_position, context, 0),
-                              (step, samples, waves, filters, out), (frames, 1, 1))
+        return self._dispatch(
+            "mel",
+            {"TAPS": taps},
+            (frames, frames_per_position, context, 0),
+            (step, samples, waves, filters, out),
+            (frames, 1, 1),
+        )
 
-    def conv(self, step, x, weights, bias, out, *, type, stride, rows, inputs, outputs, rows_per_position, context) -> Dispatch:
+    def conv(
+        self, step, x, weights, bias, out, *, type, stride, rows, inputs, outputs, rows_per_position, context
+    ) -> Dispatch:
         tile = self._tile(rows)
         lanes = (64 if inputs > 512 else 32) if self.variants.lanes else 1
-        return self._dispatch("conv", {"LANES": lanes, "ROWS": tile, "STRIDE": stride, "TYPE": TYPE_CODES[type]},
-                              (rows, inputs, outputs, rows_per_position, context), (step, x, weights, bias, out),
-                              (*spread(-(-outputs * lanes // self.variants.workgroup)), -(-rows // tile)))
+        return self._dispatch(
+            "conv",
+            {"LANES": lanes, "ROWS": tile, "STRIDE": stride, "TYPE": TYPE_CODES[type]},
+            (rows, inputs, outputs, rows_per_position, context),
+            (step, x, weights, bias, out),
+            (*spread(-(-outputs * lanes // self.variants.workgroup)), -(-rows // tile)),
+        )
 
-    def linear(self, step, x, matrix: Matrix, out, *, rows, ending=STORE, gain=None, epsilon=0.0, bias=None,
-               heads: Stack | None = None, half_rope=False, angles=None, cache=None, cache_f16=True) -> list[Dispatch]:
+    def linear(
+        self,
+        step,
+        x,
+        matrix: Matrix,
+        out,
+        *,
+        rows,
+        ending=STORE,
+        gain=None,
+        epsilon=0.0,
+        bias=None,
+        heads: Stack | None = None,
+        half_rope=False,
+        angles=None,
+        cache=None,
+        cache_f16=True,
+    ) -> list[Dispatch]:
         """`gain` asks for the norm in front, `bias` adds one; the HEADS ending wants everything from `heads` on.
 
         Few rows of x go to `linear_staged` or, of every type and on every adapter, to `linear_plain`; many to `linear_tile`.
@@ -95,9 +122,20 @@ class Kernels:
         if bias:
             constants |= {"BIAS": 1}
         if ending == HEADS:
-            constants |= {"HEADS": heads.heads, "KV_HEADS": heads.kv_heads, "HEAD_DIM": heads.head_dim,
-                          "HALF_ROPE": half_rope, "ANGLES_FINE": ANGLES_FINE, "CACHE_F16": cache_f16}
-        if matrix.type == "Q4_0" and layout.tiles and rows >= TILE // 2 and -(-rows // TILE) * -(-matrix.rows // TILE) >= layout.tiles:
+            constants |= {
+                "HEADS": heads.heads,
+                "KV_HEADS": heads.kv_heads,
+                "HEAD_DIM": heads.head_dim,
+                "HALF_ROPE": half_rope,
+                "ANGLES_FINE": ANGLES_FINE,
+                "CACHE_F16": cache_f16,
+            }
+        if (
+            matrix.type == "Q4_0"
+            and layout.tiles
+            and rows >= TILE // 2
+            and -(-rows // TILE) * -(-matrix.rows // TILE) >= layout.tiles
+        ):
             kernel, high, wide = "linear_tile", TILE, TILE
             constants |= {"WORKGROUP": 256}
         elif matrix.type == "Q4_0" and layout.row != "few":
@@ -111,31 +149,77 @@ class Kernels:
             if lanes > 1:
                 constants |= {"SHARED": workgroup // lanes * 5 * high * (lanes + 1)}
         width = matrix.rows // 2 if ending == SILU else matrix.rows
-        return [self._dispatch(
-            # `linear_plain` is compiled once for all shapes: software adapters, which have no other, are slow to compile.
-            kernel, constants if kernel == "linear_plain" else constants | {"COLUMNS": matrix.columns, "HEIGHT": part.rows},
-            (rows, matrix.columns, part.rows, part.first // 2 if ending == SILU else part.first, width),
-            (step, x, part.weights, part.scales, gain or self.unused, bias or self.unused, angles or self.unused,
-             cache or self._unwritten, out),
-            (*spread(-(-part.rows // wide)), -(-rows // high))) for part in matrix.parts]
+        return [
+            self._dispatch(
+                # `linear_plain` is compiled once for all shapes: software adapters, which have no other, are slow to compile.
+                kernel,
+                constants if kernel == "linear_plain" else constants | {"COLUMNS": matrix.columns, "HEIGHT": part.rows},
+                (rows, matrix.columns, part.rows, part.first // 2 if ending == SILU else part.first, width),
+                (
+                    step,
+                    x,
+                    part.weights,
+                    part.scales,
+                    gain or self.unused,
+                    bias or self.unused,
+                    angles or self.unused,
+                    cache or self._unwritten,
+                    out,
+                ),
+                (*spread(-(-part.rows // wide)), -(-rows // high)),
+            )
+            for part in matrix.parts
+        ]
 
     def attention(self, step, q, cache, parts, runs, out, *, rows, heads: Stack, cache_f16) -> list[Dispatch]:
         """`parts` and `runs` are scratch of `attention_scratch(rows, heads)` bytes."""
         splits, fours = self._attention_splits(rows, heads), self._attention_fours(rows, heads)
         if not self.variants.attention:
-            return [self._dispatch("attention_plain", {"WORKGROUP": heads.head_dim // 8, "HEADS": heads.heads, "KV_HEADS": heads.kv_heads,
-                                                       "WINDOW": heads.window, "CACHE_F16": cache_f16},
-                                   (rows,), (step, q, cache, out), (heads.kv_heads, fours, 1))]
+            return [
+                self._dispatch(
+                    "attention_plain",
+                    {
+                        "WORKGROUP": heads.head_dim // 8,
+                        "HEADS": heads.heads,
+                        "KV_HEADS": heads.kv_heads,
+                        "WINDOW": heads.window,
+                        "CACHE_F16": cache_f16,
+                    },
+                    (rows,),
+                    (step, q, cache, out),
+                    (heads.kv_heads, fours, 1),
+                )
+            ]
         whole = splits == 1
         attention = self._dispatch(
-            "attention", {"WORKGROUP": self._attention_workgroup(heads), "HEADS": heads.heads, "KV_HEADS": heads.kv_heads,
-                          "HEAD_DIM": heads.head_dim, "WINDOW": heads.window, "SPLITS": splits, "CACHE_F16": cache_f16},
-            (rows,), (step, q, cache, self._unwritten if whole else runs, out if whole else parts), (heads.kv_heads, fours, splits))
-        return [attention] if whole else [attention, self._attention_join(parts, runs, out, rows=rows, heads=heads, splits=splits)]
+            "attention",
+            {
+                "WORKGROUP": self._attention_workgroup(heads),
+                "HEADS": heads.heads,
+                "KV_HEADS": heads.kv_heads,
+                "HEAD_DIM": heads.head_dim,
+                "WINDOW": heads.window,
+                "SPLITS": splits,
+                "CACHE_F16": cache_f16,
+            },
+            (rows,),
+            (step, q, cache, self._unwritten if whole else runs, out if whole else parts),
+            (heads.kv_heads, fours, splits),
+        )
+        return (
+            [attention]
+            if whole
+            else [attention, self._attention_join(parts, runs, out, rows=rows, heads=heads, splits=splits)]
+        )
 
     def _attention_join(self, parts, runs, out, *, rows, heads: Stack, splits) -> Dispatch:
-        return self._dispatch("attention_join", {"WORKGROUP": 256, "HEAD_DIM": heads.head_dim, "SPLITS": splits}, (rows * heads.heads,), (parts, runs, out),
-                              (*spread(rows * heads.heads), 1))
+        return self._dispatch(
+            "attention_join",
+            {"WORKGROUP": 256, "HEAD_DIM": heads.head_dim, "SPLITS": splits},
+            (rows * heads.heads,),
+            (parts, runs, out),
+            (*spread(rows * heads.heads), 1),
+        )
 
     def _attention_workgroup(self, heads: Stack) -> int:
         return min(self.variants.attention, 2 * heads.head_dim)
@@ -158,39 +242,78 @@ class Kernels:
         return 4 * runs * heads.head_dim, 8 * runs
 
     def rms_norm(self, x, gain, out, *, rows, columns, epsilon) -> Dispatch:
-        return self._dispatch("rms_norm", {"WORKGROUP": 256 if self.variants.lanes else 64, "EPSILON": epsilon}, (rows, columns), (x, gain, out), (rows, 1, 1))
+        return self._dispatch(
+            "rms_norm",
+            {"WORKGROUP": 256 if self.variants.lanes else 64, "EPSILON": epsilon},
+            (rows, columns),
+            (x, gain, out),
+            (rows, 1, 1),
+        )
 
     def embed(self, step, audio, tokens, matrix: Matrix, out, *, rows, known, draft) -> list[Dispatch]:
         """The tokens of the first `known` rows are in the ring; the others' is `draft`."""
-        return [self._dispatch("embed", {"TYPE": TYPE_CODES[matrix.type], "TOKENS": TOKENS_RING},
-                               (rows, matrix.columns, part.rows, part.first, known, draft),
-                               (step, audio, tokens, part.weights, part.scales, out),
-                               (-(-matrix.columns // 4 // self.variants.workgroup), rows, 1)) for part in matrix.parts]
+        return [
+            self._dispatch(
+                "embed",
+                {"TYPE": TYPE_CODES[matrix.type], "TOKENS": TOKENS_RING},
+                (rows, matrix.columns, part.rows, part.first, known, draft),
+                (step, audio, tokens, part.weights, part.scales, out),
+                (-(-matrix.columns // 4 // self.variants.workgroup), rows, 1),
+            )
+            for part in matrix.parts
+        ]
 
     def argmax(self, logits, best, *, rows, columns) -> Dispatch:
-        return self._dispatch("argmax", {"WORKGROUP": 256 if self.variants.lanes else 32, "RUN": ARGMAX_RUN}, (rows, columns), (logits, best),
-                              (-(-columns // ARGMAX_RUN), rows, 1))
+        return self._dispatch(
+            "argmax",
+            {"WORKGROUP": 256 if self.variants.lanes else 32, "RUN": ARGMAX_RUN},
+            (rows, columns),
+            (logits, best),
+            (-(-columns // ARGMAX_RUN), rows, 1),
+        )
 
     def next_token(self, best, tokens, step, *, rows, columns, draft) -> Dispatch:
-        return self._dispatch("next_token", {"TOKENS": TOKENS_RING, "ROWS": rows}, (-(-columns // ARGMAX_RUN), columns, draft),
-                              (best, tokens, step), (1, 1, 1))
+        return self._dispatch(
+            "next_token",
+            {"TOKENS": TOKENS_RING, "ROWS": rows},
+            (-(-columns // ARGMAX_RUN), columns, draft),
+            (best, tokens, step),
+            (1, 1, 1),
+        )
 
     def delay_gain(self, norm, ada, out, *, columns) -> Dispatch:
-        return self._dispatch("delay_gain", {}, (columns,), (norm, ada, out), (-(-columns // self.variants.workgroup), 1, 1))
+        return self._dispatch(
+            "delay_gain", {}, (columns,), (norm, ada, out), (-(-columns // self.variants.workgroup), 1, 1)
+        )
 
     def rotate_keys(self, angles, cache, *, capacity, heads: Stack, cache_f16) -> Dispatch:
         pairs = heads.kv_heads * heads.head_dim // 2
-        return self._dispatch("rotate_keys", {"KV_HEADS": heads.kv_heads, "HEAD_DIM": heads.head_dim, "CACHE_F16": cache_f16},
-                              (capacity,), (angles, cache), (-(-pairs // self.variants.workgroup), *spread(capacity)))
+        return self._dispatch(
+            "rotate_keys",
+            {"KV_HEADS": heads.kv_heads, "HEAD_DIM": heads.head_dim, "CACHE_F16": cache_f16},
+            (capacity,),
+            (angles, cache),
+            (-(-pairs // self.variants.workgroup), *spread(capacity)),
+        )
 
     def repack_q4_0(self, raw, nibbles, scales, *, blocks, first_block) -> Dispatch:
         assert first_block % 2 == 0, "two scales share a word"
-        return self._dispatch("repack_q4_0", {}, (blocks, first_block), (raw, nibbles, scales),
-                              (*spread(-(-blocks // 2 // self.variants.workgroup)), 1))
+        return self._dispatch(
+            "repack_q4_0",
+            {},
+            (blocks, first_block),
+            (raw, nibbles, scales),
+            (*spread(-(-blocks // 2 // self.variants.workgroup)), 1),
+        )
 
     def to_f32(self, raw, out, *, type, count, first) -> Dispatch:
-        return self._dispatch("to_f32", {"TYPE": TYPE_CODES[type]}, (count, first), (raw, out),
-                              (-(-count // self.variants.workgroup), 1, 1))
+        return self._dispatch(
+            "to_f32",
+            {"TYPE": TYPE_CODES[type]},
+            (count, first),
+            (raw, out),
+            (-(-count // self.variants.workgroup), 1, 1),
+        )
 
     # --- from dispatches to a plan
 
@@ -236,7 +359,9 @@ class Kernels:
 
     def _dispatch(self, kernel, constants, params, buffers, grid) -> Dispatch:
         constants = {"WORKGROUP": self.variants.workgroup} | constants
-        return Dispatch(kernel, tuple(sorted((name, float(value)) for name, value in constants.items())), params, buffers, grid)
+        return Dispatch(
+            kernel, tuple(sorted((name, float(value)) for name, value in constants.items())), params, buffers, grid
+        )
 
     def _tile(self, rows: int) -> int:
         return min(MAX_ROWS, 1 << (rows - 1).bit_length())

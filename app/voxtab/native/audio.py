@@ -15,7 +15,7 @@ from voxtab.errors import AudioError
 
 # Of a file, at a time, in its own rate. A FLAC file that is cut off loses the block with the cut, so not many.
 BLOCK_SAMPLES = 1 << 14
-CUT_SECONDS = 0.5                   # short of what its header says, from which on a file is not whole
+CUT_SECONDS = 0.5  # short of what its header says, from which on a file is not whole
 
 
 class _Forward(soundfile.SoundFile):
@@ -33,8 +33,8 @@ class AudioFile:
     """A file that holds audio. Made by open_audio()."""
 
     path: Path
-    rate: int                       # of the file, in Hz
-    seconds: float | None           # by the file's header, which a file that is cut off does not reach; None: unknown
+    rate: int  # of the file, in Hz
+    seconds: float | None  # by the file's header, which a file that is cut off does not reach; None: unknown
 
     def samples(self, block_samples: int = BLOCK_SAMPLES) -> Iterator[np.ndarray]:
         """Blocks [samples] float32 of 16 kHz mono, of varying size, none empty. Each call reads the file anew.
@@ -58,8 +58,10 @@ class AudioFile:
     def check_whole(self, seconds: float) -> None:
         """Raises AudioError if `seconds`, of all that samples() gave, are short of what the file's header says."""
         if seconds < (self.seconds or 0) - CUT_SECONDS:
-            raise AudioError(f"{_shown(self.path)} ends after {seconds:.1f} of {self.seconds:.1f} s: it is cut off or damaged, "
-                             "so get it again for the rest.")
+            raise AudioError(
+                f"{_shown(self.path)} ends after {seconds:.1f} of {self.seconds:.1f} s: it is cut off or damaged, "
+                "so get it again for the rest."
+            )
 
     def _blocks(self, block_samples: int) -> Iterator[np.ndarray]:
         """Blocks [samples] float32 in the file's own rate, channels averaged."""
@@ -69,15 +71,17 @@ class AudioFile:
                 try:
                     block = file.read(block_samples, dtype="float32", always_2d=True)
                 except soundfile.LibsndfileError:
-                    return          # cut off or damaged: what came before is good
+                    return  # cut off or damaged: what came before is good
                 if not len(block):
                     return
                 block = block[:, 0] if file.channels == 1 else _mean(block)
                 finite = np.isfinite(block)
                 if not finite.all():
                     at = (done + int(finite.argmin())) / self.rate
-                    raise AudioError(f"{_shown(self.path)} holds a sample that is not a finite number at {at:.3f} s: "
-                                     "export the audio again.")
+                    raise AudioError(
+                        f"{_shown(self.path)} holds a sample that is not a finite number at {at:.3f} s: "
+                        "export the audio again."
+                    )
                 yield block
                 done += len(block)
 
@@ -106,7 +110,7 @@ def open_audio(path) -> AudioFile:
 
 
 def _mean(block: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore", invalid="ignore"):       # _blocks() looks for what is not finite
+    with np.errstate(over="ignore", invalid="ignore"):  # _blocks() looks for what is not finite
         return block.mean(axis=1)
 
 
@@ -115,8 +119,10 @@ def _open(path: Path) -> _Forward:
         # As bytes: a name that is no valid text is a name all the same. Windows has only text.
         return _Forward(path if os.name == "nt" else os.fsencode(path))
     except (soundfile.LibsndfileError, TypeError):  # TypeError: a .raw file, of which nothing is known
-        raise AudioError(f"{_shown(path)} is not audio that can be read: convert it to WAV, FLAC, OGG, Opus or MP3, "
-                         "for example with ffmpeg.") from None
+        raise AudioError(
+            f"{_shown(path)} is not audio that can be read: convert it to WAV, FLAC, OGG, Opus or MP3, "
+            "for example with ffmpeg."
+        ) from None
 
 
 def _shown(path: Path) -> str:

@@ -13,15 +13,15 @@ import numpy as np
 from tqdm import tqdm
 
 from voxtab import resources
-from voxtab.native import models
-from voxtab.native.audio import AudioFile, open_audio
 from voxtab.bench import SECONDS, bench
 from voxtab.config import DELAYS_MS, SAMPLE_RATE, Schedule
 from voxtab.errors import DeviceError, UserError
-from voxtab.native.gpu import NativeDevice
 from voxtab.model import Model
-from voxtab.result import result
+from voxtab.native import models
+from voxtab.native.audio import AudioFile, open_audio
+from voxtab.native.gpu import NativeDevice
 from voxtab.native.serve import PORT, serve
+from voxtab.result import result
 from voxtab.transcriber import Transcriber
 
 
@@ -38,45 +38,82 @@ def _milliseconds(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="voxtab", description="Streaming speech recognition on your own GPU; nothing leaves the machine.")
+    parser = _Parser(
+        prog="voxtab", description="Streaming speech recognition on your own GPU; nothing leaves the machine."
+    )
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
 
-    transcribe = commands.add_parser("transcribe", help="audio files to text", description="Audio files to text, on stdout.")
+    transcribe = commands.add_parser(
+        "transcribe", help="audio files to text", description="Audio files to text, on stdout."
+    )
     transcribe.add_argument("audio", nargs="+", help="WAV, FLAC, OGG, Opus, MP3, ...; any rate, any number of channels")
     _model_arguments(transcribe)
-    transcribe.add_argument("--delay-ms", type=int, metavar="N",
-                            help=f"how long to listen before writing: {DELAYS_MS[0]} to 1200 in steps of 80, or 2400 (the most "
-                                 "accurate); default: the model's, usually 480")
-    transcribe.add_argument("--left-silence-tokens", type=int, metavar="N",
-                            help="silent tokens of 80 ms in front of the audio, 32 or more: 32 as trained; 33 plus the delay in tokens "
-                                 "keeps all speech behind the prompt, for a step of computing each; default: the model's, usually 32")
-    transcribe.add_argument("--format", choices=("text", "json"), default="text",
-                            help="json: an object for one file, an array for several")
-    transcribe.add_argument("--chunk-ms", type=_milliseconds, default=1000, metavar="N",
-                            help="feed the audio in pieces of this length; the result does not depend on it")
+    transcribe.add_argument(
+        "--delay-ms",
+        type=int,
+        metavar="N",
+        help=f"how long to listen before writing: {DELAYS_MS[0]} to 1200 in steps of 80, or 2400 (the most "
+        "accurate); default: the model's, usually 480",
+    )
+    transcribe.add_argument(
+        "--left-silence-tokens",
+        type=int,
+        metavar="N",
+        help="silent tokens of 80 ms in front of the audio, 32 or more: 32 as trained; 33 plus the delay in tokens "
+        "keeps all speech behind the prompt, for a step of computing each; default: the model's, usually 32",
+    )
+    transcribe.add_argument(
+        "--format", choices=("text", "json"), default="text", help="json: an object for one file, an array for several"
+    )
+    transcribe.add_argument(
+        "--chunk-ms",
+        type=_milliseconds,
+        default=1000,
+        metavar="N",
+        help="feed the audio in pieces of this length; the result does not depend on it",
+    )
 
-    info = commands.add_parser("info", help="what a model is and what it needs",
-                               description="What a model is, what it needs, and what the GPU grants.")
+    info = commands.add_parser(
+        "info",
+        help="what a model is and what it needs",
+        description="What a model is, what it needs, and what the GPU grants.",
+    )
     info.add_argument("model", nargs="?", help="as --model of transcribe; without it, the embedded model")
     info.add_argument("--tokenizer", metavar="F", help="the model's tekken.json")
 
-    measure = commands.add_parser("bench", help="how fast this machine is", description="Measure a model on this machine: JSON on stdout.")
-    measure.add_argument("audio", nargs="?", help=f"what to transcribe; default: a bundled clip, repeated to {SECONDS} s")
+    measure = commands.add_parser(
+        "bench", help="how fast this machine is", description="Measure a model on this machine: JSON on stdout."
+    )
+    measure.add_argument(
+        "audio", nargs="?", help=f"what to transcribe; default: a bundled clip, repeated to {SECONDS} s"
+    )
     _model_arguments(measure)
 
-    serve = commands.add_parser("serve", help="the page on this machine",
-                                description="Serve the page that tools/build_site wrote, until interrupted.")
+    serve = commands.add_parser(
+        "serve",
+        help="the page on this machine",
+        description="Serve the page that tools/build_site wrote, until interrupted.",
+    )
     serve.add_argument("site", nargs="?", default="dist/site", metavar="DIR", help="default: %(default)s")
-    serve.add_argument("--host", default="127.0.0.1",
-                       help="browsers give WebGPU to https pages and to this machine's own; default: %(default)s")
+    serve.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="browsers give WebGPU to https pages and to this machine's own; default: %(default)s",
+    )
     serve.add_argument("--port", type=int, default=PORT, help="0 takes a free one; default: %(default)s")
     return parser
 
 
 def _model_arguments(parser):
-    parser.add_argument("--model", metavar="M", help="a .gguf file, a folder of raw shards, or one with model.safetensors and "
-                                                     "config.json, such as Voxtral Mini 4B Realtime; default: the embedded self-test model (letters, digits, dates, commands)")
-    parser.add_argument("--tokenizer", metavar="F", help="the model's tekken.json; default: beside the model, in its folder or above it")
+    parser.add_argument(
+        "--model",
+        metavar="M",
+        help="a .gguf file, a folder of raw shards, or one with model.safetensors and "
+        "config.json, such as Voxtral Mini 4B Realtime; default: the embedded self-test model (letters, digits, dates, commands)",
+    )
+    parser.add_argument(
+        "--tokenizer", metavar="F", help="the model's tekken.json; default: beside the model, in its folder or above it"
+    )
 
 
 @contextlib.contextmanager
@@ -122,10 +159,10 @@ def _run(arguments) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:         # the reader of stdout has gone, which is its right
+    except BrokenPipeError:  # the reader of stdout has gone, which is its right
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
-    except OSError as error:        # a full disk behind stdout, say
+    except OSError as error:  # a full disk behind stdout, say
         print(f"voxtab: {error}.", file=sys.stderr)
         return 1
 
@@ -139,7 +176,7 @@ async def _transcribe(arguments) -> int:
     found = models.read_model(arguments.model, arguments.tokenizer)
     schedule = found.config.schedule(arguments.delay_ms, arguments.left_silence_tokens)
     status, files = 0, []
-    for path in arguments.audio:    # all that can be wrong is found before the GPU is opened
+    for path in arguments.audio:  # all that can be wrong is found before the GPU is opened
         try:
             files.append(open_audio(path))
         except UserError as error:
@@ -159,7 +196,7 @@ async def _transcribe(arguments) -> int:
                 _complain(error)
                 status = 2
     finally:
-        await model.device.done()       # also after Ctrl-C: what is under way comes back while there is a loop to come to
+        await model.device.done()  # also after Ctrl-C: what is under way comes back while there is a loop to come to
     if arguments.format == "json":
         if len(arguments.audio) > 1:
             print(json.dumps(results, ensure_ascii=False))
@@ -182,8 +219,13 @@ async def _one_file(model: Model, audio: AudioFile, schedule: Schedule, argument
     feeding = asyncio.ensure_future(_feed(transcriber, audio, arguments.chunk_ms * SAMPLE_RATE // 1000))
     printing = arguments.format == "text"
     try:
-        with tqdm(total=audio.seconds and round(audio.seconds, 1), unit="s", desc=audio.path.name, leave=False,
-                  disable=printing and sys.stdout.isatty() or None) as bar:
+        with tqdm(
+            total=audio.seconds and round(audio.seconds, 1),
+            unit="s",
+            desc=audio.path.name,
+            leave=False,
+            disable=printing and sys.stdout.isatty() or None,
+        ) as bar:
             async for text in transcriber.text():
                 if printing and text:
                     print(text, end="", flush=True)
@@ -194,7 +236,9 @@ async def _one_file(model: Model, audio: AudioFile, schedule: Schedule, argument
     finally:
         feeding.cancel()
         transcriber.close()
-    return {"audio": str(audio.path)} | result(transcriber, model=model.name, load_s=load_s, run_s=time.perf_counter() - since)
+    return {"audio": str(audio.path)} | result(
+        transcriber, model=model.name, load_s=load_s, run_s=time.perf_counter() - since
+    )
 
 
 async def _feed(transcriber: Transcriber, audio: AudioFile, chunk: int):
@@ -220,7 +264,13 @@ async def _bench(arguments) -> int:
     since = time.perf_counter()
     model = await _load(models.read_model(arguments.model, arguments.tokenizer))
     load_s = time.perf_counter() - since
-    print(json.dumps(await bench(model, samples, audio.path.name, load_s, repeat=not arguments.audio), indent=1, ensure_ascii=False))
+    print(
+        json.dumps(
+            await bench(model, samples, audio.path.name, load_s, repeat=not arguments.audio),
+            indent=1,
+            ensure_ascii=False,
+        )
+    )
     return 0
 
 
@@ -231,19 +281,25 @@ async def _info(arguments) -> int:
     decoder, encoder = config.decoder, config.encoder
     print(f"model       {found.name}")
     version = f" version {found.directory.version}" if found.directory.version else ""
-    print(f"dialect     {found.directory.dialect}{version}, {'half-split' if config.half_rope else 'interleaved'} rows of wq and wk")
+    print(
+        f"dialect     {found.directory.dialect}{version}, {'half-split' if config.half_rope else 'interleaved'} rows of wq and wk"
+    )
     print("tensors     " + ", ".join(f"{count} {type}" for type, count in types.most_common()))
     print(f"size        {found.source.size:,} bytes")
     for name, stack in (("encoder", encoder), ("decoder", decoder)):
-        print(f"{name}     {stack.layers} layers of {stack.width}, {stack.heads} heads of {stack.head_dim} over {stack.kv_heads}, "
-              f"hidden {stack.hidden}, window {stack.window}")
+        print(
+            f"{name}     {stack.layers} layers of {stack.width}, {stack.heads} heads of {stack.head_dim} over {stack.kv_heads}, "
+            f"hidden {stack.hidden}, window {stack.window}"
+        )
     print(f"vocabulary  {config.vocabulary} tokens")
     print(f"tokenizer   {found.tokenizer_path}, {len(found.tokenizer)} tokens")
     print(f"defaults    delay {config.delay_ms} ms, left silence {config.left_silence_tokens} tokens")
     caches = sum(stack.layers * stack.window * 2 * stack.kv_heads * stack.head_dim * 2 for stack in (encoder, decoder))
     weights = sum(tensor.nbytes for tensor in tensors)
-    print(f"needs       {(weights + caches) / 1e9:.2f} GB of GPU memory: weights {weights / 1e9:.2f}, "
-          f"caches with full windows {caches / 1e9:.2f}")
+    print(
+        f"needs       {(weights + caches) / 1e9:.2f} GB of GPU memory: weights {weights / 1e9:.2f}, "
+        f"caches with full windows {caches / 1e9:.2f}"
+    )
     try:
         device = await NativeDevice.open()
     except DeviceError as error:

@@ -15,8 +15,36 @@ _FIRST_READ = 1 << 20  # bytes: the header of a file without a tokenizer is a te
 
 # What lies beside shards in a folder, and is none.
 _NOT_SHARDS = set(
-    ".json .jsonl .jinja .txt .md .html .pdf .py .yaml .yml .toml .csv .log .sha256 .md5 .png .jpg .svg "
-    ".wav .flac .mp3 .m4a .ogg .opus .npy .npz .safetensors .gguf".split()
+    [
+        ".json",
+        ".jsonl",
+        ".jinja",
+        ".txt",
+        ".md",
+        ".html",
+        ".pdf",
+        ".py",
+        ".yaml",
+        ".yml",
+        ".toml",
+        ".csv",
+        ".log",
+        ".sha256",
+        ".md5",
+        ".png",
+        ".jpg",
+        ".svg",
+        ".wav",
+        ".flac",
+        ".mp3",
+        ".m4a",
+        ".ogg",
+        ".opus",
+        ".npy",
+        ".npz",
+        ".safetensors",
+        ".gguf",
+    ]
 )
 _NOT_SHARD_NAMES = {"LICENSE", "LICENCE", "NOTICE", "README", "SHA256SUMS", "MD5SUMS"}
 

@@ -7,9 +7,9 @@ from voxtab import resources
 from voxtab.errors import DeviceError
 from voxtab.gpu.device import DEFAULT_LIMITS, UPLOAD_BACKPRESSURE_BYTES, bindings, check_limits
 
-_USAGE = 128 | 4 | 8                # STORAGE | COPY_SRC | COPY_DST
+_USAGE = 128 | 4 | 8  # STORAGE | COPY_SRC | COPY_DST
 _UNIFORM = 64
-_READBACK_USAGE = 1 | 8             # MAP_READ | COPY_DST
+_READBACK_USAGE = 1 | 8  # MAP_READ | COPY_DST
 
 
 def _kebab(limit: str) -> str:
@@ -29,20 +29,38 @@ class NativeDevice:
         try:
             adapter = await wgpu.gpu.request_adapter_async(power_preference="high-performance")
         except RuntimeError as error:
-            raise DeviceError("No GPU adapter was found: install a Vulkan driver (on Debian, mesa-vulkan-drivers "
-                              "gives a software one).") from error
+            raise DeviceError(
+                "No GPU adapter was found: install a Vulkan driver (on Debian, mesa-vulkan-drivers "
+                "gives a software one)."
+            ) from error
         granted = {name: int(adapter.limits[_kebab(name)]) for name in DEFAULT_LIMITS}
         check_limits(granted, adapter.info["device"])
         limits = DEFAULT_LIMITS if default_limits else granted
         subgroups = "subgroup" in adapter.features
         device = await adapter.request_device_async(
-            required_features=["subgroup"] if subgroups else [], required_limits={_kebab(name): value for name, value in limits.items()})
+            required_features=["subgroup"] if subgroups else [],
+            required_limits={_kebab(name): value for name, value in limits.items()},
+        )
         about = ("vendor", "device", "description", "adapter_type", "backend_type")
-        return cls(wgpu, device, limits, {key: str(adapter.info[key]) for key in about} | {
-            # wgpu-py 0.32 spells `subgroup_min_size` so, and says 4 where NVIDIA's are 32.
-            "packed_dot": True, "largest_workgroup": min(limits["maxComputeInvocationsPerWorkgroup"], limits["maxComputeWorkgroupSizeX"]),
-            "workgroup_storage": limits["maxComputeWorkgroupStorageSize"],
-            "subgroup": 1 if not subgroups else 32 if adapter.info["vendor"] == "NVIDIA" else int(adapter.info["stackgroup_min_size"])})
+        return cls(
+            wgpu,
+            device,
+            limits,
+            {key: str(adapter.info[key]) for key in about}
+            | {
+                # wgpu-py 0.32 spells `subgroup_min_size` so, and says 4 where NVIDIA's are 32.
+                "packed_dot": True,
+                "largest_workgroup": min(
+                    limits["maxComputeInvocationsPerWorkgroup"], limits["maxComputeWorkgroupSizeX"]
+                ),
+                "workgroup_storage": limits["maxComputeWorkgroupStorageSize"],
+                "subgroup": 1
+                if not subgroups
+                else 32
+                if adapter.info["vendor"] == "NVIDIA"
+                else int(adapter.info["stackgroup_min_size"]),
+            },
+        )
 
     def __init__(self, wgpu, device, limits: dict[str, int], info: dict[str, str]):
         self._wgpu, self._device, self._queue = wgpu, device, device.queue
@@ -63,8 +81,10 @@ class NativeDevice:
             usage = _USAGE | _UNIFORM if uniform else _USAGE
             return self._handle(self._device.create_buffer(size=-(-nbytes // 16) * 16, usage=usage, label=label))
         except self._wgpu.GPUOutOfMemoryError:
-            raise DeviceError(f"The GPU has no room for another {nbytes:,} bytes ({label}): close what else uses it, "
-                              "or take a smaller model.") from None
+            raise DeviceError(
+                f"The GPU has no room for another {nbytes:,} bytes ({label}): close what else uses it, "
+                "or take a smaller model."
+            ) from None
 
     def free(self, handle: int) -> None:
         thing = self._objects.pop(handle)
@@ -98,25 +118,42 @@ class NativeDevice:
     async def pipeline(self, name: str, constants: dict[str, float]) -> int:
         # naga knows subgroups without the line that Tint requires.
         wgsl = resources.shader(name).replace("enable subgroups;\n", "")
-        layout = self._device.create_bind_group_layout(entries=[
-            {"binding": i, "visibility": 4, "buffer": {"type": kind}} for i, kind in enumerate(bindings(wgsl))])
-        handle = self._handle(await self._device.create_compute_pipeline_async(
-            label=name,
-            layout=self._device.create_pipeline_layout(bind_group_layouts=[layout]),
-            compute={"module": self._device.create_shader_module(label=name, code=wgsl),
-                     "entry_point": "main", "constants": constants}))
+        layout = self._device.create_bind_group_layout(
+            entries=[{"binding": i, "visibility": 4, "buffer": {"type": kind}} for i, kind in enumerate(bindings(wgsl))]
+        )
+        handle = self._handle(
+            await self._device.create_compute_pipeline_async(
+                label=name,
+                layout=self._device.create_pipeline_layout(bind_group_layouts=[layout]),
+                compute={
+                    "module": self._device.create_shader_module(label=name, code=wgsl),
+                    "entry_point": "main",
+                    "constants": constants,
+                },
+            )
+        )
         self._layouts[handle] = layout
         return handle
 
     def bind(self, pipeline: int, buffers: list[int]) -> int:
-        return self._handle(self._device.create_bind_group(layout=self._layouts[pipeline], entries=[
-            {"binding": i, "resource": {"buffer": self._objects[buffer], "offset": 0, "size": self._objects[buffer].size}}
-            for i, buffer in enumerate(buffers)]))
+        return self._handle(
+            self._device.create_bind_group(
+                layout=self._layouts[pipeline],
+                entries=[
+                    {
+                        "binding": i,
+                        "resource": {"buffer": self._objects[buffer], "offset": 0, "size": self._objects[buffer].size},
+                    }
+                    for i, buffer in enumerate(buffers)
+                ],
+            )
+        )
 
     def plan(self, commands: list[int]) -> int:
         known = self._objects
-        return self._handle([(known[commands[i]], known[commands[i + 1]], *commands[i + 2:i + 5])
-                             for i in range(0, len(commands), 5)])
+        return self._handle(
+            [(known[commands[i]], known[commands[i + 1]], *commands[i + 2 : i + 5]) for i in range(0, len(commands), 5)]
+        )
 
     def run(self, plan: int, read=None, times: int = 1):
         encoder = self._device.create_command_encoder()
@@ -162,7 +199,7 @@ class _Read:
     def __init__(self, pool: list, readback, promise, nbytes: int):
         self._pool, self._readback, self._promise, self._nbytes = pool, readback, promise, nbytes
 
-    def __await__(self):                        # again, if a first await was cancelled
+    def __await__(self):  # again, if a first await was cancelled
         yield from self._promise.__await__()
         data = bytes(self._readback.read_mapped(0, self._nbytes))
         self._readback.unmap()

@@ -8,12 +8,12 @@ from voxtab import resources
 from voxtab.config import ModelConfig
 from voxtab.errors import ModelError, TokenizerError
 from voxtab.gpu.variants import Variants
-from voxtab.native.gpu import NativeDevice
 from voxtab.model import Model
+from voxtab.native.files import FileSource, find_model, read_directory
+from voxtab.native.gpu import NativeDevice
 from voxtab.tokenizer import Tokenizer
 from voxtab.weights import checkpoint
 from voxtab.weights.directory import Directory
-from voxtab.native.files import FileSource, find_model, read_directory
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,28 @@ def read_model(path: str | Path | None = None, tokenizer: str | Path | None = No
         raise ModelError(f"{files.source.label}: {error}") from None
     tokenizer_path = files.tokenizer_path if tokenizer is None else Path(tokenizer)
     if tokenizer_path is None:
-        raise TokenizerError(f"There is no tekken.json beside {files.source.label}, in it or above it: "
-                             "download the model's and put it there, or name it with --tokenizer.")
-    return LocalModel("embedded self-test model (letters, digits, dates, commands)" if path is None else str(path), files.source, directory, config,
-                      Tokenizer.from_file(tokenizer_path, config.vocabulary), tokenizer_path)
+        raise TokenizerError(
+            f"There is no tekken.json beside {files.source.label}, in it or above it: "
+            "download the model's and put it there, or name it with --tokenizer."
+        )
+    return LocalModel(
+        "embedded self-test model (letters, digits, dates, commands)" if path is None else str(path),
+        files.source,
+        directory,
+        config,
+        Tokenizer.from_file(tokenizer_path, config.vocabulary),
+        tokenizer_path,
+    )
 
 
-async def open_model(path: str | Path | None = None, tokenizer: str | Path | None = None, *, cache: str = "f16",
-                     default_limits: bool = False, progress=None) -> Model:
+async def open_model(
+    path: str | Path | None = None,
+    tokenizer: str | Path | None = None,
+    *,
+    cache: str = "f16",
+    default_limits: bool = False,
+    progress=None,
+) -> Model:
     """Read a model (as `read_model` does), open the GPU and bring the weights there.
 
     `cache` is the type of cached keys and values, "f16" or "f32". `progress` gets the bytes so far.
@@ -58,15 +72,25 @@ async def open_model(path: str | Path | None = None, tokenizer: str | Path | Non
     return await load_model(read_model(path, tokenizer), cache=cache, default_limits=default_limits, progress=progress)
 
 
-async def load_model(local: LocalModel, *, cache: str = "f16", default_limits: bool = False, variants: str | None = None,
-                     progress=None) -> Model:
+async def load_model(
+    local: LocalModel, *, cache: str = "f16", default_limits: bool = False, variants: str | None = None, progress=None
+) -> Model:
     """`variants` pins some of the kernels': see `Variants.pinned`."""
     if cache not in ("f16", "f32"):
         raise ValueError(f"cache is {cache!r}: use 'f16' or 'f32'")
     device = await NativeDevice.open(default_limits=default_limits)
     try:
-        return await Model.load(device, local.directory, local.config, local.source, local.tokenizer, name=local.name,
-                                cache_f16=cache == "f16", variants=Variants.pinned(device.info, variants) if variants else None, progress=progress)
+        return await Model.load(
+            device,
+            local.directory,
+            local.config,
+            local.source,
+            local.tokenizer,
+            name=local.name,
+            cache_f16=cache == "f16",
+            variants=Variants.pinned(device.info, variants) if variants else None,
+            progress=progress,
+        )
     except BaseException:
         device.close()
         raise

@@ -15,14 +15,22 @@ from whitenoise import WhiteNoise
 from voxtab.errors import UserError
 
 PORT = 8000
-BLOCK_BYTES = 1 << 18               # of a file, read and sent at once: with wsgiref's 8 kB a load waits for the server
-_TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm", ".json": "application/json",
-          ".wgsl": "text/plain", ".gguf": "application/octet-stream"}
+BLOCK_BYTES = 1 << 18  # of a file, read and sent at once: with wsgiref's 8 kB a load waits for the server
+_TYPES = {
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".wasm": "application/wasm",
+    ".json": "application/json",
+    ".wgsl": "text/plain",
+    ".gguf": "application/octet-stream",
+}
 
 
 class _Files(WhiteNoise):
     def __call__(self, environ, start_response):
-        return super().__call__(environ | {"wsgi.file_wrapper": partial(FileWrapper, blksize=BLOCK_BYTES)}, start_response)
+        return super().__call__(
+            environ | {"wsgi.file_wrapper": partial(FileWrapper, blksize=BLOCK_BYTES)}, start_response
+        )
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -43,12 +51,16 @@ def site_server(folder: str | Path, host: str = "127.0.0.1", port: int = PORT) -
     if not (folder / "index.html").is_file():
         raise UserError(f"{folder} holds no index.html: build the site with tools/build_site and give its folder.")
     # The machine's own table of types may be wrong (.js in Windows' registry), so that ours are given.
-    files = _Files(_not_found, root=folder, index_file=True, autorefresh=True, max_age=0, allow_all_origins=False, mimetypes=_TYPES)
+    files = _Files(
+        _not_found, root=folder, index_file=True, autorefresh=True, max_age=0, allow_all_origins=False, mimetypes=_TYPES
+    )
     try:
         return make_server(host, port, files, _Server, _Handler)
-    except (OSError, OverflowError) as error:       # in use, not ours to take; no port at all
+    except (OSError, OverflowError) as error:  # in use, not ours to take; no port at all
         reason = getattr(error, "strerror", None) or "ports are 0 to 65535"
-        raise UserError(f"Port {port} of {host} cannot be used ({reason}): choose others with --port or --host.") from None
+        raise UserError(
+            f"Port {port} of {host} cannot be used ({reason}): choose others with --port or --host."
+        ) from None
 
 
 def serve(folder: str | Path, host: str = "127.0.0.1", port: int = PORT) -> None:

@@ -39,11 +39,19 @@ _FROM_HUGGING_FACE = [
     (r"\.ada_rms_norm\.linear2\.", ".ada_rms_norm_t_cond.2."),
 ]
 
-_METADATA_KEYS = {"heads": "attention.head_count", "kv_heads": "attention.head_count_kv", "head_dim": "attention.key_length",
-                  "window": "attention.sliding_window", "epsilon": "attention.layer_norm_rms_epsilon",
-                  "rope_base": "rope.freq_base"}
+_METADATA_KEYS = {
+    "heads": "attention.head_count",
+    "kv_heads": "attention.head_count_kv",
+    "head_dim": "attention.key_length",
+    "window": "attention.sliding_window",
+    "epsilon": "attention.layer_norm_rms_epsilon",
+    "rope_base": "rope.freq_base",
+}
 
-_DEFAULTS = {"delay_ms": "voxtral_realtime.default_delay_ms", "left_silence_tokens": "voxtral_realtime.left_silence_tokens"}
+_DEFAULTS = {
+    "delay_ms": "voxtral_realtime.default_delay_ms",
+    "left_silence_tokens": "voxtral_realtime.left_silence_tokens",
+}
 
 
 def with_mistral_names(directory: Directory) -> Directory:
@@ -65,8 +73,12 @@ def read_config(directory: Directory, hugging_face: dict | None = None) -> Model
     """
     if hugging_face is None:
         encoder, decoder = (
-            {field: directory.metadata.get(f"voxtral_realtime.{part}.{key}", known[field]) for field, key in _METADATA_KEYS.items()}
-            for part, known in (("encoder", ENCODER_4B), ("decoder", DECODER_4B)))
+            {
+                field: directory.metadata.get(f"voxtral_realtime.{part}.{key}", known[field])
+                for field, key in _METADATA_KEYS.items()
+            }
+            for part, known in (("encoder", ENCODER_4B), ("decoder", DECODER_4B))
+        )
     else:
         encoder, decoder = (_from_config_json(hugging_face, part) for part in ("audio_config", "text_config"))
     width = _shape(directory, ENCODER_NORM, 1)[0]
@@ -74,15 +86,21 @@ def read_config(directory: Directory, hugging_face: dict | None = None) -> Model
     config = ModelConfig(
         encoder=_stack(directory, "encoder", ENCODER_LAYER, width, encoder),
         decoder=_stack(directory, "decoder", DECODER_LAYER, decoder_width, decoder),
-        vocabulary=vocabulary, half_rope=directory.dialect == "hugging face",
-        **{field: directory.metadata[key] for field, key in _DEFAULTS.items() if key in directory.metadata})
+        vocabulary=vocabulary,
+        half_rope=directory.dialect == "hugging face",
+        **{field: directory.metadata[key] for field, key in _DEFAULTS.items() if key in directory.metadata},
+    )
     for name, shape in shapes(config, _ada_width(directory)).items():
         found = _shape(directory, name, len(shape))
         if found != shape:
-            raise ModelError(f"Tensor {shown(name)} has the shape {list(found)}, and {list(shape)} is what fits the "
-                             "rest of the model: the file or its metadata is broken.")
+            raise ModelError(
+                f"Tensor {shown(name)} has the shape {list(found)}, and {list(shape)} is what fits the "
+                "rest of the model: the file or its metadata is broken."
+            )
         if directory.tensors[name].type == "Q4_0" and (len(shape) != 2):
-            raise ModelError(f"Tensor {shown(name)} is Q4_0, which only matrices can be: use a file that keeps it in F32 or F16.")
+            raise ModelError(
+                f"Tensor {shown(name)} is Q4_0, which only matrices can be: use a file that keeps it in F32 or F16."
+            )
     for stack, layer in ((config.encoder, ENCODER_LAYER), (config.decoder, DECODER_LAYER)):
         for i in range(stack.layers):
             _same_type(directory, [layer.format(i) + f"attention.{w}.weight" for w in ("wq", "wk", "wv")])
@@ -95,8 +113,10 @@ def shapes(config: ModelConfig, ada_width: int) -> dict[str, tuple[int, ...]]:
     encoder, decoder = config.encoder, config.decoder
     shapes = {
         EMBEDDING: (config.vocabulary, decoder.width),
-        CONV.format(0, "weight"): (encoder.width, MEL_BINS, 3), CONV.format(0, "bias"): (encoder.width,),
-        CONV.format(1, "weight"): (encoder.width, encoder.width, 3), CONV.format(1, "bias"): (encoder.width,),
+        CONV.format(0, "weight"): (encoder.width, MEL_BINS, 3),
+        CONV.format(0, "bias"): (encoder.width,),
+        CONV.format(1, "weight"): (encoder.width, encoder.width, 3),
+        CONV.format(1, "bias"): (encoder.width,),
         ENCODER_NORM: (encoder.width,),
         ADAPTER.format(0): (decoder.width, STATES_PER_TOKEN * encoder.width),
         ADAPTER.format(2): (decoder.width, decoder.width),
@@ -118,10 +138,17 @@ def shapes(config: ModelConfig, ada_width: int) -> dict[str, tuple[int, ...]]:
                 layer + "feed_forward.w2.weight": (stack.width, stack.hidden),
             }
             if stack is encoder:
-                shapes |= {layer + "attention.wq.bias": (queries,), layer + "attention.wv.bias": (keys,),
-                           layer + "attention.wo.bias": (stack.width,), layer + "feed_forward.w2.bias": (stack.width,)}
+                shapes |= {
+                    layer + "attention.wq.bias": (queries,),
+                    layer + "attention.wv.bias": (keys,),
+                    layer + "attention.wo.bias": (stack.width,),
+                    layer + "feed_forward.w2.bias": (stack.width,),
+                }
             else:
-                shapes |= {layer + ADA.format(0): (ada_width, stack.width), layer + ADA.format(2): (stack.width, ada_width)}
+                shapes |= {
+                    layer + ADA.format(0): (ada_width, stack.width),
+                    layer + ADA.format(2): (stack.width, ada_width),
+                }
     return shapes
 
 
@@ -135,27 +162,39 @@ def _ada_width(directory: Directory) -> int:
 def _from_config_json(config: dict, part: str) -> dict:
     try:
         stack = config[part]
-        return {"heads": stack["num_attention_heads"],
-                "kv_heads": stack.get("num_key_value_heads", stack["num_attention_heads"]),
-                "head_dim": stack["head_dim"], "window": stack["sliding_window"], "epsilon": stack["rms_norm_eps"],
-                "rope_base": (stack.get("rope_parameters") or stack)["rope_theta"]}
+        return {
+            "heads": stack["num_attention_heads"],
+            "kv_heads": stack.get("num_key_value_heads", stack["num_attention_heads"]),
+            "head_dim": stack["head_dim"],
+            "window": stack["sliding_window"],
+            "epsilon": stack["rms_norm_eps"],
+            "rope_base": (stack.get("rope_parameters") or stack)["rope_theta"],
+        }
     except (KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"config.json has no usable {part} ({error}): give the one of a Voxtral Realtime model.") from None
+        raise ModelError(
+            f"config.json has no usable {part} ({error}): give the one of a Voxtral Realtime model."
+        ) from None
 
 
 def _stack(directory: Directory, name: str, layer: str, width: int, told: dict) -> Stack:
     for field in ("heads", "kv_heads", "head_dim", "window"):
         if type(told[field]) is not int or not 0 < told[field] < 1 << 20:
-            raise ModelError(f"The model's metadata gives the {name} {field} {shown(str(told[field]))}: use an unbroken file.")
+            raise ModelError(
+                f"The model's metadata gives the {name} {field} {shown(str(told[field]))}: use an unbroken file."
+            )
     for field in ("epsilon", "rope_base"):
         if not isinstance(told[field], int | float) or not 0 < told[field] < 1e12:
-            raise ModelError(f"The model's metadata gives the {name} {field} {shown(str(told[field]))}: use an unbroken file.")
+            raise ModelError(
+                f"The model's metadata gives the {name} {field} {shown(str(told[field]))}: use an unbroken file."
+            )
     layers = 0
     while layer.format(layers) + "attention.wq.weight" in directory.tensors:
         layers += 1
     if not layers:
-        raise ModelError(f"The model has no tensor {shown(layer.format(0) + 'attention.wq.weight')}: "
-                         "give a Voxtral Realtime model with Mistral's tensor names, or Hugging Face's in a SafeTensors file.")
+        raise ModelError(
+            f"The model has no tensor {shown(layer.format(0) + 'attention.wq.weight')}: "
+            "give a Voxtral Realtime model with Mistral's tensor names, or Hugging Face's in a SafeTensors file."
+        )
     hidden = _shape(directory, layer.format(0) + "feed_forward.w1.weight", 2)[0]
     return Stack(layers=layers, width=width, hidden=hidden, **told)
 
@@ -165,7 +204,9 @@ def _shape(directory: Directory, name: str, dims: int) -> tuple[int, ...]:
         raise ModelError(f"The model has no tensor {shown(name)}: give a complete Voxtral Realtime model.")
     shape = directory.tensors[name].shape
     if len(shape) != dims:
-        raise ModelError(f"Tensor {shown(name)} has {len(shape)} dimensions instead of {dims}: give a Voxtral Realtime model.")
+        raise ModelError(
+            f"Tensor {shown(name)} has {len(shape)} dimensions instead of {dims}: give a Voxtral Realtime model."
+        )
     return shape
 
 
@@ -173,5 +214,7 @@ def _same_type(directory: Directory, names: list[str]) -> None:
     """Tensors that are stacked into one matrix."""
     types = {directory.tensors[name].type for name in names}
     if len(types) > 1:
-        raise ModelError(f"Tensors {shown(names[0])} and its neighbours mix the types {', '.join(sorted(types))}: "
-                         "convert the model with one type for them.")
+        raise ModelError(
+            f"Tensors {shown(names[0])} and its neighbours mix the types {', '.join(sorted(types))}: "
+            "convert the model with one type for them."
+        )

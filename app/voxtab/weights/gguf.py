@@ -12,7 +12,6 @@ used, and the one thing that a wrong header causes is a ModelError.
 from struct import Struct
 
 from voxtab.errors import ModelError
-
 from voxtab.weights.directory import HEADER_LIMIT, MAX_DIMS, Directory, HeaderIncomplete, Tensor, locate, shown
 
 _MAGIC = b"GGUF"

@@ -12,7 +12,7 @@ from voxtab.gpu.kernels import Kernels, Matrix, Part
 from voxtab.weights import checkpoint as names
 from voxtab.weights.directory import Directory, tensor_nbytes
 
-CHUNK = 36 * (1 << 17)                      # bytes an upload moves at once: whole pairs of Q4_0 blocks
+CHUNK = 36 * (1 << 17)  # bytes an upload moves at once: whole pairs of Q4_0 blocks
 assert CHUNK % 36 == 0 and CHUNK % 4 == 0
 
 
@@ -21,13 +21,13 @@ class Layer:
     """One transformer layer. Biases are the encoder's, ada0 and ada2 the decoder's; 0 where there is none."""
 
     attention_norm: int
-    wqkv: Matrix                            # wq, wk, wv stacked
+    wqkv: Matrix  # wq, wk, wv stacked
     qkv_bias: int
     wo: Matrix
     wo_bias: int
     ffn_norm: int
-    w13: Matrix                             # gate and up stacked, part by part
-    w2: Matrix                              # down
+    w13: Matrix  # gate and up stacked, part by part
+    w2: Matrix  # down
     w2_bias: int
     ada0: Matrix | None = None
     ada2: Matrix | None = None
@@ -47,7 +47,7 @@ class Weights:
     encoder: tuple[Layer, ...]
     encoder_norm: int
     adapter: tuple[Matrix, Matrix]
-    embedding: Matrix                       # the head too: they are tied
+    embedding: Matrix  # the head too: they are tied
     decoder: tuple[Layer, ...]
     norm: int
 
@@ -56,13 +56,13 @@ class Weights:
 class _Piece:
     """A run of whole rows of one tensor, and where its values go: value `first` of `buffer` on."""
 
-    offset: int                             # bytes in the source
+    offset: int  # bytes in the source
     nbytes: int
     type: str
     buffer: int
     first: int
-    scales: int = 0                         # of Q4_0
-    widen: bool = False                     # F16 and BF16 to F32
+    scales: int = 0  # of Q4_0
+    widen: bool = False  # F16 and BF16 to F32
 
 
 def load(directory: Directory, config: ModelConfig, kernels: Kernels) -> tuple[Weights, "Loader"]:
@@ -75,14 +75,15 @@ def load(directory: Directory, config: ModelConfig, kernels: Kernels) -> tuple[W
         adapter=(loader.matrix(names.ADAPTER.format(0)), loader.matrix(names.ADAPTER.format(2))),
         embedding=loader.matrix(names.EMBEDDING),
         decoder=tuple(loader.layer(names.DECODER_LAYER.format(i), False) for i in range(config.decoder.layers)),
-        norm=loader.vector(names.DECODER_NORM))
+        norm=loader.vector(names.DECODER_NORM),
+    )
     return weights, loader
 
 
 class Loader:
     def __init__(self, directory: Directory, kernels: Kernels):
         self._tensors, self._device = directory.tensors, kernels.device
-        self._kernels = Kernels(kernels.device, kernels.variants)       # what it binds is forgotten behind the upload
+        self._kernels = Kernels(kernels.device, kernels.variants)  # what it binds is forgotten behind the upload
         self._unused = kernels.unused
         self._pieces: list[_Piece] = []
 
@@ -98,7 +99,8 @@ class Loader:
             w2=self.matrix(prefix + "feed_forward.w2.weight"),
             w2_bias=self.vector(prefix + "feed_forward.w2.bias") if encoder else 0,
             ada0=None if encoder else self.matrix(prefix + names.ADA.format(0)),
-            ada2=None if encoder else self.matrix(prefix + names.ADA.format(2)))
+            ada2=None if encoder else self.matrix(prefix + names.ADA.format(2)),
+        )
 
     def conv(self, i: int) -> Conv:
         tensor = self._tensors[names.CONV.format(i, "weight")]
@@ -122,7 +124,9 @@ class Loader:
 
     def _vector_piece(self, name: str, buffer: int, first: int):
         tensor = self._tensors[name]
-        self._pieces.append(_Piece(tensor.offset, tensor.nbytes, tensor.type, buffer, first, widen=tensor.type != "F32"))
+        self._pieces.append(
+            _Piece(tensor.offset, tensor.nbytes, tensor.type, buffer, first, widen=tensor.type != "F32")
+        )
 
     def matrix(self, *stacked: str) -> Matrix:
         """Tensors of equal columns and type, stacked, in parts that fit a binding.
@@ -146,11 +150,17 @@ class Loader:
         for cut in cuts:
             rows = sum(end - start for start, end in cut)
             weights = self._device.buffer(rows * row_bytes, stacked[0])
-            scales = self._device.buffer(rows * columns // 16, stacked[0] + " scales") if type == "Q4_0" else self._unused
+            scales = (
+                self._device.buffer(rows * columns // 16, stacked[0] + " scales") if type == "Q4_0" else self._unused
+            )
             first = 0
             for tensor, (start, end) in zip(tensors, cut):
                 stride = tensor_nbytes(type, (columns,))
-                self._pieces.append(_Piece(tensor.offset + start * stride, (end - start) * stride, type, weights, first * columns, scales))
+                self._pieces.append(
+                    _Piece(
+                        tensor.offset + start * stride, (end - start) * stride, type, weights, first * columns, scales
+                    )
+                )
                 first += end - start
             parts.append(Part(done, rows, weights, scales))
             done += rows
@@ -164,10 +174,13 @@ class Loader:
             for at in range(0, piece.nbytes, CHUNK):
                 nbytes = min(CHUNK, piece.nbytes - at)
                 if piece.type == "Q4_0":
-                    repack = self._kernels.repack_q4_0(raw, piece.buffer, piece.scales, blocks=nbytes // 18,
-                                                      first_block=piece.first // 32 + at // 18)
+                    repack = self._kernels.repack_q4_0(
+                        raw, piece.buffer, piece.scales, blocks=nbytes // 18, first_block=piece.first // 32 + at // 18
+                    )
                 elif piece.widen:
-                    repack = self._kernels.to_f32(raw, piece.buffer, type=piece.type, count=nbytes // 2, first=piece.first + at // 2)
+                    repack = self._kernels.to_f32(
+                        raw, piece.buffer, type=piece.type, count=nbytes // 2, first=piece.first + at // 2
+                    )
                 else:
                     value_bytes = 4 if piece.type == "F32" else 2
                     table.append((piece.offset + at, nbytes, piece.buffer, piece.first * value_bytes + at, 0))

@@ -1,14 +1,13 @@
 """The header of a safetensors file -> its directory. Format: huggingface.co/docs/safetensors.
 
-    u64 length (little endian), a JSON object of so many bytes, the data
-    object:  name -> {dtype, shape (outermost first), data_offsets: [begin, end] in the data}
-             "__metadata__" -> {string: string}
+u64 length (little endian), a JSON object of so many bytes, the data
+object:  name -> {dtype, shape (outermost first), data_offsets: [begin, end] in the data}
+         "__metadata__" -> {string: string}
 """
 
 import json
 
 from voxtab.errors import ModelError
-
 from voxtab.weights.directory import HEADER_LIMIT, Directory, HeaderIncomplete, Tensor, locate, shown
 
 

@@ -19,8 +19,16 @@ import vocabulary  # noqa: E402
 TINY = ROOT / "web/models/tiny"
 
 
-@pytest.mark.parametrize(("n", "words"), [(0, "zero"), (21, "twenty one"), (100, "one hundred"), (1005, "one thousand five"),
-                                          (34_017, "thirty four thousand seventeen")])
+@pytest.mark.parametrize(
+    ("n", "words"),
+    [
+        (0, "zero"),
+        (21, "twenty one"),
+        (100, "one hundred"),
+        (1005, "one thousand five"),
+        (34_017, "thirty four thousand seventeen"),
+    ],
+)
 def test_numbers_in_words(n, words):
     assert texts.cardinal(n) == words
 

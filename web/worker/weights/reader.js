@@ -2,7 +2,7 @@
 // Requests are {verb, memory}, answered in order with {size}, {piece}, {} or {failure: {kind, message}}; the first message
 // is {parts, pieceBytes} and has no answer. `memory` is that of a piece which was given earlier, the oldest first.
 
-import { Parts } from './shards.js';
+import { Parts } from "./shards.js";
 
 let parts;
 const verbs = {
@@ -17,7 +17,7 @@ async function answer({ verb, memory }) {
     const found = await verbs[verb]();
     self.postMessage({ ...found }, found?.piece ? [found.piece.buffer] : []);
   } catch (error) {
-    self.postMessage({ failure: { kind: error.kind ?? 'bug', message: error.message } });
+    self.postMessage({ failure: { kind: error.kind ?? "bug", message: error.message } });
   }
 }
 
