@@ -1,14 +1,14 @@
-"""Models that are all shape and no content: what the variants are recorded with, and what is timed and proved.
+"""Writes models with random weights, and gives the shapes of models to other tools and tests.
 
-`write_model` makes one as files, with random weights that keep a model alive: activations stay finite through any number
-of layers, each position's differ from the last one's, and so do the tokens, among which pads come again and again.
+The weights of `write_model` are random, but the model behaves like a trained one: activations stay finite through any
+number of layers, they differ from position to position, and so do the tokens; the pad token comes again and again.
 
-- Every matrix makes values of a standard deviation that GAINS tells from inputs of one of 1, whatever its width. Queries
-  and keys are large, so that attention picks some positions instead of averaging all, but no larger, or float32's
-  rounding grows from layer to layer until nothing can be proved. What attention adds is small beside the feed-forward
-  part: it is alike at all positions, and would in the end make them equal.
-- Embeddings are small beside what the layers add. The head is tied to them: a token's own row, still in the sum, would
-  else win over all others and repeat it for ever.
+- GAINS gives the standard deviation of each matrix's outputs for inputs of standard deviation 1, at any width. Queries
+  and keys are large, so that attention picks some positions instead of averaging all. They are not larger, because
+  float32's rounding error would then grow from layer to layer until nothing could be proved. Attention adds little
+  compared with the feed-forward part, because it is similar at all positions and would make them equal in the end.
+- Embeddings are small compared with what the layers add. The head is tied to them: otherwise a token's own row, which
+  is still in the sum, would win and repeat the token for ever.
 - The pad's row is PAD_GAIN times as large, so that its logit is often either the largest or far below.
 - The last norm's gains bring the logits to a standard deviation of 3.
 """
@@ -27,8 +27,6 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "app"))
-
 from q4_0 import BLOCK_BYTES, BLOCK_VALUES
 from voxtab.config import DECODER_4B, ENCODER_4B, FIRST_PIECE, PAD, ModelConfig, Stack
 from voxtab.weights import checkpoint
@@ -40,25 +38,25 @@ VOXTRAL_4B = ModelConfig(
     vocabulary=131072,
     half_rope=False,
 )
-# The same parts, as narrow as can be: does a tool run?
+# As narrow as the kernels allow, to see whether a tool runs.
 TINY = ModelConfig(
     Stack(layers=2, width=64, hidden=128, **ENCODER_4B | {"heads": 2, "kv_heads": 2}),
     Stack(layers=2, width=64, hidden=128, **DECODER_4B | {"heads": 2, "kv_heads": 1}),
     vocabulary=2048,
     half_rope=False,
 )
-# Wide and deep enough for tokens to vary, at a thousandth of the size; both windows are passed within seconds.
+# A thousandth of the size, but wide and deep enough for tokens to vary. Seconds of audio pass both windows.
 SMALL = replace(
     VOXTRAL_4B,
     vocabulary=2048,
     encoder=replace(VOXTRAL_4B.encoder, layers=4, width=64, heads=4, kv_heads=4, head_dim=32, hidden=160, window=50),
     decoder=replace(VOXTRAL_4B.decoder, layers=4, width=128, heads=4, kv_heads=2, head_dim=64, hidden=320, window=60),
 )
-SUMMARY = """Writes a model with random weights in the exact layout of the published 4B file, 2.51 GB in raw shards of 512 MiB,
-with its manifest.json and a tekken.json. It knows no speech: it is for timing and for proofs, where real weights are not
-to be had. Equal seeds make equal bytes. Run it with the project's environment (.venv/bin/python)."""
+SUMMARY = """Writes a model with random weights in the exact layout of the published 4B file: 2.51 GB in raw shards of
+512 MiB, with manifest.json and tekken.json. It cannot recognise speech; use it to measure and to compare without the
+real weights. Equal seeds make equal bytes. Run it with the project's environment (.venv/bin/python)."""
 ADA_WIDTH = 32
-SHARD_BYTES = 512 << 20  # of the published shards
+SHARD_BYTES = 512 << 20  # as the published shards
 PIECE_BYTES = 4 << 20  # of a shard, each with its SHA-256
 
 GAINS = {
@@ -73,12 +71,12 @@ GAINS = {
     "conv_layers.0.conv": 1.5,
     "conv_layers.1.conv": 1.5,
 }
-SUM_GAINS = {"attention.wo": 2.5, "feed_forward.w2": 10}  # of what all layers add together
-EMBEDDING_NORM = 0.2  # of a row: its values' standard deviation times the root of their number
-AUDIO_NORM = 1.0  # the same of an audio embedding
+SUM_GAINS = {"attention.wo": 2.5, "feed_forward.w2": 10}  # of the sum over all layers
+EMBEDDING_NORM = 0.2  # norm of a row
+AUDIO_NORM = 1.0  # norm of an audio embedding
 PAD_GAIN = 5
 LOGITS_DEVIATION = 3
-CHUNK_BLOCKS = 1 << 18  # of Q4_0, made by one random generator: 4.7 MB
+CHUNK_BLOCKS = 1 << 18  # Q4_0 blocks that one random generator makes: 4.7 MB
 ALIGNMENT = 32
 GGUF_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2}
 ENCODER = checkpoint.ENCODER_LAYER.partition("{")[0]
@@ -86,7 +84,7 @@ PUBLISHED = {"encoder": ENCODER_4B, "decoder": DECODER_4B}
 
 
 def directory(config: ModelConfig, matrices: str = "Q4_0", others: str = "F32") -> Directory:
-    """The directory of a file with a model of this shape, in the types given."""
+    """The directory of a file that holds a model of this shape; 2-D tensors have the type `matrices`."""
     tensors = {}
     for name, shape in checkpoint.shapes(config, ADA_WIDTH).items():
         type = matrices if len(shape) == 2 else others
@@ -95,7 +93,7 @@ def directory(config: ModelConfig, matrices: str = "Q4_0", others: str = "F32") 
 
 
 class Zeros:
-    """A source of as many zeros as anybody asks for."""
+    """A source whose bytes are all zero."""
 
     def __init__(self, directory: Directory):
         self.size = sum(tensor.nbytes for tensor in directory.tensors.values())
@@ -107,24 +105,23 @@ class Zeros:
 def write_model(
     folder: Path, config: ModelConfig, *, seed: int = 0, shard_bytes: int | None = None, piece_bytes: int = PIECE_BYTES
 ) -> None:
-    """Random weights in the published file's layout (spec 9.3) and a tekken.json, in `folder`, which must not exist.
+    """Write random weights in the published file's layout (spec 9.3), and a tekken.json, to a new folder.
 
-    One file, model.gguf; or, with `shard_bytes`, its bytes cut there into shard-aa, shard-ab, ... with a manifest.json
-    that tells the SHA-256 of each and of its pieces of `piece_bytes`.
-    Equal seeds make equal bytes.
+    Writes one file, model.gguf. With `shard_bytes`, its bytes are cut into shard-aa, shard-ab, ..., and a manifest.json
+    has the SHA-256 of each shard and of its pieces of `piece_bytes`. Equal seeds make equal bytes.
     """
     folder.mkdir(parents=True)
-    head, pieces, size = _layout(config, seed)
+    header, chunks, size = _layout(config, seed)
     if shard_bytes is None:
-        _write_range(folder / "model.gguf", head, pieces, 0, size, piece_bytes)
+        _write_range(folder / "model.gguf", header, chunks, 0, size, piece_bytes)
     else:
         starts = range(0, size, shard_bytes)
         paths = [folder / f"shard-{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(len(starts))]
-        with ThreadPoolExecutor() as threads:  # NumPy and hashlib let others run while they work
+        with ThreadPoolExecutor() as threads:  # NumPy and hashlib release the interpreter lock
             sums = list(
                 threads.map(
                     lambda path, start: _write_range(
-                        path, head, pieces, start, min(start + shard_bytes, size), piece_bytes
+                        path, header, chunks, start, min(start + shard_bytes, size), piece_bytes
                     ),
                     paths,
                     starts,
@@ -152,7 +149,9 @@ def write_model(
 
 
 def _layout(config: ModelConfig, seed: int):
-    """(header, [(offset, nbytes, make)], size): `make()` gives a piece's bytes; they lie in order and leave padding between."""
+    """(header, [(offset, nbytes, make)], size). `make()` gives the bytes of a chunk. Chunks are in file order, and
+    between tensors there is padding.
+    """
     metadata = {
         f"voxtral_realtime.{part}.attention.{key}": getattr(stack, field)
         for part, stack in (("encoder", config.encoder), ("decoder", config.decoder))
@@ -165,27 +164,27 @@ def _layout(config: ModelConfig, seed: int):
         if getattr(stack, field) != PUBLISHED[part][field]
     }
     tensors = sorted(directory(config).tensors.values(), key=lambda tensor: tensor.name)
-    head = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(metadata))
+    header = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(metadata))
     for key, value in metadata.items():
-        head += _string(key) + struct.pack("<II", 4, value)
+        header += _string(key) + struct.pack("<II", 4, value)
     at = 0
     for tensor in tensors:
-        head += _string(tensor.name) + struct.pack(f"<I{len(tensor.shape)}Q", len(tensor.shape), *tensor.shape[::-1])
-        head += struct.pack("<IQ", GGUF_TYPES[tensor.type], at)
+        header += _string(tensor.name) + struct.pack(f"<I{len(tensor.shape)}Q", len(tensor.shape), *tensor.shape[::-1])
+        header += struct.pack("<IQ", GGUF_TYPES[tensor.type], at)
         at += _aligned(tensor.nbytes)
-    head += bytes(_aligned(len(head)) - len(head))
-    pieces, offset = [], len(head)
+    header += bytes(_aligned(len(header)) - len(header))
+    chunks, offset = [], len(header)
     for i, tensor in enumerate(tensors):
         step = CHUNK_BLOCKS * BLOCK_BYTES if tensor.type == "Q4_0" else tensor.nbytes
         for first in range(0, tensor.nbytes, step):
             nbytes = min(step, tensor.nbytes - first)
-            pieces.append((offset + first, nbytes, _Piece(config, tensor, (seed, i, first), first, nbytes)))
+            chunks.append((offset + first, nbytes, _Chunk(config, tensor, (seed, i, first), first, nbytes)))
         offset += _aligned(tensor.nbytes)
-    return head, pieces, offset
+    return header, chunks, offset
 
 
-class _Piece:
-    """Random bytes of a tensor, `nbytes` from its byte `first` on, the same at each call."""
+class _Chunk:
+    """`nbytes` random bytes of a tensor, from its byte `first` on. Each call gives the same bytes."""
 
     def __init__(self, config: ModelConfig, tensor: Tensor, seed: tuple[int, ...], first: int, nbytes: int):
         self._config, self._tensor, self._seed, self._first, self._nbytes = config, tensor, seed, first, nbytes
@@ -195,11 +194,11 @@ class _Piece:
         return self._blocks(random) if self._tensor.type == "Q4_0" else self._floats(random)
 
     def _blocks(self, random) -> np.ndarray:
-        """Nibbles are random bits. So are a scale's two bytes, which then choose one of 65536: +-(0.5 .. 1.5) of a mean."""
+        """Nibbles are random bits. Two random bytes choose a block's scale from 65536: +-(0.5 to 1.5) of a mean."""
         words = random.integers(0, 1 << 64, -(-self._nbytes // 8), np.uint64)
         blocks = words.view(np.uint8)[: self._nbytes].reshape(-1, BLOCK_BYTES)
         factors = np.linspace(0.5, 1.5, 1 << 15)
-        # Of nibbles less 8 the mean square is 21.5, of the factors 13/12.
+        # The mean square of (nibble - 8) is 21.5, that of the factors is 13/12.
         scales = np.concatenate([factors, -factors]) * (self._deviation() / sqrt(21.5 * 13 / 12))
         chosen = scales.astype("<f2")[np.ascontiguousarray(blocks[:, :2]).view(np.uint16).ravel()]
         if self._tensor.name == checkpoint.EMBEDDING:
@@ -234,8 +233,8 @@ class _Piece:
         return values.astype("<f4").ravel().view(np.uint8)
 
 
-def _write_range(path: Path, head: bytes, pieces, start: int, end: int, piece_bytes: int) -> tuple[str, list[str]]:
-    """Write the file's bytes from `start` to `end` to `path`; their SHA-256, and that of each `piece_bytes` of them."""
+def _write_range(path: Path, header: bytes, chunks, start: int, end: int, piece_bytes: int) -> tuple[str, list[str]]:
+    """Write the file's bytes from `start` to `end` to `path`. Gives their SHA-256, and those of their pieces."""
     whole, of_pieces, at = hashlib.sha256(), [], start
     with open(path, "wb") as file:
 
@@ -247,13 +246,13 @@ def _write_range(path: Path, head: bytes, pieces, start: int, end: int, piece_by
                 begun = (at - start) % piece_bytes
                 if not begun:
                     of_pieces.append(hashlib.sha256())
-                part = data[: piece_bytes - begun]
-                of_pieces[-1].update(part)
-                at += len(part)
-                data = data[len(part) :]
+                head = data[: piece_bytes - begun]
+                of_pieces[-1].update(head)
+                at += len(head)
+                data = data[len(head) :]
 
-        put(memoryview(head)[start:end])
-        for offset, nbytes, make in pieces:
+        put(memoryview(header)[start:end])
+        for offset, nbytes, make in chunks:
             if offset < end and offset + nbytes > start:
                 put(memoryview(bytes(max(0, offset - at))))
                 put(memoryview(make())[at - offset : end - offset])
@@ -262,7 +261,7 @@ def _write_range(path: Path, head: bytes, pieces, start: int, end: int, piece_by
 
 
 def _write_tokenizer(path: Path, pieces: int) -> None:
-    """A tekken.json with the fields and the size of the published one: bytes, then words that can be spoken, every other a start."""
+    """Write a tekken.json with the published one's fields and size: 256 bytes, then words, every other with a space."""
     syllables = [consonant + vowel for consonant in "bdfgklmnprstvwyz" for vowel in "aeiou"]
 
     def piece(rank: int) -> bytes:
@@ -297,15 +296,17 @@ def _aligned(nbytes: int) -> int:
 
 def main():
     parser = argparse.ArgumentParser(description=SUMMARY, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder that does not exist")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to make")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--small", action="store_true", help="a thousandth of the size, in shards of 256 KiB and pieces of 64"
+        "--small", action="store_true", help="a thousandth of the size, in shards of 256 KiB with pieces of 64 KiB"
     )
-    parser.add_argument("--layers", type=int, nargs=2, metavar=("ENCODER", "DECODER"), help="fewer layers, as wide")
+    parser.add_argument(
+        "--layers", type=int, nargs=2, metavar=("ENCODER", "DECODER"), help="fewer layers, of the same width"
+    )
     arguments = parser.parse_args()
     if arguments.out.exists():
-        sys.exit(f"tools/synthetic.py: {arguments.out} is there already: name another folder.")
+        sys.exit(f"tools/synthetic.py: {arguments.out} exists already: name another folder.")
     config = SMALL if arguments.small else VOXTRAL_4B
     if arguments.layers:
         encoder, decoder = arguments.layers

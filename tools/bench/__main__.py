@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Measure, and print JSON: medians with their spread, never from memory.
+"""Measures how fast Voxtab is on this machine. Prints JSON: medians with their spread.
 
-  tools/bench full        how fast a model runs in Chromium and natively, with the built page: --help says more
-  tools/bench step        host time to replay a decoder step's plan of the 4B model's length, natively
-  tools/bench kernels     each kernel's time on the 4B model's shapes, Q4_0
-  tools/bench tab-step    host time of one live step in a headless Chromium's Worker, with the 4B model's layer counts
-  tools/bench tab-memory  what loading a model of 542 MB costs Chromium beyond the GPU buffers, and Pyodide's heap
+  full        a model in the built page in headless Chromium, and natively; `full --help` says more
+  step        host time to replay the plan of a decoder step that has as many dispatches as the 4B model's, natively
+  kernels     time of each kernel on the 4B model's shapes, with Q4_0 weights, natively
+  tab-step    host time of a live step in headless Chromium, with as many layers as the 4B model
+  tab-memory  memory that loading a 542 MB model takes in Chromium, beyond its GPU buffers
 
-Machines are shared and noisy: compare ratios of one run. Run it with the project's environment (.venv/bin/python).
+Other programs slow a machine down, so compare ratios within one run. tools/README.md explains the figures.
+Run it with the project's environment: .venv/bin/python tools/bench full
 """
 
 import argparse
@@ -51,7 +52,7 @@ def step() -> dict:
 
 
 async def _step() -> dict:
-    """The plan of one decoder step with all 26 layers, of a narrow model: the host does the same work as for the wide one."""
+    """Replays a decoder step of a narrow model with all 26 layers. The host's work does not depend on the width."""
     narrow = replace(VOXTRAL_4B.decoder, width=64, heads=2, kv_heads=1, head_dim=32, hidden=64)
     model = await model_of(replace(VOXTRAL_4B, encoder=replace(narrow, layers=1), decoder=narrow, vocabulary=2048))
     launches = len(model.decoder.record(model.adapter.audio, 1, True))
@@ -61,7 +62,7 @@ async def _step() -> dict:
         since = time.perf_counter()
         model.decode(position, position, 0, head=True)
         times.append(time.perf_counter() - since)
-        await model.device.run(nothing, (model.decoder.tokens, 0, 4))  # here the GPU is the same processor: let it end
+        await model.device.run(nothing, (model.decoder.tokens, 0, 4))  # a software GPU uses the processor too
     return {
         "adapter": adapter(model.device),
         "launches": launches,
@@ -74,7 +75,10 @@ def kernels() -> dict:
 
 
 async def _kernels() -> dict:
-    """One layer of each stack at full width; each dispatch of a live step, many times in a plan, less an empty plan's time."""
+    """Times each dispatch of a live step, with one layer of each stack at full width.
+
+    A plan repeats the dispatch; the time of an empty plan is subtracted.
+    """
     config = replace(
         VOXTRAL_4B, encoder=replace(VOXTRAL_4B.encoder, layers=1), decoder=replace(VOXTRAL_4B.decoder, layers=1)
     )
@@ -126,20 +130,22 @@ def main():
         "--model",
         default="tiny",
         metavar="M",
-        help="a folder with raw shards, manifest.json and tekken.json, or with a "
-        ".gguf file, or such a file; default: tiny, the embedded model",
+        help="a .gguf file, a folder that holds one, or a folder with raw shards, manifest.json and tekken.json; "
+        "default: tiny, the embedded model",
     )
     table.add_argument(
-        "--site", type=Path, metavar="DIR", help="a site that tools/build_site wrote; default: one is built"
+        "--site", type=Path, metavar="DIR", help="a site that tools/build_site wrote; default: build one"
     )
-    table.add_argument("--long", action="store_true", help="fill the decoder's window too: gpu_full_gb and drift_x")
-    table.add_argument("--quick", action="store_true", help="few repetitions, for machines without a GPU")
-    table.add_argument("--default-limits", action="store_true", help="no more than WebGPU's guaranteed limits")
-    table.add_argument("--no-subgroups", action="store_true", help="in the browser, no optional feature of the adapter")
+    table.add_argument(
+        "--long", action="store_true", help="also fill the decoder's window, for gpu_full_gb and drift_x"
+    )
+    table.add_argument("--quick", action="store_true", help="fewer repetitions, for machines without a GPU")
+    table.add_argument("--default-limits", action="store_true", help="use no more than WebGPU's default limits")
+    table.add_argument("--no-subgroups", action="store_true", help="in the browser, use no optional feature of the GPU")
     table.add_argument(
         "--variants",
         metavar="PINS",
-        help="of the kernels, instead of those that opening a model chooses: drafts=3,row=packed",
+        help="kernel variants to use instead of those that opening a model chooses, such as drafts=3,row=packed",
     )
     for name, bench in {"step": step, "kernels": kernels, "tab-step": tab_step, "tab-memory": tab_memory}.items():
         benches.add_parser(name).set_defaults(bench=lambda arguments, bench=bench: bench())

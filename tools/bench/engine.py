@@ -1,7 +1,7 @@
-"""Measurements of an open model, which run natively and in the tab's Worker alike. For tools/bench.
+"""Measurements of an open model. tools/bench runs them natively and in the tab's Worker.
 
-Times are seconds. A readback takes a while by itself, 1.2 ms in Chromium: an empty plan's time is taken off;
-bandwidth is of a difference of times.
+Times are in seconds. A readback alone takes 1.2 ms in Chromium, so the time of an empty plan is subtracted.
+Bandwidth comes from the difference of two times.
 """
 
 import time
@@ -10,14 +10,14 @@ from statistics import median
 from voxtab.bench import LiveStream, decoder_matrices, file_run, live_steps, nbytes
 from voxtab.model import PASSES_SUBMITTED, PROMPT_ROWS, Model
 
-CONTEXT = 1000  # positions that a decoder step sees
-WORK_S = 0.3  # of the GPU, in one measurement of products
-SUBMITTED = 320  # dispatches of products in a submit: as many as the decoder passes of one have
-JUMP = 44_000  # positions, of 80 ms each: an hour's
+CONTEXT = 1000  # positions that a decoder step attends to
+WORK_S = 0.3  # GPU time of one bandwidth measurement
+SUBMITTED = 320  # dispatches in one submit: about as many as the decoder passes that one submit holds
+JUMP = 44_000  # positions of 80 ms: an hour
 
 
 async def decoder_steps(model: Model, runs: int, steps: int = 64) -> list[float]:
-    """A decoder step at CONTEXT, without the encoder, per token: `steps` in flight, as in a file, and one read behind them."""
+    """Time of a decoder step at CONTEXT, without the encoder: `steps` in flight, as in a file, then one readback."""
     model.make_room(CONTEXT + steps)
     wait, times = await _wait(model), []
     for _ in range(runs):
@@ -28,7 +28,7 @@ async def decoder_steps(model: Model, runs: int, steps: int = 64) -> list[float]
 
 
 async def passes(model: Model, runs: int) -> dict[str, list[float]]:
-    """A decoder pass at CONTEXT, for each number of drafts that it may take beside its one known token."""
+    """Times of a decoder pass at CONTEXT, by the number of drafts beside its one known token."""
     model.make_room(CONTEXT + PROMPT_ROWS)
     device, decoder, wait, times = model.device, model.decoder, await _wait(model), {}
     for drafts in range(PROMPT_ROWS):
@@ -44,44 +44,46 @@ async def passes(model: Model, runs: int) -> dict[str, list[float]]:
 
 
 async def kept(model: Model, samples) -> dict:
-    """With which drafts a file is transcribed, and the tokens that a pass makes."""
+    """The number of drafts with which a file is transcribed, and the tokens that a pass makes on average."""
     return {"drafts": model.drafts, "tokens_per_pass": (await file_run(model, samples))["tokens_per_pass"]}
 
 
 async def bandwidth(model: Model, runs: int) -> dict:
-    """Bytes of Q4_0 weights a second, read by the decoder's products of one row: all layers' in turn, and the head's."""
+    """Bytes of Q4_0 weights that the decoder's products of one row read per second: in all layers, and in the head."""
     step = model.decoder.record(model.adapter.audio, 1, True)
     wait, rates = await _wait(model), {}
+
+    async def many(plan: int, times: int, submits: int) -> float:
+        """Time of several submits. The host records the next one while the GPU works on the last."""
+        since = time.perf_counter()
+        for _ in range(submits - 1):
+            model.device.run(plan, times=times)
+        await model.device.run(plan, (model.decoder.tokens, 0, 4), times=times)
+        return time.perf_counter() - since
+
     for name, matrices in (("layers", decoder_matrices(model)), ("head", [model.decoder.weights.embedding])):
         weights = {part.weights for matrix in matrices for part in matrix.parts}
         products = [dispatch for dispatch in step if weights & {*dispatch.buffers} and dispatch.kernel != "embed"]
         assert weights <= {buffer for dispatch in products for buffer in dispatch.buffers}
         plan = await model.kernels.plan(products)
         times = max(1, SUBMITTED // len(products))
-
-        async def many(submits: int) -> float:
-            """Seconds of several submits under way together, so that the host's work for one is done while the GPU has another."""
-            since = time.perf_counter()
-            for _ in range(submits - 1):
-                model.device.run(plan, times=times)
-            await model.device.run(plan, (model.decoder.tokens, 0, 4), times=times)
-            return time.perf_counter() - since
-
-        await many(1)  # warms up
-        submits = max(1, min(400, round(WORK_S / max(await many(1) - wait, 1e-5))))
-        # What more submits add to a few: until the first one begins, the host has recorded and sent some of them.
+        await many(plan, times, 1)  # warms up
+        submits = max(1, min(400, round(WORK_S / max(await many(plan, times, 1) - wait, 1e-5))))
+        # The rate is that of additional submits: the first few hide the time until the GPU begins.
         few = -(-submits // 4)
-        begun = median([await many(few) for _ in range(3)])
+        begun = median([await many(plan, times, few) for _ in range(3)])
         rates[name] = [
-            sum(map(nbytes, matrices)) * times * submits / (await many(few + submits) - begun) for _ in range(runs)
+            sum(map(nbytes, matrices)) * times * submits / (await many(plan, times, few + submits) - begun)
+            for _ in range(runs)
         ]
     return rates
 
 
 async def drift(model: Model, samples, steps: int, early: int, late: int) -> dict:
-    """Live steps around position `early`, up to position `late`, and behind a jump from there to an hour's RoPE positions.
+    """Live steps around position `early`, up to position `late`, and after a jump to RoPE positions of an hour later.
 
-    {"early", "late", "jumped": times; "added_bytes": what a decoder step at `late` reads more of its cache than at `early`}
+    {"early", "late", "jumped": times; "added_bytes": bytes of its cache that a decoder step reads at `late` and not at
+    `early`}
     """
     stream = LiveStream(model, samples)
 

@@ -1,7 +1,7 @@
-"""The figures that say how fast the project is, of a full-size model in Chromium and natively. For tools/bench.
+"""How fast a model is in headless Chromium and natively, measured on what users run: the built page and the package.
 
-What is timed is what users run: the built page, its Worker, Pyodide, shaders and loader. In parts, so that one that
-fails leaves the others: its figures are null, and `failed` says why.
+Each group of figures is measured by itself. If one fails, its figures are null, `failed` says why, and the others
+still come. tools/README.md explains each figure.
 """
 
 import asyncio
@@ -63,29 +63,29 @@ WORKER_FIGURES = (
 
 @dataclass(frozen=True)
 class Counts:
-    """How often things are measured."""
+    """How often each thing is measured."""
 
-    loads: int = 2  # with a fresh profile, and as often again with that profile
+    loads: int = 2  # with a fresh profile, and then as often with the same profile again
     files: int = 5
-    audio_s: int = 60  # of the file
-    runs: int = 9  # of decoder steps and of products
+    audio_s: int = 60  # length of the file
+    runs: int = 9  # of decoder steps and of bandwidth
     live: int = 1000  # live steps
-    drift: int = 1000  # live steps at each of these positions, and behind a jump
+    drift: int = 1000  # live steps at each of these positions, and after the jump
     positions: tuple[int, int] = (750, 9000)  # minute 1, and past the decoder's window of 8192
-    speaking_s: int = 30  # into the microphone
+    speaking_s: int = 30  # how long the microphone plays
 
 
 QUICK = Counts(loads=1, files=1, audio_s=10, runs=3, live=100, drift=20, positions=(200, 600), speaking_s=15)
 
-# Notes when the page comes into which state, in ms since the navigation.
+# Notes each state of the page and when it was reached, in ms since the navigation.
 STATES = """
 window.states = [];
 new MutationObserver(() => states.push([document.documentElement.dataset.state, performance.now()]))
   .observe(document, { subtree: true, attributes: true, attributeFilter: ['data-state'] });
 """
 
-# Notes when the AudioWorklet gets each step's last sample, and when the text so far was changed in the page and when
-# its next frame came, by the clock that both threads have: Date.now(), of 1 ms.
+# Notes when the AudioWorklet gets the last sample of each step, when the transcript in the page changes, and when the
+# next animation frame comes. Both threads share the clock Date.now(), which has a resolution of 1 ms.
 PAINT = (
     """
 window.came = new Float64Array(new SharedArrayBuffer(8 * 10_000));
@@ -120,17 +120,21 @@ window.Worker = class extends Worker {
     this.addEventListener('message', ({ data }) => { if (data.event === 'text') covered = data.audio_seconds; });
   }
 };
-addEventListener('DOMContentLoaded', () => new MutationObserver(() => {
-  const note = { covered, dom: Date.now(), frame: null };
-  shown.push(note);
-  requestAnimationFrame(() => { note.frame = Date.now(); });
-}).observe(document.querySelector('[data-testid=transcript]'), { subtree: true, childList: true, characterData: true }));
+addEventListener('DOMContentLoaded', () => {
+  const observer = new MutationObserver(() => {
+    const note = { covered, dom: Date.now(), frame: null };
+    shown.push(note);
+    requestAnimationFrame(() => { note.frame = Date.now(); });
+  });
+  const transcript = document.querySelector('[data-testid=transcript]');
+  observer.observe(transcript, { subtree: true, childList: true, characterData: true });
+});
 """.replace("STEP", str(SAMPLES_PER_TOKEN))
     .replace("AHEAD", str(LOOKAHEAD_SAMPLES))
     .replace("RATE", str(SAMPLE_RATE))
 )
 
-# In front of the Worker: an adapter that grants no more than every adapter must, or no feature.
+# Runs before the Worker's own code: the GPU grants only WebGPU's default limits, or no optional feature.
 DEFAULT_LIMITS_ONLY = f"""
 const least = {DEFAULT_LIMITS};
 Object.defineProperty(GPUAdapter.prototype, 'limits', {{ get: () => least }});
@@ -139,7 +143,7 @@ NO_FEATURES = "Object.defineProperty(GPUAdapter.prototype, 'features', { get: ()
 
 
 class Report:
-    """Figures with their spread, and what failed."""
+    """The figures, their spread, and what failed."""
 
     def __init__(self):
         self.figures: dict[str, float | None] = dict.fromkeys(FIGURES)
@@ -148,7 +152,7 @@ class Report:
 
     @contextlib.contextmanager
     def part(self, *figures: str):
-        """Measures these figures. An error ends it, and is noted for those that it has not reached."""
+        """A group of figures. An error ends the group and is noted for the figures that it has not reached."""
         since = time.perf_counter()
         try:
             yield
@@ -168,7 +172,7 @@ class Report:
         )
 
     def note(self, figure: str, values: list[float]) -> None:
-        """A figure that is the values' median."""
+        """Set a figure to the median of the values."""
         self.details[figure] = spread(values)
         self.figures[figure] = self.details[figure]["median"]
 
@@ -176,7 +180,7 @@ class Report:
 def full(arguments) -> dict:
     counts = QUICK if arguments.quick else Counts()
     model = None if arguments.model == "tiny" else Path(arguments.model).absolute()
-    found = models.read_model(model)  # what is wrong with it is said before anything is built
+    found = models.read_model(model)  # before the site is built: an error in the model shows at once
     worker = (DEFAULT_LIMITS_ONLY if arguments.default_limits else "") + (NO_FEATURES if arguments.no_subgroups else "")
     report = Report()
     with tempfile.TemporaryDirectory() as scratch:
@@ -217,8 +221,10 @@ def _address(model: Path) -> str:
 
 
 def _page(report: Report, counts: Counts, url: str, model: str | None, variants: str | None, scratch: Path) -> None:
-    """The page itself: from the click on its address until it is ready, with a fresh profile and in a browser that was
-    started again with it; then it listens to a microphone."""
+    """The page itself, from navigation to `ready`: with a fresh profile, then with that profile in a new browser.
+
+    Then it listens to a microphone.
+    """
     address = f"{url}/?" + urlencode(
         {name: value for name, value in (("model", model), ("variants", variants)) if value}
     )
@@ -254,17 +260,17 @@ def _ready(page, address: str) -> float:
 
 
 def _paint(report: Report, page, seconds: int) -> None:
-    """From a step's last sample in the AudioWorklet to its text in the page; tokens without text are not in the page."""
+    """Time from a step's last sample in the AudioWorklet to its text in the page. Tokens without text do not count."""
     page.get_by_test_id("speak").click()
     page.wait_for_function("document.documentElement.dataset.state === 'transcribing'")
     page.wait_for_timeout(1000 * seconds)
     delay = page.evaluate("Number(document.querySelector('[data-testid=delay]').value)")
     came, shown = page.evaluate("[Array.from(came), shown]")
-    # Text that covers k tokens of audio was made by the step of the token that lies the delay behind it.
+    # The text of k tokens of audio was written by the step that lies the delay after them.
     steps = [(round(1000 * note["covered"] / TOKEN_MS) + delay // TOKEN_MS - 1, note) for note in shown]
     settled = [(step, note) for step, note in steps if step >= 2000 // TOKEN_MS and came[step] and note["frame"]]
     if len(settled) < 10:
-        raise UserError(f"only {len(settled)} tokens with text came from {seconds} s of the microphone")
+        raise UserError(f"Only {len(settled)} tokens with text came from {seconds} s of the microphone: 10 are needed.")
     dom, frame = (sorted(note[end] - came[step] for step, note in settled) for end in ("dom", "frame"))
     report.figures["paint_p95_ms"] = dom[len(dom) * 95 // 100]
     report.details["paint_p95_ms"] = {
@@ -277,7 +283,7 @@ def _paint(report: Report, page, seconds: int) -> None:
 def _worker(
     report: Report, counts: Counts, url: str, model: str | None, variants: str | None, scratch: Path, long: bool
 ) -> None:
-    """The page's Worker, asked by bench.html: memory, files, steps."""
+    """Memory, files and steps in the page's Worker, which bench.html calls."""
     note, figures = report.note, report.figures
     with chromium(scratch / "worker") as page:
         page.goto(f"{url}/bench/bench.html")
@@ -290,7 +296,7 @@ def _worker(
         with _most_memory() as memory:
             opened = page.evaluate("all => load(...all)", [model, variants])
         report.details["adapter"] = opened["adapter"] | {"limits": page.evaluate("ask('state')")["limits"]}
-        # What is in memory anyway where there is no GPU.
+        # A software GPU keeps its buffers in ordinary memory.
         buffers = opened["gpu_bytes"] if opened["adapter"]["software"] else 0
         figures["growth_mb"] = round((memory["most"] - memory["before"] - buffers) / 1e6)
         figures["gpu_gb"] = significant(opened["gpu_bytes"] / 1e9)
@@ -312,7 +318,7 @@ def _worker(
                 note(f"{part}_tbs", [rate / 1e12 for rate in rates[part]])
         with report.part("gpu_full_gb", "drift_x"):
             if not long:
-                raise UserError("measured with --long only")
+                raise UserError("This is measured only with --long.")
             early, late = counts.positions
             far = measure("drift", True, steps=counts.drift, early=early, late=late)
             figures["gpu_full_gb"] = significant(page.evaluate("ask('state')")["gpu"] / 1e9)
@@ -320,14 +326,14 @@ def _worker(
                 f"{part}_ms": spread([1000 * step for step in far[part]]) for part in ("early", "late", "jumped")
             }
             if not far["added_bytes"]:
-                raise UserError(f"this model's window is full at position {early}")
+                raise UserError(f"This model's window is already full at position {early}.")
             added_s = median(far["jumped"]) - median(far["early"])
             figures["drift_x"] = significant(added_s / (far["added_bytes"] / (1e12 * figures["layers_tbs"])))
 
 
 @contextlib.contextmanager
 def _most_memory():
-    """Of Chromium's processes, before and at the most, in bytes, looked at while the body runs."""
+    """Bytes of Chromium's processes, before the body and at most while it runs."""
     memory = {"before": chromium_bytes()}
     memory["most"] = memory["before"]
     done = threading.Event()
@@ -348,7 +354,7 @@ def _most_memory():
 async def _native(
     report: Report, counts: Counts, found: models.LocalModel, speech, default_limits: bool, variants: str | None
 ) -> None:
-    """The same model and the same measurements without a browser."""
+    """The same measurements of the same model, natively."""
     since = time.perf_counter()
     model = await models.load_model(found, default_limits=default_limits, variants=variants)
     native = report.details["native"] = {
@@ -366,7 +372,7 @@ async def _native(
     native |= {f"{part}_tbs": spread([rate / 1e12 for rate in rates[part]]) for part in rates}
     model.close()
     if not report.figures["live_p50_ms"]:
-        raise UserError("there is no live step of the browser to compare with")
+        raise UserError("The browser's live step was not measured, so there is nothing to compare with.")
     report.figures["native_x"] = significant(native["live_p50_ms"]["median"] / report.figures["live_p50_ms"])
 
 

@@ -1,7 +1,7 @@
-"""What the tab costs here: a step on the host, and memory while a model loads. For tools/bench.
+"""What the tab itself costs: host time of a step, and memory while a model loads. For tools/bench.
 
-The figures are of headless Chromium, whose processes' memory is in /proc; where there is no GPU its WebGPU is
-SwiftShader, which keeps GPU buffers in the GPU process.
+Measured in headless Chromium; /proc has the memory of its processes. Without a GPU, its WebGPU is SwiftShader, which
+keeps the GPU buffers in Chromium's GPU process.
 """
 
 import json
@@ -13,7 +13,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,9 +28,9 @@ HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
 
 _NARROW = replace(VOXTRAL_4B.decoder, width=64, heads=2, kv_heads=1, head_dim=32, hidden=64, window=64)
-# All layers of the published model, each as narrow as the kernels allow: the host does the same work as for wide ones.
+# All layers of the 4B model, each as narrow as the kernels allow. The host's work does not depend on the width.
 ALL_LAYERS = replace(VOXTRAL_4B, encoder=replace(_NARROW, layers=32), decoder=_NARROW, vocabulary=2048)
-# Its widths and its vocabulary with a few layers: 542 MB.
+# The 4B model's widths and vocabulary with a few layers: 542 MB.
 ALL_WIDTHS = replace(
     VOXTRAL_4B, encoder=replace(VOXTRAL_4B.encoder, layers=1), decoder=replace(VOXTRAL_4B.decoder, layers=4, window=256)
 )
@@ -38,8 +38,10 @@ ALL_WIDTHS = replace(
 
 @contextmanager
 def served(site: Path | None = None, *, folders: dict[str, Path] | None = None, worker: str = "") -> Iterator[str]:
-    """The address of a copy of a built site (of this checkout, unless given), with bench.html, whose Worker has the
-    requests above, and with other folders under names of their own. `worker` is JavaScript in front of boot.js.
+    """Serves a copy of a built site and gives its address. Without `site`, this checkout's is built.
+
+    The copy has bench/bench.html, whose Worker answers the requests of bench/worker.py too, and each of `folders` under
+    its name. `worker` is JavaScript that runs in each Worker before boot.js.
     """
     with tempfile.TemporaryDirectory() as scratch:
         if not site:
@@ -61,8 +63,8 @@ def served(site: Path | None = None, *, folders: dict[str, Path] | None = None, 
             boot.write_text(worker + boot.read_text())
         with site_server(copy, port=0) as server:
             files = server.get_app()
-            # Pages that share nothing with others have clocks of 5 us instead of 100.
-            files.add_headers_function = _alone
+            # Cross-origin isolated pages have clocks of 5 us instead of 100.
+            files.add_headers_function = _isolate
             for name, folder in (folders or {}).items():
                 files.add_files(folder, name)
             threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -74,10 +76,10 @@ def served(site: Path | None = None, *, folders: dict[str, Path] | None = None, 
 
 @contextmanager
 def chromium(profile: Path, *flags: str) -> Iterator[Page]:
-    """A page of a headless Chromium with this profile, which keeps caches from one start to the next."""
+    """A page of headless Chromium with this profile, which keeps its caches from one start to the next."""
     path = shutil.which("chromium-headless-shell") or shutil.which("chromium")
     if not path:
-        sys.exit("tools/bench: there is no chromium-headless-shell on the PATH; tools/test installs it.")
+        sys.exit("tools/bench: Chromium is missing. Install chromium-headless-shell; tools/test does that on Debian.")
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
             profile, executable_path=path, chromium_sandbox=False, args=["--enable-unsafe-webgpu", *flags]
@@ -91,7 +93,7 @@ def chromium(profile: Path, *flags: str) -> Iterator[Page]:
 
 @contextmanager
 def _tab(config: ModelConfig) -> Iterator[Page]:
-    """bench.html, which can load a model of this shape as model/model.gguf."""
+    """The page bench.html, which can load a model of this shape from /model/model.gguf."""
     with tempfile.TemporaryDirectory() as scratch:
         write_model(Path(scratch, "model"), config)
         with served(folders={"model": Path(scratch, "model")}) as url, chromium(Path(scratch, "profile")) as page:
@@ -100,13 +102,13 @@ def _tab(config: ModelConfig) -> Iterator[Page]:
             yield page
 
 
-def _alone(headers, path, url):
+def _isolate(headers, path, url):
     headers["Cross-Origin-Opener-Policy"] = "same-origin"
     headers["Cross-Origin-Embedder-Policy"] = "require-corp"
 
 
 def tab_step(steps: int = 300) -> dict:
-    """Host time of a live step, 80 ms of audio: the encoder's plan and the decoder's, with all layers of the published model."""
+    """Host time of a live step, 80 ms of audio: of the encoder's plan and of the decoder's, with all 4B layers."""
     with _tab(ALL_LAYERS) as page:
         page.evaluate("load('/model/model.gguf')")
         times = page.evaluate("steps => ask('replay', { steps })", steps)[50:]
@@ -114,7 +116,7 @@ def tab_step(steps: int = 300) -> dict:
 
 
 def tab_memory() -> dict:
-    """MB by which a 542 MB model makes things grow, at the most: while its weights come, and while kernels compile behind them."""
+    """Largest growth in MB during the load of a 542 MB model: while weights arrive, and while kernels compile."""
     with _tab(ALL_WIDTHS) as page:
         heap = page.evaluate("ask('state')")["heap"]
         before, most = chromium_bytes(), {"loading": 0, "kernels": 0}
@@ -138,13 +140,13 @@ def tab_memory() -> dict:
 
 
 def chromium_bytes() -> int:
-    """Of all processes of the browsers that this process started."""
+    """Memory of all processes of the browsers that this process started."""
     parents = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             parents[int(status.parent.name)] = int(status.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            pass  # it has ended
+        except OSError:  # the process has ended
+            continue
     ours, total = {threading.main_thread().native_id}, 0
     grown = True
     while grown:
@@ -152,17 +154,16 @@ def chromium_bytes() -> int:
         ours |= children
         grown = bool(children)
     for process in ours:
-        try:
+        with suppress(OSError):  # it may have ended
             if "chrom" in Path(f"/proc/{process}/comm").read_text():
                 total += _process_bytes(process)
-        except OSError:
-            pass
     return total
 
 
 def _process_bytes(process: int) -> int:
-    """Memory that processes share counts in parts (PSS), but pages of files whole (RSS): other programs that map the same
-    libraries, or end, would else change this one's part.
+    """Shared memory counts by share (PSS), but pages of files count in full (RSS).
+
+    Otherwise the figure would change whenever another program that maps the same libraries starts or ends.
     """
     total, counted = 0, "Pss:"
     for line in Path(f"/proc/{process}/smaps").read_text().splitlines():

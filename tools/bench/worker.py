@@ -1,4 +1,4 @@
-"""The page's Worker with three more requests, for measuring: tools/bench puts it into a copy of the site."""
+"""The page's Worker with three more requests, for measuring. tools/bench puts it into a copy of the site."""
 
 import time
 
@@ -22,12 +22,12 @@ class Worker(worker.Worker):
         }
 
     async def measure(self, request):
-        """A measurement of bench/engine.py, with the samples that were given or with none."""
+        """Run a measurement of bench/engine.py, with samples if the request has some."""
         samples = [request.samples.to_memoryview()] if request.samples else []
         return await getattr(engine, request.name)(self.model, *samples, **request.options.to_py())
 
     async def replay(self, request):
-        """Host milliseconds of each token: all that Python and JavaScript do for it, but waiting for the GPU."""
+        """Host milliseconds for each token: what Python and JavaScript do, without the wait for the GPU."""
         model, times = self.model, []
         model.start(model.config.schedule())
         samples = bytes(4 * block_samples(1))

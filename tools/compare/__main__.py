@@ -1,5 +1,11 @@
-"""What others reach on this machine with the 4B model's shapes, and how fast its memory is read: prints JSON."""
+#!/usr/bin/env python3
+"""Measures other software on the 4B model's shapes, and how fast this machine's GPU reads memory. Prints JSON.
 
+Runs read_stream.py, with_onnxruntime.py and with_transformers.py of this folder one after another, each with a time
+limit. Each also runs alone; `--tiny` then tries it on a small model. It is work for a GPU.
+"""
+
+import argparse
 import json
 import subprocess
 import sys
@@ -10,11 +16,11 @@ SECONDS = {"read_stream": 120, "with_onnxruntime": 300, "with_transformers": 180
 
 
 def run(name: str, limit: float) -> dict:
-    """A script's JSON; of one that fails or does not end, the reason."""
+    """The JSON that a script prints, or the reason why it failed."""
     try:
         ended = subprocess.run([sys.executable, COMPARE / f"{name}.py"], capture_output=True, text=True, timeout=limit)
     except subprocess.TimeoutExpired:
-        return {"failed": f"did not end in {limit} s"}
+        return {"failed": f"not finished after {limit} s"}
     if ended.returncode:
         sys.stderr.write(ended.stderr)
         return {"failed": ended.stderr.strip().rpartition("\n")[2]}
@@ -22,4 +28,5 @@ def run(name: str, limit: float) -> dict:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     print(json.dumps({name: run(name, limit) for name, limit in SECONDS.items()}, indent=1))

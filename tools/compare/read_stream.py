@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""How fast a plain WGSL kernel reads memory here, natively: the ceiling for kernels that read their weights once; JSON.
+"""Measures how fast a plain WGSL kernel reads memory, natively: the limit for kernels that read their weights once.
 
-A buffer is read from end to end, over and over, in parts of several sizes, a dispatch each, as a step's products read
-theirs one after another. What starting and ending a dispatch costs shows in the smaller ones, as long as the GPU takes
-longer over one than the host over recording the next: host_us a dispatch.
+A buffer is read from end to end, again and again. Each dispatch reads one range of it, as each product of a step reads
+its own weights. Smaller ranges show what it costs to start and end a dispatch, unless recording a dispatch takes the
+host longer than running it takes the GPU (`host_us`). Prints JSON.
 """
 
 import argparse
@@ -11,28 +11,24 @@ import asyncio
 import json
 import statistics
 import struct
-import sys
 import time
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent.parent / "app"))
-
 from voxtab.native.gpu import NativeDevice
 
-KERNEL = str(HERE / "read_stream")  # an absolute path stays what it is in shaders/
+KERNEL = str(Path(__file__).resolve().with_suffix(""))  # an absolute path stays what it is in shaders/
 FILL_WORKGROUPS = 4096
 
 
 async def read_stream(
     device, mib: int, parts_mib: list[float], workgroups: list[int], counts: list[int], least_ms: float, repeats: int
 ) -> dict:
-    """TB/s for each size of part, invocations a workgroup, and number of workgroups; RuntimeError if a sum is wrong."""
+    """TB/s for each size of range, workgroup size and number of workgroups. RuntimeError if a sum is wrong."""
     nbytes = min(mib << 20, device.limits["maxStorageBufferBindingSize"], device.limits["maxBufferSize"]) // 256 * 256
     x, out = device.buffer(nbytes, "stream"), device.buffer(4 * max(*counts, FILL_WORKGROUPS), "sums")
 
     async def dispatches(size: int, constants: dict, groups: int) -> list[int]:
-        """A plan's commands for reading all of x in parts of this many bytes."""
+        """The commands of a plan that reads all of x, `size` bytes a dispatch."""
         pipeline, commands = await device.pipeline(KERNEL, constants), []
         for first in range(0, nbytes, size):
             params = device.buffer(16, uniform=True)
@@ -41,7 +37,7 @@ async def read_stream(
         return commands
 
     async def timed(plan: int, passes: int = 1) -> tuple[float, float]:
-        """Seconds until all is done, and those in which the host was busy; the GPU works while the next pass is recorded."""
+        """Seconds until the last pass is done, and seconds in which the host recorded. The GPU works meanwhile."""
         since = time.perf_counter()
         for _ in range(passes - 1):
             device.run(plan)
@@ -61,10 +57,10 @@ async def read_stream(
                 commands = await dispatches(size, {"WORKGROUP": invocations}, groups)
                 once = device.plan(commands)
                 sums = struct.unpack(f"<{groups}f", await device.run(once, (out, 0, 4 * groups)))
-                last = (nbytes - 1) // size * size  # what the last part starts with
-                if sum(sums) != (nbytes - last) // 16 * 2.5:  # of four vec4s: 1 + 2 + 3 + 4 times 1
+                last = (nbytes - 1) // size * size  # where the last range starts
+                if sum(sums) != (nbytes - last) // 16 * 2.5:  # four vec4s sum to 1 + 2 + 3 + 4
                     raise RuntimeError(
-                        f"A sum over {size:,} bytes is {sum(sums)}, and not {(nbytes - last) // 16 * 2.5}."
+                        f"A sum over {size:,} bytes is {sum(sums)} instead of {(nbytes - last) // 16 * 2.5}."
                     )
                 passes = max(1, int(least_ms / 1000 / max((await timed(once))[0] - wait, 1e-5)))
                 runs = [await timed(once, passes) for _ in range(repeats)]
@@ -110,9 +106,9 @@ async def measure(options) -> dict:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tiny", action="store_true", help="one MiB: does it run?")
+    parser.add_argument("--tiny", action="store_true", help="only 1 MiB, to see that it runs")
     parser.add_argument(
-        "--mib", type=int, default=1024, help="the buffer's size (default: 1024, or what a binding may be)"
+        "--mib", type=int, default=1024, help="size of the buffer (default: 1024, or the largest binding)"
     )
     parser.add_argument(
         "--parts",
@@ -120,7 +116,7 @@ def main():
         nargs="+",
         default=[1024, 256, 32],
         metavar="MIB",
-        help="read by a dispatch (default: 1024 256 32)",
+        help="sizes of what a dispatch reads (default: 1024 256 32)",
     )
     parser.add_argument(
         "--workgroup",
@@ -128,7 +124,7 @@ def main():
         nargs="+",
         default=[64, 128, 256],
         metavar="N",
-        help="invocations (default: 64 128 256)",
+        help="sizes of a workgroup (default: 64 128 256)",
     )
     parser.add_argument(
         "--workgroups",
@@ -136,9 +132,9 @@ def main():
         nargs="+",
         default=[1056, 4224, 16896],
         metavar="N",
-        help="of a dispatch (default: 1056 4224 16896)",
+        help="numbers of workgroups in a dispatch (default: 1056 4224 16896)",
     )
-    parser.add_argument("--least-ms", type=float, default=50, help="work of one measurement (default: 50)")
+    parser.add_argument("--least-ms", type=float, default=50, help="least length of a measurement (default: 50)")
     parser.add_argument("--repeats", type=int, default=5, help="measurements (default: 5)")
     print(json.dumps(asyncio.run(measure(parser.parse_args())), indent=1))
 

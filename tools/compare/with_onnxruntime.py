@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""onnxruntime-web's MatMulNBits on the products of one decoder step of the 4B model, in headless Chromium; prints JSON.
+"""Measures onnxruntime-web's MatMulNBits on the products of a decoder step of the 4B model, in headless Chromium.
 
-Blocks of 32 four-bit weights with float32 scales and activations, all 26 layers' products in one model and the head's
-in another, by WebGPU, with graph capture and without. Milliseconds of one pass: the wait for the queue is taken off.
+Weights have four bits, in blocks of 32 with float32 scales; activations are float32. One model has the products of all
+26 layers, another one the head. Both run through WebGPU, with graph capture and without. Figures are milliseconds of a
+pass, without the wait for the queue. Prints JSON.
 
-The runtime's three files come from npm into .compare/onnxruntime-web.tar.xz. That file is all a machine without a
-network needs beside Chromium, Playwright and the Python package onnx: carry it there.
+npm brings the runtime's three files into .compare/onnxruntime-web.tar.xz. For a machine without a network, carry that
+file there; beside it, Chromium, Playwright and the Python package onnx are needed.
 """
 
 import argparse
@@ -19,8 +20,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 try:
     import onnx
@@ -33,6 +33,7 @@ from synthetic import TINY, VOXTRAL_4B
 from voxtab.config import ModelConfig
 from voxtab.native.serve import site_server
 
+HERE = Path(__file__).resolve().parent
 VERSION = "1.30.0"
 RUNTIME = HERE.parent.parent / ".compare" / "onnxruntime-web.tar.xz"
 FILES = ("ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm")
@@ -64,13 +65,13 @@ def initializer(name: str, type: int, shape: tuple[int, ...], offset: int, nbyte
 class Products:
     """A model of MatMulNBits nodes, and where its tensors lie in the file of weights that the page makes.
 
-    A matrix of a name that was there before has the same bytes of the file, but is a tensor of its own.
+    A second matrix of the same name is another tensor with the same bytes of the file.
     """
 
     def __init__(self):
         self.nodes, self.initializers = [], []
-        self.places: dict[str, tuple[int, int]] = {}  # offsets of a matrix's nibbles and scales
-        self.scales: list[tuple[int, int]] = []  # (offset, count) of all
+        self.places: dict[str, tuple[int, int]] = {}  # offsets of a matrix's nibbles and of its scales
+        self.scales: list[tuple[int, int]] = []  # (offset, count) of each matrix's
         self.file_bytes = self.bytes_read = 0
 
     def _place(self, nbytes: int) -> int:
@@ -78,7 +79,7 @@ class Products:
         return offset
 
     def product(self, name: str, rows: int, columns: int, x: str, plus: str = "") -> str:
-        """Adds y [rows] = W [rows, columns] x, plus a vector if one is named. Returns y's name."""
+        """Add y [rows] = W [rows, columns] x, plus the vector `plus` if given. Returns the name of y."""
         blocks = rows * columns // BLOCK
         if name not in self.places:
             self.places[name] = self._place(blocks * BLOCK // 2), self._place(4 * blocks)
@@ -108,20 +109,20 @@ class Products:
         return y
 
     def term(self, name: str, times: int, columns: int) -> dict:
-        """A part of what an output is: `times` a matrix times the input of so many columns."""
+        """One term of an output's sum: `times` times a matrix times the input with this many columns."""
         nibbles, scales = self.places[name]
         return {"times": times, "columns": columns, "nibbles": nibbles, "scales": scales}
 
     def write(
         self, path: Path, inputs: dict[str, int], outputs: dict[str, int], terms: list[dict], plus: int = 0
     ) -> dict:
-        """Writes the model and says what the page has to know of it: the first output is the terms' sum, plus an input."""
+        """Write the model, and describe it for the page. The first output is the sum of `terms`, plus an input."""
 
         def vectors(widths):
             return [helper.make_tensor_value_info(name, TensorProto.FLOAT, [width]) for name, width in widths.items()]
 
         graph = helper.make_graph(self.nodes, path.stem, vectors(inputs), vectors(outputs), self.initializers)
-        # The runtime refuses a format newer than itself, which is what onnx would write.
+        # By default onnx writes a format that is too new for the runtime.
         opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
         model = helper.make_model(graph, ir_version=10, opset_imports=opsets)
         path.write_bytes(model.SerializeToString())
@@ -136,11 +137,11 @@ class Products:
 
 
 def write_layers(path: Path, config: ModelConfig) -> tuple[dict, int]:
-    """All layers' products, four a layer, and the bytes of their weights.
+    """The products of all layers, four a layer, and the bytes of their weights.
 
-    wo and w2 add to what goes on to the next product, as in the model. What else would read the results of wqkv and of
-    w1 with w3 is left out; that each adds to the one before keeps them all needed. Inputs that other operators would
-    compute are the model's inputs.
+    wo and w2 add to the input of the next product, as in the model. The results of wqkv and of w1 with w3 are added up
+    from layer to layer instead of being used, so that the runtime drops none. What other operators would compute is an
+    input of the model.
     """
     stack = config.decoder
     widths = {"x": stack.width, "attention": stack.heads * stack.head_dim, "gated": stack.hidden}
@@ -152,7 +153,7 @@ def write_layers(path: Path, config: ModelConfig) -> tuple[dict, int]:
         gate_up = products.product("w1w3", 2 * stack.hidden, stack.width, x, gate_up)
         x = products.product("w2", stack.width, stack.hidden, "gated", x)
     outputs = {x: stack.width, qkv: stack.qkv_rows, gate_up: 2 * stack.hidden}
-    # All layers' bytes are the same, so that what was added on the way is that many times one layer's.
+    # All layers have the same bytes, so their sum is one layer's result times the number of layers.
     terms = [products.term("wo", stack.layers, widths["attention"]), products.term("w2", stack.layers, stack.hidden)]
     return products.write(path, widths, outputs, terms, plus=stack.width), products.bytes_read
 
@@ -167,7 +168,7 @@ def write_head(path: Path, config: ModelConfig) -> tuple[dict, int]:
 
 
 def measured(page, seconds: float, **what) -> dict:
-    """What the page's measure() resolves to. RuntimeError if it fails or takes longer."""
+    """What the page's measure() resolves to. RuntimeError if it fails or takes longer than `seconds`."""
     page.evaluate(
         """what => {
         window.got = null;
@@ -176,19 +177,19 @@ def measured(page, seconds: float, **what) -> dict:
         what,
     )
     try:
-        page.wait_for_function("window.got", timeout=1000 * seconds, polling=500)  # seldom: it takes the page's time
+        page.wait_for_function("window.got", timeout=1000 * seconds, polling=500)  # polling takes the page's time
     except TimeoutError:
-        raise RuntimeError(f"onnxruntime-web did not finish in {seconds:g} s: see --seconds.") from None
+        raise RuntimeError(f"onnxruntime-web did not finish in {seconds:g} s. Raise --seconds.") from None
     got = page.evaluate("window.got")
     if "failed" in got:
         raise RuntimeError(f"onnxruntime-web: {got['failed']}")
     if not got["error"] <= 1e-5:  # NaN is wrong too
-        raise RuntimeError(f"onnxruntime-web's sums are wrong by {got['error']:.1e} of what is added.")
+        raise RuntimeError(f"onnxruntime-web's sums have a relative error of {got['error']:.1e}.")
     return got
 
 
 def compare(config: ModelConfig, least_ms: float, repeats: int, seconds: float) -> dict:
-    """Milliseconds a pass of both models, with capture and without; `seconds` is the limit for each."""
+    """Milliseconds of a pass of each model, with graph capture and without. Each may take `seconds`."""
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         with tarfile.open(RUNTIME) as archive:
             archive.extractall(scratch, filter="data")
@@ -240,12 +241,12 @@ def compare(config: ModelConfig, least_ms: float, repeats: int, seconds: float) 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--bring", action="store_true", help="only bring the runtime's files, for a machine without a network"
+        "--bring", action="store_true", help="only download the runtime's files, for a machine without a network"
     )
-    parser.add_argument("--tiny", action="store_true", help="two narrow layers: does it run?")
-    parser.add_argument("--least-ms", type=float, default=100, help="work of one measurement (default: 100)")
+    parser.add_argument("--tiny", action="store_true", help="only two narrow layers, to see that it runs")
+    parser.add_argument("--least-ms", type=float, default=100, help="least length of a measurement (default: 100)")
     parser.add_argument("--repeats", type=int, default=9, help="measurements (default: 9)")
-    parser.add_argument("--seconds", type=float, default=60, help="limit for each of the four (default: 60)")
+    parser.add_argument("--seconds", type=float, default=60, help="time limit of each of the four runs (default: 60)")
     options = parser.parse_args()
     if options.bring or not RUNTIME.exists():
         bring_runtime()

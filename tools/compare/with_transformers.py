@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""transformers' VoxtralRealtimeForConditionalGeneration at full size, with random weights, on whole clips; prints JSON.
+"""Measures transformers' VoxtralRealtimeForConditionalGeneration at full size on whole clips. Prints JSON.
 
-Two ways of the same library, each in bfloat16 and float32:
+Two ways to run it, each in bfloat16 and float32:
 
-  eager               model.generate(), as its documentation has it
-  static_cuda_graph   its encoder over the whole clip, then its decoder with a StaticCache, one step with head and argmax
-                      recorded as a CUDA graph and replayed: the fastest that its parts allow without being compiled
+  eager               model.generate(), as transformers' documentation shows it
+  static_cuda_graph   its encoder over the whole clip, then its decoder with a StaticCache: one step with head and
+                      argmax is recorded as a CUDA graph and replayed. Its fastest way without compiling the model.
 
-Needs torch and transformers; only with CUDA is there a graph. The weights and the clip are noise: what is measured does
-not depend on them, and no token ends a clip early.
+Needs torch and transformers. The graph needs CUDA. Weights and clip are noise: the time does not depend on them, and no
+token ends a clip early.
 """
 
 import argparse
@@ -17,8 +17,6 @@ import statistics
 import sys
 import time
 from pathlib import Path
-
-BEGAN = time.perf_counter()  # importing takes its time too
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -37,17 +35,18 @@ from prove.reference import transformers_config
 from synthetic import TINY, VOXTRAL_4B
 from voxtab.config import SAMPLE_RATE, SAMPLES_PER_TOKEN, ModelConfig
 
-SETTLED = 10  # tokens of a run before its pace is looked at
+BEGAN = time.perf_counter()
+SETTLED = 10  # first tokens of a run, which do not count
 
 
 def random_model(config: ModelConfig, dtype: torch.dtype, device: str) -> VoxtralRealtimeForConditionalGeneration:
-    """Made where and in the type that it is used: at full size nothing is to be copied or converted."""
+    """Makes the model on its device and in its type: at full size a copy or conversion would not fit."""
     torch.manual_seed(0)
     torch.set_default_dtype(dtype)
     with torch.device(device):
         model = VoxtralRealtimeForConditionalGeneration(transformers_config(config)).eval()
     torch.set_default_dtype(torch.float32)
-    for weight in model.parameters():  # lively enough for tokens to vary, so that two runs can be compared
+    for weight in model.parameters():  # large enough that tokens vary, so that two runs can be compared
         if weight.ndim > 1:
             weight.normal_(std=1.5 * weight[0].numel() ** -0.5)
     model.generation_config.eos_token_id = None
@@ -55,7 +54,7 @@ def random_model(config: ModelConfig, dtype: torch.dtype, device: str) -> Voxtra
 
 
 def clip(config: ModelConfig, seconds: float) -> torch.Tensor:
-    """Noise with the model's silence around it: [samples] f32."""
+    """[samples] f32: noise between the model's left and right silence."""
     schedule = config.schedule()
     samples = int(seconds * SAMPLE_RATE)
     left, right = schedule.left_silence_tokens, schedule.right_silence_tokens
@@ -83,13 +82,13 @@ def now(device: torch.device) -> float:
 
 
 class Pace(StoppingCriteria):
-    """When each token came; ends a run that reaches the deadline."""
+    """Notes the time of each token, and ends a run that reaches the deadline."""
 
     def __init__(self, deadline: float):
         self.deadline, self.times = deadline, []
 
     def __call__(self, input_ids, scores, **others):
-        self.times.append(time.perf_counter())  # generate() looks at every token, so that the GPU has ended with it
+        self.times.append(time.perf_counter())  # generate() reads every token, so the GPU has finished it
         return torch.full((len(input_ids),), self.times[-1] > self.deadline, device=input_ids.device)
 
 
@@ -131,16 +130,16 @@ def eager(config: ModelConfig, model, seconds: float, deadline: float) -> tuple[
         [1000 * (after - before) for before, after in zip(pace.times, pace.times[1:])],
     )
     if tokens.shape[1] < wanted:
-        figures["why"] = f"stopped after {tokens.shape[1]} of {wanted} tokens: --seconds"
+        figures["why"] = f"stopped by --seconds after {tokens.shape[1]} of {wanted} tokens"
     return figures, tokens.cpu()
 
 
 class StaticDecoder:
-    """The decoder of a model with a static cache, for clips of so many tokens; a CUDA graph of one step where there is CUDA."""
+    """The decoder with a static cache for clips of `tokens` tokens. With CUDA, one step is recorded as a graph."""
 
     def __init__(self, config: ModelConfig, model, tokens: int):
         self.model, self.language_model, self.ids = model, model.model.language_model, prompt(config, model)
-        device, slots = model.device, -(-tokens // 64) * 64  # attention kernels like even lengths
+        device, slots = model.device, -(-tokens // 64) * 64  # attention kernels are faster with round lengths
         self.cache = StaticCache(config=model.config.text_config, max_cache_len=slots)
         self.slots = torch.arange(slots, device=device)
         self.position = torch.zeros(1, dtype=torch.long, device=device)
@@ -152,7 +151,7 @@ class StaticDecoder:
         if device.type == "cuda":
             stream = torch.cuda.Stream(device)
             stream.wait_stream(torch.cuda.current_stream(device))
-            with torch.cuda.stream(stream):  # what is allocated or chosen in the first calls must not be recorded
+            with torch.cuda.stream(stream):  # the first calls allocate and choose kernels, which must not be recorded
                 self.start()
                 for _ in range(3):
                     self.step()
@@ -163,7 +162,7 @@ class StaticDecoder:
             self.replay = graph.replay
 
     def start(self):
-        """The prompt's positions, and the token after them."""
+        """Run the prompt's positions and write the token after them."""
         self.cache.reset()
         prompt = self.ids.shape[1]
         self.tokens[:, :prompt] = self.ids
@@ -173,7 +172,7 @@ class StaticDecoder:
         self._keep_token(outputs.last_hidden_state[:, -1:])
 
     def step(self):
-        """One position. The host knows neither it nor the token."""
+        """Run one position. The position and its token stay on the GPU."""
         token = self.tokens.index_select(1, self.position)
         x = self.language_model.embed_tokens(token) + self.audio.index_select(1, self.position)
         seen = (self.slots <= self.position)[None, None, None]
@@ -193,7 +192,7 @@ class StaticDecoder:
 
 
 def static_cuda_graph(config: ModelConfig, model, seconds: float) -> tuple[dict, torch.Tensor]:
-    """The figures, and the tokens. What is done once at load, the graph, is not in them."""
+    """The figures and the tokens. The time to record the graph is not counted, as loading a model would include it."""
     samples = clip(config, seconds)
     count = len(samples) // SAMPLES_PER_TOKEN
     decoder = StaticDecoder(config, model, count)
@@ -207,7 +206,7 @@ def static_cuda_graph(config: ModelConfig, model, seconds: float) -> tuple[dict,
         else:
             marks.append(time.perf_counter())
 
-    for steps in (1, count - 1 - decoder.ids.shape[1]):  # once before, for what is allocated and chosen at first
+    for steps in (1, count - 1 - decoder.ids.shape[1]):  # the first round only allocates and chooses kernels
         marks.clear()
         since = now(model.device)
         encoded = model.get_audio_features(input_features=features(model, samples), return_dict=True).pooler_output
@@ -242,16 +241,16 @@ def compare(config: ModelConfig, clips: list[float], deadline: float, device: st
                 results[f"{name}_static_cuda_graph_{seconds:g}s"], static[name, seconds] = static_cuda_graph(
                     config, model, seconds
                 )
-            except Exception as error:  # the library may refuse to be recorded; the rest is measured all the same
+            except Exception as error:  # recording may fail; measure the rest anyway
                 results[f"{name}_static_cuda_graph_{seconds:g}s"] = {
                     "total_s": None,
                     "why": f"{type(error).__name__}: {error}",
                 }
     for name, model in models.items():
-        eager(config, model, 1, deadline)  # for what is allocated and chosen at first
+        eager(config, model, 1, deadline)  # allocates and chooses kernels
         for seconds in sorted(clips, reverse=True):
             figures, tokens = eager(config, model, seconds, deadline)
-            if (name, seconds) in static:  # from where on rounding parts them; the whole clip in float32
+            if (name, seconds) in static:  # equal until rounding differs; in float32 to the end
                 same = (tokens == static[name, seconds][:, : tokens.shape[1]])[0].tolist()
                 figures["tokens_as_static"] = f"{(same + [False]).index(False)} of {len(same)}"
             results[f"{name}_eager_{seconds:g}s"] = figures
@@ -260,15 +259,15 @@ def compare(config: ModelConfig, clips: list[float], deadline: float, device: st
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tiny", action="store_true", help="two narrow layers of each kind: does it run?")
+    parser.add_argument("--tiny", action="store_true", help="only two narrow layers of each stack, to see that it runs")
     parser.add_argument(
-        "--clips", type=float, nargs="+", default=[30, 60], metavar="SECONDS", help="of audio (default: 30 60)"
+        "--clips", type=float, nargs="+", default=[30, 60], metavar="SECONDS", help="lengths of audio (default: 30 60)"
     )
     parser.add_argument(
         "--seconds",
         type=float,
         default=85,
-        help="that all of it may take: eager runs end there, with the tokens they have (default: 85)",
+        help="time limit after the imports; eager runs stop there with the tokens they have (default: 85)",
     )
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,15 +1,20 @@
 #!/usr/bin/env python3
-"""Compares the engine with transformers on the same weights, dequantised there to float32, and prints JSON.
+"""Compares the engine with transformers on the same weights, which transformers has as float32. Prints JSON.
 
-For each length of audio and each type of cache, natively: the tokens that a Transcriber writes; the logits of every
-position, read back step by step; and transformers' logits for these tokens, in one parallel pass. `largest_error` is that
-of our logits; a token may differ from transformers' best where its margin, the distance of the best two, is below that.
-With --browser the same audio is transcribed by the page in headless Chromium, whose tokens are held against the same pass.
+For each length of audio and each type of cache, natively:
 
-RoPE's angles are computed in float64 on both sides; `angles: float32` is transformers as it is.
+  1. A Transcriber writes tokens.
+  2. The engine computes the logits of every position, read back step by step.
+  3. transformers computes the logits for the same tokens, in one parallel pass.
 
-Needs, beside the project's own packages, torch and transformers 5.17 or newer; with a CUDA GPU for the 4B model, whose
-weights take 18 GB in float32. tools/synthetic.py makes models to prove with.
+`largest_error` is the largest difference of the logits. The margin of a token is the distance between the best two
+logits of transformers. Where the margin is below the error, our token may differ from its best; elsewhere it must not.
+With --browser, the page in headless Chromium transcribes the same audio; its tokens are compared with the same pass.
+
+Both sides compute RoPE's angles in float64. `angles: float32` is transformers unchanged.
+
+Needs torch and transformers 5.17 or newer beside the project's own packages. The 4B model takes 18 GB in float32, so it
+needs a CUDA GPU. tools/synthetic.py makes models with random weights for this.
 """
 
 import argparse
@@ -29,8 +34,7 @@ import numpy as np
 import soundfile
 from playwright.sync_api import sync_playwright
 
-TOOLS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TOOLS), str(TOOLS.parent / "app")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from voxtab import resources
 from voxtab.config import HISTORY_SAMPLES, LOOKAHEAD_SAMPLES, PAD, SAMPLE_RATE, SAMPLES_PER_TOKEN, Schedule
@@ -41,11 +45,12 @@ from voxtab.native import models
 from voxtab.native.serve import site_server
 from voxtab.transcriber import Transcriber
 
-READS = 16  # of logits, submitted before they are awaited
+TOOLS = Path(__file__).resolve().parents[1]
+READS = 16  # readbacks of logits that are submitted before one is awaited
 
 
 def speech(seconds: float) -> np.ndarray:
-    """The package's clips in a random order, each as loud and as far from the last one as chance has it, in faint noise: int16."""
+    """[samples] int16: the package's clips in random order, at random loudness, with random gaps, in faint noise."""
     random = np.random.default_rng(0)
     clips = [soundfile.read(path, dtype="float32")[0] for path in resources.embedded_clips()]
     parts, samples = [], 0
@@ -61,7 +66,7 @@ def speech(seconds: float) -> np.ndarray:
 
 
 async def transcribed(model: Model, samples: np.ndarray) -> list[int]:
-    """The tokens of all positions, as users get them."""
+    """The tokens of all positions, as a user gets them."""
     transcriber = Transcriber(model)
     transcriber.feed(samples)
     transcriber.finish()
@@ -71,7 +76,7 @@ async def transcribed(model: Model, samples: np.ndarray) -> list[int]:
 
 
 async def all_logits(model: Model, samples: np.ndarray, tokens: list[int]) -> np.ndarray:
-    """[positions, vocabulary] of every position that makes a token, each fed its token of `tokens` and read back."""
+    """[positions, vocabulary] f32: the logits of every position that makes a token, given the tokens before it."""
     schedule, device, decoder = model.config.schedule(), model.device, model.decoder
     Transcriber(model)  # starts the stream
     model.make_room(len(tokens))
@@ -106,7 +111,7 @@ async def all_logits(model: Model, samples: np.ndarray, tokens: list[int]) -> np
 
 
 def page_tokens(site: Path, model: Path, wav: Path) -> tuple[list[int], str]:
-    """The tokens that the page in headless Chromium gives for a WAV file, and its GPU adapter's words."""
+    """The tokens that the page in headless Chromium gives for a WAV file, and what it says of its GPU."""
     for name, target in (("proof-model", model), ("proof.wav", wav)):
         (site / name).unlink(missing_ok=True)
         (site / name).symlink_to(target)
@@ -122,10 +127,11 @@ def page_tokens(site: Path, model: Path, wav: Path) -> tuple[list[int], str]:
         page.goto(f"http://127.0.0.1:{server.server_port}/?model=proof-model/{manifest}&audio=proof.wav&autostart=1")
         page.wait_for_function("['done', 'error'].includes(document.documentElement.dataset.state)", timeout=600_000)
         if page.evaluate("document.documentElement.dataset.state") == "error":
-            sys.exit(f"prove: the page says: {page.get_by_test_id('error').text_content()}")
+            sys.exit(f"tools/prove: the page failed: {page.get_by_test_id('error').text_content()}")
         tokens = page.evaluate("voxtab.result.tokens")
         adapter = page.evaluate(
-            "navigator.gpu.requestAdapter().then(({ info }) => `${info.vendor} ${info.architecture} ${info.description}`)"
+            "navigator.gpu.requestAdapter()"
+            ".then(({ info }) => `${info.vendor} ${info.architecture} ${info.description}`)"
         )
         browser.close()
         server.shutdown()
@@ -135,7 +141,7 @@ def page_tokens(site: Path, model: Path, wav: Path) -> tuple[list[int], str]:
 def compare(
     reference, audio, tokens: list[int], schedule: Schedule, logits: np.ndarray | None
 ) -> dict[str, np.ndarray]:
-    """Over the positions that make a token: our logits' largest `error`, and the reference's `margin` and `best` token."""
+    """For each position that makes a token: our logits' largest `error`, the reference's `margin` and `best` token."""
     found, made = {"error": [], "margin": [], "best": []}, len(schedule.prompt) - 1
     for first, theirs in reference.logits(audio, tokens, schedule.delay_tokens):
         skip = max(0, made - first)
@@ -153,7 +159,7 @@ def compare(
 
 
 def summary(found: dict[str, np.ndarray], tokens: list[int], schedule: Schedule, error: float) -> dict:
-    """Figures of a comparison; a token is sure if its margin exceeds `error`. The last position's belongs to nobody."""
+    """Figures of a comparison. A token is sure if its margin exceeds `error`. The last position's token is not used."""
     made = np.array(tokens[len(schedule.prompt) :])
     wrong, margins = found["best"][:-1] != made, found["margin"][:-1]
     sure = margins > error
@@ -173,7 +179,7 @@ def summary(found: dict[str, np.ndarray], tokens: list[int], schedule: Schedule,
 
 
 async def native(found: models.LocalModel, cache: str, samples: np.ndarray) -> dict:
-    """Tokens and logits of one run, and what is to be told of it."""
+    """The tokens and logits of one native run, and facts about it for the report."""
     model = await models.load_model(found, cache=cache)
     since = time.perf_counter()
     tokens = await transcribed(model, samples)
@@ -193,25 +199,27 @@ async def native(found: models.LocalModel, cache: str, samples: np.ndarray) -> d
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--model", type=Path, required=True, metavar="DIR", help="a folder that tools/synthetic.py made"
+        "--model",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="a model, such as a folder that tools/synthetic.py made",
     )
     parser.add_argument(
-        "--seconds", type=float, nargs="+", default=[30], help="lengths of audio; 700 goes beyond position 8192"
+        "--seconds", type=float, nargs="+", default=[30], help="lengths of audio; 700 passes position 8192"
     )
     parser.add_argument("--cache", nargs="+", choices=["f32", "f16"], default=["f32", "f16"])
-    parser.add_argument(
-        "--browser", action="store_true", help="the page in headless Chromium too, whose caches are f16"
-    )
+    parser.add_argument("--browser", action="store_true", help="also the page in headless Chromium; its caches are f16")
     arguments = parser.parse_args()
     if arguments.browser and arguments.cache[-1] != "f16":
-        parser.error("--browser needs f16 as the last --cache: it is what the page's tokens are held against")
+        parser.error("--browser needs f16 as the last --cache, because the page's tokens are compared with that run")
     try:
         import torch
         import transformers
 
         from prove.reference import Reference
     except ImportError as error:
-        sys.exit(f"prove: {error}: install torch and transformers 5.17 or newer.")
+        sys.exit(f"tools/prove: {error}: install torch and transformers 5.17 or newer.")
 
     began = time.perf_counter()
     found = models.read_model(arguments.model)
@@ -240,7 +248,7 @@ def runs(reference, found: models.LocalModel, arguments, wav: Path, site: Path) 
     """The comparisons over one WAV file."""
     samples = soundfile.read(wav, dtype="float32")[0]
     schedule = found.config.schedule()
-    audio = {}  # by the precision of the angles
+    audio = {}  # audio embeddings, by the precision of the angles
 
     def compared(where, cache, tokens, logits, angles="float64", error=None) -> dict:
         since = time.perf_counter()
@@ -263,7 +271,7 @@ def runs(reference, found: models.LocalModel, arguments, wav: Path, site: Path) 
         since = time.perf_counter()
         tokens, adapter = page_tokens(site, arguments.model.absolute(), wav)
         took = round(time.perf_counter() - since, 1)
-        # Its logits stay on the GPU: the error is taken to be that of the native run with f16 caches.
+        # The page's logits stay on the GPU, so the error of the native run with f16 caches stands for theirs.
         done.append(
             compared("Chromium", "f16", tokens, None, error=error)
             | {

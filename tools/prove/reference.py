@@ -1,6 +1,6 @@
-"""A model of ours inside transformers, float32: the same weights, dequantised. Needs torch and transformers.
+"""A model of ours in transformers: the same weights, dequantised to float32. Needs torch and transformers.
 
-For tools/prove; and how a model's shape is told to transformers, for tools/compare too.
+tools/prove uses all of it, tools/compare only `transformers_config`.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from voxtab.native.models import LocalModel
 from voxtab.weights import checkpoint
 from voxtab.weights.directory import Directory
 
-ROWS = 2048  # positions at once: what bounds the memory of attention, which is computed plainly
+ROWS = 2048  # positions at once: attention's memory grows with their square
 
 
 def transformers_config(config: ModelConfig) -> VoxtralRealtimeConfig:
@@ -43,7 +43,7 @@ def transformers_config(config: ModelConfig) -> VoxtralRealtimeConfig:
 
 
 class Reference:
-    """VoxtralRealtimeForConditionalGeneration with the weights of `found`, on a torch device, eager and without TF32."""
+    """VoxtralRealtimeForConditionalGeneration with the weights of `found`: eager, on a torch device, without TF32."""
 
     def __init__(self, found: LocalModel, device: str, rows: int = ROWS):
         torch.set_grad_enabled(False)
@@ -63,8 +63,10 @@ class Reference:
         ]
 
     def use_angles(self, precision: str) -> None:
-        """RoPE's angles as products in 'float64', or in 'float32', as transformers has them: their error grows with the
-        position, to 2e-3 rad at the encoder's 35000th."""
+        """Compute RoPE's angles in 'float64', or in 'float32' as transformers does.
+
+        The error of float32 angles grows with the position: 2e-3 rad at the encoder's position 35000.
+        """
         for rotary, original, base, head_dim in self._rotary:
             frequencies = base ** (-torch.arange(0, head_dim, 2, dtype=torch.float64, device=self.device) / head_dim)
 
@@ -95,7 +97,10 @@ class Reference:
         return self._model.model.multi_modal_projector(states.reshape(-1, STATES_PER_TOKEN * states.shape[1]))
 
     def logits(self, audio: torch.Tensor, tokens: list[int], delay_tokens: int) -> Iterator[tuple[int, torch.Tensor]]:
-        """(first position, logits [positions, vocabulary]) run by run, each position fed its audio embedding and its token."""
+        """Yields (first position, logits [positions, vocabulary]) for ROWS positions at a time.
+
+        The input of a position is its audio embedding [width] plus the embedding of its token.
+        """
         decoder = self._model.model.language_model
         x = (audio + decoder.embed_tokens(torch.tensor(tokens, device=self.device)))[None]
         condition = self._model.model.time_embedding(torch.full((1,), float(delay_tokens), device=self.device))[None]
@@ -107,10 +112,10 @@ class Reference:
             yield first, self._model.lm_head(states.last_hidden_state[0])
 
     def _load(self, found: LocalModel) -> None:
-        parameters = dict(self._model.named_parameters())  # the head, tied, is among them once
+        parameters = dict(self._model.named_parameters())  # the tied head appears once
         renamed = checkpoint.with_mistral_names(Directory("", parameters, {}, 0)).tensors
         if missing := found.directory.tensors.keys() ^ renamed.keys():
-            raise AssertionError(f"transformers' tensors are not ours: {sorted(missing)[:3]}")
+            raise AssertionError(f"transformers and this model differ in tensors: {sorted(missing)[:3]}")
         for name, parameter in renamed.items():
             tensor = found.directory.tensors[name]
             raw = torch.frombuffer(bytearray(found.source.read(tensor.offset, tensor.nbytes)), dtype=torch.uint8).to(
@@ -132,6 +137,6 @@ def _values(type: str, raw: torch.Tensor) -> torch.Tensor:
 
 
 def _in_halves(values: torch.Tensor, stack: Stack) -> torch.Tensor:
-    """Rows of a head in pairs (2j, 2j+1), as Mistral has them, to (j, j + head_dim/2), as transformers does."""
+    """Reorders each head's rows from Mistral's pairs (2j, 2j + 1) to transformers' (j, j + head_dim / 2)."""
     pairs = values.view(-1, stack.head_dim // 2, 2, *values.shape[1:])
     return pairs.transpose(1, 2).reshape(values.shape)
