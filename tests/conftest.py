@@ -5,17 +5,18 @@ import asyncio
 import pytest
 
 from lab import Lab
+from voxtab.gpu.device import GpuAdapter
 from voxtab.gpu.kernels import Kernels
 from voxtab.gpu.variants import Variants
 from voxtab.native.gpu import NativeDevice
 
 VARIANTS = {
-    "software": Variants.of({"adapter_type": "CPU"}),
-    "packed": Variants(row="packed"),
-    "subgroups": Variants(row="subgroups", subgroup=4),
+    "software": Variants.of(GpuAdapter(is_software=True)),
+    "packed": Variants(linear="staged_packed"),
+    "subgroups": Variants(linear="staged_subgroups", subgroup=4),
     "gpu": Variants(attention_groups=500, attention_splits=50),
-    "few": Variants(row="few", attention=64),
-    "tiles": Variants(tiles=1, row="few", attention_groups=1000, attention_splits=50),
+    "plain": Variants(linear="plain", attention=64),
+    "tiles": Variants(tiles=1, linear="plain", attention_groups=1000, attention_splits=50),
 }
 
 

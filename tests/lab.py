@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import q4_0
-from voxtab.gpu.kernels import Kernels, Matrix, Part
+from voxtab.gpu.kernels import Kernels, Matrix, Part, pack_step
 
 GUARD = np.float32(-12345.5)
 GUARDS = 64
@@ -34,10 +34,8 @@ class Lab:
         return self.put(np.concatenate([np.full(int(np.prod(shape)), np.nan, np.float32), np.full(GUARDS, GUARD)]))
 
     def step(self, position=0, rotation=None, capacity=0, audio_row=0) -> int:
-        return self.put(
-            np.array([position, position if rotation is None else rotation, capacity, audio_row], np.uint32),
-            uniform=True,
-        )
+        packed = pack_step(position, position if rotation is None else rotation, capacity, audio_row)
+        return self.put(np.frombuffer(packed, np.uint32), uniform=True)
 
     def matrix(self, weights, type="F32", most_rows=None, gate_up=False) -> tuple[Matrix, np.ndarray]:
         """The matrix on the GPU, in parts of `most_rows`, and what it holds after rounding to its type, float64."""

@@ -12,6 +12,7 @@ import soundfile
 
 from voxtab import decoder, resources
 from voxtab.config import DELAYS_MS, MAX_POSITIONS, PAD
+from voxtab.gpu.device import GpuAdapter
 from voxtab.gpu.variants import Variants
 from voxtab.model import PROMPT_ROWS, Model
 from voxtab.native import models
@@ -44,7 +45,7 @@ def load(run, device):
         key = (name, drafts, draft, *options.items())
         if key not in loaded:
             found = models.read_model(ORACLE / name / "tiny-q4.gguf" if name else None)
-            variants = replace(Variants.of({"adapter_type": "CPU"}), drafts=drafts, **options)
+            variants = replace(Variants.of(GpuAdapter(is_software=True)), drafts=drafts, **options)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(decoder, "PAD", draft)
                 loaded[key] = run(
@@ -219,7 +220,7 @@ def test_rings_that_grow(run, device, monkeypatch, name):
             found.tokenizer,
             name="test",
             cache_f16=False,
-            variants=replace(Variants.of({"adapter_type": "CPU"}), block_tokens=8, drafts=PROMPT_ROWS - 1),
+            variants=replace(Variants.of(GpuAdapter(is_software=True)), block_tokens=8, drafts=PROMPT_ROWS - 1),
         )
     )
     transcriber = transcribe(run, model, SAMPLES[name], delay_ms=EXPECTED[name]["delay_ms"])

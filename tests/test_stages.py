@@ -131,16 +131,19 @@ def test_every_stage(case, name, quantised):
     }
     for first, tokens, samples in c.blocks(len(c.tokens)):
         c.model.device.write(encoder.samples, 0, samples.tobytes())
-        c.model._write_step(encoder, 4 * first, 4 * first, 0)
+        encoder.write_step(4 * first, 4 * first)
         # The convolutions leave conv2 in x, where the layers then add to it; a block's layers may be run again.
-        c.lab.go(*encoder.record(tokens, layers=0))
+        c.lab.go(*encoder.record(c.model.kernels, tokens, layers=0))
         got["mel"].append(c.lab.get(encoder.frames, 8 * tokens + 3, 128)[3:])
         got["conv1"].append(c.lab.get(encoder.conv0, 8 * tokens + 1, encoder.stack.width)[1:])
         got["conv2"].append(c.lab.get(encoder.x, 4 * tokens, encoder.stack.width))
         for i in range(encoder.stack.layers):
-            c.lab.go(*encoder.record(tokens, layers=i + 1))
+            c.lab.go(*encoder.record(c.model.kernels, tokens, layers=i + 1))
             got[f"layer {i}"].append(c.lab.get(encoder.x, 4 * tokens, encoder.stack.width))
-        c.lab.go(*encoder.record(tokens), *adapter.record(encoder.step, encoder.states, tokens))
+        c.lab.go(
+            *encoder.record(c.model.kernels, tokens),
+            *adapter.record(c.model.kernels, encoder.step, encoder.states, tokens),
+        )
         got["enc_out"].append(c.lab.get(encoder.states, 4 * tokens, encoder.stack.width))
         got["adapter"].append(c.lab.get(adapter.audio, tokens, c.model.config.decoder.width))
     c.lab.clear()
@@ -190,9 +193,9 @@ def test_decoder_layers_in_the_prompt(case, name):
     for start in range(0, len(prompt), 8):
         rows = min(8, len(prompt) - start)
         c.model.device.write(audio, 0, np.ascontiguousarray(embeddings[start : start + rows]).tobytes())
-        c.model._write_step(decoder, start, start, 0)
+        decoder.write_step(start, start, 0)
         for layer in range(decoder.stack.layers):
-            c.lab.go(*decoder.record(audio, rows, False, layers=layer + 1))
+            c.lab.go(*decoder.record(c.model.kernels, audio, rows, False, layers=layer + 1))
             assert_close(
                 (name, start, layer),
                 c.lab.get(decoder.x, rows, decoder.stack.width),
@@ -200,8 +203,8 @@ def test_decoder_layers_in_the_prompt(case, name):
                 EXACT,
             )
     c.model.device.write(audio, 0, np.ascontiguousarray(embeddings[len(prompt) - 1]).tobytes())
-    c.model._write_step(decoder, len(prompt) - 1, len(prompt) - 1, 0)
-    c.lab.go(*decoder.record(audio, 1, True))
+    decoder.write_step(len(prompt) - 1, len(prompt) - 1, 0)
+    c.lab.go(*decoder.record(c.model.kernels, audio, 1, True))
     assert_close(
         (name, "logits"), c.lab.get(decoder.logits, c.model.config.vocabulary), want_logits[-1], LOOSER["logits"]
     )

@@ -16,6 +16,7 @@ import synthetic
 from forward import forward, read_weights
 from voxtab.config import EOS
 from voxtab.errors import AudioError, ModelError, UserError
+from voxtab.gpu.device import GpuAdapter
 from voxtab.gpu.variants import Variants
 from voxtab.model import Model
 from voxtab.native import models
@@ -371,10 +372,10 @@ def test_end_of_sequence_prints_nothing_and_ends_nothing(run, device, tmp_path):
 
 
 def test_the_layout_of_real_gpus(run, device):
-    """Lanes that share a row, as `Variants.of` gives adapters that are no CPU."""
+    """Lanes share a row there."""
     found = models.read_model(ORACLE / "tiny-q4.gguf")
-    variants = Variants.of({"adapter_type": "DiscreteGPU"})
-    assert variants != Variants.of({"adapter_type": "CPU"})
+    variants = Variants.of(GpuAdapter())
+    assert variants != Variants.of(GpuAdapter(is_software=True))
     model = run(
         Model.load(
             device,

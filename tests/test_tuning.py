@@ -1,4 +1,4 @@
-"""The choice of a variant for one-row products: any that is right may win, and one that is wrong never does."""
+"""The choice of `linear`: any variant that is right may win, and one that is wrong never does."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,10 +7,11 @@ import pytest
 
 from voxtab import resources
 from voxtab.errors import ModelError, UserError
-from voxtab.gpu.variants import ROW_VARIANTS, Variants
+from voxtab.gpu.device import GpuAdapter
+from voxtab.gpu.variants import LINEAR, Variants
 from voxtab.model import Model
 from voxtab.native import models
-from voxtab.tuning import fastest_row
+from voxtab.tuning import fastest_linear
 
 ORACLE = Path(__file__).parent / "oracle" / "delay480"
 
@@ -29,19 +30,17 @@ def choice(run, device, damage=lambda model: None) -> tuple[str, list[str]]:
         )
     )
     damage(model)
-    used = set()
-    for row in ROW_VARIANTS:
-        model.kernels.variants = replace(model.kernels.variants, row=row)
-        products = model.decoder.record_products()
-        run(model.kernels.compile(products))
-        used |= {dispatch.kernel for dispatch in products}
-    assert used == {"linear_plain", "linear_staged", "linear_staged_subgroups"}
-    return run(fastest_row(model.decoder, model.kernels))
+    recorders = [model.kernels.with_variants(linear=linear) for linear in LINEAR]
+    products = [dispatch for kernels in recorders for dispatch in model.decoder.record_products(kernels)]
+    assert {dispatch.kernel for dispatch in products} == {"linear_plain", "linear_staged", "linear_staged_subgroups"}
+    run(model.kernels.compile(products))
+    kernels, wrong = run(fastest_linear(model.decoder, recorders))
+    return kernels.variants.linear, wrong
 
 
 def test_one_that_is_right_is_chosen(run, device):
-    row, wrong = choice(run, device)
-    assert row in ROW_VARIANTS and wrong == []
+    linear, wrong = choice(run, device)
+    assert linear in LINEAR and wrong == []
 
 
 @pytest.mark.parametrize(
@@ -64,8 +63,8 @@ def test_one_that_a_driver_gets_wrong_is_not_used(run, device, monkeypatch, righ
         return text.replace(right, wrong_now) if name.startswith("linear_staged") else text
 
     monkeypatch.setattr(resources, "shader", broken)
-    row, wrong = choice(run, device)
-    assert wrong == ["packed", "subgroups"] and row not in wrong
+    linear, wrong = choice(run, device)
+    assert wrong == ["staged_packed", "staged_subgroups"] and linear not in wrong
 
 
 def test_weights_that_are_no_numbers(run, device):
@@ -77,13 +76,13 @@ def test_weights_that_are_no_numbers(run, device):
 
 
 def test_pins():
-    gpu = {"adapter_type": "DiscreteGPU"}
-    assert Variants.pinned(gpu, "row=few,tiles=0,drafts=3") == replace(Variants(), row="few", tiles=0, drafts=3)
+    gpu = GpuAdapter()
+    assert Variants.pinned(gpu, "linear=plain,tiles=0,drafts=3") == Variants(linear="plain", tiles=0, drafts=3)
     for wrong in (
         "",
-        "row=subgroups",
-        "row",
-        "row=fast",
+        "linear=staged_subgroups",
+        "linear",
+        "linear=fast",
         "tiles=many",
         "shape=3",
         "subgroup=8",
@@ -98,32 +97,34 @@ def test_pins():
         "tiles=" + 5000 * "9",
         "lanes=2",
     ):
-        with pytest.raises(UserError, match="row=few"):
+        with pytest.raises(UserError, match="linear=plain"):
             Variants.pinned(gpu, wrong)
-    assert Variants.pinned(gpu | {"subgroup": 32}, "row=subgroups") == Variants(row="subgroups", subgroup=32)
+    assert Variants.pinned(replace(gpu, subgroup=32), "linear=staged_subgroups") == Variants(
+        linear="staged_subgroups", subgroup=32
+    )
 
 
-@pytest.mark.parametrize("row", ROW_VARIANTS[1:])
+@pytest.mark.parametrize("linear", LINEAR[1:])
 @pytest.mark.parametrize("subgroup", [4, 8, 32, 128])
 @pytest.mark.parametrize(
     "most, storage", [(256, 16384), (1024, 16384), (256, 32768), (1024, 32768), (1024, 49152), (1024, 65536)]
 )
-def test_shapes_stay_within_an_adapters_limits(row, subgroup, most, storage):
-    layout = Variants(row=row, subgroup=subgroup, largest_workgroup=most, workgroup_storage=storage)
+def test_shapes_stay_within_an_gpus_limits(linear, subgroup, most, storage):
+    layout = Variants(linear=linear, subgroup=subgroup, largest_workgroup=most, workgroup_storage=storage)
     for rows in (1, 2, 5, 8, 256):
         for outputs in (2, 48, 3072, 3584, 6144, 18432, 131072):
             for columns in (32, 96, 416, 1280, 2048, 3072, 4096, 5120, 6976, 9216, 12800):
-                shape = layout.of_staged(rows, outputs, columns)
+                shape = layout.staged_shape(rows, outputs, columns)
                 invocations, lanes, kept = shape["WORKGROUP"], shape["LANES"], shape["CHUNK"] * shape["ROWS"]
                 together = shape.get("SUBGROUP", 1)
                 parts = lanes // together
-                # shaders/staged.wgsl: kept, scale_of_kept, squares_of, sums_of; shaders/alone.wgsl: values
+                # parts/linear_staged.wgsl: kept, scale_of_kept, squares_of, sums_of; parts/sums_in_memory.wgsl: values
                 variables = [
                     kept * 9 * 16,
                     kept * 4,
                     8 * invocations // together,
                     16 * invocations // lanes * (shape["ROWS"] * shape["OUTPUTS"] // 4 + 1) * (parts + 1),
-                    0 if row == "subgroups" else 4 * invocations,
+                    0 if linear == "staged_subgroups" else 4 * invocations,
                 ]
                 nbytes = sum(-(-variable // 16) * 16 for variable in variables)
                 assert nbytes <= storage and invocations <= most, (rows, outputs, columns, shape)
@@ -133,4 +134,4 @@ def test_shapes_stay_within_an_adapters_limits(row, subgroup, most, storage):
 
 
 def test_a_browser_without_packed_dot_products():
-    assert Variants.of({"adapter_type": "GPU", "packed_dot": False}) == Variants(row="few")
+    assert Variants.of(GpuAdapter(packed_dot=False)) == Variants(linear="plain")

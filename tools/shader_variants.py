@@ -22,8 +22,8 @@ sys.path.insert(0, str(ROOT / "app"))
 from synthetic import VOXTRAL_4B, directory
 from voxtab import resources
 from voxtab.config import ModelConfig
-from voxtab.gpu.device import DEFAULT_LIMITS, bindings
-from voxtab.gpu.variants import ROW_VARIANTS, Variants
+from voxtab.gpu.device import DEFAULT_LIMITS, GpuAdapter, bindings
+from voxtab.gpu.variants import LINEAR, Variants
 from voxtab.model import PROMPT_ROWS, Model
 from voxtab.native import files
 from voxtab.weights import checkpoint
@@ -32,7 +32,6 @@ Variant = tuple[str, tuple[tuple[str, float], ...]]  # kernel, constants
 
 # Types of a file's matrices and of everything else: convolutions, gains, biases.
 TYPES = [("F32", "F32"), ("F16", "F16"), ("BF16", "BF16"), ("Q4_0", "F32"), ("Q4_0", "F16")]
-ADAPTER_TYPES = ["CPU", "IntegratedGPU", "DiscreteGPU"]  # of WebGPU's adapters: what layouts are chosen by
 LARGER = {
     "largest_workgroup": 1024,
     "workgroup_storage": 32768,
@@ -46,9 +45,10 @@ class NotingDevice:
     """
 
     limits = DEFAULT_LIMITS
-    info = {"adapter_type": "CPU"}
+    adapter = GpuAdapter(is_software=True)
 
     def __init__(self):
+        self.nbytes = 0
         self.variants: set[Variant] = set()
         self._handles = itertools.count(1)
         self._kernels: dict[int, str] = {}
@@ -95,9 +95,9 @@ def embedded_configs() -> Iterator[ModelConfig]:
 
 def _layouts() -> set[Variants]:
     return (
-        {Variants.of({"adapter_type": type}) for type in ADAPTER_TYPES}
-        | {replace(Variants(), row=row, subgroup=32) for row in ROW_VARIANTS}
-        | {replace(Variants(), drafts=drafts) for drafts in range(1, PROMPT_ROWS)}
+        {Variants.of(GpuAdapter(is_software=software)) for software in (False, True)}
+        | {Variants(linear=linear, subgroup=32) for linear in LINEAR}
+        | {Variants(drafts=drafts) for drafts in range(1, PROMPT_ROWS)}
     )
 
 
@@ -124,7 +124,7 @@ async def _record(layouts: set[Variants]) -> set[Variant]:
 def all_variants() -> tuple[list[Variant], list[Variant]]:
     """Every kernel with every set of constants that it is compiled with: at WebGPU's default limits; besides, at LARGER ones."""
     default = asyncio.run(_record(_layouts()))
-    larger = asyncio.run(_record({replace(Variants(), row=row, subgroup=32, **LARGER) for row in ROW_VARIANTS}))
+    larger = asyncio.run(_record({Variants(linear=linear, subgroup=32, **LARGER) for linear in LINEAR}))
     return sorted(default), sorted(larger - default)
 
 

@@ -32,7 +32,7 @@ async def bench(model: Model, samples, audio: str, load_s: float, *, repeat: boo
     `drafts` in each of the decoder's passes. `live_step_ms` is the time from handing over 80 ms of samples to having their
     token, LIVE_STEPS times, one after another; fewer times on a machine that takes PATIENCE_S for it. `gb_per_s` is what a
     live step reads of the weights by its median time. `variants` are those of the kernels that ran, `wrong_variants` those
-    of `row` that the adapter's driver gets wrong.
+    of `linear` that the GPU's driver gets wrong.
     """
     samples = _floats(samples)
     if repeat:
@@ -48,7 +48,7 @@ async def bench(model: Model, samples, audio: str, load_s: float, *, repeat: boo
         "date": date.today().isoformat(),
         "platform": sys.platform,
         "model": model.name,
-        "adapter": model.device.info,
+        "adapter": model.device.adapter.as_json(),
         "variants": vars(model.kernels.variants),
         "wrong_variants": model.wrong_variants,
         "delay_ms": model.config.delay_ms,

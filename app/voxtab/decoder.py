@@ -5,7 +5,7 @@ from array import array
 
 from voxtab import rope
 from voxtab.config import PAD, ModelConfig
-from voxtab.gpu.kernels import ADD, ARGMAX_RUN, GELU, HEADS, SILU, TOKENS_RING, Dispatch, Kernels
+from voxtab.gpu.kernels import ADD, ARGMAX_RUN, GELU, HEADS, SILU, TOKENS_RING, Dispatch, Kernels, pack_step
 from voxtab.kv_cache import KvCache
 from voxtab.weights.load import Weights
 
@@ -27,7 +27,7 @@ class Decoder:
 
     def __init__(self, kernels: Kernels, config: ModelConfig, weights: Weights, rows: int, cache_f16: bool):
         device, stack = kernels.device, config.decoder
-        self.kernels, self.stack, self.weights, self.vocabulary = kernels, stack, weights, config.vocabulary
+        self.device, self.stack, self.weights, self.vocabulary = device, stack, weights, config.vocabulary
         self.half_rope = config.half_rope
         self.cache = KvCache(device, stack, rows, cache_f16, FIRST_POSITIONS)
         self.step = device.buffer(16, "decoder step", uniform=True)
@@ -50,18 +50,22 @@ class Decoder:
         self._ada_hidden = device.buffer(4 * weights.decoder[0].ada0.rows, "ada hidden")
         self._ada = device.buffer(4 * stack.width, "ada")
 
-    def record_delay(self) -> list[Dispatch]:
+    def write_step(self, position: int, rotation: int, audio_row: int) -> None:
+        """Where the next pass begins, the position that RoPE sees there, and its row of the block's audio embeddings."""
+        self.device.write(self.step, 0, pack_step(position, rotation, self.cache.capacity, audio_row))
+
+    def record_delay(self, k: Kernels) -> list[Dispatch]:
         """condition -> gains: g_l (1 + A2 gelu(A0 t_cond)), once a session."""
-        k, dispatches = self.kernels, []
+        dispatches = []
         for layer, gain in zip(self.weights.decoder, self.gains):
             dispatches += k.linear(self.step, self.condition, layer.ada0, self._ada_hidden, rows=1, ending=GELU)
             dispatches += k.linear(self.step, self._ada_hidden, layer.ada2, self._ada, rows=1)
             dispatches.append(k.delay_gain(layer.ffn_norm, self._ada, gain, columns=self.stack.width))
         return dispatches
 
-    def record_products(self) -> list[Dispatch]:
+    def record_products(self, k: Kernels) -> list[Dispatch]:
         """One row through gate, up and down of every layer, most of a step's weights: for timing variants."""
-        k, stack, dispatches = self.kernels, self.stack, []
+        stack, dispatches = self.stack, []
         for layer in self.weights.decoder:
             dispatches += k.linear(
                 self.step,
@@ -76,10 +80,10 @@ class Decoder:
             dispatches += k.linear(self.step, self.hidden, layer.w2, self.x, rows=1, ending=ADD)
         return dispatches
 
-    def record(self, audio: int, rows: int, head: bool, layers: int | None = None) -> list[Dispatch]:
+    def record(self, k: Kernels, audio: int, rows: int, head: bool, layers: int | None = None) -> list[Dispatch]:
         """`rows` positions whose tokens are known. With `head` only the first one's is, the others' are drafts: pads, as most
         tokens are; and it makes the tokens behind the first and behind those that were drafted right."""
-        k, stack, weights = self.kernels, self.stack, self.weights
+        stack, weights = self.stack, self.weights
         dispatches = k.embed(
             self.step, audio, self.tokens, weights.embedding, self.x, rows=rows, known=1 if head else rows, draft=PAD
         )

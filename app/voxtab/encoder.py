@@ -15,7 +15,7 @@ from voxtab.config import (
     STATES_PER_TOKEN,
     Stack,
 )
-from voxtab.gpu.kernels import ADD, HEADS, SILU, Dispatch, Kernels
+from voxtab.gpu.kernels import ADD, HEADS, SILU, Dispatch, Kernels, pack_step
 from voxtab.kv_cache import KvCache
 from voxtab.weights.load import Weights
 
@@ -34,7 +34,7 @@ class Encoder:
 
     def __init__(self, kernels: Kernels, stack: Stack, weights: Weights, tokens: int, half_rope: bool, cache_f16: bool):
         device, states, frames = kernels.device, tokens * STATES_PER_TOKEN, tokens * FRAMES_PER_TOKEN
-        self.kernels, self.stack, self.weights, self.half_rope = kernels, stack, weights, half_rope
+        self.device, self.stack, self.weights, self.half_rope = device, stack, weights, half_rope
         self.cache = KvCache(device, stack, states, cache_f16)
 
         def buffer(label, *shape):
@@ -62,13 +62,17 @@ class Encoder:
         self.angles = self._table("encoder angles", rope.table(stack, STATES_PER_TOKEN))
 
     def _table(self, label, values) -> int:
-        buffer = self.kernels.device.buffer(4 * len(values), label)
-        self.kernels.device.write(buffer, 0, values)
+        buffer = self.device.buffer(4 * len(values), label)
+        self.device.write(buffer, 0, values)
         return buffer
 
-    def record(self, tokens: int, layers: int | None = None) -> list[Dispatch]:
+    def write_step(self, position: int, rotation: int) -> None:
+        """Where the next block begins, and the position that RoPE sees there: both in states."""
+        self.device.write(self.step, 0, pack_step(position, rotation, self.cache.capacity))
+
+    def record(self, k: Kernels, tokens: int, layers: int | None = None) -> list[Dispatch]:
         """A block: samples [block_samples(tokens)] -> states [4 tokens, width]. With `layers`, only the first ones."""
-        k, stack, weights = self.kernels, self.stack, self.weights
+        stack, weights = self.stack, self.weights
         rows = tokens * STATES_PER_TOKEN
         frames = tokens * FRAMES_PER_TOKEN + CONTEXT_FRAMES
         conv0_rows = tokens * FRAMES_PER_TOKEN + CONTEXT_CONV0
@@ -86,6 +90,7 @@ class Encoder:
                 taps=self.taps,
             ),
             self._conv(
+                k,
                 0,
                 self.frames,
                 self.conv0,
@@ -94,7 +99,7 @@ class Encoder:
                 rows_per_position=FRAMES_PER_STATE,
                 context=CONTEXT_CONV0,
             ),
-            self._conv(1, self.conv0, self.x, stride=FRAMES_PER_STATE, rows=rows, rows_per_position=1, context=0),
+            self._conv(k, 1, self.conv0, self.x, stride=FRAMES_PER_STATE, rows=rows, rows_per_position=1, context=0),
         ]
         for layer, cache in list(zip(weights.encoder, self.cache.layers))[:layers]:
             dispatches += k.linear(
@@ -143,9 +148,9 @@ class Encoder:
         )
         return dispatches
 
-    def _conv(self, i, x, out, **shape) -> Dispatch:
+    def _conv(self, k: Kernels, i: int, x: int, out: int, **shape) -> Dispatch:
         conv = self.weights.conv[i]
-        return self.kernels.conv(
+        return k.conv(
             self.step,
             x,
             conv.weights,

@@ -2,9 +2,7 @@
 
 import asyncio
 import math
-import struct
 from array import array
-from dataclasses import replace
 
 from voxtab import rope
 from voxtab.adapter import Adapter
@@ -15,7 +13,7 @@ from voxtab.gpu.device import Device, Source
 from voxtab.gpu.kernels import TOKENS_RING, Dispatch, Kernels
 from voxtab.gpu.variants import FEW_ROWS, Variants
 from voxtab.tokenizer import Tokenizer
-from voxtab.tuning import fastest_row
+from voxtab.tuning import fastest_linear
 from voxtab.weights.directory import Directory
 from voxtab.weights.load import load
 
@@ -49,22 +47,20 @@ class Model:
         kernels = Kernels(device, variants)
         weights, loader = load(directory, config, kernels)
         model = cls(kernels, config, weights, tokenizer, name, cache_f16)
-        # On a real GPU, and unless variants are given, they are tried; there all compiles while the weights are on their way.
-        tuned = variants is None and kernels.variants.row != "few"
-        recorded = []
-        for row in kernels.variants.row_variants if tuned else [kernels.variants.row]:
-            kernels.variants = replace(kernels.variants, row=row)
-            recorded += model._record()
-        compiling = asyncio.ensure_future(kernels.compile(recorded)) if kernels.variants.lanes else None
+        # Unless variants are given, those of `linear` are tried.
+        choices = (kernels.variants.linear,) if variants else kernels.variants.linear_choices
+        recorders = [kernels.with_variants(linear=choice) for choice in choices]
+        recorded = [dispatch for recorder in recorders for dispatch in model._record(recorder)]
+        # A real GPU's driver compiles while the weights are on their way.
+        compiling = None if device.adapter.is_software else asyncio.ensure_future(kernels.compile(recorded))
         try:
             await loader.upload(source, progress)
             await (compiling or kernels.compile(recorded))
         finally:
             if compiling:
                 compiling.cancel()
-        if tuned:
-            row, model.wrong_variants = await fastest_row(model.decoder, kernels)
-            kernels.variants = replace(kernels.variants, row=row)
+        if len(recorders) > 1:
+            model.kernels, model.wrong_variants = await fastest_linear(model.decoder, recorders)
             model.tuned = not model.wrong_variants
         model._plan()
         model.start(config.schedule())  # so that the first stream begins with the silence done
@@ -79,8 +75,8 @@ class Model:
         self.decoder = Decoder(kernels, config, weights, PROMPT_ROWS, cache_f16)
         self.session = None  # the transcriber in charge
         self._schedule: Schedule | None = None  # of the last stream
-        self.wrong_variants: list[str] = []  # of `row`: that this adapter's driver got wrong, and are not used
-        self.tuned = False  # its variants were tried and are all right: worth to be remembered for this adapter
+        self.wrong_variants: list[str] = []  # of `linear`: those that this GPU's driver gets wrong; they are not used
+        self.tuned = False  # its variants were tried and are all right: worth remembering for this GPU
         self._rotations = {
             part: self.device.buffer(4 * part.stack.head_dim, "rotations") for part in (self.encoder, self.decoder)
         }
@@ -90,29 +86,32 @@ class Model:
         """A sentence for the user about what was found while the model opened, or None."""
         if not self.wrong_variants:
             return None
-        pins = " and ".join(f"row={name}" for name in self.wrong_variants)
+        pins = " and ".join(f"linear={name}" for name in self.wrong_variants)
         return f"The graphics driver gets kernels wrong ({pins}), so others are used: the text is right, and a newer driver may be faster."
 
-    def _record(self) -> list[Dispatch]:
+    def _record(self, k: Kernels) -> list[Dispatch]:
         """Everything that will ever run."""
         return [
-            *self.decoder.record_delay(),
-            *self._record_block(1),
-            *self._record_block(self.block_tokens),
-            *(dispatch for dispatches in self._record_over_caches().values() for dispatch in dispatches),
+            *self.decoder.record_delay(k),
+            *self._record_block(k, 1),
+            *self._record_block(k, self.block_tokens),
+            *(dispatch for dispatches in self._record_over_caches(k).values() for dispatch in dispatches),
         ]
 
-    def _record_block(self, tokens: int) -> list[Dispatch]:
-        return [*self.encoder.record(tokens), *self.adapter.record(self.encoder.step, self.encoder.states, tokens)]
+    def _record_block(self, k: Kernels, tokens: int) -> list[Dispatch]:
+        return [
+            *self.encoder.record(k, tokens),
+            *self.adapter.record(k, self.encoder.step, self.encoder.states, tokens),
+        ]
 
-    def _record_over_caches(self) -> dict:
+    def _record_over_caches(self, k: Kernels) -> dict:
         """What is recorded again when the decoder's rings have grown."""
         return {
-            (rows, head): self.decoder.record(self.adapter.audio, rows, head)
+            (rows, head): self.decoder.record(k, self.adapter.audio, rows, head)
             for rows, head in ((PROMPT_ROWS, False), (1, False), (1, True), (1 + self.drafts, True))
         } | {
             "rotate": [
-                self.kernels.rotate_keys(
+                k.rotate_keys(
                     self._rotations[part],
                     layer,
                     capacity=part.cache.capacity,
@@ -126,10 +125,10 @@ class Model:
 
     def _plan(self) -> None:
         plan = self.kernels.plan_compiled
-        self._delay_plan = plan(self.decoder.record_delay())
+        self._delay_plan = plan(self.decoder.record_delay(self.kernels))
         self._encode_plans = {}  # which follow each other
         for tokens in (1, self.block_tokens):
-            dispatches = self._record_block(tokens)
+            dispatches = self._record_block(self.kernels, tokens)
             submits = LIVE_SUBMITS if tokens == 1 else self.config.encoder.layers / LAYERS_SUBMITTED
             most = math.ceil(len(dispatches) / submits)
             self._encode_plans[tokens] = [plan(dispatches[i : i + most]) for i in range(0, len(dispatches), most)]
@@ -137,7 +136,8 @@ class Model:
 
     def _plan_over_caches(self) -> None:
         self._cache_plans = {
-            name: self.kernels.plan_compiled(dispatches) for name, dispatches in self._record_over_caches().items()
+            name: self.kernels.plan_compiled(dispatches)
+            for name, dispatches in self._record_over_caches(self.kernels).items()
         }
 
     def make_room(self, positions: int) -> None:
@@ -190,7 +190,7 @@ class Model:
         """
         assert len(samples) == 4 * block_samples(tokens)
         self.device.write(self.encoder.samples, 0, samples)
-        self._write_step(self.encoder, position * STATES_PER_TOKEN, rotation * STATES_PER_TOKEN, 0)
+        self.encoder.write_step(position * STATES_PER_TOKEN, rotation * STATES_PER_TOKEN)
         for plan in self._encode_plans[tokens]:
             self.device.run(plan)
 
@@ -211,7 +211,7 @@ class Model:
         (1 or 1 + drafts), one after another, each of which makes 1 to `rows` tokens and goes on behind them. With `read` the
         token ring and, behind it, the position that was come to are brought back, to be awaited.
         """
-        self._write_step(self.decoder, position, rotation, audio_row)
+        self.decoder.write_step(position, rotation, audio_row)
         plan, ring = self._cache_plans[rows, head], (self.decoder.tokens, 0, 4 * (TOKENS_RING + 1)) if read else None
         while passes > PASSES_SUBMITTED:
             self.device.run(plan, times=PASSES_SUBMITTED)
@@ -223,9 +223,6 @@ class Model:
         for part, per_token in ((self.encoder, STATES_PER_TOKEN), (self.decoder, 1)):
             self.device.write(self._rotations[part], 0, rope.rotations(part.stack, positions * per_token))
         self.device.run(self._cache_plans["rotate"])
-
-    def _write_step(self, part: Encoder | Decoder, position: int, rotation: int, audio_row: int) -> None:
-        self.device.write(part.step, 0, struct.pack("<4I", position, rotation, part.cache.capacity, audio_row))
 
     def close(self) -> None:
         """Free the GPU's memory; the model cannot be used afterwards."""

@@ -1,46 +1,56 @@
-"""Which variant of the one-row product an adapter runs fastest, and whether it is right: measured while a model opens.
+"""Which `linear` variant a GPU runs fastest, and which are right: measured while a model opens.
 
-Which one that is depends on the adapter and on the compilers before it, and a driver may get one wrong.
+The fastest depends on the GPU and on its driver's and browser's compilers, and a driver may compute one wrong.
 """
 
 import math
 import time
 from array import array
-from dataclasses import replace
 
 from voxtab.decoder import Decoder
 from voxtab.errors import ModelError
 from voxtab.gpu.kernels import Kernels
 
-TOLERANCE = 1e-3  # of the largest value, between the first variant, the plainest, and the others
+TOLERANCE = 1e-3  # of the largest value: the most that a variant may differ from the first one
 ROUNDS = 2
 
 
-async def fastest_row(decoder: Decoder, kernels: Kernels) -> tuple[str, list[str]]:
-    """The fastest variant that is right on the model's own weights, and those that are wrong. All are compiled already."""
-    device, before = kernels.device, kernels.variants
+async def fastest_linear(decoder: Decoder, recorders: list[Kernels]) -> tuple[Kernels, list[str]]:
+    """The fastest of the recorders that are right on the model's own weights, and the `linear` of those that are wrong.
+
+    The first recorder has the plainest variant: it tells what is right. All are compiled already. ModelError if it
+    computes NaN or infinity.
+    """
     x = array("f", [((37 * i) % 101 - 50) / 25 for i in range(decoder.stack.width)])
-    plain, seconds, wrong = None, {}, []
-    for name in before.row_variants:
-        kernels.variants = replace(before, row=name)
-        products = decoder.record_products()
-        # A layer's two products, from x to what is added to x: each has its shape and its ending.
-        layer, all_layers = kernels.plan_compiled(products[:2]), kernels.plan_compiled(products)
-        device.write(decoder.x, 0, x)
-        values = array("f", await device.run(layer, (decoder.x, 0, 4 * len(x))))
-        plain = plain or values
-        if not all(map(math.isfinite, plain)):
-            raise ModelError(
-                "The model's first layer makes numbers that are none: its file is damaged, so get it again."
-            )
-        if max(abs(a - b) for a, b in zip(values, plain)) <= TOLERANCE * max(map(abs, plain)):
-            await device.run(all_layers, (decoder.tokens, 0, 4))  # warms up
-            since = time.perf_counter()
-            await device.run(all_layers, (decoder.tokens, 0, 4), times=ROUNDS)
-            seconds[name] = time.perf_counter() - since
+    right = await _one_layer(decoder, recorders[0], x)
+    if not all(map(math.isfinite, right)):
+        raise ModelError("The model's first layer produced NaN or infinity: its file is damaged, so download it again.")
+    most = TOLERANCE * max(map(abs, right))
+    timed, wrong = [], []
+    for kernels in recorders:
+        values = await _one_layer(decoder, kernels, x)
+        if max(abs(a - b) for a, b in zip(values, right)) <= most:
+            timed.append((await _seconds(decoder, kernels), kernels))
         else:
-            wrong.append(name)
-        device.free(layer)
-        device.free(all_layers)
-    kernels.variants = before
-    return min(seconds, key=seconds.get), wrong
+            wrong.append(kernels.variants.linear)
+    return min(timed, key=lambda pair: pair[0])[1], wrong
+
+
+async def _one_layer(decoder: Decoder, kernels: Kernels, x: array) -> array:
+    """x [width] -> x + the first layer's w2 (silu(w1 n) * (w3 n)) [width]: two products, each with its shape and ending."""
+    device = kernels.device
+    plan = kernels.plan_compiled(decoder.record_products(kernels)[:2])
+    device.write(decoder.x, 0, x)
+    values = array("f", await device.run(plan, (decoder.x, 0, 4 * len(x))))
+    device.free(plan)
+    return values
+
+
+async def _seconds(decoder: Decoder, kernels: Kernels) -> float:
+    device = kernels.device
+    plan = kernels.plan_compiled(decoder.record_products(kernels))
+    await device.run(plan, (decoder.tokens, 0, 4))  # warms up
+    since = time.perf_counter()
+    await device.run(plan, (decoder.tokens, 0, 4), times=ROUNDS)
+    device.free(plan)
+    return time.perf_counter() - since

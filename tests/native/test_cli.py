@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from voxtab import bench, resources
-from voxtab.gpu.variants import ROW_VARIANTS, Variants
+from voxtab.gpu.variants import LINEAR, Variants
 from voxtab.native import cli
 from voxtab.transcriber import Transcriber
 
@@ -92,14 +92,14 @@ def test_bench(voxtab, monkeypatch):
     assert (status, err) == (0, "")
     assert figures["audio"] == "clip.flac" and figures["audio_seconds"] == pytest.approx(3.285, abs=1e-3)
     assert 1 <= figures["tokens_per_pass"] <= 1 + figures["drafts"]
-    assert "self-test" in figures["model"] and figures["adapter"]["backend_type"] == "Vulkan" and figures["load_s"] > 0
+    assert "self-test" in figures["model"] and figures["adapter"]["backend"] == "Vulkan" and figures["load_s"] > 0
     rtf, rate, step = (figures[name] for name in ("rtf", "tokens_per_s", "live_step_ms"))
     for spread in (rtf, rate, step):
         assert 0 < spread["least"] <= spread["median"] <= spread["most"] and spread["count"] > 0
     # 32 silent tokens, 41 of audio and 17 more: 91 a run.
     assert rate["median"] * rtf["median"] == pytest.approx(91 / figures["audio_seconds"], rel=0.01)
-    possible = ("few",) if figures["adapter"]["adapter_type"] == "CPU" else ROW_VARIANTS
-    assert figures["variants"]["row"] in possible and figures["wrong_variants"] == []
+    possible = ("plain",) if figures["adapter"]["is_software"] else LINEAR
+    assert figures["variants"]["linear"] in possible and figures["wrong_variants"] == []
     # All that a live step reads is less than the file, which has norms and a header too.
     (model,) = resources.embedded_model().glob("*.gguf")
     assert 0.5 < figures["gb_per_s"] * 1e9 * step["median"] / 1e3 / model.stat().st_size < 1
@@ -461,7 +461,7 @@ def test_no_adapter(voxtab, monkeypatch):
         raise RuntimeError("Request adapter failed (Unavailable): no suitable adapter found")
 
     monkeypatch.setattr(wgpu.gpu, "request_adapter_async", none)
-    refused(voxtab("transcribe", "--model", GGUF, CLIP), "GPU adapter", "driver")
+    refused(voxtab("transcribe", "--model", GGUF, CLIP), "No GPU", "driver")
 
 
 def test_no_adapter_in_a_process_of_its_own():
@@ -478,23 +478,24 @@ def test_no_adapter_in_a_process_of_its_own():
             "__EGL_VENDOR_LIBRARY_FILENAMES": "/nowhere",
         },
     )
-    refused((process.returncode, process.stdout, process.stderr), "GPU adapter")
+    refused((process.returncode, process.stdout, process.stderr), "No GPU")
 
 
 def test_an_adapter_whose_driver_gets_a_kernel_wrong(voxtab, monkeypatch):
     """It is told on stderr and in the bench's JSON, and the text is right."""
     monkeypatch.setattr(bench, "LIVE_STEPS", 1)
     monkeypatch.setattr(bench, "FILE_RUNS", 1)
-    monkeypatch.setattr(Variants, "of", classmethod(lambda cls, info: cls()))  # a real GPU's, which are tried
+    monkeypatch.setattr(Variants, "of", classmethod(lambda cls, adapter: cls()))  # a real GPU's, which are tried
     shader = resources.shader
     monkeypatch.setattr(
         resources, "shader", lambda name: shader(name).replace("return x.scale *", "return 1.01 * x.scale *")
     )
-    warning = "voxtab: The graphics driver gets kernels wrong (row=packed)"
+    warning = "voxtab: The graphics driver gets kernels wrong (linear=staged_packed)"
     status, out, err = voxtab("bench", "--model", GGUF, CLIP)
     figures = json.loads(out)
     assert status == 0 and err.startswith(warning) and err.count("\n") == 1
-    assert figures["variants"]["row"] in ("few", "f32") and figures["wrong_variants"] == ["packed"]
+    assert figures["variants"]["linear"] in ("plain", "staged")
+    assert figures["wrong_variants"] == ["staged_packed"]
     status, out, err = voxtab("transcribe", "--model", GGUF, "--format", "json", CLIP)
     assert status == 0 and err.startswith(warning) and json.loads(out)["tokens"] == EXPECTED["tokens_q4_0"]
 

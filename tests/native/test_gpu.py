@@ -84,7 +84,7 @@ def test_an_adapter_below_the_limits_is_named():
 def test_a_model_that_does_not_open_gives_the_device_back(run, monkeypatch):
     closed, close = [], NativeDevice.close
     monkeypatch.setattr(NativeDevice, "close", lambda device: closed.append(device) or close(device))
-    with pytest.raises(UserError, match="no variant"):
+    with pytest.raises(UserError, match="not a kernel variant"):
         run(models.load_model(models.read_model(), variants="nonsense"))
     assert len(closed) == 1
 

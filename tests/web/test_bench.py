@@ -22,11 +22,11 @@ def audio(files):
 def test_the_figures(browser, server, files, audio):
     """With pinned variants; the page goes on afterwards, with other audio."""
     page = browser.new_page()
-    page.goto(f"{server.url}/site/?{MODEL}&{audio}&bench=1&variants=row=few,block_tokens=8")
+    page.goto(f"{server.url}/site/?{MODEL}&{audio}&bench=1&variants=linear=plain,block_tokens=8")
     wait_for(page, "done")
     figures = page.evaluate("voxtab.result")
-    assert (figures["variants"]["row"], figures["variants"]["block_tokens"], figures["wrong_variants"]) == (
-        "few",
+    assert (figures["variants"]["linear"], figures["variants"]["block_tokens"], figures["wrong_variants"]) == (
+        "plain",
         8,
         [],
     )
@@ -49,7 +49,7 @@ def test_pins_that_there_are_not(browser, server):
     page.goto(f"{server.url}/site/?{MODEL}&variants=nonsense")
     expect(page.locator("html")).to_have_attribute("data-state", "error", timeout=60000)
     expect(at(page, "error").locator("#error-text")).to_have_text(
-        "'nonsense' is no variant of the kernels: pin, for example, row=few, tiles=0 or drafts=3."
+        "'nonsense' is not a kernel variant: pin, for example, linear=plain, tiles=0 or drafts=3."
     )
     at(page, "use-self-test").click()
     wait_for(page, "ready")

@@ -89,17 +89,17 @@ def test_driver_that_gets_a_kernel_wrong(browser, url):
         "left_silence_tokens": 32,
         "model_bytes": 1000,
         "adapter": {"software": False},
-        "warning": "The graphics driver gets kernels wrong (row=packed).",
+        "warning": "The graphics driver gets kernels wrong (linear=staged_packed).",
     }
     with page_on(browser, url, {"open": [{"result": opened}]}) as page:
-        expect(at(page, "warning")).to_have_text("The graphics driver gets kernels wrong (row=packed).")
+        expect(at(page, "warning")).to_have_text("The graphics driver gets kernels wrong (linear=staged_packed).")
         expect(at(page, "error")).to_be_hidden()
         expect(at(page, "speak")).to_be_enabled()
 
 
 def test_fastest_kernels_are_remembered(browser, url):
     """With the next visit the Worker hears what it found, also where what was kept is no longer readable."""
-    choice = {"name": "adapter and model", "variants": "row=subgroups"}
+    choice = {"name": "adapter and model", "variants": "linear=staged_subgroups"}
     opened = {
         "name": "a.gguf",
         "default_delay_ms": 480,
@@ -111,7 +111,7 @@ def test_fastest_kernels_are_remembered(browser, url):
         assert calls(page, "open")[0]["known"] == {}
         page.reload()
         wait_for(page, "ready")
-        assert calls(page, "open")[0]["known"] == {"adapter and model": "row=subgroups"}
+        assert calls(page, "open")[0]["known"] == {"adapter and model": "linear=staged_subgroups"}
         page.evaluate("localStorage.setItem('voxtab.variants', '{')")
         page.reload()
         wait_for(page, "ready")

@@ -43,10 +43,6 @@ def machine() -> dict:
     return {"date": datetime.date.today().isoformat(), "machine": f"{platform.machine()}, {os.cpu_count()} cores"}
 
 
-def adapter(device) -> str:
-    return device.info["description"] or device.info["device"]
-
-
 def step() -> dict:
     return asyncio.run(_step())
 
@@ -55,7 +51,7 @@ async def _step() -> dict:
     """Replays a decoder step of a narrow model with all 26 layers. The host's work does not depend on the width."""
     narrow = replace(VOXTRAL_4B.decoder, width=64, heads=2, kv_heads=1, head_dim=32, hidden=64)
     model = await model_of(replace(VOXTRAL_4B, encoder=replace(narrow, layers=1), decoder=narrow, vocabulary=2048))
-    launches = len(model.decoder.record(model.adapter.audio, 1, True))
+    launches = len(model.decoder.record(model.kernels, model.adapter.audio, 1, True))
     nothing = model.device.plan([])
     times = []
     for position in range(300):
@@ -64,7 +60,7 @@ async def _step() -> dict:
         times.append(time.perf_counter() - since)
         await model.device.run(nothing, (model.decoder.tokens, 0, 4))  # a software GPU uses the processor too
     return {
-        "adapter": adapter(model.device),
+        "adapter": model.device.adapter.name,
         "launches": launches,
         "host_ms": spread([1000 * time for time in times[50:]]),
     }
@@ -84,8 +80,8 @@ async def _kernels() -> dict:
     )
     model = await model_of(config)
     device, context = model.device, 1000
-    model._write_step(model.encoder, 4 * context, 4 * context, 0)
-    model._write_step(model.decoder, context, context, 0)
+    model.encoder.write_step(4 * context, 4 * context)
+    model.decoder.write_step(context, context, 0)
 
     async def timed(plan) -> float:
         since = time.perf_counter()
@@ -96,9 +92,9 @@ async def _kernels() -> dict:
     idle = statistics.median([await timed(empty) for _ in range(20)])
     rows, seen = [], set()
     for part, dispatches in (
-        ("encoder", model.encoder.record(1)),
-        ("adapter", model.adapter.record(model.encoder.step, model.encoder.states, 1)),
-        ("decoder", model.decoder.record(model.adapter.audio, 1, True)),
+        ("encoder", model.encoder.record(model.kernels, 1)),
+        ("adapter", model.adapter.record(model.kernels, model.encoder.step, model.encoder.states, 1)),
+        ("decoder", model.decoder.record(model.kernels, model.adapter.audio, 1, True)),
     ):
         for dispatch in dispatches:
             what = (dispatch.kernel, dispatch.constants, dispatch.params)
@@ -118,7 +114,12 @@ async def _kernels() -> dict:
                     "us": spread([1e6 * time for time in times]),
                 }
             )
-    return {"adapter": adapter(device), "context": context, "variants": vars(model.kernels.variants), "kernels": rows}
+    return {
+        "adapter": device.adapter.name,
+        "context": context,
+        "variants": vars(model.kernels.variants),
+        "kernels": rows,
+    }
 
 
 def main():
@@ -145,7 +146,7 @@ def main():
     table.add_argument(
         "--variants",
         metavar="PINS",
-        help="kernel variants to use instead of those that opening a model chooses, such as drafts=3,row=packed",
+        help="kernel variants to use instead of those that opening a model chooses, such as drafts=3,linear=staged_packed",
     )
     for name, bench in {"step": step, "kernels": kernels, "tab-step": tab_step, "tab-memory": tab_memory}.items():
         benches.add_parser(name).set_defaults(bench=lambda arguments, bench=bench: bench())

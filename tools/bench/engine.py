@@ -32,10 +32,10 @@ async def passes(model: Model, runs: int) -> dict[str, list[float]]:
     model.make_room(CONTEXT + PROMPT_ROWS)
     device, decoder, wait, times = model.device, model.decoder, await _wait(model), {}
     for drafts in range(PROMPT_ROWS):
-        plan = await model.kernels.plan(decoder.record(model.adapter.audio, 1 + drafts, True))
+        plan = await model.kernels.plan(decoder.record(model.kernels, model.adapter.audio, 1 + drafts, True))
         times[str(drafts)] = []
         for _ in range(runs):
-            model._write_step(decoder, CONTEXT, CONTEXT, 0)
+            decoder.write_step(CONTEXT, CONTEXT, 0)
             since = time.perf_counter()
             await device.run(plan, (decoder.tokens, 0, 4), times=PASSES_SUBMITTED)
             times[str(drafts)].append((time.perf_counter() - since - wait) / PASSES_SUBMITTED)
@@ -50,7 +50,7 @@ async def kept(model: Model, samples) -> dict:
 
 async def bandwidth(model: Model, runs: int) -> dict:
     """Bytes of Q4_0 weights that the decoder's products of one row read per second: in all layers, and in the head."""
-    step = model.decoder.record(model.adapter.audio, 1, True)
+    step = model.decoder.record(model.kernels, model.adapter.audio, 1, True)
     wait, rates = await _wait(model), {}
 
     async def many(plan: int, times: int, submits: int) -> float:
@@ -107,7 +107,7 @@ async def live(model: Model, samples, steps: int) -> list[float]:
 
 async def launches(model: Model) -> int:
     """Dispatches of a decoder step."""
-    return len(model.decoder.record(model.adapter.audio, 1, True))
+    return len(model.decoder.record(model.kernels, model.adapter.audio, 1, True))
 
 
 async def _wait(model: Model) -> float:

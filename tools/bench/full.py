@@ -358,7 +358,7 @@ async def _native(
     since = time.perf_counter()
     model = await models.load_model(found, default_limits=default_limits, variants=variants)
     native = report.details["native"] = {
-        "adapter": model.device.info | {"limits": model.device.limits},
+        "adapter": model.device.adapter.as_json() | {"limits": model.device.limits},
         "load_s": significant(time.perf_counter() - since),
     }
     await file_run(model, speech)

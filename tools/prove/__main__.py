@@ -185,7 +185,7 @@ async def native(found: models.LocalModel, cache: str, samples: np.ndarray) -> d
     tokens = await transcribed(model, samples)
     about = {
         "transcribed_s": round(time.perf_counter() - since, 2),
-        "adapter": model.device.info["description"] or model.device.info["device"],
+        "adapter": model.device.adapter.name,
     }
     since = time.perf_counter()
     logits = await all_logits(model, samples, tokens)

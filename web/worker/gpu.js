@@ -76,12 +76,13 @@ class Gpu {
   constructor(device, adapter, limits, lost) {
     const info = device.adapterInfo ?? adapter.info ?? {};
     this.limits = limits;
-    this.info = {
+    // GpuAdapter in voxtab/gpu/device.py.
+    this.adapter = {
       vendor: info.vendor ?? "",
       device: info.device || info.architecture || "",
       description: info.description ?? "",
-      adapter_type: isSoftware(adapter, info) ? "CPU" : "GPU",
-      backend_type: "WebGPU",
+      backend: "WebGPU",
+      is_software: isSoftware(adapter, info),
       largest_workgroup: Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX),
       workgroup_storage: limits.maxComputeWorkgroupStorageSize,
       subgroup: device.features.has("subgroups") ? (info.subgroupMinSize ?? 1) : 1,
@@ -127,7 +128,8 @@ class Gpu {
     if (this.failure) throw this.failure;
   }
 
-  // Dawn's barrier between two dispatches is for all that a buffer may be read as: as a uniform only where it is one.
+  // Between two dispatches, Dawn inserts a barrier for every way in which a written buffer may be read: so mark only what
+  // shaders bind as a uniform.
   buffer(nbytes, label, uniform) {
     const usage = STORAGE | COPY_SRC | COPY_DST | (uniform ? UNIFORM : 0);
     return this.keep(this.device.createBuffer({ label, size: Math.ceil(nbytes / 16) * 16, usage }));
@@ -295,7 +297,7 @@ class Gpu {
       total += nbytes;
       if (total - waited >= BACKPRESSURE_BYTES) {
         await before;
-        before = this.pumped(this.queue.onSubmittedWorkDone());
+        before = this.done();
         before.catch(() => {}); // an upload that fails does not ask
         waited = total;
       }
@@ -303,6 +305,11 @@ class Gpu {
       progress(total);
     }
     await source.end();
+    await this.done();
+  }
+
+  // When everything submitted so far has run.
+  async done() {
     await this.pumped(this.queue.onSubmittedWorkDone());
     this.check();
   }

@@ -1,34 +1,39 @@
-"""The seam on a browser's WebGPU, through `web/gpu.js`."""
+"""The seam on a browser's WebGPU, through `web/worker/gpu.js`."""
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, overload
 
 from js import Object
 from pyodide.ffi import create_proxy, to_js
 
 from voxtab import resources
 from voxtab.errors import DeviceError
-from voxtab.gpu.device import DEFAULT_LIMITS, bindings, check_limits
+from voxtab.gpu.device import DEFAULT_LIMITS, Device, GpuAdapter, Range, Upload, bindings, check_limits
 
 
-class BrowserDevice:
-    """See `voxtab.gpu.device.Device`. A source for `upload` has a `stream`: a Source of `web/source.js`."""
+class BrowserDevice(Device):
+    """See `voxtab.gpu.device.Device`. A source for `upload` has a `stream`: a Source of `web/worker/weights/source.js`."""
 
     @classmethod
     async def open(cls, gpu, lost: Callable[[str], None]) -> "BrowserDevice":
-        """`gpu` is the module `web/gpu.js`; `lost` gets a message when the GPU goes away, not by `close`."""
+        """`gpu` is the module `web/worker/gpu.js`.
+
+        `lost` gets a message when the GPU goes away by itself, not by `close`. DeviceError if it is below WebGPU's
+        guaranteed limits.
+        """
         return cls(await gpu.open(to_js(list(DEFAULT_LIMITS)), create_proxy(lost)))
 
     def __init__(self, gpu):
         self._gpu = gpu
         self.limits = {name: int(value) for name, value in gpu.limits.to_py().items()}
-        self.info = gpu.info.to_py()
-        self.nbytes = 0  # of all buffers
+        self.adapter = GpuAdapter(**gpu.adapter.to_py())
+        self.nbytes = 0
         self._sizes: dict[int, int] = {}
         # Looked up once: a method of a proxy costs more than the call.
         self._run, self._read, self._write = gpu.run, gpu.read, gpu.write
         try:
-            check_limits(self.limits, self.info["description"] or self.info["vendor"])
+            check_limits(self.limits, self.adapter.name)
         except DeviceError:
             self.close()
             raise
@@ -49,13 +54,13 @@ class BrowserDevice:
     def copy(self, source: int, target: int, nbytes: int) -> None:
         self._gpu.copy(source, target, nbytes)
 
-    async def upload(self, source, table, progress=None) -> None:
+    async def upload(self, source, table: list[Upload], progress: Callable[[int], None] | None = None) -> None:
         flat = array("d", [value for row in table for value in row])  # offsets pass 2^32
-        told = create_proxy(progress or (lambda done: None))
+        report = create_proxy(progress or (lambda nbytes: None))
         try:
-            await self._gpu.upload(source.stream, to_js(flat), told)
+            await self._gpu.upload(source.stream, to_js(flat), report)
         finally:
-            told.destroy()
+            report.destroy()
 
     async def pipeline(self, name: str, constants: dict[str, float]) -> int:
         wgsl = resources.shader(name)
@@ -69,18 +74,25 @@ class BrowserDevice:
     def plan(self, commands: list[int]) -> int:
         return self._gpu.plan(to_js(array("I", commands)))
 
-    def run(self, plan: int, read=None, times: int = 1):
-        return _Bytes(self._read(plan, times, *read)) if read else self._run(plan, times)
+    @overload
+    def run(self, plan: int, read: None = None, times: int = 1) -> None: ...
+    @overload
+    def run(self, plan: int, read: Range, times: int = 1) -> Awaitable[bytes]: ...
+    def run(self, plan: int, read: Range | None = None, times: int = 1) -> Awaitable[bytes] | None:
+        return _Read(self._read(plan, times, *read)) if read else self._run(plan, times)
+
+    async def done(self) -> None:
+        await self._gpu.done()
 
     def close(self) -> None:
         self._gpu.close()
 
 
-class _Bytes:
-    """A readback that is under way: await it for its bytes, or leave it."""
+class _Read:
+    """Bytes on their way back; awaited late, or, when a stream is given up, never."""
 
     def __init__(self, promise):
         self._promise = promise
 
-    def __await__(self):
+    def __await__(self) -> Generator[Any, Any, bytes]:
         return (yield from self._promise.__await__()).to_bytes()

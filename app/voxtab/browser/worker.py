@@ -17,6 +17,7 @@ from voxtab.browser.gpu import BrowserDevice
 from voxtab.browser.models import SIZE_UNKNOWN, Weights, given, open_stream, read_directory, read_tokenizer, wanted
 from voxtab.config import SAMPLE_RATE
 from voxtab.errors import AudioError, DeviceError, ModelError, TokenizerError, UserError
+from voxtab.gpu.device import GpuAdapter
 from voxtab.gpu.variants import Variants
 from voxtab.model import Model
 from voxtab.result import result
@@ -220,8 +221,8 @@ class Worker:
                 if done == nbytes:
                     tell("progress", stage="kernels", done=0, total=0)
 
-            case = json.dumps([site.build, navigator.userAgent, device.info, nbytes])
-            variants = _variants(request, case, device.info)
+            case = json.dumps([site.build, navigator.userAgent, device.adapter.as_json(), nbytes])
+            variants = _variants(request, case, device.adapter)
             loading = Model.load(
                 device, directory, config, Weights(stream, size), None, name=name, progress=progress, variants=variants
             )
@@ -236,7 +237,7 @@ class Worker:
             if stream:
                 stream.close()
         self.load_s = time.perf_counter() - since
-        info = device.info
+        gpu_adapter = device.adapter
         return {
             "name": name,
             "dialect": directory.dialect,
@@ -244,25 +245,25 @@ class Worker:
             "default_delay_ms": config.delay_ms,
             "left_silence_tokens": config.left_silence_tokens,
             "adapter": {
-                "vendor": info["vendor"],
-                "device": info["device"],
-                "description": info["description"],
-                "software": info["adapter_type"] == "CPU",
+                "vendor": gpu_adapter.vendor,
+                "device": gpu_adapter.device,
+                "description": gpu_adapter.description,
+                "software": gpu_adapter.is_software,
             },
             "warning": self.model.warning,
             "model_bytes": nbytes,
             "gpu_bytes": device.nbytes,
-            "choice": {"name": case, "variants": f"row={model.kernels.variants.row}"} if model.tuned else None,
+            "choice": {"name": case, "variants": f"linear={model.kernels.variants.linear}"} if model.tuned else None,
         }
 
 
-def _variants(request, case: str, info: dict) -> Variants | None:
+def _variants(request, case: str, adapter: GpuAdapter) -> Variants | None:
     """Those that the request asks for, those that were found fastest in this case before, or None: they are to be tried."""
     if request.variants:
-        return Variants.pinned(info, request.variants)
+        return Variants.pinned(adapter, request.variants)
     known = given(request, "known").get(case)
     try:
-        return Variants.pinned(info, str(known)) if known else None
+        return Variants.pinned(adapter, str(known)) if known else None
     except UserError:  # what was remembered is no longer so
         return None
 

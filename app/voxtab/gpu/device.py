@@ -1,15 +1,17 @@
 """The seam between the engine and a GPU: integers for handles, one plan replayed per step.
 
-`gpu/native.py` implements it on wgpu-py and `gpu/browser.py` on `web/gpu.js`. Nothing else knows a GPU library.
+`native/gpu.py` implements it on wgpu-py, and `browser/gpu.py` on WebGPU through `web/worker/gpu.js`. Nothing else knows
+a GPU library.
 """
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from dataclasses import asdict, dataclass
+from typing import Protocol, overload
 
 from voxtab.errors import DeviceError
 
-# WebGPU's guaranteed limits: what every adapter has, and what the tests ask for.
+# WebGPU's guaranteed limits: what every GPU has, and what the tests ask for.
 DEFAULT_LIMITS = {
     "maxBufferSize": 256 << 20,
     "maxStorageBufferBindingSize": 128 << 20,
@@ -23,44 +25,73 @@ DEFAULT_LIMITS = {
 # Waiting for the queue about this often keeps a driver's staging memory small during an upload.
 UPLOAD_BACKPRESSURE_BYTES = 64 << 20
 
-Upload = tuple[int, int, int, int, int]
+Upload = tuple[int, int, int, int, int]  # source offset, nbytes, buffer, buffer offset, plan or 0
+Range = tuple[int, int, int]  # buffer, offset, nbytes
+
+
+@dataclass(frozen=True)
+class GpuAdapter:
+    """What WebGPU calls an adapter: which GPU this is, and what it can do beyond WebGPU's guarantees."""
+
+    vendor: str = ""
+    device: str = ""
+    description: str = ""
+    backend: str = ""  # what WebGPU runs on: "Vulkan", "Metal", ..., or "WebGPU" in a browser
+    is_software: bool = False  # it computes on the processor: barriers and workgroup memory cost much there
+    packed_dot: bool = True  # WGSL has packed dot products here
+    subgroup: int = 1  # the fewest invocations that a subgroup has; 1: there are no subgroups
+    largest_workgroup: int = DEFAULT_LIMITS["maxComputeInvocationsPerWorkgroup"]  # invocations
+    workgroup_storage: int = DEFAULT_LIMITS["maxComputeWorkgroupStorageSize"]  # bytes
+
+    @property
+    def name(self) -> str:
+        """The GPU's name for people."""
+        return self.description or self.device or self.vendor
+
+    def as_json(self) -> dict[str, str | bool | int]:
+        return asdict(self)
 
 
 class Source(Protocol):
-    """A model's bytes, as one run over a file or its shards."""
+    """Where a model's bytes come from, as one run over a file or its shards.
 
-    size: int
+    How they are read is between a home's sources and its device's `upload`: natively by `read(offset, nbytes)`, in the
+    page by JavaScript.
+    """
 
-    def read(self, offset: int, nbytes: int) -> bytes: ...
+    size: int  # bytes
 
 
 class Device(Protocol):
-    """Ten verbs. Every handle is a positive integer; `free` takes any of them."""
+    """A GPU that was opened. Every handle is a positive integer; `free` takes any of them."""
 
-    limits: dict[str, int]
-    info: dict[
-        str, str | bool | int
-    ]  # of the adapter; `packed_dot`: whether WGSL has packed dot products here; `subgroup`: the
-    # least number of invocations in a subgroup, or 1 without them; `largest_workgroup`;
-    # `workgroup_storage` in bytes
+    adapter: GpuAdapter
+    limits: dict[str, int]  # granted, by WebGPU's names: at least DEFAULT_LIMITS
+    nbytes: int  # of all buffers that were made and not freed
 
     def buffer(self, nbytes: int, label: str = "", uniform: bool = False) -> int:
-        """A zeroed buffer; its size is rounded up to a multiple of 16 bytes. Shaders have it as storage or, if `uniform`, as
-        a uniform too: a browser's barriers between dispatches then care for constants as well, so that only few are."""
+        """A zeroed buffer; its size is rounded up to a multiple of 16 bytes. DeviceError if there is no room for it.
+
+        Shaders bind it as storage or, if `uniform`, also as a uniform. Mark only what shaders do bind as a uniform:
+        between two dispatches, Chrome inserts a barrier for every way in which a written buffer may be read.
+        """
 
     def free(self, handle: int) -> None: ...
 
     def write(self, buffer: int, offset: int, data) -> None:
-        """Small data only. Offset and size are multiples of 4. Happens in the order of `run`s."""
+        """Write any contiguous buffer of bytes. Small data only. Offset and size are multiples of 4.
+
+        Happens in the order of `run`s.
+        """
 
     def copy(self, source: int, target: int, nbytes: int) -> None:
         """The first `nbytes`, a multiple of 4, of one buffer to another, in the order of `run`s."""
 
-    async def upload(self, source: Source, table: list[Upload], progress: Callable[[int], None] | None = None) -> None:
-        """Bring ranges of `source` to the GPU, in the table's order.
+    async def upload(self, source, table: list[Upload], progress: Callable[[int], None] | None = None) -> None:
+        """Bring ranges of `source`, a Source of this home, to the GPU, in the table's order.
 
-        A row is (source offset, nbytes, buffer, buffer offset, plan): the bytes go to the buffer, padded with
-        zeros to a multiple of 4, and then the plan runs unless it is 0. `progress` gets the bytes so far.
+        A row is (source offset, nbytes, buffer, buffer offset, plan): the bytes go to the buffer, padded with zeros to
+        a multiple of 4, and then the plan runs unless it is 0. `progress` gets the bytes so far.
         """
 
     async def pipeline(self, name: str, constants: dict[str, float]) -> int:
@@ -72,11 +103,22 @@ class Device(Protocol):
     def plan(self, commands: list[int]) -> int:
         """Remember dispatches, flat: [pipeline, bind group, x, y, z, ...]."""
 
-    def run(self, plan: int, read: tuple[int, int, int] | None = None, times: int = 1) -> Awaitable[bytes] | None:
-        """Submit a plan, `times` over: one encoder, one pass. With `read` (buffer, offset, nbytes) the bytes as they are
-        after that; they may be awaited much later."""
+    @overload
+    def run(self, plan: int, read: None = None, times: int = 1) -> None: ...
+    @overload
+    def run(self, plan: int, read: Range, times: int = 1) -> Awaitable[bytes]: ...
+    def run(self, plan: int, read: Range | None = None, times: int = 1) -> Awaitable[bytes] | None:
+        """Submit a plan, `times` over: one encoder, one pass.
 
-    def close(self) -> None: ...
+        With `read` (buffer, offset, nbytes) it returns those bytes as they are after the plan, to be awaited: at once,
+        much later or never.
+        """
+
+    async def done(self) -> None:
+        """Wait until everything submitted so far has run."""
+
+    def close(self) -> None:
+        """Give the GPU's memory back; nothing of this device can be used afterwards."""
 
 
 _BINDING = re.compile(
@@ -94,11 +136,11 @@ def bindings(wgsl: str) -> list[str]:
     return [kinds[i] for i in range(len(kinds))]
 
 
-def check_limits(granted: dict[str, int], adapter: str) -> None:
-    """DeviceError if an adapter is below WebGPU's guaranteed limits (a compatibility-mode one, say)."""
+def check_limits(granted: dict[str, int], gpu: str) -> None:
+    """DeviceError if a GPU grants less than WebGPU guarantees (one in compatibility mode, say). `gpu` is its name."""
     for name, least in DEFAULT_LIMITS.items():
         if granted[name] < least:
             raise DeviceError(
-                f"The GPU adapter {adapter} grants {name} {granted[name]}, and {least} is needed: "
-                "use another adapter or update its driver."
+                f"The GPU {gpu} grants {name} {granted[name]}, and {least} is needed: "
+                "use another GPU or update its driver."
             )

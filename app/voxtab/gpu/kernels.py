@@ -1,12 +1,15 @@
-"""One function per shader: what it is bound to, its grid, and its variant. Recording is pure; `plan` compiles.
+"""Records dispatches: one method per shader, which says what the shader is bound to, its grid and its variant.
 
-Shapes are in the shaders' headers. `step` is the small uniform buffer that is written once per step
-(position, rotation, capacity, audio_row); everything else is fixed when a plan is recorded.
+A recorder (`Kernels`) is made for fixed `Variants`, so that what it records follows from its arguments alone; `plan`
+compiles. Arguments are buffers unless a type or a keyword says otherwise. Shapes are f32 unless they say otherwise; the
+shaders' headers have the formulas. `step` is the small uniform buffer that is written once per step (`pack_step`);
+everything else is fixed when a plan is recorded.
 """
 
 import asyncio
 import struct
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, field, replace
 
 from voxtab.config import Stack
 from voxtab.gpu.device import Device
@@ -14,12 +17,17 @@ from voxtab.gpu.variants import Variants
 
 TYPE_CODES = {"F32": 0, "F16": 1, "BF16": 2, "Q4_0": 3}
 STORE, GELU, ADD, SILU, HEADS = range(5)  # linear's endings
-TOKENS_RING = 256  # ids kept on the GPU, by position; behind them is the position that was come to
+TOKENS_RING = 256  # ids kept on the GPU, by position; element 256 holds the position reached
 ANGLES_FINE = 512  # positions in RoPE's fine table
-MAX_ROWS = 4  # rows of x that an invocation of linear or conv takes at most
+MAX_ROWS = 4  # rows of x that an invocation of linear_plain or conv takes at most
 MAX_GRID = 65535
 TILE = 64  # rows and outputs of a tile of linear_tile
 ARGMAX_RUN = 2048  # logits that a workgroup of argmax takes
+
+
+def pack_step(position: int, rotation: int, capacity: int, audio_row: int = 0) -> bytes:
+    """`struct Step` of shaders/parts/step.wgsl, as it lies in a step's uniform buffer of 16 bytes."""
+    return struct.pack("<4I", position, rotation, capacity, audio_row)
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,15 @@ class Dispatch:
     grid: tuple[int, int, int]
 
 
+@dataclass(frozen=True)
+class _Made:
+    """What recorders of one device have made there: pipelines, parameters' buffers and bind groups."""
+
+    pipelines: dict[tuple, asyncio.Future] = field(default_factory=dict)
+    params: dict[tuple, int] = field(default_factory=dict)
+    binds: dict[tuple, int] = field(default_factory=dict)
+
+
 def spread(groups: int) -> tuple[int, int]:
     """Workgroups over x and y, as WebGPU allows at most 65535 in a dimension; shaders count x + y * width."""
     height = -(-groups // MAX_GRID)
@@ -58,16 +75,24 @@ def spread(groups: int) -> tuple[int, int]:
 
 
 class Kernels:
-    """Records dispatches for one device, and keeps its pipelines, parameters and bind groups."""
+    """Records dispatches for one device in given variants, and keeps pipelines, parameters and bind groups."""
 
     def __init__(self, device: Device, variants: Variants | None = None):
         self.device = device
-        self.variants = variants or Variants.of(device.info)
-        self._pipelines: dict[tuple, asyncio.Future] = {}
-        self._params: dict[tuple, int] = {}
-        self._binds: dict[tuple, int] = {}
+        self._variants = variants or Variants.of(device.adapter)
+        self._made = _Made()
         self.unused = device.buffer(16, "unused", uniform=True)  # bound where a variant reads nothing
         self._unwritten = device.buffer(16, "unwritten")  # and where it writes nothing
+
+    @property
+    def variants(self) -> Variants:
+        return self._variants
+
+    def with_variants(self, **fields) -> "Kernels":
+        """A recorder with other variants that shares everything made with this one."""
+        other = copy(self)
+        other._variants = replace(self._variants, **fields)
+        return other
 
     # --- one method per shader
 
@@ -138,12 +163,12 @@ class Kernels:
         ):
             kernel, high, wide = "linear_tile", TILE, TILE
             constants |= {"WORKGROUP": 256}
-        elif matrix.type == "Q4_0" and layout.row != "few":
-            kernel = "linear_staged_subgroups" if layout.row == "subgroups" else "linear_staged"
-            constants |= (shape := layout.of_staged(rows, matrix.rows, matrix.columns))
+        elif matrix.type == "Q4_0" and layout.linear != "plain":
+            kernel = "linear_staged_subgroups" if layout.linear == "staged_subgroups" else "linear_staged"
+            constants |= (shape := layout.staged_shape(rows, matrix.rows, matrix.columns))
             high, wide = shape["ROWS"], shape["WORKGROUP"] // shape["LANES"] * shape["OUTPUTS"]
         else:
-            workgroup, lanes = layout.of_few(matrix.columns)
+            workgroup, lanes = layout.plain_shape(matrix.columns)
             kernel, high, wide = "linear_plain", self._tile(rows), 4 * workgroup // lanes
             constants |= {"WORKGROUP": workgroup, "LANES": lanes, "ROWS": high}
             if lanes > 1:
@@ -323,39 +348,39 @@ class Kernels:
         return self.plan_compiled(dispatches)
 
     async def compile(self, dispatches: list[Dispatch]) -> None:
-        """Compile what is new: all at once, but on a software adapter, whose compiler takes much memory, one by one."""
-        if self.device.info["adapter_type"] == "CPU":
+        """Compile what is new: all at once, but one by one on a software GPU, whose compiler needs much memory."""
+        if self.device.adapter.is_software:
             for dispatch in dispatches:
                 await self._pipeline(dispatch.kernel, dispatch.constants)
         else:
             await asyncio.gather(*(self._pipeline(d.kernel, d.constants) for d in dispatches))
 
     def plan_compiled(self, dispatches: list[Dispatch]) -> int:
-        """The plan of dispatches whose like were in one before."""
+        """The plan of dispatches whose kernels are compiled already."""
         commands = []
         for dispatch in dispatches:
-            pipeline = self._pipelines[dispatch.kernel, dispatch.constants].result()
+            pipeline = self._made.pipelines[dispatch.kernel, dispatch.constants].result()
             buffers = (self._param(dispatch.params), *dispatch.buffers)
             key = (pipeline, buffers)
-            if key not in self._binds:
-                self._binds[key] = self.device.bind(pipeline, list(buffers))
-            commands += [pipeline, self._binds[key], *dispatch.grid]
+            if key not in self._made.binds:
+                self._made.binds[key] = self.device.bind(pipeline, list(buffers))
+            commands += [pipeline, self._made.binds[key], *dispatch.grid]
         return self.device.plan(commands)
 
     def free(self, buffers: list[int]) -> None:
-        """Free buffers, and the bind groups that they are in. Plans with these cannot run any more."""
+        """Free buffers and the bind groups with them. Plans with these cannot run any more."""
         gone = {*buffers}
-        for key in [key for key in self._binds if gone & {*key[1]}]:
-            self.device.free(self._binds.pop(key))
+        for key in [key for key in self._made.binds if gone & {*key[1]}]:
+            self.device.free(self._made.binds.pop(key))
         for buffer in buffers:
             self.device.free(buffer)
 
     def forget_binds(self) -> None:
         """Free parameters and bind groups, not pipelines: for plans that run once, such as loading's."""
-        for handle in (*self._params.values(), *self._binds.values()):
+        for handle in (*self._made.params.values(), *self._made.binds.values()):
             self.device.free(handle)
-        self._params.clear()
-        self._binds.clear()
+        self._made.params.clear()
+        self._made.binds.clear()
 
     def _dispatch(self, kernel, constants, params, buffers, grid) -> Dispatch:
         constants = {"WORKGROUP": self.variants.workgroup} | constants
@@ -368,12 +393,12 @@ class Kernels:
 
     def _pipeline(self, kernel: str, constants: tuple) -> asyncio.Future:
         key = (kernel, constants)
-        if key not in self._pipelines:
-            self._pipelines[key] = asyncio.ensure_future(self.device.pipeline(kernel, dict(constants)))
-        return self._pipelines[key]
+        if key not in self._made.pipelines:
+            self._made.pipelines[key] = asyncio.ensure_future(self.device.pipeline(kernel, dict(constants)))
+        return self._made.pipelines[key]
 
     def _param(self, values: tuple[int, ...]) -> int:
-        if values not in self._params:
-            self._params[values] = self.device.buffer(4 * len(values), "params", uniform=True)
-            self.device.write(self._params[values], 0, struct.pack(f"<{len(values)}I", *values))
-        return self._params[values]
+        if values not in self._made.params:
+            self._made.params[values] = self.device.buffer(4 * len(values), "params", uniform=True)
+            self.device.write(self._made.params[values], 0, struct.pack(f"<{len(values)}I", *values))
+        return self._made.params[values]

@@ -1,17 +1,20 @@
-"""How kernels are laid out: what an adapter can, what a user pins, and the shapes that follow."""
+"""How kernels are laid out: what a GPU can do, what a user pins, and the shapes that follow."""
 
 import math
 from dataclasses import dataclass, replace
 
 from voxtab.errors import UserError
+from voxtab.gpu.device import GpuAdapter
 
 STAGED_ROWS = 2  # rows of x that a workgroup of linear_staged takes at most
-FEW_ROWS = 8  # rows of x that are a live step's or a decoder pass's; more are those of a file's block
-KEPT_BYTES = 148  # of workgroup memory, of linear_staged for 32 columns of x
-ALIGNMENT_BYTES = 32  # at most what lies between its variables, which begin at multiples of 16
-ROW_VARIANTS = "few", "f32", "packed", "subgroups"  # of the product for one row, the plainest first
-OF_THE_ADAPTER = "subgroup", "largest_workgroup", "workgroup_storage"  # fields of Variants that are facts and no choice
-PINS = {  # what its other fields can be, but `row`, which depends on the adapter
+FEW_ROWS = 8  # rows of x in a live step or a decoder pass, at most; a file's block has more
+KEPT_BYTES = 148  # workgroup memory that linear_staged needs for 32 columns of a row of x
+ALIGNMENT_BYTES = 32  # lost between its variables at most, as each begins at a multiple of 16
+# The kernels for few rows of x and Q4_0, the plainest first: `linear_plain`, `linear_staged` in f32, `linear_staged`
+# with packed dot products, and `linear_staged_subgroups`, which has these too.
+LINEAR = "plain", "staged", "staged_packed", "staged_subgroups"
+ADAPTER_FACTS = "subgroup", "largest_workgroup", "workgroup_storage"  # fields that are facts: they cannot be pinned
+PINS = {  # what the other fields can be, except `linear`, which depends on the GPU
     "workgroup": (64, 128, 256),
     "lanes": (0, 1),
     "tiles": range(1 << 16),
@@ -25,77 +28,76 @@ PINS = {  # what its other fields can be, but `row`, which depends on the adapte
 
 @dataclass(frozen=True)
 class Variants:
-    """How kernels are laid out on an adapter; the results are the same up to rounding."""
+    """How kernels are laid out on a GPU; the results are the same up to rounding."""
 
-    workgroup: int = 64  # where nothing else is said
-    row: str = "f32"  # few rows of x: by `linear_staged` in "f32", "packed" or that with "subgroups"; or as "few"
+    workgroup: int = 64  # invocations, where no kernel's own size applies
+    linear: str = "staged"  # one of LINEAR
     subgroup: int = 1  # invocations that every subgroup has; 1: none are used
-    largest_workgroup: int = 256
+    largest_workgroup: int = 256  # invocations
     workgroup_storage: int = 16384  # bytes
-    lanes: bool = True  # in `linear` invocations share output rows
-    tiles: int = 256  # from so many tiles on a product is made by `linear_tile`; 0: never
-    attention: int = (
-        128  # workgroup of attention, 64 to 256, at most twice a head's dimensions; 0: by `attention_plain`
-    )
-    attention_groups: int = 256  # workgroups of attention that few queries are split into
-    attention_splits: int = 16  # and of those at most so many for the same queries
+    lanes: bool = True  # several invocations share an output row of `linear_plain` and `conv`
+    tiles: int = 256  # a product of at least so many tiles is made by `linear_tile`; 0: none is
+    attention: int = 128  # workgroup of attention, at most twice a head's dimensions; 0: `attention_plain` instead
+    attention_groups: int = 256  # workgroups of attention, at most, that few queries' keys are split over
+    attention_splits: int = 16  # of these, at most, for the same queries
     block_tokens: int = 64  # tokens whose states are made at once when that much audio is there
     drafts: int = 0  # pads that a decoder pass over such a block takes beside its one known token
 
     @classmethod
-    def of(cls, info: dict[str, str]) -> "Variants":
-        """Barriers and workgroup memory are what costs on a software adapter: there one invocation makes whole rows."""
-        if info["adapter_type"] == "CPU":
-            return cls(row="few", lanes=False, tiles=0, attention=0, block_tokens=16, drafts=3)
-        # A browser without the packed dot product would refuse all of `linear_staged`.
+    def of(cls, adapter: GpuAdapter) -> "Variants":
+        """What a GPU starts with: `tuning` then looks for its fastest `linear`."""
+        if adapter.is_software:  # barriers and workgroup memory cost much: one invocation makes whole rows
+            return cls(linear="plain", lanes=False, tiles=0, attention=0, block_tokens=16, drafts=3)
         return cls(
-            row="f32" if info.get("packed_dot", True) else "few",
-            **{name: info[name] for name in OF_THE_ADAPTER if name in info},
+            # A browser without the packed dot product would refuse all of `linear_staged`.
+            linear="staged" if adapter.packed_dot else "plain",
+            **{name: getattr(adapter, name) for name in ADAPTER_FACTS},
         )
 
     @classmethod
-    def pinned(cls, info: dict[str, str], pins: str) -> "Variants":
-        """The adapter's, with some fields as `pins` says, "row=few,tiles=0". UserError if it names what there is not."""
-        variants = cls.of(info)
+    def pinned(cls, adapter: GpuAdapter, pins: str) -> "Variants":
+        """The GPU's, with the fields that `pins` names: "linear=plain,tiles=0". UserError for a wrong name or value."""
+        variants = cls.of(adapter)
         for pin in pins.split(","):
             name, _, text = pin.partition("=")
-            value = int(text) if text.isdecimal() and len(text) < 6 else text
-            if value not in (("few", *variants.row_variants) if name == "row" else PINS.get(name, ())):
+            value: int | str = int(text) if text.isdecimal() and len(text) < 6 else text
+            if value not in (("plain", *variants.linear_choices) if name == "linear" else PINS.get(name, ())):
                 raise UserError(
-                    f"{pin[:40]!r} is no variant of the kernels: pin, for example, row=few, tiles=0 or drafts=3."
+                    f"{pin[:40]!r} is not a kernel variant: pin, for example, linear=plain, tiles=0 or drafts=3."
                 )
             variants = replace(variants, **{name: bool(value) if name == "lanes" else value})
         return variants
 
     @property
-    def row_variants(self) -> tuple[str, ...]:
-        """What `row` can be on this adapter."""
-        return ("few",) if self.row == "few" else ROW_VARIANTS if self.subgroup > 1 else ROW_VARIANTS[:-1]
+    def linear_choices(self) -> tuple[str, ...]:
+        """What `linear` can be on this GPU, the plainest first."""
+        return ("plain",) if self.linear == "plain" else LINEAR if self.subgroup > 1 else LINEAR[:-1]
 
-    # What follows is what an H200 was seen to be fastest with.
+    # The shapes below are those that an H200 was seen to run fastest.
 
-    def of_staged(self, rows: int, outputs: int, columns: int) -> dict[str, int]:
-        """`linear_staged`'s shape for so many rows of x, and a matrix's rows and columns."""
-        blocks, made, subgroups = columns // 32, 4, self.row == "subgroups"
-        # Two rows share what is read of the weights; but of few, to keep half of both at a time is slower than one after another.
+    def staged_shape(self, rows: int, outputs: int, columns: int) -> dict[str, int]:
+        """`linear_staged`'s constants for x [rows, columns] and a matrix [outputs, columns]."""
+        blocks, made, subgroups = columns // 32, 4, self.linear == "staged_subgroups"
+        # Two rows of x share what is read of the weights. But if a workgroup could keep only half of each at a time, it
+        # is faster to make the two one after the other.
         kept = min(rows, STAGED_ROWS) if STAGED_ROWS * KEPT_BYTES * blocks <= 3 / 4 * self.workgroup_storage else 1
-        most, x_first = blocks, False  # blocks of x that are kept at a time
-        if rows > FEW_ROWS:  # a file's block, of too few tiles for `linear_tile`: its rows share what is read
+        most, x_first = blocks, False  # most: blocks of x that are kept at a time, at most
+        if rows > FEW_ROWS:  # a file's block with too few tiles for `linear_tile`: its rows share what is read
             lanes, teams, kept, most = 8, 32, STAGED_ROWS, 64
-        elif rows > 1 and blocks > 128:  # smaller chunks leave a multiprocessor room for more workgroups
+        elif rows > 1 and blocks > 128:  # smaller chunks leave room for more workgroups on a multiprocessor
             lanes, teams, most = 32, 10, 96
         elif rows > 1:
             lanes, teams = (8, 20) if blocks <= 48 and outputs >= 8192 else (32, 4) if 48 < blocks <= 64 else (16, 12)
         elif outputs >= 65536:  # four workgroups for each of 128 multiprocessors
             lanes, teams, made, most = 8, 32, 8, blocks if subgroups else 48
-        elif outputs >= 16384:  # two, or three where these would take too many registers: short loops take fewer
+        elif outputs >= 16384:  # two; or three if two need too many registers, as shorter loops need fewer
             lanes, teams, most = (16, 18, blocks) if subgroups and self.largest_workgroup >= 16 * 18 else (16, 12, 48)
-        else:  # one, or a whole number, with registers to spare
+        else:  # one or a whole number, with registers to spare
             x_first = True
             lanes = 32 if blocks <= 96 else (96 if blocks % 96 == 0 else 64) // (1 if subgroups else 2)
             teams = outputs // 512
         together = math.gcd(lanes, self.subgroup) if subgroups else 1
-        # What is not for blocks of x takes little more than half of the workgroup's memory.
+        # Everything beside the blocks of x takes little more than half of a workgroup's memory.
         team_bytes = (
             8 * lanes // together
             + (0 if subgroups else 4 * lanes)
@@ -112,13 +114,13 @@ class Variants:
             "OUTPUTS": made,
             "ROWS": kept,
             "CHUNK": chunk,
-            "PACKED": self.row != "f32",
+            "PACKED": self.linear != "staged",
             "X_FIRST": x_first,
             **({"SUBGROUP": together} if subgroups else {}),
         }
 
-    def of_few(self, columns: int) -> tuple[int, int]:
-        """`linear`'s workgroup, and the lanes that share four output rows."""
+    def plain_shape(self, columns: int) -> tuple[int, int]:
+        """`linear_plain`'s workgroup and lanes: invocations, and how many of them share four output rows."""
         if not self.lanes:
             return self.workgroup, 1
         blocks = columns // 32

@@ -303,10 +303,10 @@ async def _info(arguments) -> int:
     try:
         device = await NativeDevice.open()
     except DeviceError as error:
-        print(f"adapter     none: {error}")
+        print(f"GPU         none: {error}")
         return 0
-    about = device.info
-    print(f"adapter     {about['description'] or about['device']} ({about['adapter_type']}, {about['backend_type']})")
+    gpu = device.adapter
+    print(f"GPU         {gpu.name} ({gpu.backend}{', in software' if gpu.is_software else ''})")
     print("grants      " + ", ".join(f"{name} {value:,}" for name, value in device.limits.items()))
     device.close()
     return 0

@@ -2,71 +2,62 @@
 
 import importlib
 import re
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, overload
 
 from voxtab import resources
 from voxtab.errors import DeviceError
-from voxtab.gpu.device import DEFAULT_LIMITS, UPLOAD_BACKPRESSURE_BYTES, bindings, check_limits
+from voxtab.gpu.device import (
+    DEFAULT_LIMITS,
+    UPLOAD_BACKPRESSURE_BYTES,
+    Device,
+    GpuAdapter,
+    Range,
+    Upload,
+    bindings,
+    check_limits,
+)
 
 _USAGE = 128 | 4 | 8  # STORAGE | COPY_SRC | COPY_DST
 _UNIFORM = 64
 _READBACK_USAGE = 1 | 8  # MAP_READ | COPY_DST
+_NVIDIA_SUBGROUP = 32
 
 
 def _kebab(limit: str) -> str:
     return re.sub(r"[A-Z]", lambda letter: "-" + letter[0].lower(), limit)
 
 
-class NativeDevice:
+class NativeDevice(Device):
     """See `voxtab.gpu.device.Device`."""
 
     @classmethod
     async def open(cls, library: str = "wgpu", default_limits: bool = False) -> "NativeDevice":
-        """The strongest adapter, with all it grants or, with `default_limits`, just WebGPU's guaranteed limits.
+        """The strongest GPU, with all it grants or, with `default_limits`, just WebGPU's guaranteed limits.
 
-        `library` is a package with wgpu-py's interface. Raises DeviceError without a usable adapter.
+        `library` is a package with wgpu-py's interface. Raises DeviceError if there is no usable GPU.
         """
         wgpu = importlib.import_module(library)
         try:
             adapter = await wgpu.gpu.request_adapter_async(power_preference="high-performance")
         except RuntimeError as error:
             raise DeviceError(
-                "No GPU adapter was found: install a Vulkan driver (on Debian, mesa-vulkan-drivers "
-                "gives a software one)."
+                "No GPU was found: install a Vulkan driver (on Debian, mesa-vulkan-drivers gives a software one)."
             ) from error
         granted = {name: int(adapter.limits[_kebab(name)]) for name in DEFAULT_LIMITS}
         check_limits(granted, adapter.info["device"])
         limits = DEFAULT_LIMITS if default_limits else granted
-        subgroups = "subgroup" in adapter.features
+        features = ["subgroup"] if "subgroup" in adapter.features else []
         device = await adapter.request_device_async(
-            required_features=["subgroup"] if subgroups else [],
-            required_limits={_kebab(name): value for name, value in limits.items()},
+            required_features=features, required_limits={_kebab(name): value for name, value in limits.items()}
         )
-        about = ("vendor", "device", "description", "adapter_type", "backend_type")
-        return cls(
-            wgpu,
-            device,
-            limits,
-            {key: str(adapter.info[key]) for key in about}
-            | {
-                # wgpu-py 0.32 spells `subgroup_min_size` so, and says 4 where NVIDIA's are 32.
-                "packed_dot": True,
-                "largest_workgroup": min(
-                    limits["maxComputeInvocationsPerWorkgroup"], limits["maxComputeWorkgroupSizeX"]
-                ),
-                "workgroup_storage": limits["maxComputeWorkgroupStorageSize"],
-                "subgroup": 1
-                if not subgroups
-                else 32
-                if adapter.info["vendor"] == "NVIDIA"
-                else int(adapter.info["stackgroup_min_size"]),
-            },
-        )
+        return cls(wgpu, device, limits, _facts(adapter.info, limits, bool(features)))
 
-    def __init__(self, wgpu, device, limits: dict[str, int], info: dict[str, str]):
+    def __init__(self, wgpu, device, limits: dict[str, int], adapter: GpuAdapter):
         self._wgpu, self._device, self._queue = wgpu, device, device.queue
-        self.limits, self.info = dict(limits), info
-        self._objects: dict[int, object] = {}
-        self._layouts: dict[int, object] = {}
+        self.limits, self.adapter, self.nbytes = dict(limits), adapter, 0
+        self._objects: dict[int, Any] = {}  # wgpu-py's buffers, pipelines and bind groups, and plans
+        self._layouts: dict[int, Any] = {}
         self._readbacks: list = []
         self._last = 0
         self._nothing = self.buffer(4, "nothing")
@@ -79,17 +70,20 @@ class NativeDevice:
     def buffer(self, nbytes: int, label: str = "", uniform: bool = False) -> int:
         try:
             usage = _USAGE | _UNIFORM if uniform else _USAGE
-            return self._handle(self._device.create_buffer(size=-(-nbytes // 16) * 16, usage=usage, label=label))
+            buffer = self._device.create_buffer(size=-(-nbytes // 16) * 16, usage=usage, label=label)
         except self._wgpu.GPUOutOfMemoryError:
             raise DeviceError(
                 f"The GPU has no room for another {nbytes:,} bytes ({label}): close what else uses it, "
-                "or take a smaller model."
+                "or use a smaller model."
             ) from None
+        self.nbytes += buffer.size
+        return self._handle(buffer)
 
     def free(self, handle: int) -> None:
         thing = self._objects.pop(handle)
         self._layouts.pop(handle, None)
-        if hasattr(thing, "destroy"):
+        if hasattr(thing, "destroy"):  # a buffer
+            self.nbytes -= thing.size
             thing.destroy()
 
     def write(self, buffer: int, offset: int, data) -> None:
@@ -100,7 +94,7 @@ class NativeDevice:
         encoder.copy_buffer_to_buffer(self._objects[source], 0, self._objects[target], 0, nbytes)
         self._queue.submit([encoder.finish()])
 
-    async def upload(self, source, table, progress=None) -> None:
+    async def upload(self, source, table: list[Upload], progress: Callable[[int], None] | None = None) -> None:
         total = waited = 0
         for offset, nbytes, buffer, buffer_offset, plan in table:
             data = source.read(offset, nbytes)
@@ -155,7 +149,11 @@ class NativeDevice:
             [(known[commands[i]], known[commands[i + 1]], *commands[i + 2 : i + 5]) for i in range(0, len(commands), 5)]
         )
 
-    def run(self, plan: int, read=None, times: int = 1):
+    @overload
+    def run(self, plan: int, read: None = None, times: int = 1) -> None: ...
+    @overload
+    def run(self, plan: int, read: Range, times: int = 1) -> Awaitable[bytes]: ...
+    def run(self, plan: int, read: Range | None = None, times: int = 1) -> Awaitable[bytes] | None:
         encoder = self._device.create_command_encoder()
         compute = encoder.begin_compute_pass()
         last = None
@@ -176,7 +174,7 @@ class NativeDevice:
         return _Read(self._readbacks, readback, readback.map_async("READ", 0, nbytes), nbytes)
 
     async def done(self) -> None:
-        """Wait for what was submitted, by a small readback: wgpu-py 0.32's on_submitted_work_done_async raises TypeError."""
+        # By a small readback: wgpu-py 0.32's on_submitted_work_done_async raises TypeError.
         empty = self._handle([])
         await self.run(empty, (self._nothing, 0, 4))
         self.free(empty)
@@ -199,9 +197,27 @@ class _Read:
     def __init__(self, pool: list, readback, promise, nbytes: int):
         self._pool, self._readback, self._promise, self._nbytes = pool, readback, promise, nbytes
 
-    def __await__(self):  # again, if a first await was cancelled
+    def __await__(self) -> Generator[Any, Any, bytes]:  # again, if a first await was cancelled
         yield from self._promise.__await__()
         data = bytes(self._readback.read_mapped(0, self._nbytes))
         self._readback.unmap()
         self._pool.append(self._readback)
         return data
+
+
+def _facts(info: dict[str, Any], limits: dict[str, int], subgroups: bool) -> GpuAdapter:
+    subgroup = 1
+    if subgroups:
+        # wgpu-py 0.32 spells `subgroup_min_size` so, and gives 4 for NVIDIA's, which are 32.
+        subgroup = _NVIDIA_SUBGROUP if info["vendor"] == "NVIDIA" else int(info["stackgroup_min_size"])
+    return GpuAdapter(
+        vendor=str(info["vendor"]),
+        device=str(info["device"]),
+        description=str(info["description"]),
+        backend=str(info["backend_type"]),
+        is_software=info["adapter_type"] == "CPU",
+        packed_dot=True,
+        subgroup=subgroup,
+        largest_workgroup=min(limits["maxComputeInvocationsPerWorkgroup"], limits["maxComputeWorkgroupSizeX"]),
+        workgroup_storage=limits["maxComputeWorkgroupStorageSize"],
+    )

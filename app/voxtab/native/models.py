@@ -88,7 +88,7 @@ async def load_model(
             local.tokenizer,
             name=local.name,
             cache_f16=cache == "f16",
-            variants=Variants.pinned(device.info, variants) if variants else None,
+            variants=Variants.pinned(device.adapter, variants) if variants else None,
             progress=progress,
         )
     except BaseException:
