@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Step 4: AN4 in the same form as synthesize.py writes: OUT.i16 and OUT.jsonl, for training or,
 with --held-out, the speakers kept for validation (every eighth by name)."""
-
 import argparse
 import csv
 import json
@@ -31,35 +30,15 @@ def main():
             if (r["speaker"] in held_out) != a.held_out or r["utterance"] not in words:
                 continue
             start = int(r["start16k"])
-            clip = samples[start : start + int(r["n16k"])]
+            clip = samples[start:start + int(r["n16k"])]
             clip = np.round(clip / max(np.abs(clip).max(), 1e-3) * 0.5 * 32767).astype("<i2")
             aligned = words[r["utterance"]]
             audio.write(clip.tobytes())
-            index.write(
-                json.dumps(
-                    {
-                        "start": done,
-                        "n": len(clip),
-                        "voice": r["speaker"],
-                        "group": "an4",
-                        "utterance": r["utterance"],
-                        "first": aligned[0][1],
-                        "words": [[w, e] for w, _, e in aligned],
-                    }
-                )
-                + "\n"
-            )
+            index.write(json.dumps({"start": done, "n": len(clip), "voice": r["speaker"], "group": "an4", "utterance": r["utterance"],
+                                    "first": aligned[0][1], "words": [[w, e] for w, _, e in aligned]}) + "\n")
             done += len(clip)
             kept += 1
-    print(
-        kept,
-        "utterances,",
-        round(done / 16000 / 60, 1),
-        "minutes,",
-        len(held_out),
-        "speakers held out:",
-        *sorted(held_out),
-    )
+    print(kept, "utterances,", round(done / 16000 / 60, 1), "minutes,", len(held_out), "speakers held out:", *sorted(held_out))
 
 
 if __name__ == "__main__":

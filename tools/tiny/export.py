@@ -2,7 +2,6 @@
 """Step 6: the checkpoint as a GGUF with the published file's names and dtypes: every 2-D tensor Q4_0
 (or f32 with --f32), the rest f32, rows of q and k in interleaved order, plus the metadata that
 shapes cannot tell."""
-
 import argparse
 import json
 import struct
@@ -61,25 +60,13 @@ def tensors(model):
 
 
 def metadata(config, left_silence_tokens):
-    kv = {
-        "general.architecture": "voxtral_realtime",
-        "general.name": "Voxtab tiny (self-test: letters, digits, dates, commands)",
-        "voxtral_realtime.default_delay_ms": 80 * config.delay_tokens,
-        "voxtral_realtime.left_silence_tokens": left_silence_tokens,
-    }
-    for part, heads, kv_heads, window in (
-        ("encoder", config.encoder_heads, config.encoder_heads, config.encoder_window),
-        ("decoder", config.decoder_heads, config.decoder_kv_heads, config.decoder_window),
-    ):
+    kv = {"general.architecture": "voxtral_realtime", "general.name": "Voxtab tiny (self-test: letters, digits, dates, commands)",
+          "voxtral_realtime.default_delay_ms": 80 * config.delay_tokens, "voxtral_realtime.left_silence_tokens": left_silence_tokens}
+    for part, heads, kv_heads, window in (("encoder", config.encoder_heads, config.encoder_heads, config.encoder_window),
+                                          ("decoder", config.decoder_heads, config.decoder_kv_heads, config.decoder_window)):
         p = f"voxtral_realtime.{part}."
-        kv |= {
-            p + "attention.head_count": heads,
-            p + "attention.head_count_kv": kv_heads,
-            p + "attention.key_length": config.head_dim,
-            p + "attention.sliding_window": window,
-            p + "attention.layer_norm_rms_epsilon": 1e-5,
-            p + "rope.freq_base": 1e6,
-        }
+        kv |= {p + "attention.head_count": heads, p + "attention.head_count_kv": kv_heads, p + "attention.key_length": config.head_dim,
+               p + "attention.sliding_window": window, p + "attention.layer_norm_rms_epsilon": 1e-5, p + "rope.freq_base": 1e6}
     return kv
 
 
@@ -99,18 +86,10 @@ def write_gguf(path, named, kv):
         if isinstance(v, str):
             return struct.pack("<I", 8) + text(v)
         return struct.pack("<II", 4, v) if isinstance(v, int) else struct.pack("<If", 6, v)
-
-    head = struct.pack("<IIQQ", 0x46554747, 3, len(named), len(kv)) + b"".join(
-        text(k) + value(v) for k, v in kv.items()
-    )
+    head = struct.pack("<IIQQ", 0x46554747, 3, len(named), len(kv)) + b"".join(text(k) + value(v) for k, v in kv.items())
     body, offset = [], 0
     for name, (kind, shape, raw) in named.items():
-        head += (
-            text(name)
-            + struct.pack("<I", len(shape))
-            + struct.pack(f"<{len(shape)}Q", *reversed(shape))
-            + struct.pack("<IQ", kind, offset)
-        )
+        head += text(name) + struct.pack("<I", len(shape)) + struct.pack(f"<{len(shape)}Q", *reversed(shape)) + struct.pack("<IQ", kind, offset)
         body.append(raw + b"\0" * (-len(raw) % 32))
         offset += len(body[-1])
     Path(path).write_bytes(head + b"\0" * (-len(head) % 32) + b"".join(body))
@@ -142,17 +121,10 @@ def main():
     write_gguf(path, named, metadata(model.config, a.left_silence_tokens))
     tekken = Path(a.out) / "tekken.json"
     t = json.loads(tekken.read_text(encoding="utf-8"))
-    t["audio"] |= {
-        "transcription_delay_ms": 80 * model.config.delay_tokens,
-        "streaming_n_left_pad_tokens": a.left_silence_tokens,
-    }
+    t["audio"] |= {"transcription_delay_ms": 80 * model.config.delay_tokens, "streaming_n_left_pad_tokens": a.left_silence_tokens}
     tekken.write_text(json.dumps(t, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(
-        f"{path}: {len(named)} tensors, {path.stat().st_size} bytes, step {step}; with tekken.json {path.stat().st_size + tekken.stat().st_size}"
-    )
-    print(
-        f"{sum(p.numel() for p in model.parameters())} parameters, {multiply_adds(model) / 1e9:.3f} G multiply-adds a second of audio"
-    )
+    print(f"{path}: {len(named)} tensors, {path.stat().st_size} bytes, step {step}; with tekken.json {path.stat().st_size + tekken.stat().st_size}")
+    print(f"{sum(p.numel() for p in model.parameters())} parameters, {multiply_adds(model) / 1e9:.3f} G multiply-adds a second of audio")
 
 
 if __name__ == "__main__":

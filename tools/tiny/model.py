@@ -1,6 +1,5 @@
 """The Voxtral Realtime architecture in PyTorch, small. Names and shapes follow the checkpoint;
 q and k rows are half-split here and re-ordered by export.py."""
-
 import math
 from dataclasses import asdict, dataclass
 
@@ -10,7 +9,7 @@ from torch import nn
 
 from vocabulary import BOS, PAD
 
-SAMPLES = 1280  # in one token of 80 ms
+SAMPLES = 1280                                          # in one token of 80 ms
 
 
 @dataclass
@@ -19,13 +18,13 @@ class Config:
     encoder_layers: int = 5
     encoder_heads: int = 4
     encoder_hidden: int = 768
-    encoder_window: int = 128  # states of 20 ms
+    encoder_window: int = 128                           # states of 20 ms
     decoder_width: int = 256
     decoder_layers: int = 4
     decoder_heads: int = 4
     decoder_kv_heads: int = 2
     decoder_hidden: int = 768
-    decoder_window: int = 128  # tokens of 80 ms
+    decoder_window: int = 128                           # tokens of 80 ms
     head_dim: int = 64
     vocabulary: int = 2048
     delay_tokens: int = 6
@@ -43,12 +42,11 @@ def q4_0(w):
 
 class Matrix(nn.Module):
     """[rows, columns], 2-D and so stored as Q4_0; `quantised` rounds it in the forward pass only"""
-
     quantised = False
 
     def __init__(self, columns, rows, bias=False, std=None):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(rows, columns) * (std or columns**-0.5))
+        self.weight = nn.Parameter(torch.randn(rows, columns) * (std or columns ** -0.5))
         self.bias = nn.Parameter(torch.zeros(rows)) if bias else None
 
     def value(self):
@@ -96,7 +94,7 @@ class Layer(nn.Module):
         self.wv = Matrix(width, kv_heads * head_dim, bias)
         self.wo = Matrix(heads * head_dim, width, bias, std=out * (heads * head_dim) ** -0.5)
         self.w1, self.w3 = Matrix(width, hidden), Matrix(width, hidden)
-        self.w2 = Matrix(hidden, width, bias, std=out * hidden**-0.5)
+        self.w2 = Matrix(hidden, width, bias, std=out * hidden ** -0.5)
         self.ada0 = Matrix(width, 32) if ada else None
         self.ada2 = Matrix(32, width, std=0.02) if ada else None
         self.dropout = nn.Dropout(dropout)
@@ -155,16 +153,12 @@ class Mel(nn.Module):
         edge = torch.where(mel < 15, mel * 200 / 3, 1000 * torch.exp(step * (mel - 15)))
         f = torch.arange(201, dtype=torch.float64)[:, None] * 40
         up, down = (f - edge[:-2]) / (edge[1:-1] - edge[:-2]), (edge[2:] - f) / (edge[2:] - edge[1:-1])
-        self.register_buffer(
-            "filters", (torch.minimum(up, down).clamp(min=0) * 2 / (edge[2:] - edge[:-2])).float(), persistent=False
-        )
+        self.register_buffer("filters", (torch.minimum(up, down).clamp(min=0) * 2 / (edge[2:] - edge[:-2])).float(), persistent=False)
         self.register_buffer("window", torch.hann_window(400), persistent=False)
 
     def forward(self, samples):
-        spectrum = torch.stft(
-            samples, 400, 160, window=self.window, center=True, pad_mode="constant", return_complex=True
-        )
-        power = (spectrum.real**2 + spectrum.imag**2)[..., :-1].transpose(1, 2)
+        spectrum = torch.stft(samples, 400, 160, window=self.window, center=True, pad_mode="constant", return_complex=True)
+        power = (spectrum.real ** 2 + spectrum.imag ** 2)[..., :-1].transpose(1, 2)
         return ((power @ self.filters).clamp(min=1e-10).log10().clamp(min=-6.5) + 4) / 4
 
 
@@ -174,39 +168,14 @@ class Model(nn.Module):
         c = self.config = config
         self.conv0 = nn.Conv1d(128, c.encoder_width, 3)
         self.conv1 = nn.Conv1d(c.encoder_width, c.encoder_width, 3, stride=2)
-        self.encoder = nn.ModuleList(
-            Layer(
-                c.encoder_width,
-                c.encoder_heads,
-                c.encoder_heads,
-                c.head_dim,
-                c.encoder_hidden,
-                c.encoder_window,
-                True,
-                c.dropout,
-                c.encoder_layers,
-            )
-            for _ in range(c.encoder_layers)
-        )
+        self.encoder = nn.ModuleList(Layer(c.encoder_width, c.encoder_heads, c.encoder_heads, c.head_dim, c.encoder_hidden, c.encoder_window,
+                                           True, c.dropout, c.encoder_layers) for _ in range(c.encoder_layers))
         self.encoder_norm = RMSNorm(c.encoder_width)
         self.projection0 = Matrix(4 * c.encoder_width, c.decoder_width)
         self.projection2 = Matrix(c.decoder_width, c.decoder_width)
         self.tok_embeddings = Matrix(c.decoder_width, c.vocabulary, std=0.05)
-        self.decoder = nn.ModuleList(
-            Layer(
-                c.decoder_width,
-                c.decoder_heads,
-                c.decoder_kv_heads,
-                c.head_dim,
-                c.decoder_hidden,
-                c.decoder_window,
-                False,
-                c.dropout,
-                c.decoder_layers,
-                ada=True,
-            )
-            for _ in range(c.decoder_layers)
-        )
+        self.decoder = nn.ModuleList(Layer(c.decoder_width, c.decoder_heads, c.decoder_kv_heads, c.head_dim, c.decoder_hidden, c.decoder_window,
+                                           False, c.dropout, c.decoder_layers, ada=True) for _ in range(c.decoder_layers))
         self.norm = RMSNorm(c.decoder_width)
 
     def quantise(self, on):
@@ -254,9 +223,9 @@ class Model(nn.Module):
         cos, sin = rope_tables(length, c.head_dim, audio.device)
         cache = [audio.new_zeros(2, batch, c.decoder_kv_heads, length, c.head_dim) for _ in self.decoder]
         for p in range(length):
-            x = audio[:, p : p + 1] + embeddings[tokens[:, p : p + 1]]
+            x = audio[:, p:p + 1] + embeddings[tokens[:, p:p + 1]]
             for layer, kept in zip(self.decoder, cache):
-                x = layer.step(x, cos[p : p + 1], sin[p : p + 1], time, kept, p)
+                x = layer.step(x, cos[p:p + 1], sin[p:p + 1], time, kept, p)
             if p + 1 >= prompt:
                 tokens[:, p + 1] = F.linear(self.norm(x), embeddings)[:, 0].argmax(-1)
         return tokens

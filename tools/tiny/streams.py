@@ -1,6 +1,5 @@
 """Training streams made new at every step: clips laid on a time line of 16 s, augmented on the GPU,
 with the token that the model should write at each position."""
-
 import json
 import math
 from pathlib import Path
@@ -11,10 +10,10 @@ import torch
 from model import SAMPLES
 from vocabulary import BOS, FIRST, PAD, WORD
 
-LEFT, LIVE = 32, 200  # silent tokens in front, tokens of audio
-SPAN = 1 << 18  # samples generated, a little more than LIVE tokens
+LEFT, LIVE = 32, 200                                    # silent tokens in front, tokens of audio
+SPAN = 1 << 18                                          # samples generated, a little more than LIVE tokens
 SHARES = dict(an4=0.22, kokoro=0.36, hibari=0.14, flite=0.14, pico=0.14)
-CHARACTERS = {c: i + 1 for i, c in enumerate("abcdefghijklmnopqrstuvwxyz' ")}  # 0 is CTC's blank
+CHARACTERS = {c: i + 1 for i, c in enumerate("abcdefghijklmnopqrstuvwxyz' ")}     # 0 is CTC's blank
 MOST_CLIPS = 24
 
 
@@ -39,7 +38,7 @@ class Pool:
             new = np.fromfile(index.with_suffix(".i16"), "<i2", end - samples_read, offset=2 * samples_read)
             if self.filled + len(new) + 4 > len(self.samples):
                 return
-            self.samples[self.filled : self.filled + len(new)] = torch.from_numpy(new).to(self.samples.device)
+            self.samples[self.filled:self.filled + len(new)] = torch.from_numpy(new).to(self.samples.device)
             kind = index.stem.split("-")[0]
             for c in clips:
                 words = [(e, self.vocabulary.encode(w), w) for w, e in c["words"]]
@@ -64,7 +63,7 @@ def write_tokens(words, length, delay_tokens, left=LEFT):
             ids, free = [WORD] + ids, due
         if free + len(ids) > length + 1:
             break
-        tokens[free : free + len(ids)] = ids
+        tokens[free:free + len(ids)] = ids
         free += len(ids)
     return tokens
 
@@ -88,15 +87,12 @@ def plan(pool, batch, delay_tokens, r):
             kind = kinds[r.choice(len(kinds), p=shares)]
             start, n, first, spoken = pool.clips[kind][r.integers(len(pool.clips[kind]))]
             speed = r.uniform(0.86, 1.16) if kind == "an4" else r.uniform(0.8, 1.25)
-            if k == 0 and r.random() < 0.3:  # speech from the very first sample
+            if k == 0 and r.random() < 0.3:                          # speech from the very first sample
                 skip = int(first * 16000)
                 start, n, spoken = start + skip, n - skip, [(e - first, i, w) for e, i, w in spoken]
             else:
                 u = r.random()
-                at += int(
-                    16000
-                    * (r.uniform(0.05, 0.4) if u < 0.35 else r.uniform(0.3, 1.5) if u < 0.85 else r.uniform(1.5, 6))
-                )
+                at += int(16000 * (r.uniform(0.05, 0.4) if u < 0.35 else r.uniform(0.3, 1.5) if u < 0.85 else r.uniform(1.5, 6)))
             duration = int(n / speed) - 1
             if at + duration > live[b]:
                 if k:
@@ -114,13 +110,8 @@ def plan(pool, batch, delay_tokens, r):
     sizes = np.array([len(c) for c in characters])
     padded = np.zeros((batch, max(1, sizes.max())), np.int64)
     for b, c in enumerate(characters):
-        padded[b, : len(c)] = c
-    return (
-        dict(begin=begin, source=source, count=count, rate=rate, gain=gain, live=live),
-        np.stack(tokens),
-        padded,
-        sizes,
-    )
+        padded[b, :len(c)] = c
+    return dict(begin=begin, source=source, count=count, rate=rate, gain=gain, live=live), np.stack(tokens), padded, sizes
 
 
 def uniform(shape, low, high, device):
@@ -137,7 +128,7 @@ def mix(pool, plan):
     # the clips, each at its own rate: pitch, formants and tempo move together
     t = torch.arange(SPAN, device=device).expand(batch, SPAN)
     k = (torch.searchsorted(p["begin"], t.contiguous(), right=True) - 1).clamp(min=0)
-    local = t - p["begin"].gather(1, k)
+    local = (t - p["begin"].gather(1, k))
     inside = (local >= 0) & (local < p["count"].gather(1, k))
     local = local.float() * p["rate"].gather(1, k)
     whole = local.floor()
@@ -146,7 +137,7 @@ def mix(pool, plan):
     a, b, c, d = (pool.samples[index + i].float() / 32768 for i in (-1, 0, 1, 2))
     x = b + 0.5 * f * (c - a + f * (2 * a - 5 * b + 4 * c - d + f * (3 * (b - c) + d - a)))
     x = x * p["gain"].gather(1, k) * inside
-    power = (x**2).sum(1, keepdim=True) / inside.sum(1, keepdim=True).clamp(min=1)
+    power = (x ** 2).sum(1, keepdim=True) / inside.sum(1, keepdim=True).clamp(min=1)
     speech = torch.where(power > 1e-7, power, 0.01).sqrt()
     del t, k, local, whole, f, index, a, b, c, d, inside
 
@@ -172,39 +163,23 @@ def mix(pool, plan):
     low, high = low * chance(0.3), torch.where(chance(0.3) > 0, high, 9000.0)
     microphone = curve(4) / (1 + (low / frequency.clamp(min=1)) ** 4) / (1 + (frequency / high) ** 12)
     # noise: coloured, with slow swells; other people far away; tones
-    noise = torch.fft.irfft(
-        torch.fft.rfft(torch.randn(batch, SPAN, device=device))
-        * curve(8)
-        * frequency.clamp(min=50) ** -uniform((batch, 1), 0, 1.2, device)
-    )
-    swell = torch.nn.functional.interpolate(
-        torch.randn(batch, 1, 40, device=device) * uniform((batch, 1, 1), 0, 0.6, device), SPAN, mode="linear"
-    )[:, 0]
+    noise = torch.fft.irfft(torch.fft.rfft(torch.randn(batch, SPAN, device=device)) * curve(8) * frequency.clamp(min=50) ** -uniform((batch, 1), 0, 1.2, device))
+    swell = torch.nn.functional.interpolate(torch.randn(batch, 1, 40, device=device) * uniform((batch, 1, 1), 0, 0.6, device), SPAN, mode="linear")[:, 0]
     noise = noise * swell.exp()
-    noise = (
-        noise
-        / noise.norm(dim=1, keepdim=True)
-        * SPAN**0.5
-        * 10 ** (-uniform((batch, 1), 5, 40, device) / 20)
-        * chance(0.85)
-    )
+    noise = noise / noise.norm(dim=1, keepdim=True) * SPAN ** 0.5 * 10 ** (-uniform((batch, 1), 5, 40, device) / 20) * chance(0.85)
     others = x.roll(1, 0).roll(SPAN // 3, 1)
     noise = noise + others / 0.1 * 10 ** (-uniform((batch, 1), 12, 30, device) / 20) * chance(0.12)
     t = torch.arange(SPAN, device=device) / 16000
     for _ in range(2):
-        tone = torch.sin(
-            2 * math.pi * uniform((batch, 1), 0, 1, device) ** 3 * 4000 * t + uniform((batch, 1), 0, 6, device)
-        )
-        on = torch.sin(
-            2 * math.pi * uniform((batch, 1), 0.02, 1.5, device) * t + uniform((batch, 1), 0, 6, device)
-        ) > uniform((batch, 1), -1.5, 0.8, device)
+        tone = torch.sin(2 * math.pi * uniform((batch, 1), 0, 1, device) ** 3 * 4000 * t + uniform((batch, 1), 0, 6, device))
+        on = torch.sin(2 * math.pi * uniform((batch, 1), 0.02, 1.5, device) * t + uniform((batch, 1), 0, 6, device)) > uniform((batch, 1), -1.5, 0.8, device)
         noise = noise + tone * on * 10 ** (-uniform((batch, 1), 5, 35, device) / 20) * chance(0.1)
     x = torch.fft.irfft((spectrum + torch.fft.rfft(noise * speech)) * microphone)
 
     # level, clipping, and digital silence where the audio is over
-    level = x.norm(dim=1, keepdim=True) / SPAN**0.5
+    level = x.norm(dim=1, keepdim=True) / SPAN ** 0.5
     x = x / level.clamp(min=1e-4) * 10 ** (uniform((batch, 1), -46, -14, device) / 20)
-    x = x.clamp(-1, 1)[:, : LIVE * SAMPLES]
+    x = x.clamp(-1, 1)[:, :LIVE * SAMPLES]
     x = x * (torch.arange(LIVE * SAMPLES, device=device) < p["live"][:, None])
     return x
 

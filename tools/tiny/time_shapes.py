@@ -31,19 +31,8 @@ def config(shape: str) -> ModelConfig:
     for part, kv_shared in zip(shape.split(","), (1, 2), strict=True):
         width, layers = map(int, part.split("x"))
         heads = width // 64
-        stacks.append(
-            Stack(
-                layers=layers,
-                width=width,
-                heads=heads,
-                kv_heads=max(1, heads // kv_shared),
-                head_dim=64,
-                hidden=3 * width,
-                window=128,
-                epsilon=1e-5,
-                rope_base=1e6,
-            )
-        )
+        stacks.append(Stack(layers=layers, width=width, heads=heads, kv_heads=max(1, heads // kv_shared), head_dim=64,
+                            hidden=3 * width, window=128, epsilon=1e-5, rope_base=1e6))
     return ModelConfig(*stacks, vocabulary=2048, half_rope=False)
 
 
@@ -79,10 +68,7 @@ def main():
     parser.add_argument("shapes", nargs="*", default=["192x8,256x4", "256x4,256x4", "256x5,256x4", "384x5,384x4"])
     for shape in parser.parse_args().shapes:
         cost = multiply_adds(checkpoint.shapes(config(shape), ADA_WIDTH))
-        print(
-            f"{shape:14} {cost / 1e9:.3f} G multiply-adds a second, real-time factor {asyncio.run(real_time_factor(config(shape))):.2f}",
-            flush=True,
-        )
+        print(f"{shape:14} {cost / 1e9:.3f} G multiply-adds a second, real-time factor {asyncio.run(real_time_factor(config(shape))):.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@
 The schedule is in minutes of training, kept in the state file, so that a run may be cut into
 calls: CTC on the encoder alone first, then the whole model, at last with weights rounded to
 Q4_0 in the forward pass (with --start-from: no CTC alone). Writes OUT-{0,1,2}.pt (parameters) and STATE (all that resuming needs)."""
-
 import argparse
 import math
 import time
@@ -20,7 +19,7 @@ from model import SAMPLES, Config, Mel, Model, load, save
 from streams import LEFT, Pool, disturb, mix, plan, spec_augment
 from vocabulary import Vocabulary
 
-WARM_UP = 0.08  # share of the schedule for CTC alone, in a new model
+WARM_UP = 0.08                                          # share of the schedule for CTC alone, in a new model
 
 
 def learning_rate(progress, peak):
@@ -43,7 +42,7 @@ class Losses(nn.Module):
         if not with_decoder:
             return spelled, spelled.new_zeros(())
         logits = self.model(self.model.adapt(states), inputs)
-        first = LEFT + self.model.config.delay_tokens  # the position that predicts the first token
+        first = LEFT + self.model.config.delay_tokens               # the position that predicts the first token
         return spelled, F.cross_entropy(logits[:, first:].float().flatten(0, 1), targets[:, first:].flatten())
 
 
@@ -53,13 +52,8 @@ def check(model, vocabulary, prefixes):
     for prefix in prefixes:
         clips = read_clips(prefix)
         groups, ends = score(clips, transcribe(model, vocabulary, [s for s, _ in clips], batch=256))
-        print(
-            "  ",
-            Path(prefix).name,
-            *[f"{g} {word_error_rate(counts):.1f}" for g, counts in groups.items()],
-            f"| ends within 160 ms {100 * (np.abs(ends) <= 0.1601).mean():.0f} %" if len(ends) else "",
-            flush=True,
-        )
+        print("  ", Path(prefix).name, *[f"{g} {word_error_rate(counts):.1f}" for g, counts in groups.items()],
+              f"| ends within 160 ms {100 * (np.abs(ends) <= 0.1601).mean():.0f} %" if len(ends) else "", flush=True)
     model.train()
 
 
@@ -77,9 +71,7 @@ def main():
     a.add_argument("--peak", type=float, default=1.5e-3, help="learning rate")
     a.add_argument("--seed", type=int, default=1)
     a.add_argument("--start-from", help="prefix of parameters to go on from, with a new schedule")
-    a.add_argument(
-        "--quantise-from", type=float, default=0.8, help="share of the schedule after which weights are rounded"
-    )
+    a.add_argument("--quantise-from", type=float, default=0.8, help="share of the schedule after which weights are rounded")
     a.add_argument("--compile", action="store_true")
     a.add_argument("--device", default="cuda")
     a = a.parse_args()
@@ -94,12 +86,8 @@ def main():
     model, mel = losses.model, Mel().to(a.device)
     plain = [p for p in losses.parameters() if p.ndim < 2]
     matrices = [p for p in losses.parameters() if p.ndim >= 2]
-    optimiser = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0}],
-        lr=a.peak,
-        betas=(0.9, 0.98),
-        fused=a.device == "cuda",
-    )
+    optimiser = torch.optim.AdamW([{"params": matrices, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0}],
+                                  lr=a.peak, betas=(0.9, 0.98), fused=a.device == "cuda")
     step, spent = 0, 0.0
     if Path(a.state).exists():
         state = torch.load(a.state, map_location=a.device, weights_only=True)
@@ -108,9 +96,7 @@ def main():
         step, spent = state["step"], state["spent"]
     r = np.random.default_rng([a.seed, step])
     pool = Pool(a.data, vocabulary, a.device, hours=40 if a.device == "cuda" else 5)
-    print(
-        sum(p.numel() for p in model.parameters()), "parameters; from step", step, "; hours", pool.hours(), flush=True
-    )
+    print(sum(p.numel() for p in model.parameters()), "parameters; from step", step, "; hours", pool.hours(), flush=True)
     if a.compile:
         for layer in (*model.encoder, *model.decoder):
             layer.compile()
@@ -135,7 +121,7 @@ def main():
         inputs, targets = send(disturb(tokens, LEFT + config.delay_tokens + 1, r)[:, :length]), send(tokens[:, 1:])
         with torch.autocast(a.device, torch.bfloat16):
             spelled, written = losses(frames, inputs, targets, progress >= warm_up)
-        lengths = torch.full((a.batch,), spelled.shape[0])  # on the CPU, or each step would wait for the GPU
+        lengths = torch.full((a.batch,), spelled.shape[0])            # on the CPU, or each step would wait for the GPU
         ctc = F.ctc_loss(spelled, send(characters), lengths, torch.from_numpy(sizes), zero_infinity=True)
         loss = written + (0.3 if progress >= warm_up else 1.0) * ctc
         loss.backward()
@@ -147,19 +133,14 @@ def main():
         if step % 100 == 0:
             written, ctc = (sums / 100).tolist()
             sums.zero_()
-            print(
-                f"step {step} minute {spent:.2f} tokens {written:.4f} ctc {ctc:.4f} at {100 / (time.time() - last_time):.1f} steps/s",
-                flush=True,
-            )
+            print(f"step {step} minute {spent:.2f} tokens {written:.4f} ctc {ctc:.4f} at {100 / (time.time() - last_time):.1f} steps/s", flush=True)
             last_time = time.time()
             pool.refresh()
         if time.time() - last_check > a.check_every * 60 and progress >= warm_up:
             check(model, vocabulary, a.valid)
             print("  ", pool.hours(), flush=True)
             last_check = last_time = time.time()
-    torch.save(
-        {"losses": losses.state_dict(), "optimiser": optimiser.state_dict(), "step": step, "spent": spent}, a.state
-    )
+    torch.save({"losses": losses.state_dict(), "optimiser": optimiser.state_dict(), "step": step, "spent": spent}, a.state)
     save(model, a.out, step)
     print(f"stopped at step {step}, minute {spent:.2f} of {a.minutes}; hours {pool.hours()}")
     check(model, vocabulary, a.valid)
