@@ -20,6 +20,23 @@ VARIANTS = {
 }
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """With --dist loadfile (tools/test), a file's tests stay in one process, and so do all tests of the page.
+
+    So each model is loaded once, the site is built once, and two browsers never compete for the processor.
+    """
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "tests/web" if nodeid.startswith("tests/web/") else super()._split_scope(nodeid)
+
+    return Scheduling(config, log)
+
+
 @pytest.fixture(scope="session")
 def run():
     """Runs a coroutine on the session's one event loop."""
