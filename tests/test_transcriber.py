@@ -302,7 +302,7 @@ def test_samples_of_int16s_scale_are_refused(model):
     transcriber = Transcriber(model)
     with pytest.raises(AudioError, match="divide int16 samples by 32768"):
         transcriber.feed(array.array("f", [32767 * sample for sample in SAMPLES]))
-    transcriber.feed(array.array("f", [1.5 * sample / max(SAMPLES) for sample in SAMPLES]))
+    transcriber.feed(array.array("f", 1.5 / max(SAMPLES) * SAMPLES))
     assert transcriber.audio_seconds == len(SAMPLES) / 16000
     transcriber.close()
 
