@@ -1,5 +1,8 @@
-"""Drafts change how many passes the decoder takes, and never a token. In the software layout, where a row's sum does not
-depend on how many are taken with it, tokens are exactly the plain loop's."""
+"""Drafts change how many passes the decoder takes, and never a token.
+
+In a software GPU's layout, where a row's sum does not depend on the other rows of its pass, tokens are exactly the plain
+loop's.
+"""
 
 import asyncio
 import json
@@ -136,7 +139,7 @@ def test_flushes_and_speech(run, load, flushes):
 @NAMES
 @pytest.mark.parametrize("seed", range(3))
 def test_a_live_stream_that_falls_behind_and_catches_up(run, load, name, seed, monkeypatch):
-    """Feeds of all sizes while text is awaited: blocks with drafts and single steps in turn; waits are given up now and then."""
+    """Feeds of all sizes while text is awaited: blocks with drafts, single steps, and waits that are given up."""
     random, samples, model, rows = np.random.default_rng(seed), SAMPLES[name], load(name, 3, often(name)), []
     decode = model.decode
     monkeypatch.setattr(

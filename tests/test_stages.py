@@ -115,7 +115,7 @@ WEIGHTS = pytest.mark.parametrize("quantised", [False, True], ids=["f32", "q4_0"
 @NAMES
 @WEIGHTS
 def test_every_stage(case, name, quantised):
-    """mel, both convolutions, each encoder layer, the norm, the adapter, block by block; and all logits of the stream."""
+    """mel, convolutions, each encoder layer, the norm, the adapter, block by block; and all logits of the stream."""
     c = case(name, quantised, "f32")
     encoder, adapter = c.model.encoder, c.model.adapter
     got = {
@@ -165,7 +165,7 @@ def test_every_stage(case, name, quantised):
             (name, stage, "transformers"),
             got[stage][: len(theirs[stage])],
             theirs[stage],
-            EXACT if stage not in LOOSER else LOOSER[stage],
+            LOOSER.get(stage, EXACT),
         )
 
 
@@ -184,7 +184,7 @@ def test_delay_conditioning(case, name):
 
 @NAMES
 def test_decoder_layers_in_the_prompt(case, name):
-    """Each decoder layer's output for the prompt, in the blocks of rows that the transcriber uses, and logits behind."""
+    """Each decoder layer's output for the prompt, by the rows that the transcriber uses, and the logits after it."""
     c = case(name, False, "f32")
     decoder, audio = c.model.decoder, c.model.adapter.audio
     prompt = c.transcriber().schedule.prompt
@@ -225,7 +225,7 @@ def test_tokens_with_f32_caches(case, name, quantised):
 @NAMES
 @WEIGHTS
 def test_close_with_f16_caches(case, name, quantised):
-    """Keys and values rounded to f16: adapter within 5e-3, logits within 5e-2, and tokens equal up to the first close call."""
+    """Keys and values rounded to f16: adapter within 5e-3, logits within 5e-2, tokens equal up to the first close call."""
     c = case(name, quantised, "f16")
     embeddings = []
     for first, tokens, samples in c.blocks(len(c.want("adapter"))):

@@ -5,7 +5,7 @@ from voxtab.weights.load import Weights
 
 
 class Adapter:
-    """[tokens, 4 x encoder width], which is just [4 tokens, encoder width] read so -> [tokens, decoder width]."""
+    """Buffers of one block of up to `tokens` tokens, and the dispatches that fill them. `width` is the decoder's."""
 
     def __init__(self, kernels: Kernels, weights: Weights, tokens: int, width: int):
         self.weights = weights
@@ -13,8 +13,11 @@ class Adapter:
         self.audio = kernels.device.buffer(4 * tokens * width, "audio embeddings")
 
     def record(self, k: Kernels, step: int, states: int, tokens: int) -> list[Dispatch]:
+        """states [4 tokens, encoder width], read as [tokens, 4 * encoder width] -> audio [tokens, width]."""
         first, second = self.weights.adapter
         return [
+            # hidden [tokens, width] = gelu(first states)
             *k.linear(step, states, first, self.hidden, rows=tokens, ending=GELU),
+            # audio [tokens, width] = second hidden
             *k.linear(step, self.hidden, second, self.audio, rows=tokens),
         ]

@@ -5,7 +5,7 @@ from array import array
 
 from voxtab import rope
 from voxtab.config import PAD, ModelConfig
-from voxtab.gpu.kernels import ADD, ARGMAX_RUN, GELU, HEADS, SILU, TOKENS_RING, Dispatch, Kernels, pack_step
+from voxtab.gpu.kernels import ADD, ARGMAX_RUN, GELU, SILU, TOKENS_RING, Dispatch, Heads, Kernels, pack_step
 from voxtab.kv_cache import KvCache
 from voxtab.weights.load import Weights
 
@@ -20,9 +20,9 @@ def delay_condition(width: int, delay_tokens: int) -> array:
 
 
 class Decoder:
-    """Buffers for up to `rows` positions at once, and the dispatches that take them.
+    """Buffers for a pass over up to `rows` positions, and its dispatches.
 
-    The token of position p+1 is made into the ring `tokens`, where the next pass finds it; `step` moves on there too.
+    A pass writes the tokens that it makes into the ring `tokens`, where the next pass finds them, and moves `step` on.
     """
 
     def __init__(self, kernels: Kernels, config: ModelConfig, weights: Weights, rows: int, cache_f16: bool):
@@ -35,96 +35,82 @@ class Decoder:
         self.x = device.buffer(4 * rows * stack.width, "decoder x")
         self.queries = device.buffer(4 * rows * stack.heads * stack.head_dim, "decoder queries")
         self.attended = device.buffer(4 * rows * stack.heads * stack.head_dim, "decoder attended")
-        self.parts, self.runs = (
-            device.buffer(nbytes, "decoder attention") for nbytes in kernels.attention_scratch(rows, stack)
-        )
+        results, sums = kernels.attention_scratch(rows, stack)
+        self.scratch = device.buffer(results, "decoder attention"), device.buffer(sums, "decoder attention")
         self.hidden = device.buffer(4 * rows * stack.hidden, "decoder hidden")
         self.logits = device.buffer(4 * rows * config.vocabulary, "logits")
         self.best = device.buffer(8 * rows * -(-config.vocabulary // ARGMAX_RUN), "best logits")
         angles = rope.table(stack, 1)
         self.angles = device.buffer(4 * len(angles), "decoder angles")
         device.write(self.angles, 0, angles)
-        # The FFN norm's gains with the session's delay folded in.
+        # The FFN norm's gain of each layer, with the stream's delay folded in.
         self.gains = [device.buffer(4 * stack.width, f"ffn gain {i}") for i in range(stack.layers)]
         self.condition = device.buffer(4 * stack.width, "t_cond")
         self._ada_hidden = device.buffer(4 * weights.decoder[0].ada0.rows, "ada hidden")
         self._ada = device.buffer(4 * stack.width, "ada")
 
     def write_step(self, position: int, rotation: int, audio_row: int) -> None:
-        """Where the next pass begins, the position that RoPE sees there, and its row of the block's audio embeddings."""
+        """Where the next pass begins, the position that RoPE sees there, and its row of `audio`."""
         self.device.write(self.step, 0, pack_step(position, rotation, self.cache.capacity, audio_row))
 
     def record_delay(self, k: Kernels) -> list[Dispatch]:
-        """condition -> gains: g_l (1 + A2 gelu(A0 t_cond)), once a session."""
+        """condition [width] -> each layer's gain [width] = ffn_norm * (1 + ada2 gelu(ada0 condition)). Once a stream."""
         dispatches = []
         for layer, gain in zip(self.weights.decoder, self.gains):
+            # ada_hidden [ada width] = gelu(ada0 condition)
             dispatches += k.linear(self.step, self.condition, layer.ada0, self._ada_hidden, rows=1, ending=GELU)
+            # ada [width] = ada2 ada_hidden
             dispatches += k.linear(self.step, self._ada_hidden, layer.ada2, self._ada, rows=1)
+            # gain [width] = ffn_norm * (1 + ada)
             dispatches.append(k.delay_gain(layer.ffn_norm, self._ada, gain, columns=self.stack.width))
         return dispatches
 
     def record_products(self, k: Kernels) -> list[Dispatch]:
         """One row through gate, up and down of every layer, most of a step's weights: for timing variants."""
-        stack, dispatches = self.stack, []
+        dispatches = []
         for layer in self.weights.decoder:
-            dispatches += k.linear(
-                self.step,
-                self.x,
-                layer.w13,
-                self.hidden,
-                rows=1,
-                ending=SILU,
-                gain=layer.ffn_norm,
-                epsilon=stack.epsilon,
-            )
+            # hidden [1, hidden] = silu(w1 n) * (w3 n), n = ffn_norm * x / rms(x);  x [1, width] += w2 hidden
+            norm = layer.ffn_norm, self.stack.epsilon
+            dispatches += k.linear(self.step, self.x, layer.w13, self.hidden, rows=1, ending=SILU, norm=norm)
             dispatches += k.linear(self.step, self.hidden, layer.w2, self.x, rows=1, ending=ADD)
         return dispatches
 
     def record(self, k: Kernels, audio: int, rows: int, head: bool, layers: int | None = None) -> list[Dispatch]:
-        """`rows` positions whose tokens are known. With `head` only the first one's is, the others' are drafts: pads, as most
-        tokens are; and it makes the tokens behind the first and behind those that were drafted right."""
-        stack, weights = self.stack, self.weights
-        dispatches = k.embed(
-            self.step, audio, self.tokens, weights.embedding, self.x, rows=rows, known=1 if head else rows, draft=PAD
-        )
+        """A pass over `rows` positions. `audio` [block_tokens, width] are the block's audio embeddings.
+
+        Without `head`, the tokens of all rows are known. With it only the first row's is: the others' are drafts, pads,
+        as most tokens are. The pass then makes the token after the first row, and after each row whose draft was right.
+        With `layers`, only the first ones. Each comment says what the next dispatch computes; rms(x) is
+        sqrt(mean(x^2) + epsilon) of each row.
+        """
+        stack, weights, step = self.stack, self.weights, self.step
+        epsilon, f16 = stack.epsilon, self.cache.f16
+        # x [rows, width] = audio[audio_row + row] + embedding[token of position + row]
+        known = 1 if head else rows
+        dispatches = k.embed(step, audio, self.tokens, weights.embedding, self.x, rows=rows, known=known, draft=PAD)
         for layer, cache, gain in list(zip(weights.decoder, self.cache.layers, self.gains))[:layers]:
-            dispatches += k.linear(
-                self.step,
-                self.x,
-                layer.wqkv,
-                self.queries,
-                rows=rows,
-                ending=HEADS,
-                gain=layer.attention_norm,
-                epsilon=stack.epsilon,
-                heads=stack,
-                half_rope=self.half_rope,
-                angles=self.angles,
-                cache=cache,
-                cache_f16=self.cache.f16,
-            )
+            # n = attention_norm * x / rms(x) [rows, width]
+            # queries [rows, heads, head_dim] = rope(wq n); to the cache: keys = rope(wk n), values = wv n
+            heads = Heads(stack, self.half_rope, self.angles, cache, f16)
+            norm = layer.attention_norm, epsilon
+            dispatches += k.linear(step, self.x, layer.wqkv, self.queries, rows=rows, norm=norm, heads=heads)
+            # attended [rows, heads, head_dim] = softmax(queries . keys / sqrt(head_dim)) values, over the window
             dispatches += k.attention(
-                self.step,
-                self.queries,
-                cache,
-                self.parts,
-                self.runs,
-                self.attended,
-                rows=rows,
-                heads=stack,
-                cache_f16=self.cache.f16,
+                step, self.queries, cache, self.scratch, self.attended, rows=rows, stack=stack, cache_f16=f16
             )
-            dispatches += k.linear(self.step, self.attended, layer.wo, self.x, rows=rows, ending=ADD)
-            dispatches += k.linear(
-                self.step, self.x, layer.w13, self.hidden, rows=rows, ending=SILU, gain=gain, epsilon=stack.epsilon
-            )
-            dispatches += k.linear(self.step, self.hidden, layer.w2, self.x, rows=rows, ending=ADD)
+            # x += wo attended
+            dispatches += k.linear(step, self.attended, layer.wo, self.x, rows=rows, ending=ADD)
+            # n = gain * x / rms(x), gain of `record_delay`;  hidden [rows, hidden] = silu(w1 n) * (w3 n)
+            norm = gain, epsilon
+            dispatches += k.linear(step, self.x, layer.w13, self.hidden, rows=rows, ending=SILU, norm=norm)
+            # x += w2 hidden
+            dispatches += k.linear(step, self.hidden, layer.w2, self.x, rows=rows, ending=ADD)
         if head:
-            dispatches += k.linear(
-                self.step, self.x, weights.embedding, self.logits, rows=rows, gain=weights.norm, epsilon=stack.epsilon
-            )
-            dispatches.append(k.argmax(self.logits, self.best, rows=rows, columns=self.vocabulary))
-            dispatches.append(
-                k.next_token(self.best, self.tokens, self.step, rows=rows, columns=self.vocabulary, draft=PAD)
-            )
+            # logits [rows, vocabulary] = embedding (norm * x / rms(x)): the head is the embedding
+            norm = weights.norm, epsilon
+            dispatches += k.linear(step, self.x, weights.embedding, self.logits, rows=rows, norm=norm)
+            # predictions [rows] = argmax(logits): of each run, then of all; tokens of position + 1 .. = the right ones
+            columns = self.vocabulary
+            dispatches.append(k.argmax(self.logits, self.best, rows=rows, columns=columns))
+            dispatches.append(k.next_token(self.best, self.tokens, step, rows=rows, columns=columns, draft=PAD))
         return dispatches

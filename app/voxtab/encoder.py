@@ -15,7 +15,7 @@ from voxtab.config import (
     STATES_PER_TOKEN,
     Stack,
 )
-from voxtab.gpu.kernels import ADD, HEADS, SILU, Dispatch, Kernels, pack_step
+from voxtab.gpu.kernels import ADD, SILU, Dispatch, Heads, Kernels, pack_step
 from voxtab.kv_cache import KvCache
 from voxtab.weights.load import Weights
 
@@ -50,9 +50,8 @@ class Encoder:
         self.x = buffer("encoder x", states, stack.width)
         self.queries = buffer("encoder queries", states, stack.heads * stack.head_dim)
         self.attended = buffer("encoder attended", states, stack.heads * stack.head_dim)
-        self.parts, self.runs = (
-            device.buffer(nbytes, "encoder attention") for nbytes in kernels.attention_scratch(states, stack)
-        )
+        results, sums = kernels.attention_scratch(states, stack)
+        self.scratch = device.buffer(results, "encoder attention"), device.buffer(sums, "encoder attention")
         self.hidden = buffer("encoder hidden", states, stack.hidden)
         self.states = buffer("states", states, stack.width)
 
@@ -71,15 +70,19 @@ class Encoder:
         self.device.write(self.step, 0, pack_step(position, rotation, self.cache.capacity))
 
     def record(self, k: Kernels, tokens: int, layers: int | None = None) -> list[Dispatch]:
-        """A block: samples [block_samples(tokens)] -> states [4 tokens, width]. With `layers`, only the first ones."""
-        stack, weights = self.stack, self.weights
-        rows = tokens * STATES_PER_TOKEN
+        """A block: samples [block_samples(tokens)] -> states [4 tokens, width]. With `layers`, only the first ones.
+
+        Each comment says what the next dispatch computes; rms(x) is sqrt(mean(x^2) + epsilon) of each row.
+        """
+        stack, weights, step = self.stack, self.weights, self.step
+        rows, epsilon, f16 = tokens * STATES_PER_TOKEN, stack.epsilon, self.cache.f16
         frames = tokens * FRAMES_PER_TOKEN + CONTEXT_FRAMES
         conv0_rows = tokens * FRAMES_PER_TOKEN + CONTEXT_CONV0
         assert (frames - 1) * FRAME_HOP + FRAME_WINDOW == block_samples(tokens)
         dispatches = [
+            # frames [8 tokens + 3, 128] = log-mel(samples)
             k.mel(
-                self.step,
+                step,
                 self.samples,
                 self.waves,
                 self.filters,
@@ -89,6 +92,7 @@ class Encoder:
                 context=CONTEXT_FRAMES,
                 taps=self.taps,
             ),
+            # conv0 [8 tokens + 1, width] = gelu(conv(frames) + bias), stride 1
             self._conv(
                 k,
                 0,
@@ -99,52 +103,31 @@ class Encoder:
                 rows_per_position=FRAMES_PER_STATE,
                 context=CONTEXT_CONV0,
             ),
+            # x [rows, width] = gelu(conv(conv0) + bias), stride 2
             self._conv(k, 1, self.conv0, self.x, stride=FRAMES_PER_STATE, rows=rows, rows_per_position=1, context=0),
         ]
         for layer, cache in list(zip(weights.encoder, self.cache.layers))[:layers]:
+            # n = attention_norm * x / rms(x) [rows, width]
+            # queries [rows, heads, head_dim] = rope(wq n + bq); to the cache: keys = rope(wk n), values = wv n + bv
+            heads = Heads(stack, self.half_rope, self.angles, cache, f16)
+            norm = layer.attention_norm, epsilon
             dispatches += k.linear(
-                self.step,
-                self.x,
-                layer.wqkv,
-                self.queries,
-                rows=rows,
-                ending=HEADS,
-                gain=layer.attention_norm,
-                epsilon=stack.epsilon,
-                bias=layer.qkv_bias,
-                heads=stack,
-                half_rope=self.half_rope,
-                angles=self.angles,
-                cache=cache,
-                cache_f16=self.cache.f16,
+                step, self.x, layer.wqkv, self.queries, rows=rows, norm=norm, bias=layer.qkv_bias, heads=heads
             )
+            # attended [rows, heads, head_dim] = softmax(queries . keys / sqrt(head_dim)) values, over the window
             dispatches += k.attention(
-                self.step,
-                self.queries,
-                cache,
-                self.parts,
-                self.runs,
-                self.attended,
-                rows=rows,
-                heads=stack,
-                cache_f16=self.cache.f16,
+                step, self.queries, cache, self.scratch, self.attended, rows=rows, stack=stack, cache_f16=f16
             )
-            dispatches += k.linear(
-                self.step, self.attended, layer.wo, self.x, rows=rows, ending=ADD, bias=layer.wo_bias
-            )
-            dispatches += k.linear(
-                self.step,
-                self.x,
-                layer.w13,
-                self.hidden,
-                rows=rows,
-                ending=SILU,
-                gain=layer.ffn_norm,
-                epsilon=stack.epsilon,
-            )
-            dispatches += k.linear(self.step, self.hidden, layer.w2, self.x, rows=rows, ending=ADD, bias=layer.w2_bias)
+            # x += wo attended + bo
+            dispatches += k.linear(step, self.attended, layer.wo, self.x, rows=rows, ending=ADD, bias=layer.wo_bias)
+            # n = ffn_norm * x / rms(x);  hidden [rows, hidden] = silu(w1 n) * (w3 n)
+            norm = layer.ffn_norm, epsilon
+            dispatches += k.linear(step, self.x, layer.w13, self.hidden, rows=rows, ending=SILU, norm=norm)
+            # x += w2 hidden + b2
+            dispatches += k.linear(step, self.hidden, layer.w2, self.x, rows=rows, ending=ADD, bias=layer.w2_bias)
+        # states [rows, width] = encoder_norm * x / rms(x)
         dispatches.append(
-            k.rms_norm(self.x, weights.encoder_norm, self.states, rows=rows, columns=stack.width, epsilon=stack.epsilon)
+            k.rms_norm(self.x, weights.encoder_norm, self.states, rows=rows, columns=stack.width, epsilon=epsilon)
         )
         return dispatches
 

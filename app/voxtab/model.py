@@ -115,7 +115,7 @@ class Model:
                     self._rotations[part],
                     layer,
                     capacity=part.cache.capacity,
-                    heads=part.stack,
+                    stack=part.stack,
                     cache_f16=part.cache.f16,
                 )
                 for part in (self.encoder, self.decoder)

@@ -10,7 +10,7 @@ from lab import GUARDS, assert_close
 from voxtab import mel, rope
 from voxtab.config import CONTEXT_FRAMES, DECODER_4B, ENCODER_4B, Stack
 from voxtab.gpu import kernels as kernels_module
-from voxtab.gpu.kernels import ADD, ARGMAX_RUN, GELU, HEADS, SILU, STORE, TOKENS_RING
+from voxtab.gpu.kernels import ADD, ARGMAX_RUN, GELU, SILU, STORE, TOKENS_RING, Heads
 
 ROUNDING = 2e-6  # f32 sums of some thousand products of about one, relative to their size
 
@@ -196,8 +196,7 @@ def test_linear_endings(lab, ending, norm, biased, rows, columns):
             out,
             rows=rows,
             ending=ending,
-            gain=lab.put(gain.astype(np.float32)) if norm else None,
-            epsilon=1e-5,
+            norm=(lab.put(gain.astype(np.float32)), 1e-5) if norm else None,
             bias=lab.put(bias.astype(np.float32)) if biased else None,
         )
     )
@@ -259,15 +258,9 @@ def test_linear_heads(lab, half_rope, cache_f16, stack, position, rotation):
             matrix,
             queries,
             rows=rows,
-            ending=HEADS,
-            gain=lab.put(gain.astype(np.float32)),
-            epsilon=1e-5,
+            norm=(lab.put(gain.astype(np.float32)), 1e-5),
             bias=lab.put(bias.astype(np.float32)),
-            heads=s,
-            half_rope=half_rope,
-            angles=angles,
-            cache=cache,
-            cache_f16=cache_f16,
+            heads=Heads(s, half_rope, angles, cache, cache_f16),
         )
     )
     y = (reference.rms_norm(x, gain) @ rounded.T + bias).reshape(rows, -1, s.head_dim)
@@ -304,17 +297,16 @@ def assert_attention(lab, cache_f16, s, position, rows):
     ring[positions % capacity, 0], ring[positions % capacity, 1] = k, v
     ring = ring.astype(np.float16 if cache_f16 else np.float32)
     out = lab.out(rows, s.heads, s.head_dim)
-    parts, runs = (lab.out(nbytes // 4) for nbytes in lab.kernels.attention_scratch(rows, s))
+    results, sums = (lab.out(nbytes // 4) for nbytes in lab.kernels.attention_scratch(rows, s))
     lab.go(
         *lab.kernels.attention(
             lab.step(position, 0, capacity),
             lab.put(q.astype(np.float32)),
             lab.put(ring),
-            parts,
-            runs,
+            (results, sums),
             out,
             rows=rows,
-            heads=s,
+            stack=s,
             cache_f16=cache_f16,
         )
     )
@@ -339,7 +331,7 @@ def test_attention_over_the_4b_models_full_windows(lab, stack, rows):
 
 
 @pytest.mark.parametrize("cache_f16", [False, True])
-def test_turn_keys(lab, cache_f16):
+def test_rotate_keys(lab, cache_f16):
     """Keys cached at some positions become keys cached `back` positions earlier; values stay."""
     s, capacity, back = STACK, 70, 131000
     keys, values = random(1, capacity, s.kv_heads, s.head_dim), random(2, capacity, s.kv_heads, s.head_dim)
@@ -348,7 +340,7 @@ def test_turn_keys(lab, cache_f16):
     cache = lab.put(np.concatenate([ring.ravel(), np.full(GUARDS, -12345.5, np.float32).view(ring.dtype)]))
     lab.go(
         lab.kernels.rotate_keys(
-            lab.put(rope.rotations(s, back)), cache, capacity=capacity, heads=s, cache_f16=cache_f16
+            lab.put(rope.rotations(s, back)), cache, capacity=capacity, stack=s, cache_f16=cache_f16
         )
     )
     got = lab.get(cache, capacity, 2, s.kv_heads, s.head_dim // (2 if cache_f16 else 1), guarded=True)
@@ -362,8 +354,8 @@ def test_grids_over_the_limit_of_a_dimension(lab, monkeypatch):
     monkeypatch.setattr(kernels_module, "MAX_GRID", 7)
     test_linear(lab, "Q4_0", 3, 1025, 96)
     test_conv(lab, "F32", 2, 33, 1025, 3)
-    test_split_q4_0(lab, 6000, 0)
-    test_turn_keys(lab, False)
+    test_repack_q4_0(lab, 6000, 0)
+    test_rotate_keys(lab, False)
 
 
 # --- the small ones
@@ -469,7 +461,7 @@ def test_logits_that_are_no_numbers(lab):
     ],
 )
 def test_drafts_that_are_kept(lab, predicted, made):
-    """Drafted was 9: the first row's prediction, and one more for each row in turn that predicted the draft behind it."""
+    """The drafts are 9: the first row's prediction is kept, and the next row's after each row that predicted 9."""
     rows, columns, position = len(predicted), 5000, TOKENS_RING - 3
     logits = random(rows, rows, columns).astype(np.float32)
     logits[np.arange(rows), predicted] = 100
@@ -492,7 +484,7 @@ def test_delay_gain(lab):
 
 
 @pytest.mark.parametrize("blocks,first", [(4, 0), (7, 0), (1, 4), (600, 8), (6, 2)])
-def test_split_q4_0(lab, blocks, first):
+def test_repack_q4_0(lab, blocks, first):
     raw = np.random.default_rng(blocks).integers(0, 256, (blocks, 18), np.uint8)
     room = -(-(first + blocks + 2) // 4) * 4
     nibbles, scales = lab.put(np.zeros(4 * room, np.uint32)), lab.put(np.zeros(room // 2, np.uint32))
@@ -506,7 +498,7 @@ def test_split_q4_0(lab, blocks, first):
 
 
 @pytest.mark.parametrize("type", ["F16", "BF16"])
-def test_widen(lab, type):
+def test_to_f32(lab, type):
     values = random(1, 65).astype(np.float32)
     bits = (
         values.astype(np.float16).view(np.uint16) if type == "F16" else (values.view(np.uint32) >> 16).astype(np.uint16)

@@ -1,7 +1,7 @@
 """Records dispatches: one method per shader, which says what the shader is bound to, its grid and its variant.
 
-A recorder (`Kernels`) is made for fixed `Variants`, so that what it records follows from its arguments alone; `plan`
-compiles. Arguments are buffers unless a type or a keyword says otherwise. Shapes are f32 unless they say otherwise; the
+A recorder (`Kernels`) has fixed `Variants`, so that what it records follows from its arguments alone; `plan` compiles.
+Arguments are buffers unless a type or a keyword says otherwise. Shapes are f32 unless they say otherwise; the
 shaders' headers have the formulas. `step` is the small uniform buffer that is written once per step (`pack_step`);
 everything else is fixed when a plan is recorded.
 """
@@ -52,11 +52,24 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Dispatch:
-    kernel: str
-    constants: tuple[tuple[str, float], ...]
-    params: tuple[int, ...]
-    buffers: tuple[int, ...]
-    grid: tuple[int, int, int]
+    """One run of a kernel."""
+
+    kernel: str  # its file in shaders/, without the suffix
+    constants: tuple[tuple[str, float], ...]  # its overrides, sorted by name
+    params: tuple[int, ...]  # u32 values of its `Params`
+    buffers: tuple[int, ...]  # bound after the params, in the shader's order
+    grid: tuple[int, int, int]  # workgroups
+
+
+@dataclass(frozen=True)
+class Heads:
+    """What `linear` needs for the HEADS ending: whose heads, RoPE, and the cache that keys and values go to."""
+
+    stack: Stack
+    half_rope: bool  # pairs are j, j + head_dim / 2 of a head instead of 2j, 2j + 1
+    angles: int  # [coarse + ANGLES_FINE, head_dim / 2, 2]: `rope.table`
+    cache: int  # [capacity, 2 (k, v), kv_heads, head_dim] f16 or f32
+    cache_f16: bool
 
 
 @dataclass(frozen=True)
@@ -97,6 +110,10 @@ class Kernels:
     # --- one method per shader
 
     def mel(self, step, samples, waves, filters, out, *, frames, frames_per_position, context, taps) -> Dispatch:
+        """samples [160 (frames - 1) + 400], waves [400, 2], filters [128, 1 + taps] -> log-mel, out [frames, 128].
+
+        The first `context` frames lie before `step`'s position; those before the stream's start are zero.
+        """
         return self._dispatch(
             "mel",
             {"TAPS": taps},
@@ -108,6 +125,11 @@ class Kernels:
     def conv(
         self, step, x, weights, bias, out, *, type, stride, rows, inputs, outputs, rows_per_position, context
     ) -> Dispatch:
+        """x [stride (rows - 1) + 3, inputs] -> out [rows, outputs] = gelu(conv(x) + bias).
+
+        weights [outputs, inputs, 3] of `type`, bias [outputs]. The first `context` rows of out lie before `step`'s position; those before the stream's start are
+        zero.
+        """
         tile = self._tile(rows)
         lanes = (64 if inputs > 512 else 32) if self.variants.lanes else 1
         return self._dispatch(
@@ -127,33 +149,33 @@ class Kernels:
         *,
         rows,
         ending=STORE,
-        gain=None,
-        epsilon=0.0,
+        norm: tuple[int, float] | None = None,
         bias=None,
-        heads: Stack | None = None,
-        half_rope=False,
-        angles=None,
-        cache=None,
-        cache_f16=True,
+        heads: Heads | None = None,
     ) -> list[Dispatch]:
-        """`gain` asks for the norm in front, `bias` adds one; the HEADS ending wants everything from `heads` on.
+        """x [rows, columns], matrix [outputs, columns] -> out [rows, outputs]; a dispatch for each part of the matrix.
 
-        Few rows of x go to `linear_staged` or, of every type and on every adapter, to `linear_plain`; many to `linear_tile`.
+        `norm`: gain [columns] and epsilon of an RMS norm of x in front; `bias` [outputs] is added. What becomes of the
+        sums y is the ending's: STORE out = y, GELU out = gelu(y), ADD out += y, SILU out [rows, outputs / 2] =
+        silu(gate) * up; with `heads` it is HEADS, queries to out [rows, heads, head_dim], keys and values to the cache.
+
+        Few rows go to `linear_staged` if the weights are Q4_0, otherwise to `linear_plain`; many to `linear_tile`.
         """
         layout = self.variants
-        constants = {"TYPE": TYPE_CODES[matrix.type], "ENDING": ending}
-        if gain:
+        gain, epsilon = norm or (self.unused, 0.0)
+        constants = {"TYPE": TYPE_CODES[matrix.type], "ENDING": HEADS if heads else ending}
+        if norm:
             constants |= {"NORM": 1, "EPSILON": epsilon}
         if bias:
             constants |= {"BIAS": 1}
-        if ending == HEADS:
+        if heads:
             constants |= {
-                "HEADS": heads.heads,
-                "KV_HEADS": heads.kv_heads,
-                "HEAD_DIM": heads.head_dim,
-                "HALF_ROPE": half_rope,
+                "HEADS": heads.stack.heads,
+                "KV_HEADS": heads.stack.kv_heads,
+                "HEAD_DIM": heads.stack.head_dim,
+                "HALF_ROPE": heads.half_rope,
                 "ANGLES_FINE": ANGLES_FINE,
-                "CACHE_F16": cache_f16,
+                "CACHE_F16": heads.cache_f16,
             }
         if (
             matrix.type == "Q4_0"
@@ -176,8 +198,8 @@ class Kernels:
         width = matrix.rows // 2 if ending == SILU else matrix.rows
         return [
             self._dispatch(
-                # `linear_plain` is compiled once for all shapes: software adapters, which have no other, are slow to compile.
                 kernel,
+                # `linear_plain` is compiled once for all shapes: a software GPU has no other, and compiles slowly.
                 constants if kernel == "linear_plain" else constants | {"COLUMNS": matrix.columns, "HEIGHT": part.rows},
                 (rows, matrix.columns, part.rows, part.first // 2 if ending == SILU else part.first, width),
                 (
@@ -185,10 +207,10 @@ class Kernels:
                     x,
                     part.weights,
                     part.scales,
-                    gain or self.unused,
+                    gain,
                     bias or self.unused,
-                    angles or self.unused,
-                    cache or self._unwritten,
+                    heads.angles if heads else self.unused,
+                    heads.cache if heads else self._unwritten,
                     out,
                 ),
                 (*spread(-(-part.rows // wide)), -(-rows // high)),
@@ -196,77 +218,82 @@ class Kernels:
             for part in matrix.parts
         ]
 
-    def attention(self, step, q, cache, parts, runs, out, *, rows, heads: Stack, cache_f16) -> list[Dispatch]:
-        """`parts` and `runs` are scratch of `attention_scratch(rows, heads)` bytes."""
-        splits, fours = self._attention_splits(rows, heads), self._attention_fours(rows, heads)
+    def attention(
+        self, step, q, cache, scratch: tuple[int, int], out, *, rows, stack: Stack, cache_f16
+    ) -> list[Dispatch]:
+        """q [rows, heads, head_dim], cache [capacity, 2, kv_heads, head_dim] -> out [rows, heads, head_dim].
+
+        `scratch` are two buffers of `attention_scratch(rows, stack)` bytes.
+        """
+        splits, fours = self._attention_splits(rows, stack), self._attention_fours(rows, stack)
         if not self.variants.attention:
             return [
                 self._dispatch(
                     "attention_plain",
                     {
-                        "WORKGROUP": heads.head_dim // 8,
-                        "HEADS": heads.heads,
-                        "KV_HEADS": heads.kv_heads,
-                        "WINDOW": heads.window,
+                        "WORKGROUP": stack.head_dim // 8,
+                        "HEADS": stack.heads,
+                        "KV_HEADS": stack.kv_heads,
+                        "WINDOW": stack.window,
                         "CACHE_F16": cache_f16,
                     },
                     (rows,),
                     (step, q, cache, out),
-                    (heads.kv_heads, fours, 1),
+                    (stack.kv_heads, fours, 1),
                 )
             ]
-        whole = splits == 1
+        split_results, split_sums = (out, self._unwritten) if splits == 1 else scratch
         attention = self._dispatch(
             "attention",
             {
-                "WORKGROUP": self._attention_workgroup(heads),
-                "HEADS": heads.heads,
-                "KV_HEADS": heads.kv_heads,
-                "HEAD_DIM": heads.head_dim,
-                "WINDOW": heads.window,
+                "WORKGROUP": self._attention_workgroup(stack),
+                "HEADS": stack.heads,
+                "KV_HEADS": stack.kv_heads,
+                "HEAD_DIM": stack.head_dim,
+                "WINDOW": stack.window,
                 "SPLITS": splits,
                 "CACHE_F16": cache_f16,
             },
             (rows,),
-            (step, q, cache, self._unwritten if whole else runs, out if whole else parts),
-            (heads.kv_heads, fours, splits),
+            (step, q, cache, split_sums, split_results),
+            (stack.kv_heads, fours, splits),
         )
-        return (
-            [attention]
-            if whole
-            else [attention, self._attention_join(parts, runs, out, rows=rows, heads=heads, splits=splits)]
-        )
+        if splits == 1:
+            return [attention]
+        return [attention, self.attention_join(split_results, split_sums, out, rows=rows, stack=stack, splits=splits)]
 
-    def _attention_join(self, parts, runs, out, *, rows, heads: Stack, splits) -> Dispatch:
+    def attention_join(self, split_results, split_sums, out, *, rows, stack: Stack, splits) -> Dispatch:
+        """[rows, heads, splits, head_dim] and their sums [rows, heads, splits, 2] -> out [rows, heads, head_dim]."""
         return self._dispatch(
             "attention_join",
-            {"WORKGROUP": 256, "HEAD_DIM": heads.head_dim, "SPLITS": splits},
-            (rows * heads.heads,),
-            (parts, runs, out),
-            (*spread(rows * heads.heads), 1),
+            {"WORKGROUP": 256, "HEAD_DIM": stack.head_dim, "SPLITS": splits},
+            (rows * stack.heads,),
+            (split_results, split_sums, out),
+            (*spread(rows * stack.heads), 1),
         )
 
-    def _attention_workgroup(self, heads: Stack) -> int:
-        return min(self.variants.attention, 2 * heads.head_dim)
+    def _attention_workgroup(self, stack: Stack) -> int:
+        return min(self.variants.attention, 2 * stack.head_dim)
 
-    def _attention_fours(self, rows: int, heads: Stack) -> int:
-        """Workgroups for a key-value head's queries, four each."""
-        return -(-rows * heads.heads // heads.kv_heads // 4)
+    def _attention_fours(self, rows: int, stack: Stack) -> int:
+        """Workgroups for the queries of a key-value head: four queries each."""
+        return -(-rows * stack.heads // stack.kv_heads // 4)
 
-    def _attention_splits(self, rows: int, heads: Stack) -> int:
-        """Workgroups that share the keys of four queries: none has less than a tile of a full window."""
+    def _attention_splits(self, rows: int, stack: Stack) -> int:
+        """Workgroups that share the keys of four queries: of a full window each has a tile or more."""
         if not self.variants.attention:
             return 1
-        groups = heads.kv_heads * self._attention_fours(rows, heads)
-        most = min(self.variants.attention_splits, heads.window // (self._attention_workgroup(heads) // 4))
+        groups = stack.kv_heads * self._attention_fours(rows, stack)
+        most = min(self.variants.attention_splits, stack.window // (self._attention_workgroup(stack) // 4))
         return max(1, min(self.variants.attention_groups // groups, most))
 
-    def attention_scratch(self, rows: int, heads: Stack) -> tuple[int, int]:
-        """Bytes of attention's `parts` and `runs`, enough for up to `rows` rows."""
-        runs = max(n * heads.heads * self._attention_splits(n, heads) for n in range(1, rows + 1))
-        return 4 * runs * heads.head_dim, 8 * runs
+    def attention_scratch(self, rows: int, stack: Stack) -> tuple[int, int]:
+        """Bytes of the splits' results and of their sums, enough for up to `rows` rows."""
+        splits = max(n * stack.heads * self._attention_splits(n, stack) for n in range(1, rows + 1))
+        return 4 * splits * stack.head_dim, 8 * splits
 
     def rms_norm(self, x, gain, out, *, rows, columns, epsilon) -> Dispatch:
+        """x [rows, columns], gain [columns] -> out [rows, columns]."""
         return self._dispatch(
             "rms_norm",
             {"WORKGROUP": 256 if self.variants.lanes else 64, "EPSILON": epsilon},
@@ -276,7 +303,10 @@ class Kernels:
         )
 
     def embed(self, step, audio, tokens, matrix: Matrix, out, *, rows, known, draft) -> list[Dispatch]:
-        """The tokens of the first `known` rows are in the ring; the others' is `draft`."""
+        """audio [block_tokens, columns] + matrix [vocabulary, columns] at the rows' tokens -> out [rows, columns].
+
+        The tokens of the first `known` rows are in the ring `tokens`; the token of the others is `draft`.
+        """
         return [
             self._dispatch(
                 "embed",
@@ -289,6 +319,7 @@ class Kernels:
         ]
 
     def argmax(self, logits, best, *, rows, columns) -> Dispatch:
+        """logits [rows, columns] -> best [rows, columns / ARGMAX_RUN, 2] u32: each run's largest and its index."""
         return self._dispatch(
             "argmax",
             {"WORKGROUP": 256 if self.variants.lanes else 32, "RUN": ARGMAX_RUN},
@@ -298,6 +329,7 @@ class Kernels:
         )
 
     def next_token(self, best, tokens, step, *, rows, columns, draft) -> Dispatch:
+        """best of `argmax` -> the tokens after step's position, in tokens [TOKENS_RING + 1] u32; step moves on, too."""
         return self._dispatch(
             "next_token",
             {"TOKENS": TOKENS_RING, "ROWS": rows},
@@ -307,21 +339,24 @@ class Kernels:
         )
 
     def delay_gain(self, norm, ada, out, *, columns) -> Dispatch:
+        """norm, ada [columns] -> out [columns] = norm * (1 + ada)."""
         return self._dispatch(
             "delay_gain", {}, (columns,), (norm, ada, out), (-(-columns // self.variants.workgroup), 1, 1)
         )
 
-    def rotate_keys(self, angles, cache, *, capacity, heads: Stack, cache_f16) -> Dispatch:
-        pairs = heads.kv_heads * heads.head_dim // 2
+    def rotate_keys(self, angles, cache, *, capacity, stack: Stack, cache_f16) -> Dispatch:
+        """angles [head_dim / 2, 2], cache [capacity, 2, kv_heads, head_dim]: every key rotated back by the angles."""
+        pairs = stack.kv_heads * stack.head_dim // 2
         return self._dispatch(
             "rotate_keys",
-            {"KV_HEADS": heads.kv_heads, "HEAD_DIM": heads.head_dim, "CACHE_F16": cache_f16},
+            {"KV_HEADS": stack.kv_heads, "HEAD_DIM": stack.head_dim, "CACHE_F16": cache_f16},
             (capacity,),
             (angles, cache),
             (-(-pairs // self.variants.workgroup), *spread(capacity)),
         )
 
     def repack_q4_0(self, raw, nibbles, scales, *, blocks, first_block) -> Dispatch:
+        """raw [blocks, 18] bytes as in the file -> nibbles [blocks, 4] u32, scales [blocks] f16, from first_block on."""
         assert first_block % 2 == 0, "two scales share a word"
         return self._dispatch(
             "repack_q4_0",
@@ -332,6 +367,7 @@ class Kernels:
         )
 
     def to_f32(self, raw, out, *, type, count, first) -> Dispatch:
+        """raw [count] of F16 or BF16 -> out [count] f32, from `first` on."""
         return self._dispatch(
             "to_f32",
             {"TYPE": TYPE_CODES[type]},

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 from voxtab.errors import UserError
 from voxtab.gpu.device import GpuAdapter
@@ -65,7 +66,8 @@ class Variants:
                 raise UserError(
                     f"{pin[:40]!r} is not a kernel variant: pin, for example, linear=plain, tiles=0 or drafts=3."
                 )
-            variants = replace(variants, **{name: bool(value) if name == "lanes" else value})
+            fields: dict[str, Any] = {name: bool(value) if name == "lanes" else value}
+            variants = replace(variants, **fields)
         return variants
 
     @property

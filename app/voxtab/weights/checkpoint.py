@@ -5,6 +5,7 @@ Mistral's names are used throughout; Hugging Face's are translated at the door.
 
 import re
 from dataclasses import replace
+from typing import Any
 
 from voxtab.config import DECODER_4B, ENCODER_4B, MEL_BINS, STATES_PER_TOKEN, ModelConfig, Stack
 from voxtab.errors import ModelError
@@ -88,7 +89,7 @@ def read_config(directory: Directory, hugging_face: dict | None = None) -> Model
         decoder=_stack(directory, "decoder", DECODER_LAYER, decoder_width, decoder),
         vocabulary=vocabulary,
         half_rope=directory.dialect == "hugging face",
-        **{field: directory.metadata[key] for field, key in _DEFAULTS.items() if key in directory.metadata},
+        **_defaults(directory),
     )
     for name, shape in shapes(config, _ada_width(directory)).items():
         found = _shape(directory, name, len(shape))
@@ -109,7 +110,7 @@ def read_config(directory: Directory, hugging_face: dict | None = None) -> Model
 
 
 def shapes(config: ModelConfig, ada_width: int) -> dict[str, tuple[int, ...]]:
-    """Every tensor that a model is made of, with its shape; `ada_width` is that of the delay conditioning's bottleneck."""
+    """Every tensor of a model, with its shape; `ada_width` is the width of the delay conditioning's bottleneck."""
     encoder, decoder = config.encoder, config.decoder
     shapes = {
         EMBEDDING: (config.vocabulary, decoder.width),
@@ -150,6 +151,11 @@ def shapes(config: ModelConfig, ada_width: int) -> dict[str, tuple[int, ...]]:
                     layer + ADA.format(2): (stack.width, ada_width),
                 }
     return shapes
+
+
+def _defaults(directory: Directory) -> dict[str, Any]:
+    """The delay and the silence that the model's maker chose, if the metadata has them."""
+    return {field: directory.metadata[key] for field, key in _DEFAULTS.items() if key in directory.metadata}
 
 
 def _ada_width(directory: Directory) -> int:

@@ -167,7 +167,8 @@ def _value(cursor: _Cursor, kind: int) -> object:
         # an author's name in another encoding is no reason to refuse a model
         return cursor.string(nbytes).decode(errors="replace")
     if kind == _ARRAY:
-        return _skip_array(cursor, _NESTING_LIMIT)
+        _skip_array(cursor, _NESTING_LIMIT)
+        return None
     raise cursor.damaged(f"there is no type of metadata {kind}")
 
 

@@ -6,6 +6,7 @@ object:  name -> {dtype, shape (outermost first), data_offsets: [begin, end] in 
 """
 
 import json
+from typing import Any
 
 from voxtab.errors import ModelError
 from voxtab.weights.directory import HEADER_LIMIT, Directory, HeaderIncomplete, Tensor, locate, shown
@@ -60,7 +61,7 @@ def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return entries
 
 
-def _fields(name: str, entry: object) -> tuple[str, tuple[int, ...], int, int]:
+def _fields(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
     """Type, shape, first byte and byte after the last of a tensor, each of the right Python type."""
     try:
         kind, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
