@@ -1,6 +1,9 @@
-// argmax: the largest of each run of logits, with its index; the lowest of equals. `next_token` takes the largest of these.
+// argmax: the largest of each run of RUN logits, with its index; of equals, the lowest index.
+//   best[m, r] = max_i logits[m, RUN r + i] and its index. `next_token` then takes the largest of a row's runs.
 //
-// logits [rows, columns] f32; best [rows, runs] (value's bits, index). Grid: x runs of RUN logits, y rows.
+// logits [rows, columns] f32; best [rows, runs] (the value's bits, the index).
+// Grid: x runs, y rows. Precision: exact. A NaN is never the largest: a run of NaN alone has the index `columns`.
+// Why runs: with a workgroup for each, many workgroups read one row of logits.
 
 override WORKGROUP: u32 = 256;
 override RUN: u32 = 2048;
@@ -21,7 +24,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var value = -3.4e38;
   var index = params.columns;
   let first = group.y * params.columns;
-  for (var i = group.x * RUN + lane; i < end; i += 4 * WORKGROUP) {       // four on their way at a time
+  for (var i = group.x * RUN + lane; i < end; i += 4 * WORKGROUP) {       // four loads under way at a time
     let at = vec4u(i, i + WORKGROUP, i + 2 * WORKGROUP, i + 3 * WORKGROUP);
     let place = first + min(at, vec4u(end - 1));
     let four = vec4f(logits[place.x], logits[place.y], logits[place.z], logits[place.w]);

@@ -1,38 +1,41 @@
-// with kv_cache
+// with step kv_cache
 // attention: each query over the keys of its window (spec 4, 6.1).
 //   out[m, h] = softmax_j(q[m, h] . k[j, h'] / sqrt(HEAD_DIM)) v[j, h'],  0 <= p - j < WINDOW, p = position + m
-// h' = the key-value head of h. The block's own keys are in the cache already; the ring's capacity is at least
-// WINDOW - 1 + rows, so none that a query sees has been overwritten. Order in the ring does not matter.
+// h' is the key-value head of h. The keys of the step's own rows are in the cache already. The ring's capacity is at
+// least WINDOW - 1 + rows, so no key that a query sees has been overwritten. The order in the ring does not matter.
 //
-// A workgroup takes four queries of one key-value head, rows times the heads that share it, so that what it reads of the
-// cache serves four: they are the components of its vectors. The keys that any of them sees are split into up to SPLITS
-// runs, a workgroup each, which `attention_join` joins: few queries then keep many workgroups busy. With one split the
-// result is final.
-// q [rows, HEADS, HEAD_DIM] f32, turned; cache [capacity, 2 (k, v), KV_HEADS, HEAD_DIM] f16 pairs or f32;
-// out [rows, HEADS, HEAD_DIM] f32 with one split, else [rows, HEADS, SPLITS, HEAD_DIM], each run's own result, and
-// runs [rows, HEADS, SPLITS] its (maximum score, sum of weights); a run without keys has the sum 0.
+// q [rows, HEADS, HEAD_DIM] f32, rotated; cache [capacity, 2 (k, v), KV_HEADS, HEAD_DIM] f16 pairs or f32;
+// out: with one split [rows, HEADS, HEAD_DIM] f32; with more [rows, HEADS, SPLITS, HEAD_DIM], each split's own result;
+// split_sums [rows, HEADS, SPLITS] (maximum score, sum of weights) of each split; a split without keys has the sum 0.
 // Grid: x key-value heads, y queries by fours, z splits. Precision: f32.
+// Why this variant: on a real GPU few queries must keep many workgroups busy; `attention_plain` is for software GPUs.
 //
-// Keys are taken in tiles of WORKGROUP / 4. Four invocations score one, a quarter of its dimensions each; then each gathers
-// eight dimensions over its share of the tile's values, with a running maximum and sum of its own. That is EIGHTS / 4 loads
-// for keys and as many for values, all of which are on their way before anything waits, and the next tile's with them.
-// HEAD_DIM is 32, 64 or 128, WORKGROUP a multiple of HEAD_DIM / 2. No private array is indexed: see `linear`.
+// A workgroup takes four queries of one key-value head (rows times the heads that share it), so that each read of the
+// cache serves four: they are the components of its vectors. The keys that any of them sees are divided into up to
+// SPLITS splits, a workgroup for each; `attention_join` joins their results. With one split the result is final.
+// Keys come in tiles of WORKGROUP / 4. Four invocations score a key, a quarter of its dimensions each. Then each
+// invocation gathers eight dimensions over its share of the tile's values, with a running maximum and sum of its own.
+// An invocation loads EIGHTS / 4 times for keys and as often for values; all these loads, and the next tile's, are
+// under way before anything waits for them. HEAD_DIM is 32, 64 or 128; WORKGROUP is a multiple of HEAD_DIM / 2. No
+// private array is indexed: see `linear_plain`.
+// uses: HEADS, KV_HEADS, WINDOW, NOTHING, HIDDEN, params, step, Eight, eight, floats, key_of, row_and_head, outer from
+// parts/kv_cache
 
 override WORKGROUP: u32 = 256;
 override HEAD_DIM: u32 = 128;
 override SPLITS: u32 = 16;
 
 override EIGHTS: u32 = HEAD_DIM / 8;                // invocations that share a key's values
-override VECTORS: u32 = HEAD_DIM / 4;               // that they gather
-override SHARES: u32 = WORKGROUP / EIGHTS;          // of a tile's values
+override VECTORS: u32 = HEAD_DIM / 4;               // of four dimensions, that they gather
+override SHARES: u32 = WORKGROUP / EIGHTS;          // of a tile's values: so many keys are gathered at a time
 override TILE: u32 = WORKGROUP / 4;                 // keys
-override QUARTER: u32 = TILE + 1;                   // vectors of a quarter's scores: banks do not collide
+override QUARTER: u32 = TILE + 1;                   // vectors between two quarters' scores: banks do not collide
 
 @group(0) @binding(2) var<storage, read> q: array<f32>;
-@group(0) @binding(4) var<storage, read_write> runs: array<vec2f>;
+@group(0) @binding(4) var<storage, read_write> split_sums: array<vec2f>;
 @group(0) @binding(5) var<storage, read_write> out: array<f32>;
 
-var<workgroup> query: array<vec4f, 9 * EIGHTS>;     // by eight dimensions and a gap: banks do not collide
+var<workgroup> query: array<vec4f, 9 * EIGHTS>;     // eight dimensions, then a gap: banks do not collide
 var<workgroup> scores: array<vec4f, 4 * QUARTER>;
 var<workgroup> highest: array<vec4f, SHARES>;
 var<workgroup> sums: array<vec4f, SHARES>;
@@ -40,7 +43,7 @@ var<workgroup> gathered: array<vec4f, 2 * WORKGROUP>;
 
 struct Tile { k0: Eight, k1: Eight, k2: Eight, k3: Eight, v0: Eight, v1: Eight, v2: Eight, v3: Eight }
 
-// What an invocation reads of the tile from position `first` on, whose last key is `last`.
+// What an invocation reads of the tile that begins at position `first`; `last` is the index of the tile's last key.
 fn tile_at(first: u32, last: u32, kv_head: u32, lane: u32) -> Tile {
   let key = key_of(first + min(lane / 4, last), kv_head) + lane % 4;
   var tile: Tile;
@@ -61,6 +64,7 @@ fn tile_at(first: u32, last: u32, kv_head: u32, lane: u32) -> Tile {
   return tile;
 }
 
+// The products of eight dimensions of a key with the same of the four queries.
 fn with_queries(i: u32, eight: Eight) -> vec4f {
   let key = floats(eight);
   let at = 9 * i;
@@ -70,20 +74,20 @@ fn with_queries(i: u32, eight: Eight) -> vec4f {
 
 fn score_of(t: u32) -> vec4f { return scores[t] + scores[t + QUARTER] + scores[t + 2 * QUARTER] + scores[t + 3 * QUARTER]; }
 
-// The shares' results for query c joined and stored.
+// Joins the shares' results for query c, and stores them.
 fn store(c: u32, group: vec3u, lane: u32, low: vec4f, high: vec4f, sum: f32) {
   if (4 * group.y + c >= params.rows * HEADS / KV_HEADS) { return; }
   gathered[2 * lane] = low;
   gathered[2 * lane + 1] = high;
   workgroupBarrier();
   let which = row_and_head(c, group);
-  let run = (which.x * HEADS + which.y) * SPLITS + group.z;
+  let split = (which.x * HEADS + which.y) * SPLITS + group.z;
   for (var d = lane; d < HEAD_DIM; d += WORKGROUP) {
     var value = 0.0;
     for (var s = d / 4; s < 2 * WORKGROUP; s += 4 * VECTORS) {
       value += gathered[s][d % 4] + gathered[s + VECTORS][d % 4] + gathered[s + 2 * VECTORS][d % 4] + gathered[s + 3 * VECTORS][d % 4];
     }
-    out[run * HEAD_DIM + d] = value / sum;
+    out[split * HEAD_DIM + d] = value / sum;
   }
   workgroupBarrier();
 }
@@ -97,15 +101,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let positions = step.position + vec4u(q0.x, q1.x, q2.x, q3.x);
   let oldest = positions.x + 1 - min(positions.x + 1, WINDOW);
   let visible = positions.w + 1 - oldest;
-  let run = max(TILE, (visible + SPLITS - 1) / SPLITS);
-  let first = oldest + min(group.z * run, visible);
-  let keys = min(run, oldest + visible - first);
+  let split = max(TILE, (visible + SPLITS - 1) / SPLITS);
+  let first = oldest + min(group.z * split, visible);
+  let keys = min(split, oldest + visible - first);
   if (keys == 0) {
     if (lane == 0) {
-      runs[(q0.x * HEADS + q0.y) * SPLITS + group.z] = vec2f(NOTHING, 0);
-      runs[(q1.x * HEADS + q1.y) * SPLITS + group.z] = vec2f(NOTHING, 0);
-      runs[(q2.x * HEADS + q2.y) * SPLITS + group.z] = vec2f(NOTHING, 0);
-      runs[(q3.x * HEADS + q3.y) * SPLITS + group.z] = vec2f(NOTHING, 0);
+      split_sums[(q0.x * HEADS + q0.y) * SPLITS + group.z] = vec2f(NOTHING, 0);
+      split_sums[(q1.x * HEADS + q1.y) * SPLITS + group.z] = vec2f(NOTHING, 0);
+      split_sums[(q2.x * HEADS + q2.y) * SPLITS + group.z] = vec2f(NOTHING, 0);
+      split_sums[(q3.x * HEADS + q3.y) * SPLITS + group.z] = vec2f(NOTHING, 0);
     }
     return;
   }
@@ -186,10 +190,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   store(1, group, lane, weight.y * low[1], weight.y * high[1], sum_of_all.y);
   store(2, group, lane, weight.z * low[2], weight.z * high[2], sum_of_all.z);
   store(3, group, lane, weight.w * low[3], weight.w * high[3], sum_of_all.w);
-  if (SPLITS > 1 && lane == 0) {            // a query that is stored twice has the same run twice
-    runs[(q0.x * HEADS + q0.y) * SPLITS + group.z] = vec2f(most_of_all.x, sum_of_all.x);
-    runs[(q1.x * HEADS + q1.y) * SPLITS + group.z] = vec2f(most_of_all.y, sum_of_all.y);
-    runs[(q2.x * HEADS + q2.y) * SPLITS + group.z] = vec2f(most_of_all.z, sum_of_all.z);
-    runs[(q3.x * HEADS + q3.y) * SPLITS + group.z] = vec2f(most_of_all.w, sum_of_all.w);
+  if (SPLITS > 1 && lane == 0) {            // a query that stands for two is written twice, with the same values
+    split_sums[(q0.x * HEADS + q0.y) * SPLITS + group.z] = vec2f(most_of_all.x, sum_of_all.x);
+    split_sums[(q1.x * HEADS + q1.y) * SPLITS + group.z] = vec2f(most_of_all.y, sum_of_all.y);
+    split_sums[(q2.x * HEADS + q2.y) * SPLITS + group.z] = vec2f(most_of_all.z, sum_of_all.z);
+    split_sums[(q3.x * HEADS + q3.y) * SPLITS + group.z] = vec2f(most_of_all.w, sum_of_all.w);
   }
 }

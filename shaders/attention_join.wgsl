@@ -1,10 +1,12 @@
-// attention_join: the runs of keys that `attention` took apart -> one result.
-//   out[m, h] = sum_s w_s parts[m, h, s] / sum_s w_s,  w_s = sum_s exp(maximum_s - max_t maximum_t)
-// with (maximum_s, sum_s) = runs[m, h, s]; runs without keys, whose sum is 0, were not written and weigh nothing.
+// attention_join: the results of `attention`'s splits -> one result.
+//   out[m, h] = sum_s w_s split_results[m, h, s] / sum_s w_s,  w_s = exp(maximum_s - max_t maximum_t) sum_s
+// with (maximum_s, sum_s) = split_sums[m, h, s]. Splits without keys have the sum 0; their results were not written.
 //
-// parts [rows * HEADS, SPLITS, HEAD_DIM], runs [rows * HEADS, SPLITS]; out [rows * HEADS, HEAD_DIM] f32.
-// Grid: x, y over rows and heads, a workgroup each. A team of HEAD_DIM / 4 invocations takes every TEAMS-th run; its first
-// one's part is on its way before the runs are known. Precision: f32.
+// split_results [rows * HEADS, SPLITS, HEAD_DIM] f32, split_sums [rows * HEADS, SPLITS] two f32;
+// out [rows * HEADS, HEAD_DIM] f32.
+// Grid: x, y over rows and heads, a workgroup for each. Precision: f32.
+// A team of HEAD_DIM / 4 invocations takes every TEAMS-th split; its first split's result is under way before the sums
+// are known.
 
 override WORKGROUP: u32 = 256;
 override HEAD_DIM: u32 = 128;
@@ -16,11 +18,11 @@ override TEAMS: u32 = WORKGROUP / VECTORS;
 struct Params { heads: u32 }                // rows * HEADS
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> parts: array<vec4f>;
-@group(0) @binding(2) var<storage, read> runs: array<vec2f>;
+@group(0) @binding(1) var<storage, read> split_results: array<vec4f>;
+@group(0) @binding(2) var<storage, read> split_sums: array<vec2f>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec4f>;
 
-var<workgroup> runs_here: array<vec2f, SPLITS + 3>;
+var<workgroup> sums_here: array<vec2f, SPLITS + 3>;
 var<workgroup> weighed: array<vec4f, WORKGROUP>;    // by team
 var<workgroup> weights: array<f32, TEAMS>;
 
@@ -32,22 +34,22 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let first = head * SPLITS;
   let team = lane / VECTORS;
   let vector = lane % VECTORS;
-  var next = parts[(first + min(team, SPLITS - 1)) * VECTORS + vector];
-  for (var s = lane; s < SPLITS + 3; s += WORKGROUP) { runs_here[s] = runs[first + min(s, SPLITS - 1)]; }
+  var next = split_results[(first + min(team, SPLITS - 1)) * VECTORS + vector];
+  for (var s = lane; s < SPLITS + 3; s += WORKGROUP) { sums_here[s] = split_sums[first + min(s, SPLITS - 1)]; }
   workgroupBarrier();
-  var highest = runs_here[0].x;
+  var highest = sums_here[0].x;
   for (var s = 0u; s < SPLITS; s += 4u) {
-    highest = max(max(highest, runs_here[s].x), max(max(runs_here[s + 1].x, runs_here[s + 2].x), runs_here[s + 3].x));
+    highest = max(max(highest, sums_here[s].x), max(max(sums_here[s + 1].x, sums_here[s + 2].x), sums_here[s + 3].x));
   }
   var weight = 0.0;
   var value = vec4f();
   for (var s = team; s < SPLITS; s += TEAMS) {
-    let part = next;
-    next = parts[(first + min(s + TEAMS, SPLITS - 1)) * VECTORS + vector];
-    let run = runs_here[s];
-    let w = exp(run.x - highest) * run.y;
+    let result = next;
+    next = split_results[(first + min(s + TEAMS, SPLITS - 1)) * VECTORS + vector];
+    let split = sums_here[s];
+    let w = exp(split.x - highest) * split.y;
     weight += w;
-    value += select(vec4f(), w * part, run.y > 0);
+    value += select(vec4f(), w * result, split.y > 0);
   }
   weighed[lane] = value;
   if (vector == 0) { weights[team] = weight; }

@@ -1,14 +1,18 @@
-// with kv_cache
-// attention_plain: what `attention` makes, on software adapters. SwiftShader takes some 80 kB to compile each word of workgroup
-// memory and as much for what is written out several times, so there is little of either; nor are a query's keys split.
+// with step kv_cache
+// attention_plain: what `attention` computes, for software GPUs.
 //   out[m, h] = softmax_j(q[m, h] . k[j, h'] / sqrt(HEAD_DIM)) v[j, h'],  0 <= p - j < WINDOW, p = position + m
 //
-// A workgroup takes four queries of one key-value head, as in `attention`, and all their keys, a tile of WORKGROUP at a time:
-// an invocation scores one, then gathers eight of the head's dimensions over the whole tile.
-// q [rows, HEADS, HEAD_DIM] f32, turned; cache [capacity, 2 (k, v), KV_HEADS, HEAD_DIM] f16 pairs or f32;
+// q [rows, HEADS, HEAD_DIM] f32, rotated; cache [capacity, 2 (k, v), KV_HEADS, HEAD_DIM] f16 pairs or f32;
 // out [rows, HEADS, HEAD_DIM] f32. Grid: x key-value heads, y queries by fours. Precision: f32.
+// Why this variant: SwiftShader needs some 80 kB to compile each word of workgroup memory, and as much for code that is
+// written out several times, so there is little of either; nor are a query's keys split.
+//
+// A workgroup takes four queries of one key-value head, as in `attention`, and all their keys, WORKGROUP at a time: an
+// invocation scores one key, then gathers eight of the head's dimensions over the whole tile.
+// uses: HEADS, KV_HEADS, WINDOW, NOTHING, HIDDEN, params, step, eight, floats, key_of, row_and_head, outer from
+// parts/kv_cache
 
-override WORKGROUP: u32 = 16;               // no other than HEAD_DIM / 8
+override WORKGROUP: u32 = 16;               // HEAD_DIM / 8, and nothing else
 override HEAD_DIM: u32 = 8 * WORKGROUP;
 override EIGHTS: u32 = WORKGROUP;
 
@@ -48,9 +52,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let key = key_of(position, group.x);
     var score = vec4f();
     for (var i = 0u; i < WORKGROUP; i++) {
-      let part = floats(eight(key + i));
+      let k8 = floats(eight(key + i));
       let at = starts + 2 * i;
-      score += vec4f(with_key(at.x, part), with_key(at.y, part), with_key(at.z, part), with_key(at.w, part));
+      score += vec4f(with_key(at.x, k8), with_key(at.y, k8), with_key(at.z, k8), with_key(at.w, k8));
     }
     let seen = (vec4u(position) <= positions) & (vec4u(position + WINDOW) > positions);
     scores[lane] = select(vec4f(HIDDEN), scale * score, seen);

@@ -1,13 +1,14 @@
-// with gelu
-// conv: a causal convolution of three taps and the exact GELU (spec 3).
+// with step gelu
+// conv: a causal convolution with three taps, and the exact GELU (spec 3).
 //   out[t, o] = gelu(bias[o] + sum_{c, k} W[o, c, k] x[STRIDE t + k, c])
-// The caller puts the rows that a block needs from before it in front of x. Rows of the output that lie
-// before the stream's first are zero, as the next convolution's padding is.
+// The caller puts the rows that a block needs from before it in front of x. Output rows that lie before the stream's
+// first one are zero, as the next convolution's padding is.
 //
 // x [STRIDE (rows - 1) + 3, inputs] f32; weights [outputs, inputs, 3] F32, F16 or BF16 as in the file;
-// bias [outputs] f32; out [rows, outputs] f32. Grid: x, y over outputs, z over tiles of ROWS rows.
-// LANES invocations share an output and split its channels; with one lane there is no barrier.
-// Precision: f32; erf as in `parts/gelu`.
+// bias [outputs] f32; out [rows, outputs] f32. Grid: x, y over outputs, z over rows by ROWS. Precision: f32.
+// LANES invocations share an output and divide its channels. With one lane there is no barrier, as software GPUs want
+// it.
+// uses: Step from parts/step; gelu from parts/gelu
 
 override WORKGROUP: u32 = 64;
 override LANES: u32 = 1;
@@ -16,7 +17,6 @@ override STRIDE: u32 = 1;
 override TYPE: u32 = 0;                     // of the weights: 0 F32, 1 F16, 2 BF16
 
 struct Params { rows: u32, inputs: u32, outputs: u32, rows_per_position: u32, context: u32 }
-struct Step { position: u32, rotation: u32, capacity: u32, audio_row: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<uniform> step: Step;

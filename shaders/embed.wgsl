@@ -1,16 +1,18 @@
-// embed: the decoder's input (spec 6): out[m, k] = audio[audio_row + m, k] + E[token, k], token = that of position + m.
-// The token was written by `next_token` and has not left the GPU; that of rows from `known` on is drafted: `draft`.
-// The embedding comes in parts, one dispatch each: the part that holds the token's row writes, the others do nothing.
+// with step
+// embed: the decoder's input (spec 6).
+//   out[m, k] = audio[audio_row + m, k] + E[token, k],  token = that of position + m
+// The token was written by `next_token` and never leaves the GPU; for rows from `known` on it is the draft, `draft`.
+// E comes in parts, a dispatch for each: the part that holds the token's row writes, the others do nothing.
 //
 // audio [any, columns] f32; tokens: ring of TOKENS ids by position; weights, scales: `outputs` rows of E from
-// first_output on, as in `linear`; out [rows, columns] f32. Grid: x over columns / 4, y rows. Precision: f32.
+// first_output on, as in `parts/linear`; out [rows, columns] f32. Grid: x over columns / 4, y rows. Precision: f32.
+// uses: Step from parts/step
 
 override WORKGROUP: u32 = 64;
 override TYPE: u32 = 3;                     // of the weights: 0 F32, 1 F16, 2 BF16, 3 Q4_0
 override TOKENS: u32 = 256;
 
 struct Params { rows: u32, columns: u32, outputs: u32, first_output: u32, known: u32, draft: u32 }
-struct Step { position: u32, rotation: u32, capacity: u32, audio_row: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<uniform> step: Step;
@@ -20,11 +22,12 @@ struct Step { position: u32, rotation: u32, capacity: u32, audio_row: u32 }
 @group(0) @binding(5) var<storage, read> scales: array<u32>;
 @group(0) @binding(6) var<storage, read_write> out: array<vec4f>;
 
-// Values 4i..4i+3 of the part, counted from its first row on.
+// Values 4i..4i+3 of this part of E, counted from its first row.
 fn weights4(i: u32) -> vec4f {
   if (TYPE == 3) {
     let block = i / 8;
-    let word = weights[block * 4 + i % 4] >> (i % 8 / 4 * 4);                     // the block's second half is in the high nibbles
+    // A block's second half is in the high nibbles.
+    let word = weights[block * 4 + i % 4] >> (i % 8 / 4 * 4);
     let scale = unpack2x16float(scales[block / 2])[block % 2];
     return scale * (vec4f(vec4u(word, word >> 8, word >> 16, word >> 24) & vec4u(15)) - 8);
   }

@@ -1,22 +1,25 @@
-// with gelu linear
-// linear_plain: the product for few rows of x, one to four of them at a time. See `parts/linear` for what it makes.
+// with step gelu linear
+// linear_plain: `parts/linear` for few rows of x, one to four at a time, and weights of every type.
 //
-// Grid: x, y over two pairs times the teams of a workgroup, z over tiles of ROWS rows. A team is LANES invocations that
-// make four output rows together: each takes every LANES-th block of 32 columns of all four, so that what it reads of x
-// serves them all and many weights are on their way at once. With one lane there is no barrier, which software adapters
-// want. A row's sum does not depend on ROWS. No private array and no loop over one: naga's loops are never unrolled, and
-// what they index lands in memory.
+// Grid: x, y over four output rows a team, z over rows of x by ROWS. Precision: f32.
+// Why this variant: it is the only one for weights that are not Q4_0, and it needs no barrier with one lane, as
+// software GPUs want it.
+// A team is LANES invocations that make four output rows together: each takes every LANES-th block of 32 columns of all
+// four, so that what it reads of x serves all four and many weights are under way at once. A row's sum does not depend
+// on ROWS. There is no private array that is indexed and no loop over one: naga never unrolls loops, and an indexed
+// array lands in memory.
+// uses: TYPE, NORM, params, x, weights, gain, columns, last_pair, eight, scale_of, pair_rows, finish from parts/linear
 
 override WORKGROUP: u32 = 64;
 override LANES: u32 = 1;                    // 1, or a multiple of 4
 override ROWS: u32 = 1;                     // at most 4
 override SHARED: u32 = 1;                   // words of workgroup memory: 5 ROWS (LANES + 1) a team, if LANES > 1
 
-override LINE: u32 = LANES + 1;                     // words of a sum's line: banks do not collide
+override LINE: u32 = LANES + 1;                     // words between two sums' lines: banks do not collide
 
 var<workgroup> partial: array<f32, SHARED>;
 
-// Adds to each row's products of x, 8 columns of the four output rows: word w of a block.
+// Adds the products of each row of x with the four output rows, over eight columns: those of word w of a block.
 fn add_word(block: u32, w: u32, first: u32, starts: vec4u, words: vec4u, scale: vec4f,
             products: ptr<function, mat4x4f>, squares: ptr<function, vec4f>) {
   let a = eight(starts.x + block, w, words.x);
@@ -26,40 +29,41 @@ fn add_word(block: u32, w: u32, first: u32, starts: vec4u, words: vec4u, scale: 
   let at = block * 8 + w;
   var gains = mat2x4f();
   if (NORM) { gains = mat2x4f(gain[at], gain[at + 4]); }
-  var x0 = row_part(first, at);
+  var x0 = x_eight(first, at);
   if (NORM) { (*squares).x += square(x0); x0 = mat2x4f(x0[0] * gains[0], x0[1] * gains[1]); }
   (*products)[0] += scale * four(a, b, c, d, x0);
   if (ROWS > 1) {
-    var x1 = row_part(first + 1, at);
+    var x1 = x_eight(first + 1, at);
     if (NORM) { (*squares).y += square(x1); x1 = mat2x4f(x1[0] * gains[0], x1[1] * gains[1]); }
     (*products)[1] += scale * four(a, b, c, d, x1);
   }
   if (ROWS > 2) {
-    var x2 = row_part(first + 2, at);
+    var x2 = x_eight(first + 2, at);
     if (NORM) { (*squares).z += square(x2); x2 = mat2x4f(x2[0] * gains[0], x2[1] * gains[1]); }
     (*products)[2] += scale * four(a, b, c, d, x2);
   }
   if (ROWS > 3) {
-    var x3 = row_part(first + 3, at);
+    var x3 = x_eight(first + 3, at);
     if (NORM) { (*squares).w += square(x3); x3 = mat2x4f(x3[0] * gains[0], x3[1] * gains[1]); }
     (*products)[3] += scale * four(a, b, c, d, x3);
   }
 }
 
-// Eight columns of a row of x, and their products with the same of four output rows.
-fn row_part(m: u32, at: u32) -> mat2x4f {
+// The eight columns of row m of x that begin at vector `at` and at the fourth after it.
+fn x_eight(m: u32, at: u32) -> mat2x4f {
   let from_row = min(m, params.rows - 1) * (columns() / 4) + at;
   return mat2x4f(x[from_row], x[from_row + 4]);
 }
 
-fn square(part: mat2x4f) -> f32 { return dot(part[0], part[0]) + dot(part[1], part[1]); }
+fn square(eight: mat2x4f) -> f32 { return dot(eight[0], eight[0]) + dot(eight[1], eight[1]); }
 
-fn four(a: mat2x4f, b: mat2x4f, c: mat2x4f, d: mat2x4f, part: mat2x4f) -> vec4f {
-  return vec4f(dot(a[0], part[0]) + dot(a[1], part[1]), dot(b[0], part[0]) + dot(b[1], part[1]),
-               dot(c[0], part[0]) + dot(c[1], part[1]), dot(d[0], part[0]) + dot(d[1], part[1]));
+// Their products with the same columns of four output rows.
+fn four(a: mat2x4f, b: mat2x4f, c: mat2x4f, d: mat2x4f, of_x: mat2x4f) -> vec4f {
+  return vec4f(dot(a[0], of_x[0]) + dot(a[1], of_x[1]), dot(b[0], of_x[0]) + dot(b[1], of_x[1]),
+               dot(c[0], of_x[0]) + dot(c[1], of_x[1]), dot(d[0], of_x[0]) + dot(d[1], of_x[1]));
 }
 
-// A lane's sums, into the team's lines, one for every sum.
+// Writes a lane's sums to the team's lines, of which every sum has one.
 fn hand_in(m: u32, place: u32, products: vec4f, squares: f32) {
   let at = place + 5 * m * LINE;
   partial[at] = products.x;
@@ -103,7 +107,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     add_word(block, 3, first, starts, vec4u(a.w, b.w, c.w, d.w), scale, &products, &squares);
   }
 
-  if (LANES == 1) {                         // a lane alone has whole sums; `finish` once, as software adapters compile it
+  if (LANES == 1) {                         // whole sums; `finish` stands here once, as software GPUs compile slowly
     for (var m = 0u; m < ROWS; m++) {
       finish(pair, first + m, products[0].xy, squares.x);
       finish(pair + 1, first + m, products[0].zw, squares.x);
@@ -118,7 +122,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (ROWS > 2) { hand_in(2, base + lane, products[2], squares.z); }
   if (ROWS > 3) { hand_in(3, base + lane, products[3], squares.w); }
   workgroupBarrier();
-  for (var which = lane; which < 2 * ROWS; which += LANES) {      // a pair of a row of x
+  for (var which = lane; which < 2 * ROWS; which += LANES) {      // a pair of output rows, of a row of x
     let m = which / 2;
     let at = base + 5 * m * LINE;
     let at_pair = at + which % 2 * 2 * LINE;

@@ -1,12 +1,15 @@
-// with gelu linear
-// linear_tile: the product for many rows of x, Q4_0 only. See `parts/linear` for what it makes.
+// with step gelu linear
+// linear_tile: `parts/linear` for many rows of x, Q4_0 only.
 //
-// A workgroup makes a tile of 64 rows of x and 64 output rows (32 pairs), stepping through 32 columns at a time that it
-// keeps, dequantised, in workgroup memory: 16 KiB, all that WebGPU guarantees. An invocation makes 4 x 4 of the tile:
-// rows 4i..4i+3 of x and both rows of pairs j and j + 16. Columns lie in vectors of four, rotated by their row so that
-// banks do not collide. Grid: x, y over 32 pairs, z over 64 rows. outputs need not be a multiple of 64.
+// Grid: x, y over 32 pairs of output rows, z over 64 rows of x. Outputs need not be a multiple of 64. Precision: f32.
+// Why this variant: with many rows of x, each weight that is read and dequantised serves 64 of them.
+// A workgroup makes a tile of 64 rows of x and 64 output rows (32 pairs). It goes through 32 columns at a time, which
+// it keeps, dequantised, in workgroup memory: 16 KiB, all that WebGPU guarantees. An invocation makes 4 x 4 of the
+// tile: rows 4i..4i+3 of x, and both rows of the pairs j and j + 16. Columns lie in vectors of four, rotated by their
+// row so that banks do not collide.
+// uses: NORM, params, x, weights, gain, columns, last_pair, from_nibbles, scale_of, pair_rows, finish from parts/linear
 
-override WORKGROUP: u32 = 256;              // no other: the tile's shape is made of it
+override WORKGROUP: u32 = 256;              // and nothing else: the tile's shape depends on it
 
 const TILE = 64u;
 const STEP = 8u;                            // vectors of four columns
@@ -16,8 +19,8 @@ var<workgroup> of_weights: array<vec4f, 512>;
 
 fn place(row: u32, vector: u32) -> u32 { return row * STEP + (vector ^ (row % STEP)); }
 
-fn add_four(sums: vec4f, part: vec4f, a: vec4f, b: vec4f, c: vec4f, d: vec4f) -> vec4f {
-  return vec4f(add(sums.x, part, a), add(sums.y, part, b), add(sums.z, part, c), add(sums.w, part, d));
+fn add_four(sums: vec4f, of_row: vec4f, a: vec4f, b: vec4f, c: vec4f, d: vec4f) -> vec4f {
+  return vec4f(add(sums.x, of_row, a), add(sums.y, of_row, b), add(sums.z, of_row, c), add(sums.w, of_row, d));
 }
 
 fn add(sum: f32, a: vec4f, b: vec4f) -> f32 { return fma(a.x, b.x, fma(a.y, b.y, fma(a.z, b.z, fma(a.w, b.w, sum)))); }
@@ -55,7 +58,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let at = block * 8 + local % STEP;
     var a = next_a;
     var b = next_b;
-    let after = min(block + 1, blocks - 1);         // on its way while this one is multiplied
+    let after = min(block + 1, blocks - 1);         // under way while this one is multiplied
     next_word = weights[start + after][w];
     next_scale = scale_of(start + after);
     next_a = x[x_a + after * 8];

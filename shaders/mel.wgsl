@@ -1,22 +1,24 @@
+// with step
 // mel: samples -> log-mel frames (spec 2.3).
 //   X[k] = sum_n hann[n] x[160 f + n] exp(-2 pi i n k / 400),  k = 0..200
 //   out[f, b] = (max(log10(max(sum_k filter[k, b] |X[k]|^2, 1e-10)), FLOOR) + 4) / 4
-// Frames before the stream's first are zero rows, as the convolution's padding is.
+// Frames before the stream's first one are zero, as the convolution's padding is.
 //
 // samples [160 (frames - 1) + 400] f32; waves [400] (cos, sin)(2 pi n / 400);
 // filters [128, 1 + TAPS]: first bin, then the weights of TAPS consecutive bins; out [frames, 128] f32.
-// Grid: one workgroup a frame. With n = 20 p + q and r = k mod 20 the sum over p depends on q and r only, and is the
-// conjugate for 20 - r, as samples are real: 220 short sums, then 201 of 20 terms, a tenth of a direct transform's cost.
-// Precision: f32; sums are Kahan's, as rounding beside a frame's loudest bins is what the quietest ones are made of:
-// 1e-5 from float64 in the logarithm instead of 4e-5, which the encoder's layers would multiply.
-// Little workgroup memory: SwiftShader takes some 80 kB to compile each word of it.
+// Grid: a workgroup for each frame. Precision: f32 with Kahan's sums, because the quietest bins beside a frame's
+// loudest
+// consist of rounding: 1e-5 from float64 in the logarithm instead of 4e-5, which the encoder's layers would multiply.
+// With n = 20 p + q and r = k mod 20, the sum over p depends on q and r only, and is the conjugate for 20 - r, as
+// samples are real: 220 short sums, then 201 of 20 terms, a tenth of a direct transform's cost.
+// There is little workgroup memory: SwiftShader needs some 80 kB to compile each word of it.
+// uses: Step from parts/step
 
 override WORKGROUP: u32 = 64;
 override TAPS: u32 = 9;
 override FLOOR: f32 = -6.5;                 // global_log_mel_max 1.5, less 8
 
 struct Params { frames: u32, frames_per_position: u32, context: u32, zero: u32 }
-struct Step { position: u32, rotation: u32, capacity: u32, audio_row: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<uniform> step: Step;
@@ -29,13 +31,13 @@ const HALF = 11u;                           // r = 0..10
 var<workgroup> partial: array<vec2f, 20 * HALF>;            // [q, r]
 var<workgroup> power: array<f32, 201>;
 
-fn turned(value: vec2f, angle: u32) -> vec2f {
+fn rotated(value: vec2f, angle: u32) -> vec2f {
   let wave = waves[angle % 400];
   return vec2f(value.x * wave.x + value.y * wave.y, value.y * wave.x - value.x * wave.y);
 }
 
-// (sum, what its rounding has lost so far) and one more term. Some drivers' compilers (Mesa's) cancel (a + b) - a;
-// they cannot see that an unknown zero changes nothing.
+// Adds a term to (sum, what its rounding has lost so far). Some drivers' compilers (Mesa's) cancel (a + b) - a; they
+// cannot see that an unknown zero changes nothing.
 fn add(total: vec4f, term: vec2f) -> vec4f {
   let y = term - total.zw;
   let sum = bitcast<vec2f>(bitcast<vec2u>(total.xy + y) | vec2u(params.zero));
@@ -52,7 +54,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     for (var p = 0u; p < 20; p++) {
       let n = 20 * p + q;
       let windowed = samples[160 * frame + n] * (0.5 - 0.5 * waves[n].x);
-      total = add(total, turned(vec2f(windowed, 0), 20 * p * r));
+      total = add(total, rotated(vec2f(windowed, 0), 20 * p * r));
     }
     partial[i] = total.xy;
   }
@@ -63,7 +65,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     var total = vec4f(0);
     for (var q = 0u; q < 20; q++) {
       let sum = partial[q * HALF + select(r, 20 - r, mirrored)];
-      total = add(total, turned(vec2f(sum.x, select(sum.y, -sum.y, mirrored)), q * k));
+      total = add(total, rotated(vec2f(sum.x, select(sum.y, -sum.y, mirrored)), q * k));
     }
     power[k] = dot(total.xy, total.xy);
   }

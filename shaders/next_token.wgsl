@@ -1,17 +1,20 @@
-// next_token: the tokens that a pass of ROWS rows makes; and the step goes on behind them, so that passes follow each other
-// without the host. A row's prediction is the index of its largest logit, the lowest of equals; columns if none is a number,
-// which is no token, and the host says so. Row i's is the token of
-// position + i + 1 if the rows before it predicted what was drafted for those behind them.
+// with step
+// next_token: the tokens that a pass of ROWS rows makes; and the step moves on past them, so that the next pass can
+// follow without the host.
+//   predicted[i] = argmax of row i's logits, the lowest of equals; `columns` if all are NaN
+// It is the token of position + i + 1 if every row before i predicted the draft of the row after it. `columns` is not a
+// token, so the host sees that the model's numbers are invalid.
 //
-// best [ROWS, runs] (value's bits, index) of `argmax`; tokens: ring of TOKENS ids by position, and behind it the position
-// that the step came to; step is what the other kernels are bound to as a uniform. Grid: one workgroup, of ROWS at least.
+// best [ROWS, runs] (value's bits, index) of `argmax`; tokens: ring of TOKENS ids by position, and after it, at TOKENS,
+// the position that the step reached; step: other kernels are bound to it as a uniform. Grid: one workgroup, of ROWS
+// invocations at least. Precision: exact.
+// uses: Step from parts/step
 
 override WORKGROUP: u32 = 64;
 override TOKENS: u32 = 256;
 override ROWS: u32 = 1;
 
 struct Params { runs: u32, columns: u32, draft: u32 }
-struct Step { position: u32, rotation: u32, capacity: u32, audio_row: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> best: array<vec2u>;
@@ -41,7 +44,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   if (lane < ROWS) {
     var value = -3.4e38;
     var index = params.columns;
-    for (var i = lane * WORKGROUP; i < (lane + 1) * WORKGROUP; i += 4u) {  // four on their way at a time
+    for (var i = lane * WORKGROUP; i < (lane + 1) * WORKGROUP; i += 4u) {  // four loads under way at a time
       let four = vec4f(highest[i], highest[i + 1], highest[i + 2], highest[i + 3]);
       let at = vec4u(where_highest[i], where_highest[i + 1], where_highest[i + 2], where_highest[i + 3]);
       if (four.x > value || (four.x == value && at.x < index)) { value = four.x; index = at.x; }

@@ -1,8 +1,9 @@
-// repack_q4_0: the file's Q4_0 blocks of 18 bytes (f16 scale, 16 bytes of nibbles) -> nibbles and scales apart, both
-// aligned, in the same order (spec 9.2). Once, while loading.
+// repack_q4_0: the file's Q4_0 blocks of 18 bytes (an f16 scale, 16 bytes of nibbles) -> nibbles and scales apart, both
+// aligned, in the same order (spec 9.2). While loading.
 //
-// raw: blocks from an even one on, packed; nibbles [blocks, 4] u32; scales: two f16 a word; both from first_block on,
-// which is even. Grid: x, y over pairs of blocks: 36 bytes, nine words. An odd last block's partner is left out.
+// raw: packed blocks, from an even one on; nibbles [blocks, 4] u32; scales: two f16 a word; both from first_block on,
+// which is even. Grid: x, y over pairs of blocks, which have 36 bytes, nine words. An odd last block has no partner.
+// Precision: exact.
 
 override WORKGROUP: u32 = 64;
 

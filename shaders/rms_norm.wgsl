@@ -1,8 +1,8 @@
 // rms_norm: out[m, k] = gain[k] x[m, k] / sqrt(mean_k x[m, k]^2 + EPSILON)
-// Elsewhere a norm is part of the product behind it (`linear`); this one ends the encoder, whose states are
-// joined by fours before the adapter's product.
 //
-// x, out [rows, columns] f32; gain [columns] f32. Grid: one workgroup a row. Precision: f32.
+// x, out [rows, columns] f32; gain [columns] f32. Grid: a workgroup for each row. Precision: f32.
+// Why a kernel of its own: elsewhere a norm is part of the linear kernel after it. This one ends the encoder, whose
+// states are joined by fours for the adapter's first matrix.
 
 override WORKGROUP: u32 = 64;
 override EPSILON: f32 = 1e-5;

@@ -1,9 +1,9 @@
-// rotate_keys: turn every cached key back by `positions`, so that a long stream's RoPE positions can start low again
-// (spec 8.5): scores depend on differences of positions only.
+// rotate_keys: rotate every cached key back by some positions, so that a long stream's RoPE positions can start low
+// again (spec 8.5): scores depend on differences of positions only.
 //   (k0, k1) -> (k0 cos + k1 sin, k1 cos - k0 sin), the angle being positions * base^(-2j / HEAD_DIM)
 //
 // angles [HEAD_DIM / 2] (cos, sin) f32 of that angle; cache [capacity, 2 (k, v), KV_HEADS, HEAD_DIM] f16 pairs or f32.
-// Grid: x over a slot's key pairs, y, z over slots. Precision: f32, rounded again to the cache's type.
+// Grid: x over a slot's pairs of keys' dimensions, y, z over slots. Precision: f32, rounded to the cache's type again.
 
 override WORKGROUP: u32 = 64;
 override KV_HEADS: u32 = 8;
@@ -21,7 +21,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let half = HEAD_DIM / 2;
   let slot = id.y + id.z * groups.y;
   if (id.x >= KV_HEADS * half || slot >= params.capacity) { return; }
-  let turn = angles[id.x % half];
+  let angle = angles[id.x % half];
   let at = slot * 2 * KV_HEADS * half + id.x;
   var key: vec2f;
   if (CACHE_F16) {
@@ -29,7 +29,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   } else {
     key = bitcast<vec2f>(vec2u(cache[2 * at], cache[2 * at + 1]));
   }
-  key = vec2f(key.x * turn.x + key.y * turn.y, key.y * turn.x - key.x * turn.y);
+  key = vec2f(key.x * angle.x + key.y * angle.y, key.y * angle.x - key.x * angle.y);
   if (CACHE_F16) {
     cache[at] = pack2x16float(key);
   } else {

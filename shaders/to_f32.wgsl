@@ -1,6 +1,6 @@
-// to_f32: norm gains and biases that a file keeps in F16 or BF16 -> f32. Once, while loading.
+// to_f32: norm gains and biases that a file keeps in F16 or BF16 -> f32. While loading.
 //
-// raw: values packed by twos; out [count] f32 from `first` on. Grid: x over values.
+// raw: values, two a word; out [count] f32 from `first` on. Grid: x over values. Precision: exact.
 
 override WORKGROUP: u32 = 64;
 override TYPE: u32 = 1;                     // of the source: 1 F16, 2 BF16

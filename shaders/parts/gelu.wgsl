@@ -1,4 +1,4 @@
-// parts/gelu: the exact GELU, for the kernels that say "with" it.
+// parts/gelu: the exact GELU, gelu(v) = v / 2 (1 + erf(v / sqrt(2))).
 
 // Abramowitz and Stegun 7.1.26, |error| <= 1.5e-7.
 fn erf(v: f32) -> f32 {

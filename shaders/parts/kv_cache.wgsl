@@ -1,6 +1,8 @@
-// parts/kv_cache: what both kernels of attention have: the cache, which keys of it a query sees, and which queries a workgroup takes.
+// parts/kv_cache: for both attention kernels: the cache, which queries a workgroup takes, and which keys they see.
 //
-// cache [capacity, 2 (k, v), KV_HEADS, HEAD_DIM] f16 pairs or f32, read by eight dimensions, of which a head has EIGHTS.
+// cache [capacity, 2 (k, v), KV_HEADS, HEAD_DIM] f16 pairs or f32, read by eight dimensions; a head has EIGHTS of
+// these.
+// uses: Step from parts/step; EIGHTS from the kernel
 
 override HEADS: u32 = 32;
 override KV_HEADS: u32 = 8;
@@ -11,13 +13,12 @@ const NOTHING = -1e30;                              // below any score
 const HIDDEN = -3e38;                               // a key that a query does not see
 
 struct Params { rows: u32 }
-struct Step { position: u32, rotation: u32, capacity: u32, audio_row: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<uniform> step: Step;
 @group(0) @binding(3) var<storage, read> cache: array<vec4u>;
 
-struct Eight { words: vec4u, more: vec4u }          // dimensions as they were read: as f16 pairs there are no more
+struct Eight { words: vec4u, more: vec4u }          // eight dimensions as they are in the cache; `more` is for f32
 
 // Dimensions 8i..8i+7 of the cache.
 fn eight(i: u32) -> Eight {
@@ -33,10 +34,10 @@ fn floats(eight: Eight) -> mat2x4f {
   return mat2x4f(bitcast<vec4f>(eight.words), bitcast<vec4f>(eight.more));
 }
 
-// The first eight dimensions of a position's key; its value's are KV_HEADS * EIGHTS on.
+// The index of the first eight dimensions of a position's key. Its value's are KV_HEADS * EIGHTS later.
 fn key_of(position: u32, kv_head: u32) -> u32 { return (position % step.capacity * 2 * KV_HEADS + kv_head) * EIGHTS; }
 
-// Row and head of the workgroup's query c; those past the last are the last, and not stored.
+// Row and head of the workgroup's query c. A query past the last one stands for the last one, and is not stored.
 fn row_and_head(c: u32, group: vec3u) -> vec2u {
   let shared_by = HEADS / KV_HEADS;
   let i = min(4 * group.y + c, params.rows * shared_by - 1);

@@ -1,22 +1,23 @@
-// parts/linear: what every kernel of the one product has: its bindings, the weights' types, and what becomes of its rows.
+// parts/linear: for every linear kernel: its bindings, the types of weights, and what becomes of its output rows.
 //   y[m, o] = scale[m] * sum_k W[o, k] gain[k] x[m, k] + bias[o]
-//   NORM: scale[m] = 1 / sqrt(mean_k x[m, k]^2 + EPSILON), its sum taken beside the products, so that a
-//   norm costs no pass of its own; otherwise scale and gain are 1.
-// Output rows are made by pairs, and ENDING says which pairs and what becomes of them:
-//   0 STORE  rows 2p, 2p+1      out = y
-//   1 GELU   rows 2p, 2p+1      out = gelu(y), exact
-//   2 ADD    rows 2p, 2p+1      out += y: the residual
+//   NORM: scale[m] = 1 / sqrt(mean_k x[m, k]^2 + EPSILON), summed up beside the products, so that a norm costs no
+//   dispatch of its own; otherwise scale and gain are 1.
+// Output rows are made in pairs. ENDING says which rows make a pair, and what becomes of them:
+//   0 STORE  rows 2p, 2p+1        out = y
+//   1 GELU   rows 2p, 2p+1        out = gelu(y), exact
+//   2 ADD    rows 2p, 2p+1        out += y: the residual
 //   3 SILU   rows p, p+outputs/2  out[p] = silu(y[p]) * y[p+outputs/2]: gate and up, stacked
-//   4 HEADS  wq, wk, wv stacked: queries and keys turned by RoPE (pairs 2j, 2j+1 of a head, or j, j+HEAD_DIM/2
-//            with HALF_ROPE; stored as pairs), queries to out, keys and values to the cache's slot
+//   4 HEADS  wq, wk, wv stacked: queries and keys are rotated by RoPE (pairs 2j, 2j+1 of a head, or j, j+HEAD_DIM/2
+//            with HALF_ROPE; stored as pairs), queries go to out, keys and values to the cache's slot of their position
 //
 // x [rows, columns] f32; weights [outputs, columns]: F32, F16, BF16 as in the file, or Q4_0 as `repack_q4_0` left it;
-// gain [columns], bias [outputs]; out [rows, out_stride] from first_output;
+// gain [columns], bias [outputs] f32; out [rows, out_stride] f32 from first_output on;
 // angles: (cos, sin) of RoPE, [coarse + ANGLES_FINE, HEAD_DIM/2]; cache [capacity, 2 (k, v), KV_HEADS, HEAD_DIM],
 // f16 pairs or f32. columns is a multiple of 32. One part of a matrix a dispatch. Precision: f32 throughout.
+// uses: Step from parts/step; gelu from parts/gelu
 
-override COLUMNS: u32 = 0;                  // of W, where they are constants, so that loops have known ends and nothing
-override HEIGHT: u32 = 0;                   // waits for them, and its rows; 0: `params` tells
+override COLUMNS: u32 = 0;                  // of W, and its rows, where they are constants: loops then have known ends
+override HEIGHT: u32 = 0;                   // and nothing waits for `params`. 0: `params` has them
 override TYPE: u32 = 3;                     // of the weights: 0 F32, 1 F16, 2 BF16, 3 Q4_0
 override NORM: bool = false;
 override EPSILON: f32 = 1e-5;
@@ -36,7 +37,6 @@ const SILU = 3u;
 const HEADS_ENDING = 4u;
 
 struct Params { rows: u32, columns: u32, outputs: u32, first_output: u32, out_stride: u32 }
-struct Step { position: u32, rotation: u32, capacity: u32, audio_row: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<uniform> step: Step;
@@ -66,14 +66,14 @@ fn halves(words: vec2u) -> vec4f {
   return bitcast<vec4f>(vec4u(words.x << 16, words.x & 0xffff0000, words.y << 16, words.y & 0xffff0000));
 }
 
-// Values 4w..4w+3 and 16+4w..16+4w+3 of a block of 32, w = 0..3; Q4_0 keeps both in one word.
+// Values 4w..4w+3 and 16+4w..16+4w+3 of a block of 32, w = 0..3: Q4_0 keeps both in word w.
 fn from_nibbles(word: u32) -> mat2x4f {
   let low = vec4u(word, word >> 8, word >> 16, word >> 24) & vec4u(15);
   let high = vec4u(word >> 4, word >> 12, word >> 20, word >> 28) & vec4u(15);
   return mat2x4f(vec4f(low) - 8, vec4f(high) - 8);
 }
 
-// The same of block `block` of the matrix, whatever its type; `word` is Q4_0's.
+// The same of block `block` of the matrix, whatever its type; `word` is word w of it if it is Q4_0.
 fn eight(block: u32, w: u32, word: u32) -> mat2x4f {
   if (TYPE == 3) { return from_nibbles(word); }
   return from_floats(block, w);
@@ -91,7 +91,7 @@ fn from_floats(block: u32, w: u32) -> mat2x4f {
 
 fn scale_of(block: u32) -> f32 { return unpack2x16float(scales[block / 2] >> (16 * (block & 1))).x; }
 
-// The rows of a pair. Rows past the end fall on the last one and are not stored.
+// The rows of a pair. A row past the end stands for the last one, and is not stored.
 fn pair_rows(pair: u32) -> vec2u {
   if (ENDING == SILU) { return vec2u(pair, pair + height() / 2); }
   let half = HEAD_DIM / 2;
@@ -101,7 +101,7 @@ fn pair_rows(pair: u32) -> vec2u {
   return vec2u(2 * pair, min(2 * pair + 1, height() - 1));
 }
 
-// cos and sin at a position, from a coarse and a fine angle: both tables are exact to f32.
+// cos and sin of RoPE's angle at a position, from a coarse and a fine angle: both tables are exact to f32.
 fn rope(pair_in_head: u32, position: u32) -> vec2f {
   let half = HEAD_DIM / 2;
   let fine = angles[(position % ANGLES_FINE) * half + pair_in_head];
@@ -115,8 +115,8 @@ fn store_heads(pair: u32, m: u32, y: vec2f) {
   let j = pair % half;
   var value = y;
   if (head < HEADS + KV_HEADS) {
-    let turn = rope(j, step.rotation + m);
-    value = vec2f(y.x * turn.x - y.y * turn.y, y.x * turn.y + y.y * turn.x);
+    let angle = rope(j, step.rotation + m);
+    value = vec2f(y.x * angle.x - y.y * angle.y, y.x * angle.y + y.y * angle.x);
   }
   if (head < HEADS) {
     let at = (m * HEADS + head) * HEAD_DIM + 2 * j;
@@ -124,7 +124,7 @@ fn store_heads(pair: u32, m: u32, y: vec2f) {
     out[at + 1] = value.y;
     return;
   }
-  // Heads after the queries are the cache's own order: keys, then values.
+  // The heads after the queries' are in the cache's own order: keys, then values.
   let slot = (step.position + m) % step.capacity;
   let at = (slot * 2 * KV_HEADS + head - HEADS) * half + j;
   if (CACHE_F16) {
@@ -135,7 +135,7 @@ fn store_heads(pair: u32, m: u32, y: vec2f) {
   }
 }
 
-// What becomes of a pair's products with row m of x, if there are such.
+// What becomes of a pair's products with row m of x. Pairs and rows past the end are dropped.
 fn finish(pair: u32, m: u32, products: vec2f, squares: f32) {
   if (2 * pair >= height() || m >= params.rows) { return; }
   let rows = pair_rows(pair);

@@ -1,42 +1,45 @@
-// parts/linear_staged: the product for one row of x or a few, Q4_0 only. See `parts/linear` for what it makes, and `parts/q4_0_dot` for how. For the
-// kernels `linear_staged` and `linear_staged_subgroups`.
+// parts/linear_staged: `parts/linear` for one row of x or a few, Q4_0 only. The kernels `linear_staged` and
+// `linear_staged_subgroups` consist of it; `parts/q4_0_dot` says how it multiplies.
 //
-// A workgroup keeps CHUNK blocks of 32 columns, of ROWS rows of x, in workgroup memory, where all its teams meet them: x is
-// read, and packed, once for OUTPUTS rows a team. A team is LANES invocations that make OUTPUTS output rows together: each
-// takes every LANES-th block of all of them, the next block's weights on their way while it multiplies, and the first
-// block's before x is kept. The fewer lanes, the more rows share what is kept; the more, the more weights are on their way.
-// Grid: x, y over the teams' rows, z over rows of x by ROWS.
-//
-// With PACKED by packed dot products; without, in f32: not every adapter has an instruction for them.
-// No private array and no loop over one: see `linear`.
+// Grid: x, y over the teams' output rows, z over rows of x by ROWS. Precision: f32, or see `parts/q4_0_dot`.
+// Why this variant: x is read, and packed, once for all output rows of a workgroup. With PACKED it multiplies by packed
+// dot products; without, in f32: not every GPU has an instruction for them.
+// A workgroup keeps CHUNK blocks of 32 columns, of ROWS rows of x, in workgroup memory for all its teams. A team is
+// LANES invocations that make OUTPUTS output rows together: each takes every LANES-th block of all of them. The next
+// block's weights are under way while it multiplies, and the first block's before x is kept. With fewer lanes, more
+// output rows share what is kept; with more lanes, more weights are under way.
+// No private array is indexed: see `linear_plain`.
+// uses: NORM, params, x, gain, columns, finish from parts/linear; Bytes, Floats, Four, largest, scale_for, whole,
+// bytes, float_product, packed_product, four_starts, four_rows from parts/q4_0_dot; SUBGROUP, together, together_one,
+// largest_of_four from parts/sums_in_memory or parts/sums_in_subgroups
 
 override WORKGROUP: u32 = 128;
 override LANES: u32 = 32;
 override OUTPUTS: u32 = 4;                  // 4 or 8
 override ROWS: u32 = 1;                     // 1 or 2
-override CHUNK: u32 = 64;                   // divides the blocks of a row of x
+override CHUNK: u32 = 64;                   // a divisor of the blocks in a row of x
 override PACKED: bool = true;
-override X_FIRST: bool = false;             // ask for x before the first weights: it is there sooner, for more registers
+override X_FIRST: bool = false;             // ask for x before the first weights: it comes sooner, in more registers
 
 override TEAMS: u32 = WORKGROUP / LANES;
-override PARTS: u32 = LANES / SUBGROUP;      // of a team's lanes, whose sums need memory to meet
-override LINE: u32 = PARTS + 1;             // vectors of a line of sums: banks do not collide
+override SUMMANDS: u32 = LANES / SUBGROUP;   // of a team's sum, which need memory to meet
+override LINE: u32 = SUMMANDS + 1;          // vectors between two lines of sums: banks do not collide
 override SQUARES: u32 = WORKGROUP / SUBGROUP;
-override FOURS: u32 = ROWS * OUTPUTS / 4;   // lines of a team, before that of squares
+override FOURS: u32 = ROWS * OUTPUTS / 4;   // lines of a team, before the line of squares
 override SUMS: u32 = TEAMS * (FOURS + 1) * LINE;
 
-// Of a block of x, times gain, with PACKED: the bytes 0, 1 and 2 of the columns that low nibbles meet and of those that high
-// ones meet, component w those of word w; and in [6] -8 times each word's sum. Without: the columns by fours, and in [8] that.
-// Nine vectors: banks do not collide.
+// A block of x, times gain. With PACKED: bytes 0, 1 and 2 of the columns that low nibbles meet, then of those that high
+// nibbles meet, component w being of word w; and in [6], -8 times each word's sum. Without: the columns by fours, and
+// in [8], -8 times each word's sum. Nine vectors: banks do not collide.
 var<workgroup> kept: array<array<vec4u, 9>, CHUNK * ROWS>;
 var<workgroup> scale_of_kept: array<f32, CHUNK * ROWS>;
-var<workgroup> squares_of: array<vec2f, SQUARES>; // of the columns that SUBGROUP invocations brought, of each row
+var<workgroup> squares_of: array<vec2f, SQUARES>; // sums of what SUBGROUP invocations brought, for each row of x
 var<workgroup> sums_of: array<vec4f, SUMS>;
 
-// The columns of x that a word's low nibbles meet and those that its high ones meet, and their gains.
+// The columns of x that a word's low nibbles meet, those that its high nibbles meet, and their gains.
 struct Eight { low: vec4f, high: vec4f, low_gain: vec4f, high_gain: vec4f }
 
-// Those of the i-th word from block `first` on.
+// The same for the i-th word from block `first` on.
 fn read_x(m: u32, first: u32, i: u32) -> Eight {
   let at = 8 * (first + i / 4) + i % 4;
   let of_x = m * (columns() / 4) + at;
@@ -44,11 +47,11 @@ fn read_x(m: u32, first: u32, i: u32) -> Eight {
   return Eight(x[of_x], x[of_x + 4], vec4f(1), vec4f(1));
 }
 
-// Brings the blocks from `first` on of a row of x, word by word, four invocations a block, and keeps them as row `row`.
-// The sum of the squares of what this invocation brought. Its first word may be there already.
+// Brings CHUNK blocks of row m of x, from block `first` on, word by word, four invocations a block, and keeps them as
+// row `row`. Returns the sum of the squares of what this invocation brought. `first_word` is its first word if `have`.
 fn bring(m: u32, first: u32, row: u32, local: u32, have: bool, first_word: Eight) -> f32 {
   var squares = 0.0;
-  for (var base = 0u; base < 4 * CHUNK; base += WORKGROUP) {       // all invocations together, as they compare values
+  for (var base = 0u; base < 4 * CHUNK; base += WORKGROUP) {       // uniform, as invocations compare values
     let i = min(base + local, 4 * CHUNK - 1);
     let here = base + local < 4 * CHUNK;
     let w = i % 4;
@@ -91,7 +94,7 @@ fn keep_floats(slot: u32, w: u32, low: vec4f, high: vec4f) {
   kept[slot][8][w] = bitcast<u32>(-8 * dot(vec4f(1), low + high));
 }
 
-// A kept block as it is multiplied with four rows' weights.
+// A kept block as it is multiplied by four rows' weights.
 struct Block { bytes: Bytes, floats: Floats }
 
 fn block_of(slot: u32) -> Block {
@@ -150,7 +153,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
     workgroupBarrier();
     for (var i = lane; i < CHUNK; i += LANES) {
-      // In the next chunk a lane begins anew.
+      // In the next chunk, a lane begins with its own first block.
       let following = select(i + LANES, CHUNK + lane, i + LANES >= CHUNK);
       let after = min(first + following, blocks - 1);
       let a = next_a;
@@ -168,12 +171,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       }
     }
   }
-  if (NORM) {                               // each team sums up what all invocations brought
+  if (NORM) {                               // each team adds up what all invocations brought
     squares = vec2f();
     for (var i = lane; i < SQUARES; i += LANES) { squares += squares_of[i]; }
   }
 
-  // A team's first lanes end, with a pair each; what other lanes have for it meets them in workgroup memory.
+  // A team's first lanes finish a pair each; what the other lanes have for it comes to them through workgroup memory.
   let four = lane / 2 / ROWS;
   let row = lane / 2 % ROWS;
   sums_a[0] = together(sums_a[0]);
@@ -189,7 +192,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var sums = sums_a[0];
   if (ROWS > 1) { sums = select(sums, sums_a[1], row == 1); }
   if (OUTPUTS > 4) { sums = select(sums, select(sums_b[0], sums_b[1], row == 1), four == 1); }
-  if (PARTS > 1) {
+  if (SUMMANDS > 1) {
     let lines = team * (FOURS + 1) * LINE;
     if (lane % SUBGROUP == 0) {
       let at = lines + lane / SUBGROUP;
@@ -215,10 +218,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 
 fn sum_of_line(first: u32) -> vec4f {
   var sum = vec4f();
-  if (PARTS % 4 == 0) {                     // four on their way at a time
-    for (var i = first; i < first + PARTS; i += 4u) { sum += sums_of[i] + sums_of[i + 1] + sums_of[i + 2] + sums_of[i + 3]; }
+  if (SUMMANDS % 4 == 0) {                     // four loads under way at a time
+    for (var i = first; i < first + SUMMANDS; i += 4u) { sum += sums_of[i] + sums_of[i + 1] + sums_of[i + 2] + sums_of[i + 3]; }
     return sum;
   }
-  for (var i = first; i < first + PARTS; i++) { sum += sums_of[i]; }
+  for (var i = first; i < first + SUMMANDS; i++) { sum += sums_of[i]; }
   return sum;
 }

@@ -1,20 +1,22 @@
-// parts/q4_0_dot: a block of Q4_0 and its 32 columns of x, as they are read and multiplied: in f32, or as bytes. For `linear_staged`.
+// parts/q4_0_dot: a block of Q4_0 times its 32 columns of x: in f32, or by bytes.
 //
-// Instructions are what a weight costs, not only its bytes, so they go by fours: x becomes whole numbers of 23 bits, to a
-// power of two that its block's largest value decides, cut into three bytes, and a byte of four columns meets four nibbles in
-// one packed dot product. Those sums are exact; the rounding of x, 2^-23 of the block's largest, is about what f32 sums lose.
-// With nibbles n: sum (n - 8) x = sum n x - 8 sum x, so that nothing is subtracted from each weight.
+// A weight costs instructions and not only bytes, so packed_product makes them by fours: x becomes whole numbers of 23
+// bits, by a power of two that its block's largest value decides. They are cut into three bytes, and a byte of four
+// columns meets four nibbles in one packed dot product. These sums are exact; the rounding of x, 2^-23 of the block's
+// largest, is about what f32 sums lose. With nibbles n: sum (n - 8) x = sum n x - 8 sum x, so that nothing is
+// subtracted from each weight.
+// uses: weights, scale_of, pair_rows, last_pair from parts/linear
 
 struct Floats {
-  low: mat4x4f, high: mat4x4f,              // column w is of the columns that word w's low nibbles meet, and its high ones
-  minus: f32,                               // -8 times the sum of all
+  low: mat4x4f, high: mat4x4f,              // column w: what word w's low nibbles meet, and its high ones
+  minus: f32,                               // -8 times the sum of all columns
 }
 
 struct Bytes {
-  low0: vec4u, low1: vec4u, low2: vec4u,    // bytes 0, 1 and 2 of the columns that low nibbles meet, component w those of word w
-  high0: vec4u, high1: vec4u, high2: vec4u, // and that high ones meet
+  low0: vec4u, low1: vec4u, low2: vec4u,    // bytes 0, 1, 2 of what low nibbles meet; component w: word w's
+  high0: vec4u, high1: vec4u, high2: vec4u, // the same for high nibbles
   minus: i32,
-  scale: f32,                               // of a whole number
+  scale: f32,                               // what a whole number stands for
 }
 
 fn in_f32(word: u32, low: vec4f, high: vec4f) -> f32 {
@@ -22,7 +24,7 @@ fn in_f32(word: u32, low: vec4f, high: vec4f) -> f32 {
        + dot(vec4f(vec4u(word >> 4, word >> 12, word >> 20, word >> 28) & vec4u(15)), high);
 }
 
-// A block's nibbles, less eight, by its columns.
+// A block's nibbles, less eight, times its columns.
 fn float_product(words: vec4u, x: Floats) -> f32 {
   return x.minus
        + in_f32(words.x, x.low[0], x.high[0]) + in_f32(words.y, x.low[1], x.high[1])
@@ -36,16 +38,17 @@ fn largest(low: vec4f, high: vec4f) -> f32 {
 
 struct Scale { to_whole: f32, of_whole: f32 }
 
-// Powers of two by which values up to `most` become whole numbers below 2^22: 32 products with nibbles stay below 2^31.
+// Powers of two that make values up to `most` whole numbers below 2^22, and back: 32 products with nibbles stay below
+// 2^31.
 fn scale_for(most: f32) -> Scale {
   let exponent = max(bitcast<u32>(most) >> 23, 30);
   return Scale(bitcast<f32>((275 - exponent) << 23), bitcast<f32>((exponent - 21) << 23));
 }
 
-// Whole numbers, by what adding 1.5 * 2^23 leaves in the mantissa.
+// x times scale as whole numbers: adding 1.5 * 2^23 leaves them in the mantissa.
 fn whole(x: vec4f, scale: f32) -> vec4i { return bitcast<vec4i>(fma(x, vec4f(scale), vec4f(12582912))) - 0x4b400000; }
 
-// Four whole numbers' lowest three bytes, each byte's four together.
+// The lowest three bytes of four whole numbers: all bytes 0 in a word, all bytes 1, all bytes 2.
 fn bytes(x: vec4i) -> vec3u {
   let u = bitcast<vec4u>(x);
   let even = vec2u(0x00ff00ff);
@@ -54,7 +57,7 @@ fn bytes(x: vec4i) -> vec3u {
   return vec3u((low.x & 0xffff) | (low.y << 16), (high.x & 0xffff) | (high.y << 16), (low.x >> 16) | (low.y & 0xffff0000));
 }
 
-// The same by bytes. Nothing is indexed by a parameter, as Tint guards every such index.
+// The same as float_product, by bytes. Nothing is indexed by a parameter, as Tint guards every such index.
 fn packed_product(words: vec4u, x: Bytes) -> f32 {
   let low = words & vec4u(0x0f0f0f0f);
   let high = (words >> vec4u(4)) & vec4u(0x0f0f0f0f);
@@ -67,9 +70,10 @@ fn packed_product(words: vec4u, x: Bytes) -> f32 {
   return x.scale * f32(sum2 * 65536 + i32(sum1 * 256 + sum0) + x.minus);
 }
 
-struct Four { a: vec4u, b: vec4u, c: vec4u, d: vec4u, scales: vec4f }       // a block's words of four output rows, and its scales
+// A block of four output rows: its words and its scales.
+struct Four { a: vec4u, b: vec4u, c: vec4u, d: vec4u, scales: vec4f }
 
-// Where the four output rows from `pair` on begin, in blocks.
+// Where the four output rows of `pair` and the next one begin, in blocks.
 fn four_starts(pair: u32, blocks: u32) -> vec4u {
   return vec4u(pair_rows(min(pair, last_pair())), pair_rows(min(pair + 1, last_pair()))) * blocks;
 }

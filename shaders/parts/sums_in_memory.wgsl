@@ -1,4 +1,7 @@
-// parts/sums_in_memory: invocations whose sums meet in workgroup memory only. See `parts/sums_in_subgroups`.
+// parts/sums_in_memory: sums across a workgroup, through workgroup memory.
+// `parts/sums_in_subgroups` has the same functions.
+//
+// uses: WORKGROUP from parts/linear_staged
 
 const SUBGROUP = 1u;
 
@@ -7,9 +10,9 @@ var<workgroup> values: array<f32, WORKGROUP>;
 fn together(sum: vec4f) -> vec4f { return sum; }
 fn together_one(sum: f32) -> f32 { return sum; }
 
-// The largest of four neighbours' values, from a multiple of four on. For all invocations together.
+// The largest of the values of four neighbours, the first of which is a multiple of four. In uniform control flow.
 fn largest_of_four(value: f32, local: u32) -> f32 {
-  workgroupBarrier();                       // the last ones are read
+  workgroupBarrier();                       // the values before have been read
   values[local] = value;
   workgroupBarrier();
   let first = local & ~3u;
