@@ -29,7 +29,7 @@ def used(file: str, names: set[str]) -> set[str]:
 
 
 def said(file: str) -> set[tuple[str, str]]:
-    """(name, file) of a header's "uses: NAME, NAME from FILE; NAME from FILE or FILE"; FILE is a part or "the kernel"."""
+    """(name, file) of a header's "uses: NAME, NAME from FILE; NAME from FILE or FILE"; FILE may be "the kernel"."""
     comments = re.findall(r"^// ?(.*)", (SHADERS / f"{file}.wgsl").read_text(encoding="utf-8"), re.M)
     text, pairs = " ".join(comments).partition("uses: ")[2], set()
     while sentence := re.match(r"((?:\w+, )*\w+) from ((?:parts/\w+ or )*parts/\w+|the kernel)(; )?", text):
