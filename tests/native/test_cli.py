@@ -212,8 +212,22 @@ def long_clip(tmp_path):
 )
 def test_a_reader_that_has_enough(command, long_clip):
     command = f"{sys.executable} -m voxtab {command.format(GGUF=GGUF, CLIP=CLIP, long=long_clip)}"
+    command += "; exit ${PIPESTATUS[0]}"
     process = subprocess.run(["bash", "-c", command], capture_output=True, env=os.environ | {"PYTHONUNBUFFERED": ""})
-    assert process.stderr == b"" and len(process.stdout) == ("head" in command)
+    assert process.returncode == 141 and process.stderr == b"" and len(process.stdout) == ("head" in command)
+
+
+def test_a_full_disk_behind_stdout():
+    """Not the user's arguments are wrong, so the status is 1."""
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run([sys.executable, "-m", "voxtab", "info", GGUF], stdout=full, stderr=subprocess.PIPE)
+    assert ended.returncode == 1 and ended.stderr.startswith(b"voxtab: ") and ended.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("command", ["", "transcribe", "info", "bench", "serve"])
+def test_help(voxtab, command):
+    status, out, err = voxtab(*command.split(), "--help")
+    assert (status, err) == (0, "") and out.startswith(f"usage: voxtab {command}")
 
 
 def test_interrupted(long_clip):
@@ -337,7 +351,7 @@ def with_number(data: bytes, key: bytes, value: int) -> bytes:
 
 
 def with_key(data: bytes, key: bytes, type: int, format: str, value) -> bytes:
-    """One more key in front of the others. The header grows by a multiple of its alignment, 32 bytes, by a longer key."""
+    """One more key before the others. A second key fills the header up to a multiple of its alignment, 32 bytes."""
     entry = struct.pack("<Q", len(key)) + key + struct.pack("<I", type) + struct.pack(format, value)
     filler = b"filler." + b"x" * ((-len(entry) - 8 - 7 - 4 - 4) % 32)
     entry += struct.pack("<Q", len(filler)) + filler + struct.pack("<II", 4, 0)

@@ -1,10 +1,15 @@
 import http.client
+import os
+import signal
+import subprocess
+import sys
 import threading
+import urllib.request
 
 import pytest
 
 from voxtab.errors import UserError
-from voxtab.native.serve import site_server
+from voxtab.native.serve import PORT, site_server
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +74,30 @@ def test_unchanged_files_are_not_sent_again(get):
 @pytest.mark.parametrize("path", ["/none", "/../secret", "/%2e%2e/secret", "/models/../../secret"])
 def test_nothing_else(get, path):
     assert get(path)[0] == 404
+
+
+def test_the_command(tmp_path):
+    """It prints the address once it answers there, serves what changes meanwhile, and ends with Ctrl-C."""
+    index = tmp_path / "index.html"
+    index.write_text("old")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "voxtab", "serve", tmp_path, "--host", "127.0.0.2", "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": ""},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    address = process.stdout.readline().strip()
+    assert address.startswith("http://127.0.0.2:") and not address.endswith(f":{PORT}/")
+    index.write_text("changed")
+    (tmp_path / "new.js").write_text("new")
+    for path, content in (("", b"changed"), ("new.js", b"new")):
+        with urllib.request.urlopen(address + path, timeout=60) as answer:
+            assert answer.read() == content and "max-age=0" in answer.headers["Cache-Control"]
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "")
 
 
 def test_no_site(tmp_path):
