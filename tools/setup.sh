@@ -1,33 +1,33 @@
-# Sourced by tools that set themselves up: brings a fresh Debian machine to where Voxtab runs, in .venv of the checkout.
-# All it has to say goes to stderr. Where everything is there already it takes a few hundredths of a second.
+# Functions for tools that set themselves up. They install what is missing on a fresh Debian machine, and Voxtab in .venv
+# of the checkout. Messages go to stderr. If nothing is missing, this takes a few hundredths of a second.
 
 root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 python=$root/.venv/bin/python
-# Another environment may be active; ours knows its own paths.
+# Another Python environment may be active, and its paths must not mix with ours.
 unset PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
 say() { printf '%s\n' "$*" >&2; }
 
-# from_debian PACKAGE...: install them; whoever calls has seen that they are missing.
+# from_debian PACKAGE...: install packages that the caller found missing.
 from_debian() {
   if ! command -v apt-get >/dev/null; then
-    say "Missing on this system, which has no apt-get to install it with: $*. Please install it and run this again."
+    say "Missing: $*. This system has no apt-get: please install them another way, and run this again."
     exit 1
   fi
   local as_root=()
   if [ "$(id -u)" != 0 ]; then
     if ! command -v sudo >/dev/null; then
-      say "Missing: $*. Please run as root: apt-get install $*"
+      say "Missing: $*. Please run as root, then run this again: apt-get install $*"
       exit 1
     fi
     as_root=(sudo)
   fi
   say "Installing from Debian: $*"
   local install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@")
-  # A fresh machine has no package lists, an old one has outdated ones.
+  # If the package lists are missing or old, update them and try again.
   "${install[@]}" >/dev/null 2>&1 && return
   if ! { "${as_root[@]}" apt-get update -qq && "${install[@]}"; } >&2; then
-    say "Debian's $* could not be installed: see above."
+    say "apt-get could not install $*: its messages are above."
     exit 1
   fi
 }
@@ -35,7 +35,7 @@ from_debian() {
 has_library() { [[ $(/sbin/ldconfig -p) == *"$1"* ]]; }
 
 vulkan_driver() {
-  [ "$(uname)" = Linux ] || return 0            # elsewhere Metal or DirectX come with the system
+  [ "$(uname)" = Linux ] || return 0            # other systems come with Metal or DirectX
   has_library libvulkan.so.1 || from_debian libvulkan1
   [ -z "${VK_DRIVER_FILES:-}${VK_ICD_FILENAMES:-}" ] || return 0
   local folder
@@ -48,7 +48,7 @@ vulkan_driver() {
 base_python() {
   local candidate
   for candidate in python3 /usr/bin/python3; do
-    # Debian keeps ensurepip, which venv needs, in a package of its own.
+    # venv needs ensurepip, which Debian has in a package of its own.
     if "$candidate" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
       echo "$candidate"
       return
@@ -57,22 +57,22 @@ base_python() {
   return 1
 }
 
-# voxtab_in_venv EXTRA: `pip install -e .`, or `.[EXTRA]`, unless that was done for this pyproject.toml.
+# voxtab_in_venv EXTRA: `pip install -e .`, or `.[EXTRA]`, unless it was done before with this pyproject.toml.
 voxtab_in_venv() {
   local extra=$1 stamp=$root/.venv/voxtab-installed key base
   key=$({ echo "$root"; cat "$root/pyproject.toml"; } | sha256sum)
   if [ -x "$python" ] && [ -f "$stamp" ]; then
-    case $(<"$stamp") in "$key$extra" | "${key}dev") return ;; esac     # dev holds everything
+    case $(<"$stamp") in "$key$extra" | "${key}dev") return ;; esac     # dev has everything
   else
     base_python >/dev/null || from_debian python3 python3-venv
     if ! base=$(base_python); then
-      say "Voxtab needs Python 3.11 or newer, and python3 is $(python3 --version 2>&1 || true)."
+      say "Voxtab needs Python 3.11 or newer, but python3 is $(python3 --version 2>&1 || echo missing)."
       exit 1
     fi
     say "Making $root/.venv"
     "$base" -m venv --clear "$root/.venv"
   fi
-  say "Installing Voxtab there, and the Python packages it needs"
+  say "Installing Voxtab and the Python packages that it needs"
   "$python" -m pip install --quiet --disable-pip-version-check -e "$root${extra:+[$extra]}" >&2
   echo "$key$extra" >"$stamp"
 }

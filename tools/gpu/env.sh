@@ -1,19 +1,19 @@
-# Sourced on the GPU machine, in the checkout, behind `tools/gpu/unpack`: what was unpacked becomes what programs find.
-# VOXTAB_RIG_SOFTWARE=1 has Chromium compute with its SwiftShader, for trying this out where there is no GPU.
+# Sourced on the GPU machine, in the checkout, after `tools/gpu/unpack`: programs then find what was unpacked.
+# VOXTAB_RIG_SOFTWARE=1 makes Chromium use its SwiftShader, to try this where there is no GPU.
 
-export HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}        # commands there may run without it
+export HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}        # commands there may run without HOME
 export VOXTAB_RIG=${VOXTAB_RIG:-$HOME/voxtab-rig}
 checkout=$(cd "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
 
 export PATH=$checkout/tools/gpu/bin:$PATH
 export PYTHONPATH=$checkout/app:$VOXTAB_RIG/python
 export PYTHONUNBUFFERED=1
-# CI's pytest has no plugins, and warnings are errors.
+# Warnings are errors, and other plugins on the machine may warn.
 export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
 export PIP_NO_INDEX=1 PIP_FIND_LINKS=$VOXTAB_RIG/wheels
 export LD_LIBRARY_PATH=$VOXTAB_RIG/drivers${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 
-# A driver that is mounted outside the folders where the Vulkan loader looks.
+# The driver may be mounted where the Vulkan loader does not look.
 if [ -z "${VK_DRIVER_FILES:-}" ]; then
   VK_DRIVER_FILES=$(find /usr/local -path '*/vulkan/icd.d/*.json' -print -quit 2>/dev/null || true)
   if [ -n "$VK_DRIVER_FILES" ]; then export VK_DRIVER_FILES; else unset VK_DRIVER_FILES; fi
