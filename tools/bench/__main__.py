@@ -146,7 +146,7 @@ def main():
     table.add_argument(
         "--variants",
         metavar="PINS",
-        help="kernel variants to use instead of those that opening a model chooses, such as drafts=3,linear=staged_packed",
+        help="kernel variants to use instead of those that opening a model chooses, such as drafts=3,linear=plain",
     )
     for name, bench in {"step": step, "kernels": kernels, "tab-step": tab_step, "tab-memory": tab_memory}.items():
         benches.add_parser(name).set_defaults(bench=lambda arguments, bench=bench: bench())
