@@ -77,8 +77,11 @@ class Case:
         for first, tokens, samples in self.blocks(len(self.tokens)):
             model.encode(first, first, tokens, samples.tobytes())
             for row in range(tokens):
-                model.decode(first + row, first + row, row, head=first + row >= len(prompt) - 1)
-                if first + row >= len(prompt) - 1:
+                position = first + row
+                if position < len(prompt) - 1:
+                    model.decode(position, position, row)
+                else:
+                    model.predict(position, position, row)
                     logits.append(self.lab.get(model.decoder.logits, model.config.vocabulary))
         return np.array(logits)
 

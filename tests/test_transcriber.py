@@ -216,7 +216,7 @@ def test_text_comes_as_early_as_the_schedule_allows(run, model):
         reader = asyncio.ensure_future(_drain(transcriber))
         for end in (8999, 9000, 10279, 10280, 11560):
             transcriber.feed(SAMPLES[transcriber._live_samples : end])
-            while transcriber._complete_tokens() or len(transcriber._tokens) <= transcriber._position >= 39:
+            while transcriber.blocks.next_tokens() or len(transcriber._tokens) <= transcriber.blocks.position >= 39:
                 await asyncio.sleep(0.01)
             counts.append(len(transcriber._tokens) - 39)
         transcriber.close()
@@ -301,8 +301,8 @@ def test_a_model_that_computes_no_numbers(run, device):
 def test_samples_of_int16s_scale_are_refused(model):
     transcriber = Transcriber(model)
     with pytest.raises(AudioError, match="divide int16 samples by 32768"):
-        transcriber.feed(array.array("f", [32767 * sample for sample in SAMPLES]))
-    transcriber.feed(array.array("f", 1.5 / max(SAMPLES) * SAMPLES))
+        transcriber.feed(np.float32(32767) * SAMPLES)
+    transcriber.feed(np.float32(1.5 / SAMPLES.max()) * SAMPLES)  # a little too loud, and no other scale
     assert transcriber.audio_seconds == len(SAMPLES) / 16000
     transcriber.close()
 
@@ -319,6 +319,24 @@ def test_ends(run, model):
     assert run(_drain(other)) == []
     with pytest.raises(RuntimeError, match="closed"):
         other.feed(SAMPLES)
+
+
+def test_finish_after_a_flush_ends_who_waits(run, model):
+    """Nothing was fed since the flush, so that `finish` adds nothing to the stream."""
+
+    async def go():
+        transcriber = Transcriber(model)
+        transcriber.feed(SAMPLES)
+        transcriber.flush()
+        reader = asyncio.ensure_future(_drain(transcriber))
+        while transcriber.tokens != TOKENS:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)  # the reader waits for more audio now
+        transcriber.finish()
+        await asyncio.wait_for(reader, 10)
+        return transcriber
+
+    assert run(go()).tokens == TOKENS
 
 
 def test_closing_wakes_who_waits(run, model):
@@ -340,7 +358,7 @@ def test_memory_is_bounded_for_a_fed_file(run, model):
         reader = asyncio.ensure_future(_drain(transcriber))
         for _ in range(12):
             transcriber.feed(SAMPLES)
-            most = max(most, len(transcriber._samples))
+            most = max(most, len(transcriber.blocks._samples))
             await transcriber.room()
         transcriber.finish()
         await reader

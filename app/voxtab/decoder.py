@@ -2,6 +2,8 @@
 
 import math
 from array import array
+from collections.abc import Awaitable, Generator
+from typing import Any
 
 from voxtab import rope
 from voxtab.config import PAD, ModelConfig
@@ -17,6 +19,21 @@ def delay_condition(width: int, delay_tokens: int) -> array:
     half = width // 2
     angles = [delay_tokens * 10000 ** (-i / half) for i in range(half)]
     return array("f", [*map(math.cos, angles), *map(math.sin, angles)])
+
+
+class TokensRead:
+    """Tokens on their way back from the GPU: await it, as often as you like, or leave it.
+
+    Gives (the position reached, the tokens of positions first + 1..reached), where passes began at `first`.
+    """
+
+    def __init__(self, ring: Awaitable[bytes], first: int):
+        self._ring, self._first = ring, first
+
+    def __await__(self) -> Generator[Any, None, tuple[int, list[int]]]:
+        ring = array("I", (yield from self._ring.__await__()))
+        reached = ring[TOKENS_RING]
+        return reached, [ring[position % TOKENS_RING] for position in range(self._first + 1, reached + 1)]
 
 
 class Decoder:
@@ -52,6 +69,11 @@ class Decoder:
     def write_step(self, position: int, rotation: int, audio_row: int) -> None:
         """Where the next pass begins, the position that RoPE sees there, and its row of `audio`."""
         self.device.write(self.step, 0, pack_step(position, rotation, self.cache.capacity, audio_row))
+
+    def read_tokens(self, first: int, plan: int, passes: int) -> TokensRead:
+        """Run the last `passes` of a plan, then bring back what all passes from position `first` on have made."""
+        ring = (self.tokens, 0, 4 * (TOKENS_RING + 1))
+        return TokensRead(self.device.run(plan, ring, times=passes), first)
 
     def record_delay(self, k: Kernels) -> list[Dispatch]:
         """condition [width] -> each layer's gain [width] = ffn_norm * (1 + ada2 gelu(ada0 condition)). Once a stream."""

@@ -3,19 +3,23 @@
 import asyncio
 import math
 from array import array
+from typing import TYPE_CHECKING
 
 from voxtab import rope
 from voxtab.adapter import Adapter
 from voxtab.config import STATES_PER_TOKEN, ModelConfig, Schedule
-from voxtab.decoder import Decoder, delay_condition
+from voxtab.decoder import Decoder, TokensRead, delay_condition
 from voxtab.encoder import Encoder, block_samples
 from voxtab.gpu.device import Device, Source
-from voxtab.gpu.kernels import TOKENS_RING, Dispatch, Kernels
+from voxtab.gpu.kernels import Dispatch, Kernels
 from voxtab.gpu.variants import FEW_ROWS, Variants
 from voxtab.tokenizer import Tokenizer
 from voxtab.tuning import fastest_linear
 from voxtab.weights.directory import Directory
 from voxtab.weights.load import load
+
+if TYPE_CHECKING:
+    from voxtab.transcriber import Transcriber
 
 PROMPT_ROWS = FEW_ROWS  # prompt positions that the decoder takes at once
 PASSES_SUBMITTED = 2  # decoder passes in one submit: the GPU has the first while the host still records the others
@@ -73,7 +77,7 @@ class Model:
         self.encoder = Encoder(kernels, config.encoder, weights, self.block_tokens, config.half_rope, cache_f16)
         self.adapter = Adapter(kernels, weights, self.block_tokens, config.decoder.width)
         self.decoder = Decoder(kernels, config, weights, PROMPT_ROWS, cache_f16)
-        self.session = None  # the transcriber in charge
+        self.transcriber: Transcriber | None = None  # the one in charge
         self._schedule: Schedule | None = None  # of the last stream
         self.wrong_variants: list[str] = []  # of `linear`: those that this GPU's driver gets wrong; they are not used
         self.tuned = False  # its variants were tried and are all right: worth remembering for this GPU
@@ -181,7 +185,7 @@ class Model:
         for first in range(0, positions, self.block_tokens):
             self.encode(first, first, self.block_tokens, samples)
             for row in range(0, min(self.block_tokens, positions - first), PROMPT_ROWS):
-                self.decode(first + row, first + row, row, rows=PROMPT_ROWS, head=False)
+                self.decode(first + row, first + row, row, rows=PROMPT_ROWS)
 
     def encode(self, position: int, rotation: int, tokens: int, samples) -> None:
         """Audio embeddings of `tokens` (1 or block_tokens) tokens from `position` on, from block_samples(tokens) f32 samples.
@@ -194,29 +198,26 @@ class Model:
         for plan in self._encode_plans[tokens]:
             self.device.run(plan)
 
-    def decode(
-        self,
-        position: int,
-        rotation: int,
-        audio_row: int,
-        *,
-        rows: int = 1,
-        passes: int = 1,
-        head: bool,
-        read: bool = False,
-    ):
-        """Positions from `position` on, whose audio embeddings start at `audio_row` of the last block.
+    def decode(self, position: int, rotation: int, audio_row: int, *, rows: int = 1) -> None:
+        """Positions whose next tokens are given: `rows` (1 or PROMPT_ROWS) of them at once, from `position` on.
 
-        Without `head`: `rows` (1 or PROMPT_ROWS) positions whose tokens are known, at once. With it: `passes` of `rows`
-        (1 or 1 + drafts), one after another, each of which makes 1 to `rows` tokens and goes on behind them. With `read` the
-        token ring and, behind it, the position that was come to are brought back, to be awaited.
+        Their audio embeddings start at `audio_row` of the last block; `rotation` is the position that RoPE sees.
         """
         self.decoder.write_step(position, rotation, audio_row)
-        plan, ring = self._cache_plans[rows, head], (self.decoder.tokens, 0, 4 * (TOKENS_RING + 1)) if read else None
+        self.device.run(self._cache_plans[rows, False])
+
+    def predict(self, position: int, rotation: int, audio_row: int, *, rows: int = 1, passes: int = 1) -> TokensRead:
+        """Positions whose next tokens are to be made: `passes` of `rows` (1 or 1 + drafts), one after another.
+
+        Each pass makes 1 to `rows` tokens, and the next goes on behind them. The other arguments are `decode`'s.
+        Await the result, now or later, for (the position reached, the tokens of positions position + 1..reached).
+        """
+        self.decoder.write_step(position, rotation, audio_row)
+        plan = self._cache_plans[rows, True]
         while passes > PASSES_SUBMITTED:
             self.device.run(plan, times=PASSES_SUBMITTED)
             passes -= PASSES_SUBMITTED
-        return self.device.run(plan, ring, times=passes)
+        return self.decoder.read_tokens(position, plan, passes)
 
     def reanchor(self, positions: int) -> None:
         """Lower the RoPE position of everything cached by `positions` tokens (spec 8.5)."""

@@ -22,7 +22,7 @@ async def decoder_steps(model: Model, runs: int, steps: int = 64) -> list[float]
     wait, times = await _wait(model), []
     for _ in range(runs):
         since = time.perf_counter()
-        await model.decode(CONTEXT, CONTEXT, 0, passes=steps, head=True, read=True)
+        await model.predict(CONTEXT, CONTEXT, 0, passes=steps)
         times.append((time.perf_counter() - since - wait) / steps)
     return times
 
@@ -93,7 +93,7 @@ async def drift(model: Model, samples, steps: int, early: int, late: int) -> dic
         return [await stream.take(1) for _ in range(steps)]
 
     times = {"early": await at(early - steps // 2), "late": await at(late - steps)}
-    stream.transcriber._rotation = JUMP
+    stream.transcriber.blocks.rotation = JUMP
     times["jumped"] = await at(late)
     stream.transcriber.close()
     stack, cache = model.decoder.stack, model.decoder.cache

@@ -100,12 +100,16 @@ async def all_logits(model: Model, samples: np.ndarray, tokens: list[int]) -> np
             start = position * SAMPLES_PER_TOKEN
             model.encode(position, position, block, stream[start : start + block_samples(block)].tobytes())
         device.write(decoder.tokens, 4 * (position % TOKENS_RING), np.uint32(token).tobytes())
-        model.decode(position, position, row % block, head=position >= first_made)
-        if position >= first_made:
-            reads.append(device.run(nothing, (decoder.logits, 0, logits[0].nbytes)))
+        if position < first_made:
+            model.decode(position, position, row % block)
+        else:
+            token_read = model.predict(position, position, row % block)
+            reads.append((token_read, device.run(nothing, (decoder.logits, 0, logits[0].nbytes))))
         if len(reads) == READS or position == len(tokens) - 1:
             for made in range(position - first_made - len(reads) + 1, position - first_made + 1):
-                logits[made] = np.frombuffer(await reads.popleft(), np.float32)
+                token_read, logits_read = reads.popleft()
+                await token_read
+                logits[made] = np.frombuffer(await logits_read, np.float32)
     device.free(nothing)
     return logits
 

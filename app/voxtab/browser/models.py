@@ -1,122 +1,140 @@
-"""What the page wants to be open: which bytes are its model and its tokenizer, and what their beginnings say.
+"""Open a model in the tab: locate its bytes, read its header, bring its weights to the GPU.
 
-`browser/worker.py` opens a model with this. The bytes stay in JavaScript, in a Source of source.js.
+The weights' bytes stay in JavaScript, in a Source of `web/worker/weights/source.js`.
 """
 
+import asyncio
 import json
-import re
-from urllib.parse import urljoin, urlsplit
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
 
-from js import Object
-from page import here, site, source
+from js import Object, navigator
+from page import gpu, site, source
 from pyodide.ffi import JsException, to_js
 
-from voxtab.errors import ModelError, TokenizerError
+from voxtab.browser.gpu import BrowserDevice
+from voxtab.browser.manifest import locate_model
+from voxtab.browser.messages import object_of, post_event
+from voxtab.errors import TokenizerError, UserError
+from voxtab.gpu.device import GpuAdapter
+from voxtab.gpu.variants import Variants
+from voxtab.model import Model
 from voxtab.tokenizer import READ_BYTES, TekkenReader, Tokenizer
-from voxtab.weights import gguf
+from voxtab.weights import checkpoint, gguf
 from voxtab.weights.directory import Directory, HeaderIncomplete
-from voxtab.weights.shard_names import in_order
 
 FIRST_READ = 1 << 18  # bytes: the header of a file without a tokenizer is smaller
-LARGEST_PIECE = 16 << 20  # bytes, of a shard: several are held at a time
-SHA256 = "[0-9a-fA-F]{64}"
 SIZE_UNKNOWN = 1 << 62  # of a file, when a server does not say
 
 
-class Weights:
-    """The source of an upload: the bytes stay in JavaScript."""
+@dataclass(frozen=True)
+class OpenModel:
+    model: Model
+    load_s: float
+    facts: dict  # what the page is told
 
-    def __init__(self, stream, size: int):
+
+class Weights:
+    """The source of an upload. `read` is not there: the bytes go from JavaScript to the GPU (`BrowserDevice.upload`)."""
+
+    def __init__(self, stream: Any, size: int):
         self.stream, self.size = stream, size
 
 
-async def wanted(request) -> tuple[str, list[dict], dict]:
-    """The model's name, its parts in order and its tokenizer's part, as Source of source.js takes them."""
-    model, asked = given(request, "model"), given(request, "tokenizer")
-    tokenizer = None
-    if "files" in model:
-        files = {file.name: file for file in model["files"]}
-        if not files:
-            raise ModelError("No model file was chosen: choose a .gguf file, or all its shards, and tekken.json.")
-        names = in_order(sorted(files))
-        name, parts = names[0], [{"file": files[name]} for name in names]
-    else:
-        url = model.get("url") or urljoin(here, site.model)
-        name = urlsplit(url).path.rpartition("/")[2] if model else site.name
-        if urlsplit(url).path.endswith(".json"):
-            parts, tokenizer = _parts_of_manifest(await source.text(url), url)
-        else:
-            parts = [{"url": url}]
-        tokenizer = tokenizer or {"url": urljoin(url, "tekken.json")}
-    tokenizer = asked or tokenizer
-    if not tokenizer:
-        raise TokenizerError("There is no tekken.json: choose it together with the model's files.")
-    if getattr(request, "check", True) is False:
-        parts = [part | {"sha256": None, "pieces": None} for part in parts]
-    return name, parts, tokenizer
-
-
-def given(request, name: str) -> dict:
-    """An object of the request, which may be null or missing, as a dict; files in it stay JavaScript's."""
-    value = getattr(request, name, None)
-    return value.to_py() if value else {}
-
-
-def _parts_of_manifest(text: str, url: str) -> tuple[list[dict], dict | None]:
+async def open_model(request: Any, lost: Callable[[BrowserDevice, str], None]) -> OpenModel:
+    """The model that the request asks for. `lost` is called with its device and a sentence if the GPU goes away."""
+    since = time.perf_counter()
+    weights = device = None
     try:
-        manifest = json.loads(text)
-        parts = [
-            {
-                "url": _beside(url, shard["path"]),
-                "bytes": int(shard["bytes"]),
-                "sha256": shard.get("sha256"),
-                "pieces": _pieces(shard),
-            }
-            for shard in manifest["shards"]
-        ]
-        tokenizer = {"url": _beside(url, manifest["tokenizer"])} if manifest.get("tokenizer") else None
-        if not parts or any(
-            part["bytes"] < 1 or part["sha256"] and not re.fullmatch(SHA256, part["sha256"]) for part in parts
-        ):
-            raise ValueError
-    except (ValueError, OverflowError, TypeError, LookupError, AttributeError, RecursionError):
-        raise ModelError(
-            f'{url.partition("?")[0]} is no manifest of a model: it needs "shards", each with a path on the same host, '
-            "its bytes and perhaps its sha256 and that of its pieces."
-        ) from None
-    return parts, tokenizer
+        located = await locate_model(request)
+        post_event("progress", stage="device", done=0, total=0)
+        device = await BrowserDevice.open(gpu, lambda message: lost(device, message))
+        weights = open_source(located.shards)
+        size = await weights.open() or SIZE_UNKNOWN
+        directory = await read_directory(weights, size)
+        config = checkpoint.read_config(directory)
+        # A file may hold more than the model. The names alone do not depend on the width.
+        nbytes = sum(directory.tensors[name].nbytes for name in checkpoint.shapes(config, ada_width=0))
+
+        def progress(done: int) -> None:
+            post_event("progress", stage="weights", done=done, total=nbytes)
+            if done == nbytes:
+                post_event("progress", stage="kernels", done=0, total=0)
+
+        case = json.dumps([site.build, navigator.userAgent, device.adapter.as_json(), nbytes])
+        loading = Model.load(
+            device,
+            directory,
+            config,
+            Weights(weights, size),
+            None,
+            name=located.name,
+            progress=progress,
+            variants=_variants(request, case, device.adapter),
+        )
+        # The tokenizer is Python's work and the weights are JavaScript's: neither has to wait for the other.
+        model, model.tokenizer = await together(loading, read_tokenizer(located.tokenizer, config.vocabulary))
+    except BaseException:
+        if device:
+            device.close()
+        raise
+    finally:
+        if weights:
+            weights.close()
+    adapter = device.adapter
+    facts = {
+        "name": located.name,
+        "dialect": directory.dialect,
+        "vocabulary": config.vocabulary,
+        "default_delay_ms": config.delay_ms,
+        "left_silence_tokens": config.left_silence_tokens,
+        "gpu": {
+            "vendor": adapter.vendor,
+            "device": adapter.device,
+            "description": adapter.description,
+            "software": adapter.is_software,
+        },
+        "warning": model.warning,
+        "model_bytes": nbytes,
+        "gpu_bytes": device.nbytes,
+        "choice": {"name": case, "variants": f"linear={model.kernels.variants.linear}"} if model.tuned else None,
+    }
+    return OpenModel(model, time.perf_counter() - since, facts)
 
 
-def _pieces(shard: dict) -> dict | None:
-    """A shard's pieces: the bytes of each but the last, which may be shorter, and the SHA-256 of each."""
-    if not shard.get("pieces"):
+def _variants(request: Any, case: str, adapter: GpuAdapter) -> Variants | None:
+    """Those that the request asks for, or those found fastest in this case before. None: they are to be tried."""
+    if request.variants:
+        return Variants.pinned(adapter, request.variants)
+    known = object_of(request, "known").get(case)
+    try:
+        return Variants.pinned(adapter, str(known)) if known else None
+    except UserError:  # they were remembered by another version
         return None
-    nbytes, sums = int(shard["pieces"]["bytes"]), list(shard["pieces"]["sha256"])
-    if not 1 <= nbytes <= LARGEST_PIECE or len(sums) != -(-int(shard["bytes"]) // nbytes):
-        raise ValueError
-    if not all(re.fullmatch(SHA256, sum) for sum in sums):
-        raise ValueError
-    return {"bytes": nbytes, "sha256": sums}
 
 
-def _beside(url: str, path: str) -> str:
-    """A path of the manifest at `url` as an address. The user agreed to that one's host and to no other."""
-    address = urljoin(url, path)
-    if urlsplit(address)[:2] != urlsplit(url)[:2]:
-        raise ValueError
-    return address
+async def together(*coroutines: Coroutine) -> list:
+    """The results of all. The first error ends the others."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
-def open_stream(parts: list[dict], *piece_bytes: int):
-    """A Source of source.js over the parts."""
-    return source.Source.new(to_js(parts, dict_converter=Object.fromEntries), *piece_bytes)
+def open_source(shards: list[dict], *piece_bytes: int) -> Any:
+    """A Source of source.js over the shards."""
+    return source.Source.new(to_js(shards, dict_converter=Object.fromEntries), *piece_bytes)
 
 
-async def read_directory(stream, size: int) -> Directory:
-    """The header of a GGUF file; its bytes stay the first that the stream gives."""
+async def read_directory(weights: Any, size: int) -> Directory:
+    """The header of a GGUF file. Its bytes stay the first that the source gives."""
     nbytes = FIRST_READ
     while True:
-        head = (await stream.head(min(nbytes, size))).to_bytes()
+        head = (await weights.head(min(nbytes, size))).to_bytes()
         # A file that is shorter than it seemed must not ask for more for ever.
         if len(head) < min(nbytes, size):
             size = len(head)
@@ -126,18 +144,18 @@ async def read_directory(stream, size: int) -> Directory:
             nbytes = max(2 * nbytes, error.needed)
 
 
-async def read_tokenizer(part: dict, vocabulary: int) -> Tokenizer:
+async def read_tokenizer(shard: dict, vocabulary: int) -> Tokenizer:
     """The Tokenizer of a tekken.json."""
-    # Pieces of READ_BYTES: what TekkenReader holds of the file's 15 MB is never more.
-    stream = open_stream([part], READ_BYTES)
+    # READ_BYTES at a time: what TekkenReader holds of the file's 15 MB is never more.
+    text = open_source([shard], READ_BYTES)
     reader = TekkenReader(vocabulary)
     try:
-        while piece := await stream.next(READ_BYTES):
-            reader.feed(piece.to_bytes())
+        while chunk := await text.next(READ_BYTES):
+            reader.feed(chunk.to_bytes())
     except JsException as error:
         if getattr(error, "kind", None) == "model":
             raise TokenizerError(error.message) from None
         raise
     finally:
-        stream.close()
+        text.close()
     return reader.finish()

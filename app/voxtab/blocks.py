@@ -1,0 +1,160 @@
+"""Which blocks are encoded and which decoder passes run, and when. Samples go in; tokens come out, block by block.
+
+A block is a run of positions whose samples are encoded at once. It is one position where audio comes as it is spoken,
+and up to `model.block_tokens` where more audio waits. Blocks are submitted ahead, and their tokens are read late.
+
+A decoder pass over a longer block may take drafts: most tokens are pads, so the positions that follow are computed as
+if their tokens were pads, and what the predictions agree with is kept. The tokens are the same.
+"""
+
+from collections import deque
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+
+from voxtab.config import HISTORY_SAMPLES, LOOKAHEAD_SAMPLES, MAX_POSITIONS, SAMPLES_PER_TOKEN, Schedule
+from voxtab.encoder import block_samples
+from voxtab.model import PROMPT_ROWS, Model
+
+BLOCKS_IN_FLIGHT = 2  # submitted before the oldest one's tokens are awaited
+SAMPLE_BYTES = 4
+
+
+@dataclass
+class Block:
+    """Positions first..end - 1. `tokens` are those of positions first + 1..end; the prompt's are left out."""
+
+    first: int
+    end: int
+    rotation: int  # RoPE position of the first
+    reached: int  # the position that the passes submitted so far reach at least
+    reading: Awaitable[tuple[int, list[int]]] | None = None  # the passes' tokens, on their way back
+    tokens: list[int] = field(default_factory=list)
+
+    @property
+    def is_submitted(self) -> bool:
+        """Whether the passes submitted so far reach the end for certain. With drafts only their tokens tell."""
+        return self.reached >= self.end
+
+
+class Blocks:
+    """One stream's samples on their way through a model: `append` samples, `submit` what can be, `read` tokens.
+
+    The stream begins with the left silence. `first_rotation` is the RoPE position that it starts from (for tests).
+    """
+
+    def __init__(self, model: Model, schedule: Schedule, first_rotation: int = 0):
+        silent = schedule.silent_positions
+        self._model = model
+        self._given = len(schedule.prompt)  # positions whose tokens are given
+        self.length = schedule.left_silence_tokens * SAMPLES_PER_TOKEN  # samples of the stream so far
+        # f32 samples from HISTORY_SAMPLES before the next position on. What lies before `silent` is encoded already.
+        waiting = HISTORY_SAMPLES + self.length - silent * SAMPLES_PER_TOKEN
+        self._samples = bytearray(SAMPLE_BYTES * waiting)
+        self.position = silent  # the next one to submit
+        self.rotation = first_rotation + silent  # its RoPE position
+        self.passes = 0  # decoder passes that made tokens
+        self._ended = False
+        self._in_flight: deque[Block] = deque()
+        model.start(schedule)
+        if first_rotation:
+            model.reanchor(-first_rotation)
+
+    def append(self, samples: bytes | memoryview) -> None:
+        """f32 samples behind the stream's end."""
+        self._samples += samples
+        self.length += len(samples) // SAMPLE_BYTES
+
+    def append_silence(self, count: int) -> None:
+        self.append(bytes(SAMPLE_BYTES * count))
+
+    def end(self) -> int:
+        """No more samples follow. Returns how many positions the stream has; it must be whole ones."""
+        positions = self.length // SAMPLES_PER_TOKEN
+        assert positions * SAMPLES_PER_TOKEN == self.length
+        # The last position's frames reach a little beyond it.
+        self.append_silence(LOOKAHEAD_SAMPLES)
+        self._ended = True
+        return positions
+
+    @property
+    def waiting_samples(self) -> int:
+        """Samples that are appended and not yet submitted."""
+        return self.length - self.position * SAMPLES_PER_TOKEN
+
+    def next_tokens(self) -> int:
+        """How many positions the next block has: a whole block, or most of one at the stream's end; else one, else none."""
+        whole, most = (self.waiting_samples - LOOKAHEAD_SAMPLES) // SAMPLES_PER_TOKEN, self._model.block_tokens
+        if whole >= most or (self._ended and 2 * whole > most):
+            return min(whole, most)
+        return min(1, max(0, whole))
+
+    def submit(self) -> bool:
+        """Submit what can be. True if a new block was begun.
+
+        A block's passes reach its end before the next is encoded, whose audio embeddings take the place of its own.
+        """
+        if self._in_flight and not self._in_flight[-1].reading:
+            self._decode(self._in_flight[-1])
+        begun = False
+        while (
+            len(self._in_flight) < BLOCKS_IN_FLIGHT
+            and all(block.is_submitted for block in self._in_flight)
+            and (tokens := self.next_tokens())
+        ):
+            block = self._encode(tokens)
+            self._in_flight.append(block)
+            self._decode(block)
+            begun = True
+        return begun
+
+    @property
+    def in_flight(self) -> bool:
+        return bool(self._in_flight)
+
+    async def read(self) -> Block | None:
+        """Wait for the tokens of the oldest block's passes. The block if it is complete, None if it needs more passes.
+
+        Nothing is changed before the tokens are there: a caller that is cancelled leaves the block to the next one.
+        """
+        block = self._in_flight[0]
+        if block.reading:
+            block.reached, tokens = await block.reading
+            block.reading = None
+            block.tokens += tokens
+        if not block.is_submitted:
+            return None
+        self._in_flight.popleft()
+        # Drafts may have made tokens beyond the end, where the next block begins.
+        del block.tokens[len(block.tokens) - (block.reached - block.end) :]
+        return block
+
+    def _encode(self, tokens: int) -> Block:
+        if self.rotation + tokens > MAX_POSITIONS:
+            self._model.reanchor(self.rotation)
+            self.rotation = 0
+        block = Block(self.position, self.position + tokens, self.rotation, self.position)
+        self._model.make_room(block.end)
+        # At the stream's end a block is filled up with silence, and nothing reads what comes of it.
+        encoded = 1 if tokens == 1 else self._model.block_tokens
+        nbytes = SAMPLE_BYTES * block_samples(encoded)
+        self._model.encode(block.first, block.rotation, encoded, self._samples[:nbytes].ljust(nbytes, b"\0"))
+        del self._samples[: SAMPLE_BYTES * tokens * SAMPLES_PER_TOKEN]
+        self.position += tokens
+        self.rotation += tokens
+        return block
+
+    def _decode(self, block: Block) -> None:
+        """Submit passes over a block from the position reached on: all that it needs if every draft is right."""
+        while not block.is_submitted and not block.reading:
+            row, left = block.reached - block.first, block.end - block.reached
+            known = self._given - 1 - block.reached  # positions from here whose next token is given too
+            if known > 0:
+                rows = PROMPT_ROWS if known >= PROMPT_ROWS and left >= PROMPT_ROWS else 1
+                self._model.decode(block.reached, block.rotation + row, row, rows=rows)
+                block.reached += rows
+            else:
+                rows = 1 + self._model.drafts if left > 1 else 1
+                passes = -(-left // rows)
+                block.reading = self._model.predict(block.reached, block.rotation + row, row, rows=rows, passes=passes)
+                self.passes += passes
+                block.reached += passes  # each makes one token or more

@@ -1,0 +1,81 @@
+"""One stream of the page's audio through the open model: samples come in, text goes out as events."""
+
+import asyncio
+import time
+from typing import Any
+
+from voxtab import subtitles
+from voxtab.browser.messages import post_event
+from voxtab.config import SAMPLE_RATE, Schedule
+from voxtab.model import Model
+from voxtab.result import result
+from voxtab.transcriber import Transcriber
+
+FEED_SAMPLES = 10 * SAMPLE_RATE  # that go into Python's heap at a time
+REPORT_SECONDS = 0.5  # between reports of how far the text has come, also where there is none
+
+
+class Stream:
+    """Reading starts at once. `feed`, `flush` and `finish` take effect in the order in which they are called.
+
+    Whatever ends the reading early, each of them raises it: the error that it failed with, or CancelledError.
+    """
+
+    def __init__(self, model: Model, schedule: Schedule, load_s: float):
+        self._model, self._load_s = model, load_s
+        self._transcriber = Transcriber(model, schedule.delay_ms, schedule.left_silence_tokens)
+        self._in_order = asyncio.Lock()
+        self._since = time.perf_counter()
+        self._reading = asyncio.ensure_future(self._read())
+        self._reading.add_done_callback(lambda reading: reading.cancelled() or reading.exception())  # the page may not ask
+
+    async def feed(self, samples: Any) -> None:
+        """Take a Float32Array. Returns once there is room for more: this is the page's brake."""
+        async with self._in_order:
+            for start in range(0, samples.length, FEED_SAMPLES):
+                await self._check_reading()
+                self._transcriber.feed(samples.subarray(start, start + FEED_SAMPLES).to_memoryview())
+                await self._transcriber.room()
+            await self._check_reading()
+
+    async def flush(self) -> None:
+        async with self._in_order:
+            await self._check_reading()
+            self._transcriber.flush()
+
+    async def finish(self) -> dict:
+        """The result, as the command line has it, and the subtitles, once all text is out."""
+        async with self._in_order:
+            await self._check_reading()
+            self._transcriber.finish()
+        return await asyncio.shield(self._reading)
+
+    def stop(self) -> None:
+        self._transcriber.close()
+        self._reading.cancel()
+
+    async def _check_reading(self) -> None:
+        if self._transcriber.closed:
+            await asyncio.shield(self._reading)
+
+    async def _read(self) -> dict:
+        transcriber = self._transcriber
+        reporting = asyncio.ensure_future(self._report())
+        try:
+            async for text in transcriber.text():
+                if text:
+                    post_event("text", text=text, audio_seconds=transcriber.done_seconds)
+        finally:
+            reporting.cancel()
+            transcriber.close()
+        words, transcript = transcriber.words, transcriber.transcript
+        run_s = time.perf_counter() - self._since
+        return {
+            "result": result(transcriber, model=self._model.name, load_s=self._load_s, run_s=run_s),
+            "subtitles": {"srt": subtitles.srt(words, transcript), "vtt": subtitles.vtt(words, transcript)},
+        }
+
+    async def _report(self) -> None:
+        while True:
+            await asyncio.sleep(REPORT_SECONDS)
+            post_event("covered", audio_seconds=self._transcriber.done_seconds)
