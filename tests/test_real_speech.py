@@ -78,7 +78,7 @@ def test_speech_after_speech_in_one_stream(run, model):
 
 @pytest.mark.parametrize("milliseconds", [20, 40, 60, 1000])
 def test_silence_in_front(run, model, milliseconds):
-    """Speech begins anywhere in an 80 ms token. The bundled clips are ones that this model hears right wherever they do."""
+    """Speech begins anywhere in an 80 ms token. The model reads the bundled clips right wherever they begin."""
     samples, rate = soundfile.read(CLIPS[-1], dtype="float32")
     _, transcriber = transcribe(run, model, np.zeros(rate * milliseconds // 1000, np.float32), samples)
     assert transcriber.transcript == SPOKEN[CLIPS[-1].name]["reference"]

@@ -2,12 +2,13 @@ import base64
 import json
 import random
 import tracemalloc
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxtab.config import FIRST_PIECE, PAD, WORD
+from voxtab.config import FIRST_TEXT_TOKEN, PAD, WORD
 from voxtab.errors import TokenizerError
 from voxtab.tokenizer import TekkenReader, TextDecoder, Tokenizer
 
@@ -32,7 +33,7 @@ MERGES = [
     "é",
 ]
 PARTS = [b" \xd0", b"\xe0\xa4", b"\xa8\xe0", b"\xf0\x9f", b"\x9f\x98", b"\xe4\xbd\xa0\xe5", b"\xa5\xbd a"]
-PIECES = [bytes([b]) for b in range(256)] + [merge.encode() for merge in MERGES] + PARTS
+TEXT_TOKENS = [bytes([b]) for b in range(256)] + [merge.encode() for merge in MERGES] + PARTS
 
 
 def entry(rank, piece):
@@ -44,7 +45,7 @@ def entry(rank, piece):
     }
 
 
-def document(pieces=PIECES):
+def document(pieces=TEXT_TOKENS):
     return {
         "config": {"pattern": '[^\\r\\n\\p{L}]?"}]', "num_vocab_tokens": len(pieces), "version": "v7"},
         "vocab": [entry(rank, piece) for rank, piece in enumerate(pieces)],
@@ -58,7 +59,7 @@ TOKENIZER = Tokenizer.from_json(JSON)
 
 
 def table(tokenizer):
-    return [tokenizer.token_bytes(token) for token in range(FIRST_PIECE, len(tokenizer))]
+    return [tokenizer.token_bytes(token) for token in range(FIRST_TEXT_TOKEN, len(tokenizer))]
 
 
 def decode(tokens):
@@ -66,33 +67,36 @@ def decode(tokens):
     return "".join([decoder.push(token) for token in tokens]) + decoder.flush()
 
 
-def spell(data, choose=random.Random(1).choice):
+any_of = random.Random(1).choice
+
+
+def spell(data, choose=any_of):
     """Some tokens whose bytes are `data`."""
     tokens = []
     while data:
-        rank = choose([rank for rank, piece in enumerate(PIECES) if data.startswith(piece)])
-        tokens.append(FIRST_PIECE + rank)
-        data = data[len(PIECES[rank]) :]
+        rank = choose([rank for rank, piece in enumerate(TEXT_TOKENS) if data.startswith(piece)])
+        tokens.append(FIRST_TEXT_TOKEN + rank)
+        data = data[len(TEXT_TOKENS[rank]) :]
     return tokens
 
 
 # The table
 
 
-def test_pieces_have_their_bytes():
-    assert table(TOKENIZER) == PIECES
-    assert len(TOKENIZER) == FIRST_PIECE + len(PIECES)
+def test_text_tokens_have_their_bytes():
+    assert table(TOKENIZER) == TEXT_TOKENS
+    assert len(TOKENIZER) == FIRST_TEXT_TOKEN + len(TEXT_TOKENS)
 
 
 def test_other_tokens_have_no_bytes():
-    for token in (0, 1, PAD, WORD, FIRST_PIECE - 1, len(TOKENIZER), 200_000):
+    for token in (0, 1, PAD, WORD, FIRST_TEXT_TOKEN - 1, len(TOKENIZER), 200_000):
         assert TOKENIZER.token_bytes(token) == b""
 
 
-def test_only_the_models_pieces_are_kept():
-    tokenizer = Tokenizer.from_json(JSON, vocab_size=FIRST_PIECE + 260)
-    assert table(tokenizer) == PIECES[:260]
-    assert tokenizer.token_bytes(FIRST_PIECE + 260) == b""
+def test_only_the_models_text_tokens_are_kept():
+    tokenizer = Tokenizer.from_json(JSON, vocab_size=FIRST_TEXT_TOKEN + 260)
+    assert table(tokenizer) == TEXT_TOKENS[:260]
+    assert tokenizer.token_bytes(FIRST_TEXT_TOKEN + 260) == b""
 
 
 def reversed_keys(value):
@@ -115,8 +119,8 @@ def reversed_keys(value):
     ids=["compact", "indented", "crlf", "non-ascii", "reversed", "more", "mark"],
 )
 def test_the_spelling_of_the_json_does_not_matter(text):
-    assert table(Tokenizer.from_json(text)) == PIECES
-    assert table(Tokenizer.from_json(text.encode())) == PIECES
+    assert table(Tokenizer.from_json(text)) == TEXT_TOKENS
+    assert table(Tokenizer.from_json(text.encode())) == TEXT_TOKENS
 
 
 @settings(max_examples=50, deadline=None)
@@ -127,7 +131,7 @@ def test_any_cut_of_the_file_gives_the_same_table(cuts, ascii):
     cuts = [0, *sorted(cuts), len(data)]
     for start, end in zip(cuts, cuts[1:]):
         reader.feed(data[start:end])
-    assert table(reader.finish()) == PIECES
+    assert table(reader.finish()) == TEXT_TOKENS
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 100])
@@ -136,13 +140,13 @@ def test_small_cuts_of_the_file_give_the_same_table(size):
     data = json.dumps(document(), ensure_ascii=False).encode()
     for start in range(0, len(data), size):
         reader.feed(data[start : start + size])
-    assert table(reader.finish()) == PIECES
+    assert table(reader.finish()) == TEXT_TOKENS
 
 
 def test_from_file(tmp_path):
     path = tmp_path / "tekken.json"
     path.write_bytes(JSON)
-    assert table(Tokenizer.from_file(path)) == PIECES
+    assert table(Tokenizer.from_file(path)) == TEXT_TOKENS
 
 
 def test_a_big_file_is_never_in_memory():
@@ -156,7 +160,7 @@ def test_a_big_file_is_never_in_memory():
     tokenizer = reader.finish()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert tokenizer.token_bytes(FIRST_PIECE + 99_999) == b"99999"
+    assert tokenizer.token_bytes(FIRST_TEXT_TOKEN + 99_999) == b"99999"
     assert peak < 3e6  # 0.5 MB of pieces, twice at the end; 0.4 of ends; a few chunks
 
 
@@ -195,12 +199,12 @@ def without(key):
         (document() | {"vocab": {"0": "AA=="}}, "no vocabulary"),
         (document() | {"vocab": [1]}, "entry without"),
         (document() | {"vocab": [{"rank": 0}]}, "entry without"),
-        (document() | {"vocab": document()["vocab"][:5] + document()["vocab"][6:]}, "rank 6 where piece 5"),
-        (with_seventh(rank=6), "rank 6 where piece 7"),
-        (with_seventh(token_bytes="?"), "not base64 in piece 7"),
-        (with_seventh(token_bytes="AAA"), "not base64 in piece 7"),
-        (with_seventh(token_bytes="é"), "not base64 in piece 7"),
-        (with_seventh(token_bytes=None), "not base64 in piece 7"),
+        (document() | {"vocab": document()["vocab"][:5] + document()["vocab"][6:]}, "rank 6 where rank 5"),
+        (with_seventh(rank=6), "rank 6 where rank 7"),
+        (with_seventh(token_bytes="?"), "not base64 at rank 7"),
+        (with_seventh(token_bytes="AAA"), "not base64 at rank 7"),
+        (with_seventh(token_bytes="é"), "not base64 at rank 7"),
+        (with_seventh(token_bytes=None), "not base64 at rank 7"),
     ],
     ids=range(25),
 )
@@ -213,9 +217,9 @@ def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path, content, words):
     assert "\n" not in str(error.value) and str(error.value).endswith("again.")
 
 
-def test_fewer_pieces_than_the_model_uses():
-    with pytest.raises(TokenizerError, match="has 280 pieces, but the model uses 281"):
-        Tokenizer.from_json(JSON, vocab_size=FIRST_PIECE + 281)
+def test_fewer_text_tokens_than_the_model_uses():
+    with pytest.raises(TokenizerError, match="has 280 text tokens, but the model uses 281"):
+        Tokenizer.from_json(JSON, vocab_size=FIRST_TEXT_TOKEN + 281)
 
 
 @pytest.mark.parametrize("name", ["absent.json", "."])
@@ -228,10 +232,8 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path, name):
 @settings(max_examples=200, deadline=None)
 @given(st.integers(0, len(JSON) - 1), st.binary(max_size=3), st.integers(0, 5))
 def test_damage_is_harmless_or_a_tokenizer_error(at, instead, removed):
-    try:
+    with suppress(TokenizerError):
         Tokenizer.from_json(JSON[:at] + instead + JSON[at + removed :])
-    except TokenizerError:
-        pass
 
 
 # Text
@@ -252,13 +254,13 @@ TEXTS = [
 @pytest.mark.parametrize("text", TEXTS)
 def test_text_of_many_languages(text):
     data = text.encode()
-    assert decode([FIRST_PIECE + byte for byte in data]) == text
+    assert decode([FIRST_TEXT_TOKEN + byte for byte in data]) == text
     assert decode(spell(data)) == text
 
 
 def test_a_character_over_pads_appears_with_its_last_byte():
     decoder = TextDecoder(TOKENIZER)
-    f0, f1, f2, f3 = (FIRST_PIECE + byte for byte in "😀".encode())
+    f0, f1, f2, f3 = (FIRST_TEXT_TOKEN + byte for byte in "😀".encode())
     texts = [decoder.push(token) for token in (f0, PAD, f1, WORD, PAD, f2, PAD, f3, PAD)]
     assert texts == [""] * 7 + ["😀", ""]
     assert decoder.flush() == ""
@@ -266,7 +268,7 @@ def test_a_character_over_pads_appears_with_its_last_byte():
 
 def test_text_is_shown_as_soon_as_it_is_known():
     decoder = TextDecoder(TOKENIZER)
-    tokens = [FIRST_PIECE + PIECES.index(piece) for piece in (b"\xe4\xbd\xa0\xe5", b"\xa5\xbd a")]
+    tokens = [FIRST_TEXT_TOKEN + TEXT_TOKENS.index(piece) for piece in (b"\xe4\xbd\xa0\xe5", b"\xa5\xbd a")]
     assert [decoder.push(token) for token in tokens] == ["你", "好 a"]
 
 
@@ -280,15 +282,15 @@ def test_only_the_first_space_goes():
 
 def test_flush_ends_a_character_and_no_more():
     decoder = TextDecoder(TOKENIZER)
-    assert decoder.push(FIRST_PIECE + 0xE4) + decoder.flush() == "\ufffd"
-    assert decoder.push(FIRST_PIECE + 0xBD) == "\ufffd"
-    assert decoder.push(FIRST_PIECE + PIECES.index(b" I")) == " I"
+    assert decoder.push(FIRST_TEXT_TOKEN + 0xE4) + decoder.flush() == "\ufffd"
+    assert decoder.push(FIRST_TEXT_TOKEN + 0xBD) == "\ufffd"
+    assert decoder.push(FIRST_TEXT_TOKEN + TEXT_TOKENS.index(b" I")) == " I"
     assert decoder.flush() == ""
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=40), st.data())
-def test_any_text_in_any_pieces_and_pads(text, data):
+def test_any_text_in_any_tokens_and_pads(text, data):
     tokens = spell(text.encode(), lambda ranks: data.draw(st.sampled_from(ranks)))
     for _ in range(data.draw(st.integers(0, 5))):
         tokens.insert(data.draw(st.integers(0, len(tokens))), data.draw(st.sampled_from([PAD, WORD, 2, 0])))
@@ -296,7 +298,7 @@ def test_any_text_in_any_pieces_and_pads(text, data):
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.one_of(st.sampled_from(range(FIRST_PIECE, FIRST_PIECE + 280)), st.just(PAD)), max_size=30))
+@given(st.lists(st.one_of(st.sampled_from(range(FIRST_TEXT_TOKEN, FIRST_TEXT_TOKEN + 280)), st.just(PAD)), max_size=30))
 def test_any_bytes_decode_as_python_decodes_them(tokens):
     data = b"".join(map(TOKENIZER.token_bytes, tokens))
     assert decode(tokens) == data.decode("utf-8", "replace").removeprefix(" ")

@@ -461,9 +461,8 @@ def test_words_of_a_text_that_is_out_already(run, model):
         transcriber.finish()
         async for _ in transcriber.text():
             pass
-        async for word in transcriber:
-            break
-        return [word, *[word async for word in transcriber]], transcriber.words
+        first = await anext(aiter(transcriber))
+        return [first, *[word async for word in transcriber]], transcriber.words
 
     got, words = run(go())
     assert len(words) > 1 and got == words

@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from q4_0 import BLOCK_BYTES, BLOCK_VALUES
-from voxtab.config import DECODER_4B, ENCODER_4B, FIRST_PIECE, PAD, ModelConfig, Stack
+from voxtab.config import DECODER_4B, ENCODER_4B, FIRST_TEXT_TOKEN, PAD, ModelConfig, Stack
 from voxtab.weights import checkpoint
 from voxtab.weights.directory import Directory, Tensor, tensor_nbytes
 
@@ -145,7 +145,7 @@ def write_model(
             )
             + "\n"
         )
-    _write_tokenizer(folder / "tekken.json", config.vocabulary - FIRST_PIECE)
+    _write_tokenizer(folder / "tekken.json", config.vocabulary - FIRST_TEXT_TOKEN)
 
 
 def _layout(config: ModelConfig, seed: int):
@@ -281,8 +281,8 @@ def _write_tokenizer(path: Path, pieces: int) -> None:
         }
         for rank in range(pieces)
     ]
-    special = [{"rank": rank, "token_str": f"<SPECIAL_{rank}>", "is_control": True} for rank in range(FIRST_PIECE)]
-    config = {"default_vocab_size": FIRST_PIECE + pieces, "default_num_special_tokens": FIRST_PIECE, "version": "v7"}
+    special = [{"rank": rank, "token_str": f"<SPECIAL_{rank}>", "is_control": True} for rank in range(FIRST_TEXT_TOKEN)]
+    config = {"default_vocab_size": FIRST_TEXT_TOKEN + pieces, "default_num_special_tokens": FIRST_TEXT_TOKEN, "version": "v7"}
     path.write_text(json.dumps({"config": config, "vocab": vocab, "special_tokens": special}, indent=4) + "\n")
 
 

@@ -25,14 +25,14 @@ SETTLING_TOKENS = 40  # of a live stream, before it is timed: the prompt is over
 
 
 async def bench(model: Model, samples, audio: str, load_s: float, *, repeat: bool) -> dict:
-    """Measure `model` on 16 kHz mono float32 `samples`, which `audio` names. With `repeat` they are played again up to SECONDS.
+    """Measure `model` on 16 kHz mono float32 `samples`, named `audio`. With `repeat` they are repeated up to SECONDS.
 
-    The result is JSON. `tokens_per_s`, `rtf` (seconds per second of audio) and `first_text_s` (from handing over the
-    audio to its first text, None if it has none) are of the audio as a file, FILE_RUNS times; so is `tokens_per_pass`, with
-    `drafts` in each of the decoder's passes. `live_step_ms` is the time from handing over 80 ms of samples to having their
-    token, LIVE_STEPS times, one after another; fewer times on a machine that takes PATIENCE_S for it. `gb_per_s` is what a
-    live step reads of the weights by its median time. `variants` are those of the kernels that ran, `wrong_variants` those
-    of `linear` that the GPU's driver gets wrong.
+    The result can be written as JSON. As a file, transcribed FILE_RUNS times: `tokens_per_s`, `rtf` (seconds per
+    second of audio), `first_text_s` (from handing over the audio to its first text; None if there is no text), and
+    `tokens_per_pass` with `drafts` in each of the decoder's passes. Live, LIVE_STEPS times one after another, or for
+    PATIENCE_S on a slow machine: `live_step_ms`, from handing over 80 ms of samples to having their token, and
+    `gb_per_s`, the weights' bytes over the median step. `variants` are those of the kernels that ran,
+    `wrong_variants` those of `linear` that the GPU's driver computes wrong.
     """
     samples = _floats(samples)
     if repeat:
@@ -66,8 +66,10 @@ async def bench(model: Model, samples, audio: str, load_s: float, *, repeat: boo
 
 
 async def file_run(model: Model, samples) -> dict:
-    """Transcribe the samples as a file: seconds until the first text (or None) and until the end; tokens, the prompt's too;
-    and how many each of the decoder's passes made."""
+    """Transcribe the samples as a file.
+
+    `first_text_s`, None without text, and `run_s` in seconds; `tokens`, the prompt's included; `tokens_per_pass`.
+    """
     since = time.perf_counter()
     transcriber = Transcriber(model)
     transcriber.feed(samples)
@@ -85,7 +87,8 @@ async def file_run(model: Model, samples) -> dict:
 
 async def live_steps(model: Model, samples, steps: int, patience_s: float = math.inf) -> list[float]:
     """Seconds of each of `steps` live steps, fed back to back; of fewer once `patience_s` are over."""
-    stream, times = LiveStream(model, samples), []
+    stream = LiveStream(model, samples)
+    times: list[float] = []
     await stream.take(SETTLING_TOKENS)
     while len(times) < steps and sum(times) < patience_s:
         times.append(await stream.take(1))

@@ -60,7 +60,7 @@ class Blocks:
             model.reanchor(-first_rotation)
 
     def append(self, samples: bytes | memoryview) -> None:
-        """f32 samples behind the stream's end."""
+        """Add f32 samples at the stream's end."""
         self._samples += samples
         self.length += len(samples) // SAMPLE_BYTES
 
@@ -82,7 +82,7 @@ class Blocks:
         return self.length - self.position * SAMPLES_PER_TOKEN
 
     def next_tokens(self) -> int:
-        """How many positions the next block has: a whole block, or most of one at the stream's end; else one, else none."""
+        """The next block's positions: a whole block's, or most of one at the stream's end; otherwise one, or none."""
         whole, most = (self.waiting_samples - LOOKAHEAD_SAMPLES) // SAMPLES_PER_TOKEN, self._model.block_tokens
         if whole >= most or (self._ended and 2 * whole > most):
             return min(whole, most)

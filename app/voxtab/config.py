@@ -32,22 +32,22 @@ assert (LOOKAHEAD_SAMPLES, HISTORY_SAMPLES) == (40, 680) and LOOKAHEAD_SAMPLES <
 MAX_POSITIONS = 131072  # tokens; RoPE positions stay below (longer streams re-anchor)
 
 BOS, EOS, PAD, WORD = 1, 2, 32, 33  # <s>, </s>, [STREAMING_PAD], [STREAMING_WORD]
-FIRST_PIECE = 1000  # token id of Tekken rank 0; the ids below are control tokens
+FIRST_TEXT_TOKEN = 1000  # token id of Tekken rank 0; the ids below are control tokens
 
 TRAINED_LEFT_SILENCE_TOKENS = 32  # tekken.json: streaming_n_left_pad_tokens
-RIGHT_SILENCE_EXTRA_TOKENS = 11  # beyond the delay: mistral-common's D + 1 + 10
+RIGHT_SILENCE_EXTRA_TOKENS = 11  # added to the delay's D, as mistral-common does: D + 1 + 10
 DEFAULT_DELAY_MS = 480
 DELAYS_MS = (*range(80, 1201, 80), 2400)
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """What one session's delay and left silence decide (spec 2.2, 8.1).
+    """What one stream's delay and left silence decide (spec 2.2, 8.1).
 
-    `left_silence_tokens`: silent tokens in front of the audio, 32 or more. 32 is what the model was trained
-    with, and the first (1 + D) x 80 ms of audio then fall under prompt tokens, which get no text of their own;
-    33 + D keeps all audio behind the prompt; the first Rust port used 76. Each token more than
-    these costs one encoder and one decoder step at the start.
+    `left_silence_tokens`: silent tokens before the audio, 32 or more. The model was trained with 32; the first
+    (1 + D) x 80 ms of audio then fall under prompt tokens, which get no text of their own. With 33 + D all audio
+    comes after the prompt. The first Rust port used 76. Each token beyond 33 + D costs one encoder step and one
+    decoder step at the start.
     """
 
     delay_ms: int = DEFAULT_DELAY_MS
@@ -79,8 +79,8 @@ class Schedule:
 
     @property
     def silent_positions(self) -> int:
-        """The first positions that see nothing but the left silence and make no token: they are the same in every stream."""
-        # A position's audio embedding reaches LOOKAHEAD_SAMPLES, part of a token, behind its end.
+        """How many first positions see only the left silence and make no token. They are the same in every stream."""
+        # A position's audio embedding reaches LOOKAHEAD_SAMPLES, a fraction of a token, beyond its end.
         return min(self.left_silence_tokens, len(self.prompt)) - 1
 
     @property
@@ -118,7 +118,7 @@ class Stack:
             if getattr(self, field) % 32:
                 raise ModelError(
                     f"The model's {name} has {field} {getattr(self, field)}, "
-                    "which is no multiple of 32 and so not supported."
+                    "which is not a multiple of 32 and so not supported."
                 )
         if self.head_dim not in (32, 64, 128):
             raise ModelError(f"The model's {name} has head_dim {self.head_dim}: 32, 64 and 128 are supported.")
@@ -150,20 +150,20 @@ class ModelConfig:
             self.schedule()
         except UserError as error:
             raise ModelError(f"The model's default is wrong: {error}") from None
-        if self.vocabulary <= FIRST_PIECE:
+        if self.vocabulary <= FIRST_TEXT_TOKEN:
             raise ModelError(
                 f"The model's vocabulary has {self.vocabulary} tokens: "
-                f"the first {FIRST_PIECE} are control tokens, so it needs more."
+                f"the first {FIRST_TEXT_TOKEN} are control tokens, so it needs more."
             )
 
     def schedule(self, delay_ms: int | None = None, left_silence_tokens: int | None = None) -> Schedule:
-        """A session's schedule; None means the model's default."""
+        """A stream's schedule; None means the model's default."""
         return Schedule(
             self.delay_ms if delay_ms is None else delay_ms,
             self.left_silence_tokens if left_silence_tokens is None else left_silence_tokens,
         )
 
 
-# What tensor shapes cannot tell, in the published 4B model, whose file has no metadata.
+# What tensor shapes cannot tell, for the published 4B model, whose file has no metadata.
 ENCODER_4B = {"heads": 32, "kv_heads": 32, "head_dim": 64, "window": 750, "epsilon": 1e-5, "rope_base": 1e6}
 DECODER_4B = {"heads": 32, "kv_heads": 8, "head_dim": 128, "window": 8192, "epsilon": 1e-5, "rope_base": 1e6}

@@ -1,4 +1,4 @@
-"""A loaded model: weights, buffers and recorded plans. What runs when is the transcriber's."""
+"""A loaded model: weights, buffers and recorded plans. `blocks.py` decides what runs when."""
 
 import asyncio
 import math
@@ -82,7 +82,8 @@ class Model:
         self.wrong_variants: list[str] = []  # of `linear`: those that this GPU's driver gets wrong; they are not used
         self.tuned = False  # its variants were tried and are all right: worth remembering for this GPU
         self._rotations = {
-            part: self.device.buffer(4 * part.stack.head_dim, "rotations") for part in (self.encoder, self.decoder)
+            transformer: self.device.buffer(4 * transformer.stack.head_dim, "rotations")
+            for transformer in (self.encoder, self.decoder)
         }
 
     @property
@@ -91,7 +92,10 @@ class Model:
         if not self.wrong_variants:
             return None
         pins = " and ".join(f"linear={name}" for name in self.wrong_variants)
-        return f"The graphics driver gets kernels wrong ({pins}), so others are used: the text is right, and a newer driver may be faster."
+        return (
+            f"The graphics driver computes some kernels wrong ({pins}). They are not used, so the text is right; "
+            "a newer driver may be faster."
+        )
 
     def _record(self, k: Kernels) -> list[Dispatch]:
         """Everything that will ever run."""
@@ -116,14 +120,14 @@ class Model:
         } | {
             "rotate": [
                 k.rotate_keys(
-                    self._rotations[part],
+                    self._rotations[transformer],
                     layer,
-                    capacity=part.cache.capacity,
-                    stack=part.stack,
-                    cache_f16=part.cache.f16,
+                    capacity=transformer.cache.capacity,
+                    stack=transformer.stack,
+                    cache_f16=transformer.cache.f16,
                 )
-                for part in (self.encoder, self.decoder)
-                for layer in part.cache.layers
+                for transformer in (self.encoder, self.decoder)
+                for layer in transformer.cache.layers
             ]
         }
 
@@ -147,9 +151,9 @@ class Model:
     def make_room(self, positions: int) -> None:
         """Let the decoder's rings grow if a stream of so many positions needs it.
 
-        A pass over the last of them leaves keys and values of drafts behind it, for which there is room too. They do no harm:
-        a query sees no position behind its own, and each is written again when it is decoded; and since a full ring has
-        window - 1 + PROMPT_ROWS slots, they overwrite nothing that the pass's first row, or a later one, sees.
+        A pass over the last of them also writes keys and values of drafts after it, and there is room for these. They
+        do no harm: a query sees no position after its own, and each is written again when it is decoded. A full ring
+        has window - 1 + PROMPT_ROWS slots, so they overwrite nothing that the pass's first row, or a later one, sees.
         """
         positions += self.drafts
         if self.decoder.cache.has_room(positions):
@@ -161,10 +165,10 @@ class Model:
         self._plan_over_caches()
 
     def start(self, schedule: Schedule) -> None:
-        """A new stream: its prompt is in the token ring, and its silent positions are done. The rings need no clearing.
+        """Begin a stream: write its prompt to the token ring, and its silent positions to the caches.
 
-        What follows from the schedule is computed only if it is another than the last stream's: the delay's condition, and
-        the keys and values of the silent positions, of which a copy is kept.
+        What follows from the schedule is computed only if it differs from the last stream's: the delay's condition, and
+        the keys and values of the silent positions. A copy of these is kept.
         """
         self.device.write(self.decoder.tokens, 0, array("I", schedule.prompt))
         if schedule == self._schedule:
@@ -179,7 +183,7 @@ class Model:
         self._schedule = schedule
 
     def _decode_silence(self, positions: int) -> None:
-        """Silence from position 0 on, by whole blocks: what these leave behind the last position does no harm, see `make_room`."""
+        """Silence from position 0 on, in whole blocks. What they write beyond it does no harm (`make_room`)."""
         self.make_room(positions + PROMPT_ROWS)
         samples = bytes(4 * block_samples(self.block_tokens))
         for first in range(0, positions, self.block_tokens):
@@ -188,9 +192,9 @@ class Model:
                 self.decode(first + row, first + row, row, rows=PROMPT_ROWS)
 
     def encode(self, position: int, rotation: int, tokens: int, samples) -> None:
-        """Audio embeddings of `tokens` (1 or block_tokens) tokens from `position` on, from block_samples(tokens) f32 samples.
+        """Audio embeddings of `tokens` (1 or block_tokens) tokens from `position` on.
 
-        `rotation` is the position that RoPE sees, in tokens as `position` is.
+        `samples` are block_samples(tokens) f32 samples. `rotation` is the position that RoPE sees, in tokens too.
         """
         assert len(samples) == 4 * block_samples(tokens)
         self.device.write(self.encoder.samples, 0, samples)
@@ -209,7 +213,7 @@ class Model:
     def predict(self, position: int, rotation: int, audio_row: int, *, rows: int = 1, passes: int = 1) -> TokensRead:
         """Positions whose next tokens are to be made: `passes` of `rows` (1 or 1 + drafts), one after another.
 
-        Each pass makes 1 to `rows` tokens, and the next goes on behind them. The other arguments are `decode`'s.
+        Each pass makes 1 to `rows` tokens, and the next pass goes on after them. The other arguments are `decode`'s.
         Await the result, now or later, for (the position reached, the tokens of positions position + 1..reached).
         """
         self.decoder.write_step(position, rotation, audio_row)
@@ -221,8 +225,8 @@ class Model:
 
     def reanchor(self, positions: int) -> None:
         """Lower the RoPE position of everything cached by `positions` tokens (spec 8.5)."""
-        for part, per_token in ((self.encoder, STATES_PER_TOKEN), (self.decoder, 1)):
-            self.device.write(self._rotations[part], 0, rope.rotations(part.stack, positions * per_token))
+        for transformer, per_token in ((self.encoder, STATES_PER_TOKEN), (self.decoder, 1)):
+            self.device.write(self._rotations[transformer], 0, rope.rotations(transformer.stack, positions * per_token))
         self.device.run(self._cache_plans["rotate"])
 
     def close(self) -> None:

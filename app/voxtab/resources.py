@@ -4,6 +4,7 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
 EMBEDDED_MODEL = "tiny"
+EMBEDDED_MODEL_NAME = "embedded self-test model (letters, digits, dates, commands)"
 
 
 def folder(name: str, in_checkout: str) -> Path:
@@ -13,7 +14,7 @@ def folder(name: str, in_checkout: str) -> Path:
 
 
 def shader(name: str, shaders: Path | None = None) -> str:
-    """The WGSL of one kernel: its file, and before it the parts that the file's first line names, as WGSL has no include."""
+    """The WGSL of one kernel: its file, after the parts that the file's first line names. WGSL has no include."""
     shaders = shaders or folder("shaders", "shaders")
     parts = [shaders / "parts" / f"{part}.wgsl" for part in shader_parts(name, shaders)]
     return "".join(file.read_text(encoding="utf-8") for file in (*parts, shaders / f"{name}.wgsl"))
@@ -27,7 +28,7 @@ def shader_parts(name: str, shaders: Path) -> list[str]:
 
 
 def embedded_model() -> Path:
-    """The folder of the model that comes with the package: a self-test of letters, digits, dates and commands."""
+    """The folder of the model that comes with the package."""
     return folder("models", "web/models") / EMBEDDED_MODEL
 
 

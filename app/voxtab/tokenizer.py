@@ -9,7 +9,7 @@ import json
 import re
 from array import array
 
-from voxtab.config import FIRST_PIECE
+from voxtab.config import FIRST_TEXT_TOKEN
 from voxtab.errors import TokenizerError
 
 READ_BYTES = 1 << 16  # of a file at a time
@@ -20,14 +20,14 @@ _value_at = json.JSONDecoder().raw_decode
 
 
 class Tokenizer:
-    """The bytes of each token. 131072 tokens take 1.4 MB: one run of bytes and where each piece ends.
+    """The bytes of each token. 131072 tokens take 1.4 MB: all bytes in one run, and where each token's end.
 
-    Made by `from_file`, `from_json` or, in pieces, by `TekkenReader`.
+    Made by `from_file`, by `from_json` or, as the file comes, by `TekkenReader`.
     """
 
-    def __init__(self, pieces: bytes, ends: array):
-        self._pieces = pieces
-        self._ends = ends  # [1 + pieces]: piece r is pieces[ends[r]:ends[r + 1]]
+    def __init__(self, text: bytes, ends: array):
+        self._text = text
+        self._ends = ends  # [1 + text tokens]: that of rank r is text[ends[r]:ends[r + 1]]
 
     @classmethod
     def from_file(cls, path, vocab_size: int | None = None) -> "Tokenizer":
@@ -48,20 +48,20 @@ class Tokenizer:
         """The same from the file's content."""
         reader = TekkenReader(vocab_size)
         for start in range(0, len(data), READ_BYTES):
-            part = data[start : start + READ_BYTES]
-            reader.feed(part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part)
+            chunk = data[start : start + READ_BYTES]
+            reader.feed(chunk.encode("utf-8", "surrogatepass") if isinstance(chunk, str) else chunk)
         return reader.finish()
 
     def __len__(self) -> int:
-        """Tokens: the control tokens and the pieces."""
-        return FIRST_PIECE + len(self._ends) - 1
+        """How many tokens there are: control tokens and text tokens."""
+        return FIRST_TEXT_TOKEN + len(self._ends) - 1
 
     def token_bytes(self, token: int) -> bytes:
-        """UTF-8 of one token, perhaps only a part of a character; b"" for a control token and past the table."""
-        rank = token - FIRST_PIECE
+        """UTF-8 of one token, which may end within a character; b"" for a control token and beyond the table."""
+        rank = token - FIRST_TEXT_TOKEN
         if not 0 <= rank < len(self._ends) - 1:
             return b""
-        return self._pieces[self._ends[rank] : self._ends[rank + 1]]
+        return self._text[self._ends[rank] : self._ends[rank + 1]]
 
 
 class TekkenReader:
@@ -70,19 +70,19 @@ class TekkenReader:
     The result does not depend on how the bytes are cut. The real file is 15 MB of JSON, which as Python
     objects is 40 MB, a heap that Pyodide never gives back; so entries are decoded one at a time.
 
-    `vocab_size`: the model's number of tokens. The file holds more pieces than the model knows (150000 to
-    130072); only the model's are kept. None keeps all.
-    Raises TokenizerError, from feed() or finish(), for anything but a whole file that has every piece.
+    `vocab_size`: the model's number of tokens. The file has more text tokens than the model (150000 to 130072);
+    only the model's are kept. None keeps all.
+    feed() and finish() raise TokenizerError unless this is a whole file that has every token.
     """
 
     def __init__(self, vocab_size: int | None = None, name: str = "tekken.json"):
         self._name = name
-        self._wanted = None if vocab_size is None else vocab_size - FIRST_PIECE
-        self._pieces = bytearray()
+        self._wanted = None if vocab_size is None else vocab_size - FIRST_TEXT_TOKEN
+        self._bytes = bytearray()
         self._ends = array("I", [0])
         self._rank = 0  # of the next entry
         self._utf8 = codecs.getincrementaldecoder("utf-8-sig")()
-        self._text = ""  # what has come and is not yet walked over begins at self._at
+        self._text = ""  # of the file; what the walk has not reached yet begins at self._at
         self._at = 0
         self._fresh = False  # text has come since a run of entries was tried
         self._complete = False
@@ -99,8 +99,8 @@ class TekkenReader:
         if not self._rank:
             raise self._error("has no vocabulary")
         if self._wanted is not None and self._rank < self._wanted:
-            raise self._error(f"has {self._rank} pieces, but the model uses {self._wanted}")
-        return Tokenizer(bytes(self._pieces), self._ends)
+            raise self._error(f"has {self._rank} text tokens, but the model uses {self._wanted}")
+        return Tokenizer(bytes(self._bytes), self._ends)
 
     def _error(self, what: str) -> TokenizerError:
         return TokenizerError(f"{self._name} {what}: download the model's tekken.json again.")
@@ -145,10 +145,10 @@ class TekkenReader:
             mark = yield from self._mark(",]")
 
     def _run_of_items(self) -> list:
-        """Objects of the array that the text has whole, with the commas behind them: ten times faster than one by one.
+        """All objects of the array that are complete in the text, decoded at once: ten times faster than one by one.
 
-        Where the text is cut at the last `},` may be inside a string or behind the array: then it is no array of
-        whole items, and they are walked over singly.
+        They are thought to end at the text's last `},`. If that is inside a string or after the array, this is not
+        JSON, and the items are walked over one by one.
         """
         end = self._text.rfind("},", self._at) + 1
         if not self._fresh or not end:
@@ -162,9 +162,10 @@ class TekkenReader:
         return items
 
     def _next(self):
-        """The next character that is not white space; it stays."""
+        """Look at the next character that is not white space."""
         while True:
-            self._at = _SPACE.match(self._text, self._at).end()
+            if space := _SPACE.match(self._text, self._at):
+                self._at = space.end()
             if self._at < len(self._text):
                 return self._text[self._at]
             yield
@@ -184,11 +185,11 @@ class TekkenReader:
             try:
                 value, end = _value_at(self._text, self._at)
             except (ValueError, RecursionError):
-                # Wrong, or not all here yet. Which of the two shows at the latest when it gets too long.
+                # It is wrong or not complete yet. If it gets too long, it is wrong.
                 if len(self._text) - self._at > LONGEST_VALUE:
                     raise self._error("is not JSON") from None
             else:
-                if end < len(self._text):  # else it may go on: 12 of 123
+                if end < len(self._text):  # otherwise there may be more of it: 12 of 123
                     self._at = end
                     return value
             yield
@@ -198,25 +199,25 @@ class TekkenReader:
         try:
             rank, text = entry["rank"], entry["token_bytes"]
         except (TypeError, LookupError):
-            raise self._error(f"has an entry without rank or token_bytes where piece {self._rank} should be") from None
+            raise self._error(f"has an entry without rank or token_bytes where rank {self._rank} should be") from None
         if rank != self._rank:
-            raise self._error(f"has rank {rank!r:.20} where piece {self._rank} should be")
+            raise self._error(f"has rank {rank!r:.20} where rank {self._rank} should be")
         self._rank += 1
         if self._wanted is not None and self._rank > self._wanted:
             return
         try:
-            self._pieces += binascii.a2b_base64(text, strict_mode=True)
+            self._bytes += binascii.a2b_base64(text, strict_mode=True)
         except (TypeError, ValueError):
-            raise self._error(f"has token_bytes that are not base64 in piece {rank}") from None
-        self._ends.append(len(self._pieces))
+            raise self._error(f"has token_bytes that are not base64 at rank {rank}") from None
+        self._ends.append(len(self._bytes))
 
 
 class TextDecoder:
     """Tokens -> text as it grows. The texts of all push() and of flush(), joined, are the transcript.
 
     A character may be spread over tokens, with pads between them: up to three bytes wait for the rest.
-    (mistral-common decodes each run of text tokens for itself and breaks such characters.) What is not UTF-8
-    becomes U+FFFD. The space in front of the transcript's first word is left out.
+    (mistral-common decodes each run of text tokens separately and breaks such characters.) What is not UTF-8
+    becomes U+FFFD. The space before the transcript's first word is left out.
     """
 
     def __init__(self, tokenizer: Tokenizer):
@@ -229,7 +230,7 @@ class TextDecoder:
         return self._text(self._tokenizer.token_bytes(token))
 
     def flush(self) -> str:
-        """What waits for bytes that will not come: "" or U+FFFD. More tokens may follow."""
+        """What still waits for bytes: "" or U+FFFD. More tokens may follow."""
         return self._text(b"", final=True)
 
     def _text(self, data: bytes, final: bool = False) -> str:

@@ -90,18 +90,19 @@ class Transcriber:
         if view.format not in ("f", "<f") or view.ndim != 1 or not view.contiguous:
             raise AudioError(
                 "feed() takes a one-dimensional, contiguous float32 buffer of 16 kHz mono samples; "
-                f"it got format {view.format!r} with {view.ndim} dimensions{'' if view.contiguous else ', not contiguous'}: "
+                f"it got format {view.format!r} with {view.ndim} dimensions"
+                f"{'' if view.contiguous else ', not contiguous'}: "
                 "average channels, divide int16 samples by 32768, and copy what has gaps."
             )
-        view = view.cast("B").cast("f")  # ctypes says "<f", with which a view cannot count
+        floats = view.cast("B").cast("f")  # ctypes says "<f", with which a view cannot count
         # A sum is finite only if all that went into it was.
-        if not abs(sum(view)) < float("inf"):
-            raise AudioError("The audio holds samples that are no finite numbers: export it again.")
-        if len(view) and max(view[::CHECKED_EVERY]) > LARGEST_SAMPLE:
+        if not abs(sum(floats)) < float("inf"):
+            raise AudioError("The audio holds samples that are not finite numbers: export it again.")
+        if len(floats) and max(floats[::CHECKED_EVERY]) > LARGEST_SAMPLE:
             raise AudioError("The audio's samples go far beyond 1, where full scale is: divide int16 samples by 32768.")
         self._check_open()
         self.blocks.append(view.cast("B"))
-        self._live_samples += len(view)
+        self._live_samples += len(floats)
         self._news.set()
 
     def flush(self) -> None:

@@ -6,11 +6,11 @@ Needs no numpy: the same file runs in the browser.
 import re
 from dataclasses import dataclass
 
-from voxtab.config import FIRST_PIECE, TOKEN_MS
+from voxtab.config import FIRST_TEXT_TOKEN, TOKEN_MS
 
 # The first text token of a word comes one token after the token in which the word ended (spec 7).
 LAG_TOKENS = 1
-# The model says nothing of where a word began. People speak about 15 characters a second, spaces included,
+# The model does not tell where a word began. People speak about 15 characters a second, spaces included,
 # in alphabets, and about 5 syllables, which are the characters of Chinese, Japanese and Korean.
 SECONDS_PER_LETTER = 1 / 15
 SECONDS_PER_SYLLABLE = 1 / 5
@@ -36,34 +36,34 @@ class Word:
 class WordTimer:
     """Cuts the transcript into words and says when each was spoken.
 
-    Words end at white space. Text without a space in front belongs to the word before, however many pads
-    lie between; except beside Chinese and Japanese characters, where each emission group (the text tokens
-    after a pad or word token) is a word.
+    Words end at white space. Text without a space in front belongs to the previous word, however many pads
+    lie between. Chinese and Japanese have no spaces: beside their characters each group of text tokens that
+    follows a pad or word token is a word.
 
-    A word's end is measured, within about 100 ms. Its start is an estimate: the end less the time that
-    its letters take, and not before the end of the word before.
+    A word's end is measured, within about 100 ms. Its start is an estimate: the end minus the time that its
+    letters take, but not before the end of the previous word.
 
     The texts of all words, joined, are the transcript without its white space.
     """
 
     def __init__(self):
-        self._text = ""  # of the word that is open
+        self._text = ""  # of the word that is not complete yet
         self._end = 0.0  # its end
-        self._last_end = 0.0  # of the word before
+        self._last_end = 0.0  # of the previous word
         self._after_space = False
         self._group_starts = True  # with the next text
-        self._held = False  # the last text token was a part of a character
-        self._begun = 0  # k of the text token with which the next character or the last one began
-        self._pending = False  # the next one, or the space in front of it
-        self._silences = []  # (seconds of the user's audio, seconds inserted there)
+        self._held = False  # the last text token ended within a character
+        self._begun = 0  # k of the text token in which the next character, or the last one, began
+        self._pending = False  # the next character has begun, or the space before it has come
+        self._silences: list[tuple[float, float]] = []  # seconds of the user's audio, seconds inserted there
 
     def push(self, token: int, text: str, k: int) -> list[Word]:
         """Take generated token k (k = 0 belongs to the audio's start) with its text from TextDecoder.
 
-        Returns the words that are complete: a word is when the next one begins.
+        Returns the words that are now complete. A word is complete when the next one begins.
         """
-        if token < FIRST_PIECE:
-            if not self._held:  # a character goes on over pads
+        if token < FIRST_TEXT_TOKEN:
+            if not self._held:  # a character may continue after pads
                 self._group_starts = True
                 self._pending = False  # a space does not begin the word that comes seconds later
             return []
@@ -75,24 +75,24 @@ class WordTimer:
         return words
 
     def flush(self, text: str = "") -> list[Word]:
-        """The last word, for which no next one will come; `text` is what TextDecoder.flush() gave.
+        """The last word, if there is one. `text` is what TextDecoder.flush() gave.
 
-        More tokens may follow; they begin a new word.
+        Tokens that follow begin a new word.
         """
         words = self._add(text, self._begun) + self._close()
         self._held = self._pending = self._after_space = False
         return words
 
     def insert_silence(self, at: float, seconds: float) -> None:
-        """Say that, after `at` seconds of the user's audio, `seconds` of silence were put into the stream.
+        """Note that `seconds` of silence were put into the stream after `at` seconds of the user's audio.
 
-        Words that would end in that silence end at `at`, later ones end `seconds` earlier. Call it before
-        the tokens of the silence are pushed.
+        Words that would end in that silence end at `at`, and later ones `seconds` earlier. Call it before the tokens
+        of the silence are pushed.
         """
         self._silences.append((at, seconds))
 
     def heard_seconds(self, tokens: int) -> float:
-        """How much of the user's audio the stream's first tokens are, its start's silence left out and what was inserted."""
+        """Seconds of the user's audio in so many tokens after the left silence; inserted silences do not count."""
         seconds = TOKEN_MS * tokens / 1000
         for at, inserted in self._silences:
             seconds -= min(max(seconds - at, 0), inserted)
@@ -100,26 +100,26 @@ class WordTimer:
 
     def _add(self, text: str, k: int) -> list[Word]:
         words = []
-        for part in _SPACES_OR_NOT.findall(text):
-            if part.isspace():
+        for run in _SPACES_OR_NOT.findall(text):
+            if run.isspace():
                 self._after_space = True
                 continue
-            if self._starts_word(part):
+            if self._starts_word(run):
                 words += self._close()
                 self._end = self._seconds(self._begun)
-            self._text += part
+            self._text += run
             self._after_space = self._group_starts = False
             self._begun = k
         return words
 
-    def _starts_word(self, part: str) -> bool:
+    def _starts_word(self, run: str) -> bool:
         if self._after_space or not self._text:
             return True
-        if not self._group_starts or not (_UNSPACED.match(self._text[-1]) or _UNSPACED.match(part)):
+        if not self._group_starts or not (_UNSPACED.match(self._text[-1]) or _UNSPACED.match(run)):
             return False
         if self._text[-1] in _OPENING:
             return False
-        return part[0].isalnum() or part[0] in _OPENING  # other punctuation stays with the word before
+        return run[0].isalnum() or run[0] in _OPENING  # other punctuation stays with the previous word
 
     def _close(self) -> list[Word]:
         if not self._text:
@@ -133,5 +133,5 @@ class WordTimer:
         return [word]
 
     def _seconds(self, k: int) -> float:
-        """Where, in the user's audio, a word ended whose first text token is k."""
+        """Where a word whose first text token is k ended, in seconds of the user's audio."""
         return max(self.heard_seconds(k - LAG_TOKENS), self._last_end)

@@ -504,7 +504,7 @@ def test_an_adapter_whose_driver_gets_a_kernel_wrong(voxtab, monkeypatch):
     monkeypatch.setattr(
         resources, "shader", lambda name: shader(name).replace("return x.scale *", "return 1.01 * x.scale *")
     )
-    warning = "voxtab: The graphics driver gets kernels wrong (linear=staged_packed)"
+    warning = "voxtab: The graphics driver computes some kernels wrong (linear=staged_packed)"
     status, out, err = voxtab("bench", "--model", GGUF, CLIP)
     figures = json.loads(out)
     assert status == 0 and err.startswith(warning) and err.count("\n") == 1

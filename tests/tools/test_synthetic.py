@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from synthetic import SMALL, VOXTRAL_4B, directory, write_model
-from voxtab.config import FIRST_PIECE, PAD
+from voxtab.config import FIRST_TEXT_TOKEN, PAD
 from voxtab.model import Model
 from voxtab.native import cli, models
 from voxtab.transcriber import Transcriber
@@ -66,7 +66,7 @@ def test_it_reads_as_what_it_was_made_from(folder):
     assert {name: (tensor.type, tensor.shape) for name, tensor in found.directory.tensors.items()} == {
         name: (tensor.type, tensor.shape) for name, tensor in directory(SMALL).tensors.items()
     }
-    text = b"".join(found.tokenizer.token_bytes(FIRST_PIECE + rank) for rank in range(256, 512)).decode()
+    text = b"".join(found.tokenizer.token_bytes(FIRST_TEXT_TOKEN + rank) for rank in range(256, 512)).decode()
     assert text.split() and text.replace(" ", "").isalpha()
 
 

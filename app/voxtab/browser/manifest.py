@@ -59,7 +59,7 @@ def parse_manifest(text: str, url: str) -> tuple[list[dict], dict | None]:
     shown = url.partition("?")[0]
     try:
         manifest = json.loads(text)
-        shards = [
+        shards: list[dict] = [
             {"url": _beside(url, shard["path"]), "bytes": int(shard["bytes"]), "pieces": _pieces(shard)}
             for shard in manifest["shards"]
         ]

@@ -37,7 +37,7 @@ class OpenModel:
 
 
 class Weights:
-    """The source of an upload. `read` is not there: the bytes go from JavaScript to the GPU (`BrowserDevice.upload`)."""
+    """The source of an upload. The bytes go from JavaScript to the GPU (`BrowserDevice.upload`)."""
 
     def __init__(self, stream: Any, size: int):
         self.stream, self.size = stream, size
@@ -46,11 +46,17 @@ class Weights:
 async def open_model(request: Any, lost: Callable[[BrowserDevice, str], None]) -> OpenModel:
     """The model that the request asks for. `lost` is called with its device and a sentence if the GPU goes away."""
     since = time.perf_counter()
-    weights = device = None
+    weights: Any = None
+    device: BrowserDevice | None = None
+
+    def on_lost(message: str) -> None:
+        if device:
+            lost(device, message)
+
     try:
         located = await locate_model(request)
         post_event("progress", stage="device", done=0, total=0)
-        device = await BrowserDevice.open(gpu, lambda message: lost(device, message))
+        device = await BrowserDevice.open(gpu, on_lost)
         weights = open_source(located.shards)
         size = await weights.open() or SIZE_UNKNOWN
         directory = await read_directory(weights, size)

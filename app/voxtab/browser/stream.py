@@ -27,7 +27,9 @@ class Stream:
         self._in_order = asyncio.Lock()
         self._since = time.perf_counter()
         self._reading = asyncio.ensure_future(self._read())
-        self._reading.add_done_callback(lambda reading: reading.cancelled() or reading.exception())  # the page may not ask
+        self._reading.add_done_callback(
+            lambda reading: reading.cancelled() or reading.exception()
+        )  # the page may not ask
 
     async def feed(self, samples: Any) -> None:
         """Take a Float32Array. Returns once there is room for more: this is the page's brake."""

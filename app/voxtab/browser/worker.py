@@ -90,9 +90,7 @@ class Worker:
         opened = self._open_model()
         self._stop()
         self.measuring = asyncio.ensure_future(
-            bench(
-                opened.model, request.samples.to_memoryview(), request.audio, opened.load_s, repeat=request.repeat
-            )
+            bench(opened.model, request.samples.to_memoryview(), request.audio, opened.load_s, repeat=request.repeat)
         )
         return await self.measuring
 

@@ -13,9 +13,9 @@ import soxr
 from voxtab.config import SAMPLE_RATE
 from voxtab.errors import AudioError
 
-# Of a file, at a time, in its own rate. A FLAC file that is cut off loses the block with the cut, so not many.
+# Read at a time, at the file's own rate. Few, because a FLAC file that is cut off loses the block with the cut.
 BLOCK_SAMPLES = 1 << 14
-CUT_SECONDS = 0.5  # short of what its header says, from which on a file is not whole
+CUT_SECONDS = 0.5  # a file that is this much shorter than its header says is cut off
 
 
 class _Forward(soundfile.SoundFile):
@@ -34,7 +34,7 @@ class AudioFile:
 
     path: Path
     rate: int  # of the file, in Hz
-    seconds: float | None  # by the file's header, which a file that is cut off does not reach; None: unknown
+    seconds: float | None  # by the file's header; less is there if it is cut off. None: unknown
 
     def samples(self, block_samples: int = BLOCK_SAMPLES) -> Iterator[np.ndarray]:
         """Blocks [samples] float32 of 16 kHz mono, of varying size, none empty. Each call reads the file anew.
@@ -56,11 +56,11 @@ class AudioFile:
             yield resampled
 
     def check_whole(self, seconds: float) -> None:
-        """Raises AudioError if `seconds`, of all that samples() gave, are short of what the file's header says."""
+        """Raises AudioError if `seconds`, the length of all samples, is less than the file's header says."""
         if seconds < (self.seconds or 0) - CUT_SECONDS:
             raise AudioError(
-                f"{_shown(self.path)} ends after {seconds:.1f} of {self.seconds:.1f} s: it is cut off or damaged, "
-                "so get it again for the rest."
+                f"{_shown(self.path)} ends after {seconds:.1f} of {self.seconds:.1f} s: it is cut off or damaged. "
+                "Get the file again for the rest."
             )
 
     def _blocks(self, block_samples: int) -> Iterator[np.ndarray]:
@@ -99,7 +99,7 @@ def open_audio(path) -> AudioFile:
     except OSError as error:
         raise AudioError(f"{_shown(path)} cannot be read ({error.strerror}): name an audio file.") from None
     if not S_ISREG(kind):
-        what = "is a directory" if S_ISDIR(kind) else "is no regular file"
+        what = "is a directory" if S_ISDIR(kind) else "is not a regular file"
         raise AudioError(f"{_shown(path)} {what}: name an audio file.")
     with _open(path) as file:
         unknown = file.frames == 2**63 - 1
@@ -116,7 +116,7 @@ def _mean(block: np.ndarray) -> np.ndarray:
 
 def _open(path: Path) -> _Forward:
     try:
-        # As bytes: a name that is no valid text is a name all the same. Windows has only text.
+        # As bytes, because a file's name need not be valid text. On Windows it is text.
         return _Forward(path if os.name == "nt" else os.fsencode(path))
     except (soundfile.LibsndfileError, TypeError):  # TypeError: a .raw file, of which nothing is known
         raise AudioError(

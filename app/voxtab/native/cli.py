@@ -3,16 +3,18 @@
 import argparse
 import asyncio
 import contextlib
+import io
 import json
 import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 from tqdm import tqdm
 
-from voxtab import resources
+from voxtab import resources, subtitles
 from voxtab.bench import SECONDS, bench
 from voxtab.config import DELAYS_MS, SAMPLE_RATE, Schedule
 from voxtab.errors import DeviceError, UserError
@@ -24,6 +26,8 @@ from voxtab.native.serve import PORT, serve
 from voxtab.result import result
 from voxtab.transcriber import Transcriber
 
+SUBTITLES = {"srt": subtitles.srt, "vtt": subtitles.vtt}
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
@@ -33,7 +37,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _milliseconds(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 9 or not int(text):
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no positive number of milliseconds")
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a positive number of milliseconds")
     return int(text)
 
 
@@ -60,17 +64,20 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         metavar="N",
         help="silent tokens of 80 ms in front of the audio, 32 or more: 32 as trained; 33 plus the delay in tokens "
-        "keeps all speech behind the prompt, for a step of computing each; default: the model's, usually 32",
+        "keeps all speech after the prompt, and each costs a step; default: the model's, usually 32",
     )
     transcribe.add_argument(
-        "--format", choices=("text", "json"), default="text", help="json: an object for one file, an array for several"
+        "--format",
+        choices=("text", "srt", "vtt", "json"),
+        default="text",
+        help="srt, vtt: subtitles, of one file; json: an object for one file, an array for several",
     )
     transcribe.add_argument(
         "--chunk-ms",
         type=_milliseconds,
         default=1000,
         metavar="N",
-        help="feed the audio in pieces of this length; the result does not depend on it",
+        help="feed the audio in chunks of this length; the result does not depend on it",
     )
 
     info = commands.add_parser(
@@ -108,8 +115,8 @@ def _model_arguments(parser):
     parser.add_argument(
         "--model",
         metavar="M",
-        help="a .gguf file, a folder of raw shards, or one with model.safetensors and "
-        "config.json, such as Voxtral Mini 4B Realtime; default: the embedded self-test model (letters, digits, dates, commands)",
+        help="a .gguf file, a folder of raw shards, or a folder with model.safetensors and config.json, such as "
+        f"Voxtral Mini 4B Realtime; default: the {resources.EMBEDDED_MODEL_NAME}",
     )
     parser.add_argument(
         "--tokenizer", metavar="F", help="the model's tekken.json; default: beside the model, in its folder or above it"
@@ -118,7 +125,7 @@ def _model_arguments(parser):
 
 @contextlib.contextmanager
 def _quiet_libraries():
-    """Drivers and decoders write to file descriptor 2 as they please; a command's stderr is not theirs, only Python's."""
+    """Keep what drivers and decoders write to file descriptor 2 out of the command's stderr."""
     sys.stderr.flush()
     ours, theirs = sys.stderr, os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -141,12 +148,13 @@ def main() -> None:
 
 
 def _run(arguments) -> int:
-    """The exit status: 0, or 2 for what the user gave wrong."""
+    """The exit status: 0, or 2 if the user gave something wrong."""
     if not sys.stdout:
-        _complain("stdout is closed: send it somewhere.")
+        _complain("stdout is closed: redirect it to a file or a program.")
         return 2
     # A transcript has characters that a terminal's or a pipe's encoding may lack.
-    sys.stdout.reconfigure(encoding="utf-8", errors="replace")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="replace")
     try:
         if arguments.command == "serve":
             serve(arguments.site, arguments.host, arguments.port)
@@ -172,6 +180,8 @@ def _complain(what: UserError | str):
 
 
 async def _transcribe(arguments) -> int:
+    if arguments.format in SUBTITLES and len(arguments.audio) > 1:
+        raise UserError(f"--format {arguments.format} writes one file's subtitles: name one audio file at a time.")
     since = time.perf_counter()
     found = models.read_model(arguments.model, arguments.tokenizer)
     schedule = found.config.schedule(arguments.delay_ms, arguments.left_silence_tokens)
@@ -196,7 +206,7 @@ async def _transcribe(arguments) -> int:
                 _complain(error)
                 status = 2
     finally:
-        await model.device.done()  # also after Ctrl-C: what is under way comes back while there is a loop to come to
+        await model.device.done()  # also after Ctrl-C: readbacks under way still need the event loop
     if arguments.format == "json":
         if len(arguments.audio) > 1:
             print(json.dumps(results, ensure_ascii=False))
@@ -236,26 +246,38 @@ async def _one_file(model: Model, audio: AudioFile, schedule: Schedule, argument
     finally:
         feeding.cancel()
         transcriber.close()
+    if make := SUBTITLES.get(arguments.format):
+        print(make(transcriber.words, transcriber.transcript), end="", flush=True)
     return {"audio": str(audio.path)} | result(
         transcriber, model=model.name, load_s=load_s, run_s=time.perf_counter() - since
     )
 
 
-async def _feed(transcriber: Transcriber, audio: AudioFile, chunk: int):
-    """Feed a file in pieces of `chunk` samples, never far ahead of the model, so that an hour is not in memory."""
+async def _feed(transcriber: Transcriber, audio: AudioFile, chunk: int) -> None:
+    """Feed a file in chunks of so many samples, never far ahead of the model, so that an hour is not in memory."""
+    try:
+        for samples in _chunks(audio, chunk):
+            transcriber.feed(samples)
+            await transcriber.room()
+    finally:
+        # Also if the file goes bad or a feed is refused: what came before is transcribed, and its reader ends.
+        if not transcriber.closed:
+            transcriber.finish()
+
+
+def _chunks(audio: AudioFile, chunk: int) -> Iterator[np.ndarray]:
+    """A file's samples, so many at a time, and the rest. If the file goes bad: what came before, then its error."""
     waiting = np.zeros(0, np.float32)
     try:
         for block in audio.samples():
             waiting = np.concatenate([waiting, block])
             while len(waiting) >= chunk:
-                transcriber.feed(waiting[:chunk])
+                yield waiting[:chunk]
                 waiting = waiting[chunk:]
-                await transcriber.room()
-    finally:
-        # Also when the file goes bad in the middle: what came before is transcribed.
-        if not transcriber.closed:
-            transcriber.feed(waiting)
-            transcriber.finish()
+    except UserError:
+        yield waiting
+        raise
+    yield waiting
 
 
 async def _bench(arguments) -> int:
@@ -282,14 +304,15 @@ async def _info(arguments) -> int:
     print(f"model       {found.name}")
     version = f" version {found.directory.version}" if found.directory.version else ""
     print(
-        f"dialect     {found.directory.dialect}{version}, {'half-split' if config.half_rope else 'interleaved'} rows of wq and wk"
+        f"dialect     {found.directory.dialect}{version}, "
+        f"{'half-split' if config.half_rope else 'interleaved'} rows of wq and wk"
     )
     print("tensors     " + ", ".join(f"{count} {type}" for type, count in types.most_common()))
     print(f"size        {found.source.size:,} bytes")
     for name, stack in (("encoder", encoder), ("decoder", decoder)):
         print(
-            f"{name}     {stack.layers} layers of {stack.width}, {stack.heads} heads of {stack.head_dim} over {stack.kv_heads}, "
-            f"hidden {stack.hidden}, window {stack.window}"
+            f"{name}     {stack.layers} layers of {stack.width}, {stack.heads} heads of {stack.head_dim} "
+            f"over {stack.kv_heads}, hidden {stack.hidden}, window {stack.window}"
         )
     print(f"vocabulary  {config.vocabulary} tokens")
     print(f"tokenizer   {found.tokenizer_path}, {len(found.tokenizer)} tokens")

@@ -1,4 +1,4 @@
-"""A model's files as one run of bytes: in which order they are, and how they are found from the path that a user gives."""
+"""A model's files on disk: which ones a user's path stands for, and how they are read as one run of bytes."""
 
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -13,39 +13,14 @@ from voxtab.weights.shard_names import in_order
 
 _FIRST_READ = 1 << 20  # bytes: the header of a file without a tokenizer is a tenth of it
 
-# What lies beside shards in a folder, and is none.
-_NOT_SHARDS = set(
-    [
-        ".json",
-        ".jsonl",
-        ".jinja",
-        ".txt",
-        ".md",
-        ".html",
-        ".pdf",
-        ".py",
-        ".yaml",
-        ".yml",
-        ".toml",
-        ".csv",
-        ".log",
-        ".sha256",
-        ".md5",
-        ".png",
-        ".jpg",
-        ".svg",
-        ".wav",
-        ".flac",
-        ".mp3",
-        ".m4a",
-        ".ogg",
-        ".opus",
-        ".npy",
-        ".npz",
-        ".safetensors",
-        ".gguf",
-    ]
-)
+# Files that may lie beside shards.
+# fmt: off
+_NOT_SHARDS = {
+    ".json", ".jsonl", ".jinja", ".txt", ".md", ".html", ".pdf", ".py", ".yaml", ".yml", ".toml", ".csv", ".log",
+    ".sha256", ".md5", ".png", ".jpg", ".svg", ".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus", ".npy", ".npz",
+    ".safetensors", ".gguf",
+}
+# fmt: on
 _NOT_SHARD_NAMES = {"LICENSE", "LICENCE", "NOTICE", "README", "SHA256SUMS", "MD5SUMS"}
 
 
@@ -132,7 +107,7 @@ def find_model(path: str | Path) -> ModelFiles:
         return _model_files("gguf", [path])
     if path.suffix == ".safetensors":
         return _model_files("safetensors", [path])
-    raise ModelError(f"{path} is no .gguf file: give one, or the folder that holds all its shards.")
+    raise ModelError(f"{path} is not a .gguf file: give one, or the folder that holds all its shards.")
 
 
 def read_directory(source: FileSource, kind: str) -> Directory:

@@ -29,9 +29,10 @@ class LocalModel:
 
 
 def read_model(path: str | Path | None = None, tokenizer: str | Path | None = None) -> LocalModel:
-    """`path` is a .gguf file, a folder of raw shards, or one with model.safetensors and config.json; None: the embedded model.
+    """Read what can be read without a GPU.
 
-    `tokenizer` is a tekken.json; None: the one beside the model, inside its folder or in the folder's parent.
+    `path` is a .gguf file, a folder of raw shards, or a folder with model.safetensors and config.json; None means the
+    embedded model. `tokenizer` is a tekken.json; None means the one in the model's folder or in that folder's parent.
     Raises ModelError or TokenizerError, one sentence each.
     """
     files = find_model(resources.embedded_model() if path is None else path)
@@ -47,7 +48,7 @@ def read_model(path: str | Path | None = None, tokenizer: str | Path | None = No
             "download the model's and put it there, or name it with --tokenizer."
         )
     return LocalModel(
-        "embedded self-test model (letters, digits, dates, commands)" if path is None else str(path),
+        resources.EMBEDDED_MODEL_NAME if path is None else str(path),
         files.source,
         directory,
         config,
@@ -102,5 +103,5 @@ def _json(path: Path) -> dict:
     except (OSError, ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
-        raise ModelError(f"{path} is no readable JSON object: download the model's config.json again.")
+        raise ModelError(f"{path} is not a JSON object that can be read: download the model's config.json again.")
     return content

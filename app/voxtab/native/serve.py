@@ -46,11 +46,11 @@ class _Handler(WSGIRequestHandler):
 
 
 def site_server(folder: str | Path, host: str = "127.0.0.1", port: int = PORT) -> WSGIServer:
-    """A bound server of a folder that `tools/build_site` wrote; port 0 takes a free one. UserError if there is no site."""
+    """A bound server for a folder that `tools/build_site` wrote; port 0: any free one. UserError without a site."""
     folder = Path(folder)
     if not (folder / "index.html").is_file():
         raise UserError(f"{folder} holds no index.html: build the site with tools/build_site and give its folder.")
-    # The machine's own table of types may be wrong (.js in Windows' registry), so that ours are given.
+    # The machine's own table of types may be wrong (.js in Windows' registry), so ours is given.
     files = _Files(
         _not_found, root=folder, index_file=True, autorefresh=True, max_age=0, allow_all_origins=False, mimetypes=_TYPES
     )
