@@ -141,10 +141,8 @@ def test_flushes_and_speech(run, load, flushes):
 def test_a_live_stream_that_falls_behind_and_catches_up(run, load, name, seed, monkeypatch):
     """Feeds of all sizes while text is awaited: blocks with drafts, single steps, and waits that are given up."""
     random, samples, model, rows = np.random.default_rng(seed), SAMPLES[name], load(name, 3, often(name)), []
-    decode = model.decode
-    monkeypatch.setattr(
-        model, "decode", lambda *at, **how: rows.append(how["rows"] if how["head"] else 0) or decode(*at, **how)
-    )
+    predict = model.predict
+    monkeypatch.setattr(model, "predict", lambda *at, **how: rows.append(how["rows"]) or predict(*at, **how))
 
     async def stream():
         transcriber = Transcriber(model, EXPECTED[name]["delay_ms"])
