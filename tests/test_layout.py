@@ -1,6 +1,7 @@
 """What may import what, and what lies where: one engine, two homes."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -69,3 +70,12 @@ def test_web_holds_no_python():
 def test_the_top_level_is_fixed():
     there = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     assert there <= TOP_LEVEL | BUILT
+
+
+def test_the_readmes_tree_names_what_is_there():
+    tree = (ROOT / "README.md").read_text(encoding="utf-8").partition("## The tree")[2].partition("\n## ")[0]
+    there = {path.name for top in ("app", "shaders", "web", "tests") for path in (ROOT / top).rglob("*")}
+    named = set(re.findall(r"[\w-]+\.(?:py|md|js|css|html)\b", tree))
+    assert named - there == {"README.md"} - there
+    engine = {path.name for path in FILES if path.parts[0] != "weights"}
+    assert engine - named == {"__init__.py", "__main__.py", "errors.py", "resources.py"}

@@ -282,7 +282,11 @@ def _write_tokenizer(path: Path, pieces: int) -> None:
         for rank in range(pieces)
     ]
     special = [{"rank": rank, "token_str": f"<SPECIAL_{rank}>", "is_control": True} for rank in range(FIRST_TEXT_TOKEN)]
-    config = {"default_vocab_size": FIRST_TEXT_TOKEN + pieces, "default_num_special_tokens": FIRST_TEXT_TOKEN, "version": "v7"}
+    config = {
+        "default_vocab_size": FIRST_TEXT_TOKEN + pieces,
+        "default_num_special_tokens": FIRST_TEXT_TOKEN,
+        "version": "v7",
+    }
     path.write_text(json.dumps({"config": config, "vocab": vocab, "special_tokens": special}, indent=4) + "\n")
 
 

@@ -59,7 +59,7 @@ async def _step() -> dict:
         times.append(time.perf_counter() - since)
         await made  # a software GPU uses the processor too
     return {
-        "adapter": model.device.adapter.name,
+        "gpu": model.device.adapter.name,
         "launches": launches,
         "host_ms": spread([1000 * time for time in times[50:]]),
     }
@@ -114,7 +114,7 @@ async def _kernels() -> dict:
                 }
             )
     return {
-        "adapter": device.adapter.name,
+        "gpu": device.adapter.name,
         "context": context,
         "variants": vars(model.kernels.variants),
         "kernels": rows,

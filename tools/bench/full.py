@@ -295,9 +295,9 @@ def _worker(
         page.evaluate("ask('state')")  # Python has started
         with _most_memory() as memory:
             opened = page.evaluate("all => load(...all)", [model, variants])
-        report.details["adapter"] = opened["adapter"] | {"limits": page.evaluate("ask('state')")["limits"]}
+        report.details["gpu"] = opened["gpu"] | {"limits": page.evaluate("ask('state')")["limits"]}
         # A software GPU keeps its buffers in ordinary memory.
-        buffers = opened["gpu_bytes"] if opened["adapter"]["software"] else 0
+        buffers = opened["gpu_bytes"] if opened["gpu"]["software"] else 0
         figures["growth_mb"] = round((memory["most"] - memory["before"] - buffers) / 1e6)
         figures["gpu_gb"] = significant(opened["gpu_bytes"] / 1e9)
         with report.part("rtf_60s", "heap_mb"):
@@ -358,7 +358,7 @@ async def _native(
     since = time.perf_counter()
     model = await models.load_model(found, default_limits=default_limits, variants=variants)
     native = report.details["native"] = {
-        "adapter": model.device.adapter.as_json() | {"limits": model.device.limits},
+        "gpu": model.device.adapter.as_json() | {"limits": model.device.limits},
         "load_s": significant(time.perf_counter() - since),
     }
     await file_run(model, speech)

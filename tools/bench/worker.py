@@ -14,7 +14,7 @@ class Worker(worker.Worker):
 
     async def state(self, request):
         """Bytes of Python's heap and of GPU buffers, and the GPU's limits."""
-        device = self.model and self.model.device
+        device = self.opened and self.opened.model.device
         return {
             "heap": pyodide_js._module.HEAPU8.length,
             "gpu": device and device.nbytes,
@@ -24,11 +24,11 @@ class Worker(worker.Worker):
     async def measure(self, request):
         """Run a measurement of bench/engine.py, with samples if the request has some."""
         samples = [request.samples.to_memoryview()] if request.samples else []
-        return await getattr(engine, request.name)(self.model, *samples, **request.options.to_py())
+        return await getattr(engine, request.name)(self.opened.model, *samples, **request.options.to_py())
 
     async def replay(self, request):
         """Host milliseconds for each token: what Python and JavaScript do, without the wait for the GPU."""
-        model, times = self.model, []
+        model, times = self.opened.model, []
         model.start(model.config.schedule())
         samples = bytes(4 * block_samples(1))
         for position in range(request.steps):

@@ -88,7 +88,7 @@ async def read_stream(
         for part in dict.fromkeys(row["part_mib"] for row in rows)
     }
     about = {
-        "adapter": device.adapter.name,
+        "gpu": device.adapter.name,
         "bytes": nbytes,
         "wait_ms": round(1000 * wait, 4),
     }

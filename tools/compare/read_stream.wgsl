@@ -1,4 +1,4 @@
-// Reads a range of x once and sums it: how fast can an adapter read memory at all? For tools/compare/read_stream.py.
+// Reads a range of x once and sums it: how fast can a GPU read memory? For tools/compare/read_stream.py.
 //   out[group] = sum over i in first .. first + count, i % invocations in this workgroup, of x[i] . (1, 1, 1, 1)
 //   x [vec4s] f32, first and count in vec4s; out [workgroups] f32
 // Grid: any number of workgroups in x. Precision: f32; exact for small integers.

@@ -231,7 +231,7 @@ def compare(config: ModelConfig, least_ms: float, repeats: int, seconds: float) 
                     "onnxruntime_web": got["version"],
                     "onnx": onnx.__version__,
                     "chromium": browser.version,
-                    "adapter": got["adapter"],
+                    "gpu": got["gpu"],
                 } | results
             finally:
                 browser.close()

@@ -133,13 +133,13 @@ def page_tokens(site: Path, model: Path, wav: Path) -> tuple[list[int], str]:
         if page.evaluate("document.documentElement.dataset.state") == "error":
             sys.exit(f"tools/prove: the page failed: {page.get_by_test_id('error').text_content()}")
         tokens = page.evaluate("voxtab.result.tokens")
-        adapter = page.evaluate(
+        gpu = page.evaluate(
             "navigator.gpu.requestAdapter()"
             ".then(({ info }) => `${info.vendor} ${info.architecture} ${info.description}`)"
         )
         browser.close()
         server.shutdown()
-    return tokens, adapter
+    return tokens, gpu
 
 
 def compare(
@@ -189,7 +189,7 @@ async def native(found: models.LocalModel, cache: str, samples: np.ndarray) -> d
     tokens = await transcribed(model, samples)
     about = {
         "transcribed_s": round(time.perf_counter() - since, 2),
-        "adapter": model.device.adapter.name,
+        "gpu": model.device.adapter.name,
     }
     since = time.perf_counter()
     logits = await all_logits(model, samples, tokens)
@@ -273,13 +273,13 @@ def runs(reference, found: models.LocalModel, arguments, wav: Path, site: Path) 
             error = done[-1]["largest_error"]
     if arguments.browser:
         since = time.perf_counter()
-        tokens, adapter = page_tokens(site, arguments.model.absolute(), wav)
+        tokens, gpu = page_tokens(site, arguments.model.absolute(), wav)
         took = round(time.perf_counter() - since, 1)
         # The page's logits stay on the GPU, so the error of the native run with f16 caches stands for theirs.
         done.append(
             compared("Chromium", "f16", tokens, None, error=error)
             | {
-                "adapter": adapter,
+                "gpu": gpu,
                 "opened_and_transcribed_s": took,
                 "tokens_different_from_native": sum(a != b for a, b in zip(tokens, run["tokens"], strict=True)),
             }
