@@ -1,6 +1,4 @@
-// What a browser tells of its adapter.
-
-// Whether it computes in software.
+// Whether a WebGPU adapter computes in software, from what the browser tells about it.
 export function isSoftware(adapter, info) {
   const words = [info.vendor, info.architecture, info.device, info.description].filter(Boolean).join(" ");
   return (

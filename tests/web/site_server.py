@@ -22,7 +22,10 @@ TYPES = {
 
 
 class Server(ThreadingHTTPServer):
-    """Serves on a free port until closed. `requests` lists (path, Range) of what came, `uncached` paths that no cache may answer."""
+    """Serves on a free port until closed.
+
+    `requests` lists (path, Range) of what came, `uncached` paths that no cache may answer.
+    """
 
     daemon_threads = True
 
@@ -107,6 +110,18 @@ class Handler(BaseHTTPRequestHandler):
         first = not self.server.uses.get(self.path)
         self.server.uses[self.path] = 1
         self.send_file(file, stop_after=400_001 if first else None)
+
+    def do_cut_often(self, file):
+        """Every connection breaks, but each brings something."""
+        self.send_file(file, stop_after=150_000)
+
+    def do_shifted(self, file):
+        """It breaks in the middle, and goes on somewhere else than it was asked to."""
+        if self.headers["Range"]:
+            self.headers.replace_header("Range", "bytes=7-")
+            self.send_file(file)
+        else:
+            self.send_file(file, stop_after=400_001)
 
     def do_cut_no_ranges(self, file):
         del self.headers["Range"]

@@ -1,5 +1,6 @@
-// Boots Python and hands it the page's messages; what they mean is in worker.py.
+// Starts Python in the Worker and hands it the page's messages. What they mean is in app/voxtab/browser/worker.py.
 
+// @ts-expect-error: tools/build_site puts it there
 import { loadPyodide } from "../pyodide/pyodide.mjs";
 import * as gpu from "./gpu.js";
 import * as source from "./weights/source.js";
@@ -16,7 +17,7 @@ async function load(path) {
 const bytes = async (path) => new Uint8Array(await (await load(path)).arrayBuffer());
 const text = async (path) => (await load(path)).text();
 
-// Python's memory once it had started, from tools/site/snapshot.mjs, packed.
+// Python's memory as it was once it had started, compressed; made by tools/site/snapshot.mjs.
 async function memory() {
   const { body } = await load("pyodide/memory.bin");
   return new Response(body.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
@@ -27,7 +28,7 @@ async function wheels() {
   return { site, wheel: await bytes(site.wheel), installer: await Promise.all(site.installer.map(bytes)) };
 }
 
-// Rejects if Python's own program does not arrive whole, which Pyodide only writes to the console, and waits for ever.
+// Rejects if Python's own program does not arrive whole. Pyodide would write that to the console and wait forever.
 function failing() {
   const instantiate = WebAssembly.instantiateStreaming;
   return new Promise((_, reject) => {
@@ -57,13 +58,13 @@ async function boot() {
 
 gpu.prepare();
 const booted = boot();
-booted.catch(reportError); // which the page hears as the Worker's error
+booted.catch(reportError); // the page gets it as the Worker's `error` event
 self.onmessage = async ({ data }) => {
   const receive = await booted;
   try {
     receive(data);
   } catch (error) {
-    // Python itself has stopped, for want of memory for example
+    // Python itself has stopped, for example out of memory.
     reportError(error);
   }
 };

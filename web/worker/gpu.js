@@ -1,26 +1,28 @@
-// The seam on WebGPU: what voxtab/gpu/device.py describes, with integers for everything that Python holds.
-// Python calls it once a step: a plan is a list of dispatches that was recorded at load.
+// The seam (app/voxtab/gpu/device.py) on the browser's WebGPU. Python holds integers for all that is made here, and calls it
+// once a step: a plan is a list of dispatches that was recorded when the model was loaded.
 
-import { isSoftware } from "../software.js";
 import { Failure } from "../failure.js";
+import { isSoftware } from "../software.js";
 
-const STORAGE = 128,
-  UNIFORM = 64,
-  COPY_SRC = 4,
-  COPY_DST = 8,
-  MAP_READ = 1;
-const BACKPRESSURE_BYTES = 8 << 20; // of an upload, between waits for what was submitted so much earlier
-const READBACK_BYTES = 4096;
+// As numbers, because a browser without WebGPU has no GPUBufferUsage, and `open` is to say so.
+const MAP_READ = 1;
+const COPY_SRC = 4;
+const COPY_DST = 8;
+const UNIFORM = 64;
+const STORAGE = 128;
+const BACKPRESSURE_BYTES = 8 << 20; // an upload waits after each so many bytes, for the bytes before them
+const READBACK_BYTES = 4096; // the least size of a buffer for readbacks
 
-// Firefox looks for finished work on a 100 ms poll, and whenever something is submitted.
+// Firefox looks for finished work only every 100 ms, and whenever something is submitted.
 const PUMP = navigator.userAgent.includes("Firefox");
 
-let prepared = null; // a promise of what the next `open` takes
+let prepared = null; // a promise of the device that the next `open` takes
 
-// Begins to open the GPU, which takes a driver up to a second: for worker.js, while Python starts.
+// Begins to open the GPU, while Python starts: a driver may take up to a second.
 export function prepare() {
   if (!self.isSecureContext || !navigator.gpu) return;
-  const mine = (prepared = request());
+  const mine = request();
+  prepared = mine;
   mine
     .then(({ device }) => device.lost)
     .catch(() => {})
@@ -29,18 +31,20 @@ export function prepare() {
     });
 }
 
-// The strongest adapter, and a device with all that it grants.
+// The strongest adapter, and a device with all the limits that it grants.
 async function request() {
   const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) {
     throw new Failure(
       "device",
-      "WebGPU found no GPU: update the graphics driver and see that hardware acceleration is on.",
+      "WebGPU found no GPU: update the graphics driver, and turn on hardware acceleration in the browser's settings.",
     );
   }
+  /** @type {Record<string, number>} */
   const limits = {};
   for (const name in adapter.limits) if (name.startsWith("max")) limits[name] = adapter.limits[name];
-  const features = ["subgroups"].filter((name) => adapter.features.has(name));
+  /** @type {GPUFeatureName[]} */
+  const features = adapter.features.has("subgroups") ? ["subgroups"] : [];
   try {
     return {
       adapter,
@@ -55,16 +59,16 @@ async function request() {
   }
 }
 
-// The GPU, with its limits of these names. `lost` is called with a message if it goes away.
+// Opens the GPU. names: of the limits that Python wants to know; lost: called with a message if the GPU goes away.
 export async function open(names, lost) {
   if (!self.isSecureContext) {
     throw new Failure(
       "device",
-      "Browsers give WebGPU only to https pages and to this machine's own: open the page by https or from localhost.",
+      "Browsers let only pages from https:// or localhost use WebGPU: open this page from such an address.",
     );
   }
   if (!navigator.gpu) {
-    throw new Failure("device", "This browser has no WebGPU: use a current Chrome, Edge, Safari or Firefox.");
+    throw new Failure("device", "This browser has no WebGPU: use a new version of Chrome, Edge, Safari or Firefox.");
   }
   const opening = prepared ?? request();
   prepared = null;
@@ -90,10 +94,10 @@ class Gpu {
     };
     this.device = device;
     this.queue = device.queue;
-    this.things = new Map();
-    this.last = 0;
-    this.readbacks = [];
-    this.failure = null; // why nothing can work any more
+    this.things = new Map(); // handle -> buffer, {pipeline, layout}, bind group or plan
+    this.last = 0; // the last handle
+    this.readbacks = []; // buffers that are free
+    this.failure = null; // why nothing works any more
     this.closed = false;
     this.lost = lost;
     device.addEventListener("uncapturederror", ({ error }) =>
@@ -101,7 +105,8 @@ class Gpu {
         error instanceof GPUOutOfMemoryError
           ? new Failure(
               "device",
-              "The GPU has not enough free memory for this model: close what else uses it, or use a smaller model.",
+              "The GPU does not have enough free memory for this model: close other programs that use it, or use a " +
+                "smaller model.",
             )
           : new Failure("bug", `WebGPU refused a command: ${error.message}`),
       ),
@@ -111,7 +116,7 @@ class Gpu {
     );
   }
 
-  // What was computed since cannot be trusted: whoever waits is told, and the memory is free for the next try.
+  // What was computed since cannot be trusted. Whoever waits gets the failure, and the memory is free for the next try.
   fail(failure) {
     if (this.failure || this.closed) return;
     this.failure = failure;
@@ -150,10 +155,15 @@ class Gpu {
     this.queue.submit([encoder.finish()]);
   }
 
-  // `kinds` are those of the shader's bindings: never `auto`, which drops bindings that a variant does not use.
+  // kinds: the types of the shader's bindings, in order. The layout is explicit because `auto` drops the bindings that a
+  // variant does not use.
   async pipeline(label, code, kinds, constants) {
     const layout = this.device.createBindGroupLayout({
-      entries: Array.from(kinds, (type, binding) => ({ binding, visibility: 4, buffer: { type } })),
+      entries: Array.from(kinds, (type, binding) => ({
+        binding,
+        visibility: GPUShaderStage.COMPUTE,
+        buffer: { type },
+      })),
     });
     const pipeline = await this.device
       .createComputePipelineAsync({
@@ -164,7 +174,7 @@ class Gpu {
       .catch((error) => {
         throw this.failure ?? error;
       });
-    this.check(); // a lost device says that all went well
+    this.check(); // a lost device reports no error
     return this.keep({ pipeline, layout });
   }
 
@@ -177,7 +187,7 @@ class Gpu {
     );
   }
 
-  // `commands` is flat: pipeline, bind group, x, y, z, ...
+  // commands: pipeline, bind group, x, y, z of each dispatch, in one flat array.
   plan(commands) {
     const dispatches = [];
     for (let i = 0; i < commands.length; i += 5) {
@@ -199,7 +209,8 @@ class Gpu {
     let last = null;
     for (let i = 0; i < times; i++) {
       for (const { pipeline, group, x, y, z } of dispatches) {
-        if (pipeline !== last) pass.setPipeline((last = pipeline));
+        if (pipeline !== last) pass.setPipeline(pipeline);
+        last = pipeline;
         pass.setBindGroup(0, group);
         pass.dispatchWorkgroups(x, y, z);
       }
@@ -212,7 +223,7 @@ class Gpu {
     this.queue.submit([this.encode(plan, times).finish()]);
   }
 
-  // Runs a plan, `times` over; a promise of `nbytes` of `buffer` as they are behind it. Several may be under way.
+  // Runs a plan `times` over. A promise of `nbytes` of `buffer` as they are after it; several may be pending.
   read(plan, times, buffer, offset, nbytes) {
     this.check();
     const encoder = this.encode(plan, times);
@@ -228,15 +239,15 @@ class Gpu {
     encoder.copyBufferToBuffer(this.things.get(buffer), offset, readback, 0, nbytes);
     this.queue.submit([encoder.finish()]);
     const bytes = this.mapped(readback, nbytes);
-    bytes.catch(() => {}); // a stream that is given up never asks
+    bytes.catch(() => {}); // a stream that was stopped does not await it
     return bytes;
   }
 
   async mapped(readback, nbytes) {
     try {
-      await this.pumped(readback.mapAsync(1, 0, nbytes));
+      await this.pumped(readback.mapAsync(GPUMapMode.READ, 0, nbytes));
     } catch (error) {
-      await this.device.lost; // the one reason for which mapping fails; `failure` says it in words
+      await this.device.lost; // the only reason for which mapping fails; `failure` then says why
       throw this.failure ?? error;
     }
     this.check();
@@ -259,19 +270,20 @@ class Gpu {
     return done;
   }
 
-  // Brings ranges of `source` (source.js) to buffers. `table` is flat, in the source's order: offset, nbytes,
-  // buffer, offset in it, plan or 0. What has come is written at once, so that no array ever holds a tensor.
+  // Brings ranges of a Source to buffers. table: offset, nbytes, buffer, offset in the buffer, and a plan to run afterwards
+  // or 0, of each range, in one flat array and in the source's order. Each chunk is written at once, so that no array ever
+  // holds a tensor. progress: called with the number of bytes so far.
   async upload(source, table, progress) {
-    let total = 0,
-      waited = 0,
-      before = null;
+    let total = 0;
+    let waited = 0; // bytes at the last wait
+    let before = null; // a promise: what was submitted at the last wait is done
     for (let i = 0; i < table.length; i += 5) {
       const [offset, nbytes, handle, start, plan] = table.subarray(i, i + 5);
       const buffer = this.things.get(handle);
-      // Writes are of whole words, and the source's pieces end anywhere: up to three bytes wait in `word`.
+      // Writes are of whole words, but the source's chunks end anywhere: up to three bytes are held in `word`.
       const word = new Uint8Array(4);
-      let held = 0,
-        to = start;
+      let held = 0;
+      let to = start;
       const write = (bytes) => {
         this.queue.writeBuffer(buffer, to, bytes);
         to += bytes.length;
@@ -298,7 +310,7 @@ class Gpu {
       if (total - waited >= BACKPRESSURE_BYTES) {
         await before;
         before = this.done();
-        before.catch(() => {}); // an upload that fails does not ask
+        before.catch(() => {}); // an upload that fails does not await it
         waited = total;
       }
       this.check();
@@ -308,7 +320,7 @@ class Gpu {
     await this.done();
   }
 
-  // When everything submitted so far has run.
+  // Resolves when everything submitted so far has run.
   async done() {
     await this.pumped(this.queue.onSubmittedWorkDone());
     this.check();

@@ -1,7 +1,8 @@
-// A Worker of parts.js: answers each piece with its SHA-256 and its memory.
+// A Worker that checks pieces: it answers each with its SHA-256 and gives its memory back. Chromium computes
+// crypto.subtle's digests on the thread that asks, so that they would hold up the reading there.
 
 self.onmessage = async ({ data: piece }) => {
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", piece));
   const sha256 = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  self.postMessage({ sha256, memory: piece.buffer }, [piece.buffer]);
+  self.postMessage({ sha256, memory: piece.buffer }, { transfer: [piece.buffer] });
 };

@@ -1,18 +1,19 @@
-// One file of a model, read in pieces from front to back: at an address, or chosen on this machine.
+// One file, read in chunks from front to back (step 1 in source.js): from an address, or from this machine.
 
 import { Failure } from "../../failure.js";
 
-const CACHED_BYTES = 256 << 20; // Chromium's cache keeps no larger file, but writes much of it before it gives up
-const RETRY_SECONDS = [0.3, 1, 2, 4, 8]; // between attempts to go on where the network broke
+const CACHED_BYTES = 256 << 20; // Chromium's cache keeps no larger file, but writes much of one before it gives up
+const RETRY_SECONDS = [0.3, 1, 2, 4, 8]; // pauses before the attempts to go on where the network broke
 
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
 const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
 
-// An address for a message: signed links carry keys behind the question mark.
+// An address for a message, without what follows the question mark: signed links have keys there.
 export const shown = (url) => url.split(/[?#]/)[0];
 
 // One GET from byte `from` on. Throws a Failure that says what to do.
-async function get(url, from, cache = "default") {
+/** @type {(url: string, from: number, cache?: RequestCache) => Promise<Response>} */
+const get = async (url, from, cache = "default") => {
   let response;
   try {
     response = await fetch(url, { cache, headers: from ? { Range: `bytes=${from}-` } : {} });
@@ -24,20 +25,21 @@ async function get(url, from, cache = "default") {
   if ([401, 403, 410].includes(status)) {
     throw new Failure(
       "model",
-      `${shown(url)} may not be read (${status}): the link has expired or needs a login, so get a new one.`,
+      `The server refused ${shown(url)} (${status}): the link has expired or needs a login, so get a new one.`,
     );
   }
-  if (status === 416) throw new Failure("model", `${shown(url)} has become shorter: open it again.`);
+  if (status === 416)
+    throw new Failure("model", `${shown(url)} became shorter while it was read: open the model again.`);
   if (!response.ok)
     throw new Failure("network", `${new URL(url).host} answered ${status} for ${shown(url)}: try again later.`);
   if (/^text\/html/i.test(response.headers.get("Content-Type") ?? "")) {
     response.body?.cancel();
-    throw new Failure("model", `${shown(url)} is a web page and not a file: give the address of the file itself.`);
+    throw new Failure("model", `${shown(url)} is a web page, not a model's file: use the address of the file itself.`);
   }
   return response;
-}
+};
 
-// Why fetch failed, which it does not say: the other origin refuses, or it cannot be reached.
+// Why a fetch failed, which the browser does not tell: another origin does not allow it, or cannot be reached.
 async function refusal(url) {
   const { host, origin } = new URL(url);
   if (origin !== self.location.origin) {
@@ -50,7 +52,7 @@ async function refusal(url) {
           "download the file and choose it here, or use a host that allows it.",
       );
     } catch {
-      // not reachable at all
+      // It cannot be reached.
     } finally {
       asked.abort();
     }
@@ -58,24 +60,26 @@ async function refusal(url) {
   return new Failure("network", `${host} cannot be reached: check the address and the network, then try again.`);
 }
 
-// One file at an address, in pieces. Goes on where the network broke.
-export class Address {
-  constructor({ url, bytes = null }, pieceBytes) {
+// A file at an address. Where the network breaks, it asks again from there on.
+export class RemoteFile {
+  constructor({ url, bytes = null }, chunkBytes) {
     this.url = url;
     this.name = shown(url);
     this.bytes = bytes; // the file's size, once known
     this.position = 0;
     this.failures = 0; // in a row
-    this.memory = null; // for the next piece, unless it is elsewhere
-    this.pieceBytes = pieceBytes;
+    this.memory = null; // for the next chunk; detached while it is away
+    /** @type {any} */
+    this.reader = null;
+    this.chunkBytes = chunkBytes;
   }
 
   async open() {
     const response = await get(this.url, this.position, this.bytes > CACHED_BYTES ? "no-store" : "default");
     const [, start, size] = /^bytes (\d+)-\d+\/(\d+)/.exec(response.headers.get("Content-Range") ?? "") ?? [];
-    // Not every server lets another origin see these headers; what is there must fit.
+    // Not every server lets another origin see these headers. Those that are there must fit.
     const tag = response.headers.get("ETag");
-    const encoded = response.headers.has("Content-Encoding"); // then Content-Length is not the file's
+    const encoded = response.headers.has("Content-Encoding"); // then Content-Length is not the file's size
     const length =
       Number(size ?? (response.status === 200 && !encoded && response.headers.get("Content-Length"))) || null;
     if (
@@ -85,10 +89,10 @@ export class Address {
     ) {
       response.body.cancel();
       throw this.opened
-        ? new Failure("model", `${this.name} changed while it was read: open it again.`)
+        ? new Failure("model", `${this.name} changed while it was read: open the model again.`)
         : new Failure(
             "model",
-            `${this.name} has ${length} bytes and not ${this.bytes} as its manifest says: it is another file, or cut short.`,
+            `${this.name} has ${length} bytes, but its manifest says ${this.bytes}: it is another file, or cut short.`,
           );
     }
     this.opened = true;
@@ -101,19 +105,20 @@ export class Address {
       this.reader = response.body.getReader();
       this.byob = false;
     }
-    // A server that knows no ranges begins again.
+    // A server that does not support ranges sends the file from its beginning again.
     this.skip = response.status === 206 ? 0 : this.position;
   }
 
-  // The next piece, or null at the end. It is overwritten by the next call, unless its memory is given away.
+  // Resolves with the next chunk, or null at the end. The next call overwrites it, unless its memory was transferred.
   async read() {
     for (;;) {
       try {
         if (!this.reader) await this.open();
-        const { done, value } = await (this.byob ? this.reader.read(this.room()) : this.reader.read());
+        const { done, value } = await this.reader.read(...(this.byob ? [this.room()] : []));
         if (!done) this.memory = value.buffer;
         if (done) {
-          if (this.skip) throw new Failure("model", `${this.name} has become shorter: open it again.`);
+          if (this.skip)
+            throw new Failure("model", `${this.name} became shorter while it was read: open the model again.`);
           return null;
         }
         const bytes = value.subarray(Math.min(this.skip, value.length));
@@ -123,7 +128,7 @@ export class Address {
         this.failures = 0;
         return bytes;
       } catch (error) {
-        // Before the first byte nothing is worth waiting for; later only a broken network is.
+        // Before the first answer no failure is worth waiting for; later only the network's.
         if (!this.opened || (error instanceof Failure && error.kind !== "network")) throw error;
         if (this.failures === RETRY_SECONDS.length) {
           throw new Failure(
@@ -139,23 +144,23 @@ export class Address {
   }
 
   room() {
-    return new Uint8Array(this.memory?.byteLength === this.pieceBytes ? this.memory : new ArrayBuffer(this.pieceBytes));
+    return new Uint8Array(this.memory?.byteLength === this.chunkBytes ? this.memory : new ArrayBuffer(this.chunkBytes));
   }
 
-  // Memory of a piece that was given away and is free again.
+  // Memory of a chunk that was transferred and is free again.
   reuse(memory) {
     this.memory = memory;
   }
 }
 
-// One chosen file, in pieces.
-export class Chosen {
-  constructor({ file }, pieceBytes) {
+// A file that the user chose.
+export class LocalFile {
+  constructor(file, chunkBytes) {
     this.file = file;
     this.name = file.name;
     this.bytes = file.size;
     this.position = 0;
-    this.pieceBytes = pieceBytes;
+    this.chunkBytes = chunkBytes;
   }
 
   async open() {}
@@ -163,13 +168,13 @@ export class Chosen {
   async read() {
     if (this.position === this.bytes) return null;
     try {
-      const bytes = new Uint8Array(await this.file.slice(this.position, this.position + this.pieceBytes).arrayBuffer());
+      const bytes = new Uint8Array(await this.file.slice(this.position, this.position + this.chunkBytes).arrayBuffer());
       this.position += bytes.length;
       return bytes;
     } catch (error) {
       throw new Failure(
         "model",
-        `${this.name} cannot be read (${error.name}): if it was changed or moved, choose it again.`,
+        `${this.name} cannot be read (${error.name}); perhaps it was moved or changed: choose it again.`,
       );
     }
   }
@@ -177,7 +182,7 @@ export class Chosen {
   reuse() {}
 }
 
-// A small text at an address.
+// Resolves with the text of a small file at an address.
 export async function text(url) {
   const response = await get(url, 0);
   return response.text();

@@ -1,28 +1,34 @@
-// A Worker of source.js: reads a model's parts, so that whoever hands bytes on to the GPU does not also fetch them.
-// Requests are {verb, memory}, answered in order with {size}, {piece}, {} or {failure: {kind, message}}; the first message
-// is {parts, pieceBytes} and has no answer. `memory` is that of a piece which was given earlier, the oldest first.
+// The Worker that reads a model's shards (step 3 in source.js). Its first message is {shards, chunkBytes} and has no answer.
+// Then requests are {verb, memory}, answered in order with {size}, {chunk}, {} or {failure: {kind, message}}. `memory` is
+// that of the oldest chunk that was not given back yet, or null.
 
-import { Parts } from "./shards.js";
+import { Shards } from "./shards.js";
 
-let parts;
+let shards;
 const verbs = {
-  open: async () => ({ size: await parts.open() }),
-  next: async () => ({ piece: await parts.read() }),
-  end: () => parts.end(),
+  open: async () => ({ size: await shards.open() }),
+  next: async () => ({ chunk: await shards.read() }),
+  end: () => shards.end(),
 };
+
+// The first failure, which answers every later request too: nobody may be waiting for the answer in which it came, as for
+// one to a chunk that was asked for ahead and is beyond the end.
+let failure = null;
 
 async function answer({ verb, memory }) {
   try {
-    if (memory) await parts.takeBack(memory);
+    if (failure) throw failure;
+    if (memory) await shards.takeBack(memory);
     const found = await verbs[verb]();
-    self.postMessage({ ...found }, found?.piece ? [found.piece.buffer] : []);
+    self.postMessage({ ...found }, { transfer: found?.chunk ? [found.chunk.buffer] : [] });
   } catch (error) {
+    failure = error;
     self.postMessage({ failure: { kind: error.kind ?? "bug", message: error.message } });
   }
 }
 
 let last = Promise.resolve();
 self.onmessage = ({ data }) => {
-  if (data.parts) parts = new Parts(data.parts, data.pieceBytes);
+  if (data.shards) shards = new Shards(data.shards, data.chunkBytes);
   else last = last.then(() => answer(data));
 };

@@ -1,23 +1,34 @@
-// A model's bytes, read once from front to back: an address or a chosen file, or shards of them, as parts.js takes them.
-// A Worker reads them; here are the piece that is used, and those that come next.
+// A model's bytes, read once from front to back, on their way to the GPU:
+//
+// 1. file.js gets chunks of one file from the network or the disk, and goes on where the network broke.
+// 2. shards.js reads the files of a model one after the other, and joins chunks to pieces where the manifest has sums of
+//    pieces.
+// 3. reader.js runs both in a Worker, and posts the chunks here without a copy.
+// 4. Source asks for some chunks ahead. Its user, `upload` of gpu.js or browser/models.py, takes the bytes in any amounts.
+// 5. With the next request the memory of a used chunk goes back to reader.js, and from there, if it is a piece, to a
+//    checker.js, a Worker that computes its SHA-256: so checking delays nobody. Then the memory takes a new piece.
+// 6. `end` waits for the checks. A model whose bytes differ is refused there at the latest.
+//
+// The bytes are never in Python's memory, nor in one array as a whole.
 
 import { Failure } from "../../failure.js";
 import { shown } from "./file.js";
 
 export { text } from "./file.js";
 
-const PIECE_BYTES = 4 << 20;
-const AHEAD = 2; // pieces that are read while one is used
+const CHUNK_BYTES = 4 << 20;
+const AHEAD = 2; // chunks that are read while one is used
 
 export class Source {
-  constructor(parts, pieceBytes = PIECE_BYTES) {
-    this.parts = Array.from(parts);
+  // shards: see Shards in shards.js.
+  constructor(shards, chunkBytes = CHUNK_BYTES) {
+    this.shards = Array.from(shards);
     this.position = 0;
-    this.piece = new Uint8Array(0); // what has come and was not read yet
-    this.memory = null; // of the piece that came last
-    this.coming = []; // promises of pieces
-    this.asked = []; // what the reader is to answer, the oldest first: {resolve, reject}
-    this.failure = null;
+    this.chunk = new Uint8Array(0); // what has come and was not taken yet
+    this.memory = null; // of the last chunk, to be given back
+    this.coming = []; // promises of the reader's answers, each with a chunk
+    this.asked = []; // requests without an answer, the oldest first: {resolve, reject}
+    this.failure = null; // why every request fails
     this.ended = false;
     this.reader = new Worker(new URL("./reader.js", import.meta.url), { type: "module" });
     this.reader.onmessage = ({ data }) => {
@@ -34,10 +45,10 @@ export class Source {
         ),
       );
     };
-    this.reader.postMessage({ parts: this.parts, pieceBytes });
+    this.reader.postMessage({ shards: this.shards, chunkBytes });
   }
 
-  // An answer of the reader's, which has the memory of the piece that was used back.
+  // A promise of the reader's answer. The memory of the used chunk goes back with the request.
   ask(verb) {
     const answer = this.failure
       ? Promise.reject(this.failure)
@@ -46,7 +57,7 @@ export class Source {
           this.reader.postMessage({ verb, memory: this.memory }, this.memory ? [this.memory] : []);
           this.memory = null;
         });
-    answer.catch(() => {}); // it is awaited later, or given up
+    answer.catch(() => {}); // it is awaited later, or never: then the next answer fails too
     return answer;
   }
 
@@ -55,65 +66,70 @@ export class Source {
     for (const { reject } of this.asked.splice(0)) reject(failure);
   }
 
-  // The size in bytes; null if a server does not say.
+  // Resolves with the size in bytes, or null if a server does not tell.
   async open() {
     return (await this.ask("open")).size;
   }
 
-  // From 1 to `most` of the next bytes, or null at the end. They are gone with the next call.
+  // Resolves with 1 to `most` of the next bytes, or null at the end. The next call overwrites them.
   async next(most) {
-    while (!this.piece.length) {
+    while (!this.chunk.length) {
       if (this.ended) return null;
       while (this.coming.length <= AHEAD) this.coming.push(this.ask("next"));
-      const { piece } = await this.coming.shift();
-      if (!piece) {
+      const { chunk } = await this.coming.shift();
+      if (!chunk) {
         this.ended = true;
         return null;
       }
-      this.piece = piece;
-      this.memory = piece.buffer;
+      this.chunk = chunk;
+      this.memory = chunk.buffer;
     }
-    const bytes = this.piece.subarray(0, most);
-    this.piece = this.piece.subarray(bytes.length);
+    const bytes = this.chunk.subarray(0, most);
+    this.chunk = this.chunk.subarray(bytes.length);
     this.position += bytes.length;
     return bytes;
   }
 
+  // As `next`, where more bytes must come.
   async read(most) {
     return (await this.next(most)) ?? this.short();
   }
 
   short() {
-    const { url, file } = this.parts.at(-1);
+    const { url, file } = this.shards.at(-1);
     throw new Failure(
       "model",
-      `${file ? file.name : shown(url)} ends at byte ${this.position} of the model, where more is expected: it is cut short.`,
+      `${file ? file.name : shown(url)} is cut short: it ends at byte ${this.position} of the model, which is longer.`,
     );
   }
 
-  // Goes on to `position`.
+  // Skips the bytes up to `position`.
   async skip(position) {
     while (this.position < position) await this.read(position - this.position);
   }
 
-  // Copies of the first `nbytes`, or of all if there are fewer; they will be read again.
+  // Resolves with a copy of the first `nbytes`, or of all if there are fewer. They stay the next to be read.
   async head(nbytes) {
     const head = new Uint8Array(nbytes);
     let have = 0;
-    for (let bytes; have < nbytes && (bytes = await this.next(nbytes - have)); have += bytes.length)
+    while (have < nbytes) {
+      const bytes = await this.next(nbytes - have);
+      if (!bytes) break;
       head.set(bytes, have);
-    const rest = this.piece;
-    this.piece = new Uint8Array(have + rest.length);
-    this.piece.set(head.subarray(0, have));
-    this.piece.set(rest, have);
+      have += bytes.length;
+    }
+    const rest = this.chunk;
+    this.chunk = new Uint8Array(have + rest.length);
+    this.chunk.set(head.subarray(0, have));
+    this.chunk.set(rest, have);
     this.position = 0;
-    return this.piece.subarray(0, have);
+    return this.chunk.subarray(0, have);
   }
 
-  // Behind the last byte that is wanted: what follows matters only if there is something to check.
+  // After the last byte that is needed. Reads the rest if a manifest says something about it, and fails if that is not so.
   async end() {
-    if (!this.parts.some((part) => part.sha256 || part.bytes)) return;
-    while (await this.next(PIECE_BYTES));
+    if (!this.shards.some((shard) => shard.bytes)) return;
+    while (await this.next(CHUNK_BYTES));
     await this.ask("end");
   }
 
