@@ -1,4 +1,4 @@
-"""The built site in headless Chromium, whose WebGPU is SwiftShader where there is no GPU; with --firefox, in Firefox."""
+"""The built site in headless Chromium, whose WebGPU is SwiftShader where there is no GPU, or in Firefox (--firefox)."""
 
 import shutil
 import subprocess
@@ -31,7 +31,6 @@ def site(tmp_path_factory) -> Path:
     subprocess.run([CHECKOUT / "tools" / "build_site", "--out", folder], check=True, stdout=subprocess.DEVNULL)
     for name in ("bare.html", "patched_worker.js"):
         shutil.copy(Path(__file__).with_name(name), folder)
-    shutil.copy(Path(__file__).with_name("patched_reader.js"), folder / "worker/weights")
     return folder
 
 

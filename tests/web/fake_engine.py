@@ -13,8 +13,11 @@ FAKE_WORKER = Path(__file__).with_name("fake_worker.js").read_text()
 # SwiftShader is a software adapter, of which the page warns; most tests want a machine that is as it should be.
 GOOD_GPU = """
 Object.defineProperty(Navigator.prototype, "gpu", { configurable: true, get: () => ({ requestAdapter: async () => ({
-  info: { vendor: "acme", architecture: "", device: "", description: "Acme 9000" }, features: new Set(), limits: {} }) }) });
+  info: { vendor: "acme", architecture: "", device: "", description: "Acme 9000" }, features: new Set(), limits: {},
+}) }) });
 """
+# What `open` answers, as far as the page needs it.
+MODEL = {"name": "voxtral-q4.gguf", "model_bytes": 1, "default_delay_ms": 480, "left_silence_tokens": 32}
 # What the fake Worker was asked; messages are noted before the page sees them.
 NOTE = """
 window.heard = [];
@@ -66,6 +69,11 @@ def hear(page, **message):
     page.evaluate("data => window.made.at(-1).dispatchEvent(new MessageEvent('message', { data }))", message)
 
 
+def answer(page, verb, **message):
+    """The Worker's answer to a call that it left without one: `result` or `error`."""
+    hear(page, id=(calls(page, verb) if verb != "feed" else fed(page))[-1]["id"], **message)
+
+
 def calls(page, verb):
     """What the Worker was asked under `verb`."""
     return page.evaluate("verb => window.heard.map(({ call }) => call).filter(call => call?.verb === verb)", verb)
@@ -90,7 +98,7 @@ def drop(page, *files):
 
 
 def drop_paths(page, *paths):
-    """Drop files or folders on the page: in Chromium as a hand does it; in Firefox files, by an event, which is all that there is."""
+    """Drop files or folders on the page: in Chromium as a hand does it; in Firefox files alone, by an event."""
     if page.context.browser.browser_type.name == "chromium":
         hand = page.context.new_cdp_session(page)
         for event in ("dragEnter", "dragOver", "drop"):

@@ -1,6 +1,6 @@
-// A Worker that speaks the page's protocol and does what a test says; `script` stands in front of this file.
-// script: {verb: [what happens at its first call, at its second, ...]}; the last entry repeats, {} is the usual answer. An entry may have
-// events (posted first), result or error (the answer), after (ms before it), silent (no answer), crash.
+// A Worker that speaks the page's protocol and does what a test says; `script` comes before this file.
+// script: {verb: [what happens at its first call, at its second, ...]}; the last entry repeats; {} is the usual answer. An
+// entry may have events (posted first), result or error (the answer), after (ms before it), silent (no answer), crash.
 // script.boots: false: Python never starts.
 
 const MODEL = {
@@ -9,7 +9,7 @@ const MODEL = {
   vocabulary: 131072,
   default_delay_ms: 480,
   left_silence_tokens: 32,
-  adapter: { vendor: "acme", device: "", description: "Acme 9000", software: false },
+  gpu: { vendor: "acme", device: "", description: "Acme 9000", software: false },
   model_bytes: 2511866880,
   gpu_bytes: 2600000000,
 };
@@ -40,12 +40,15 @@ const USUAL = {
       { event: "text", text: " Hello tab.", audio_seconds: 0.8 },
       { event: "text", text: " It works.", audio_seconds: 1.5 },
     ],
-    result: RESULT,
+    result: {
+      result: RESULT,
+      subtitles: { srt: "1\n00:00:00,100 --> …", vtt: "WEBVTT\n\n00:00:00.100 --> …" },
+    },
   },
 };
 
 const calls = {};
-const open = new Map(); // verb -> id of a call without an answer
+const waiting = new Map(); // verb -> id of a call without an answer
 let fed = 0;
 
 if (script.boots !== false) postMessage({ event: "progress", stage: "python", done: 1, total: 1 });
@@ -61,6 +64,7 @@ self.onmessage = async ({ data }) => {
     fed += samples.length;
     postMessage({
       event: "fake-fed",
+      id,
       fed,
       first: Array.from(samples.slice(0, 8)),
       loudest: samples.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0),
@@ -75,12 +79,12 @@ self.onmessage = async ({ data }) => {
     setTimeout(() => {
       throw new Error("out of memory");
     });
-  const ended = { stop: "finish", cancel: "open" }[verb];
-  if (open.has(ended) && !entry.silent) {
-    postMessage({ id: open.get(ended), error: { kind: "aborted", message: "This was stopped." } });
-    open.delete(ended);
+  for (const ended of { stop: ["feed", "finish", "bench"], cancel: ["open"] }[verb] ?? []) {
+    if (!waiting.has(ended) || entry.silent) continue;
+    postMessage({ id: waiting.get(ended), error: { kind: "aborted", message: "This was stopped." } });
+    waiting.delete(ended);
   }
-  if (entry.silent || entry.crash) open.set(verb, id);
+  if (entry.silent || entry.crash) waiting.set(verb, id);
   else if (entry.error) postMessage({ id, error: entry.error });
   else postMessage({ id, result: entry.result ?? {} });
 };

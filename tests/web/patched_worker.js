@@ -1,9 +1,7 @@
-// boot.js in a browser that is not as usual; the address says how: ?no_webgpu, ?no_adapter, ?low_limits, ?no_reader, ?no_checker;
-// or what befalls it: ?lose, when it is asked to `lose` or to run `out_of_memory`; ?lose_at_finish, ?crash_at_finish, once.
+// boot.js in an unusual browser, which the address names: ?low_limits; ?lose, where a test may send `lose` or `out_of_memory`;
+// ?lose_at_finish and ?crash_at_finish, which happen once.
 const how = new URL(import.meta.url).search.slice(1);
 
-if (how === "no_webgpu") Object.defineProperty(navigator, "gpu", { value: undefined });
-if (how === "no_adapter") navigator.gpu.requestAdapter = async () => null;
 if (how === "low_limits") {
   const ask = navigator.gpu.requestAdapter.bind(navigator.gpu);
   navigator.gpu.requestAdapter = async (options) => {
@@ -13,18 +11,12 @@ if (how === "low_limits") {
     return Object.defineProperty(adapter, "limits", { value: limits });
   };
 }
-if (how === "no_reader" || how === "no_checker") {
-  self.Worker = class extends Worker {
-    constructor(url, options) {
-      super(new URL(how === "no_reader" ? "gone.js" : "patched_reader.js", url), options);
-    }
-  };
-}
 let device; // the one that was opened last
 if (how.startsWith("lose")) {
   const ask = GPUAdapter.prototype.requestDevice;
   GPUAdapter.prototype.requestDevice = async function (descriptor) {
-    return (device = await ask.call(this, descriptor));
+    device = await ask.call(this, descriptor);
+    return device;
   };
 }
 const act = {
@@ -47,4 +39,4 @@ self.addEventListener("message", ({ data }) => {
   act[data.verb]?.();
 });
 
-await import("./worker/boot.js");
+await import(new URL("./worker/boot.js", import.meta.url).href);

@@ -41,37 +41,3 @@ def test_the_figures(browser, server, files, audio):
     expect(at(page, "status")).to_contain_text("Done", timeout=60000)
     expect(page.locator("h3", has_text="bench.json")).to_be_attached()  # among the earlier ones
     page.close()
-
-
-def test_pins_that_there_are_not(browser, server):
-    """They are the link's alone: another model opens without them."""
-    page = browser.new_page()
-    page.goto(f"{server.url}/site/?{MODEL}&variants=nonsense")
-    expect(page.locator("html")).to_have_attribute("data-state", "error", timeout=60000)
-    expect(at(page, "error").locator("#error-text")).to_have_text(
-        "'nonsense' is not a kernel variant: pin, for example, linear=plain, tiles=0 or drafts=3."
-    )
-    at(page, "use-self-test").click()
-    wait_for(page, "ready")
-    expect(at(page, "error")).to_be_hidden()
-    expect(at(page, "speak")).to_be_enabled()
-    page.close()
-
-
-def test_stopped(browser, server):
-    """With the site's own clip; the page stays usable."""
-    page = browser.new_page()
-    page.goto(f"{server.url}/site/?{MODEL}&bench=1")
-    wait_for(page, "transcribing")
-    at(page, "stop").click()
-    wait_for(page, "ready")
-    expect(at(page, "speak")).to_be_enabled()
-    page.close()
-
-
-def test_audio_that_is_not_there(browser, server):
-    page = browser.new_page()
-    page.goto(f"{server.url}/site/?{MODEL}&audio=/files/none.wav&bench=1")
-    expect(at(page, "error")).to_contain_text("404", timeout=60000)
-    expect(page.locator("html")).to_have_attribute("data-state", "error")
-    page.close()

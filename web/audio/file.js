@@ -1,26 +1,28 @@
-// Audio files -> 16 kHz mono float32, and back to a WAV file.
+// Audio files -> 16 kHz mono float32.
 
+import { SAMPLE_RATE } from "../config.js";
 import { Failure } from "../failure.js";
 
-export const SAMPLE_RATE = 16000;
 const BLOCK_SAMPLES = 5 * SAMPLE_RATE;
 
-// {name, seconds, blocks()}: blocks() yields Float32Arrays that the caller may give away, and may be called again.
+// Resolves with {name, live: false, seconds, blocks()}. blocks() yields Float32Arrays, whose memory the caller may transfer,
+// and can be called again. Throws a Failure.
 export async function openAudio(blob, name) {
   if (blob.size === 0) throw new Failure("audio", `${name} is empty: choose another file.`);
   let wav;
   try {
     wav = await openWav(blob);
   } catch {
-    throw new Failure("audio", `${name} cannot be read: has it been moved or changed? Choose it again.`);
+    throw new Failure("audio", `${name} cannot be read; perhaps it was moved or changed: choose it again.`);
   }
   const audio = wav ?? (await decode(blob, name));
-  if (audio.seconds === 0) throw new Failure("audio", `${name} holds no sound: it is empty or cut off.`);
+  if (audio.seconds === 0)
+    throw new Failure("audio", `${name} contains no sound, or was cut off: choose another file.`);
   return { name, live: false, ...audio };
 }
 
-// A WAV file of 16 kHz, 16 bit or float, is taken as it is: int16 / 32768, channels averaged, as libsndfile and the
-// command line do it (browsers divide positive samples by 32767). null: another kind of file.
+// A WAV file of 16 kHz, int16 or float32, is read here: int16 / 32768, the mean of the channels, as libsndfile and the
+// command line do. (Browsers divide positive samples by 32767.) Resolves with null for any other file.
 async function openWav(blob) {
   const bytes = async (start, count) => new DataView(await blob.slice(start, start + count).arrayBuffer());
   const tag = (view, at) => String.fromCharCode(...[0, 1, 2, 3].map((i) => view.getUint8(at + i)));
@@ -40,8 +42,8 @@ async function openWav(blob) {
       else if (format === 3 && bits === 32) read = (view, i) => view.getFloat32(4 * i, true);
       if (!read || channels < 1 || chunk.getUint32(12, true) !== SAMPLE_RATE) return null;
     } else if (tag(chunk, 0) === "data" && read) {
-      // A recorder that was cut off, or that wrote to a pipe, did not know the size and wrote another one, or 0: the data
-      // reach to the end.
+      // A recorder that crashed, or that wrote to a pipe, did not know the size and wrote a larger one, or 0: the data
+      // reach to the end of the file.
       const frames = Math.floor(Math.min(size || Infinity, blob.size - at - 8) / (channels * width));
       return { seconds: frames / SAMPLE_RATE, blocks: () => wavBlocks(bytes, at + 8, frames, channels, width, read) };
     }
@@ -63,7 +65,7 @@ async function* wavBlocks(bytes, start, frames, channels, width, read) {
   }
 }
 
-// What the browser decodes; it resamples to the context's rate.
+// Any other file that the browser can decode. It resamples to the context's rate.
 async function decode(blob, name) {
   let decoded;
   try {
@@ -87,75 +89,4 @@ async function decode(blob, name) {
       for (let at = 0; at < mono.length; at += BLOCK_SAMPLES) yield mono.slice(at, at + BLOCK_SAMPLES);
     },
   };
-}
-
-// What the microphone heard: grows by append() until end(), can be read from its start meanwhile and afterwards.
-// Kept as 16 bit; whole pieces go into a Blob, which the browser may put on disk.
-export class Recording {
-  constructor(name) {
-    this.name = name;
-    this.live = true;
-    this._sealed = new Blob([]);
-    this._fresh = new Int16Array(10 * SAMPLE_RATE);
-    this._filled = 0;
-    this._wake = () => {};
-  }
-
-  get seconds() {
-    return (this._sealed.size / 2 + this._filled) / SAMPLE_RATE;
-  }
-
-  append(samples) {
-    for (const sample of samples) {
-      this._fresh[this._filled++] = Math.max(-32768, Math.min(32767, Math.round(sample * 32768)));
-      if (this._filled < this._fresh.length) continue;
-      this._sealed = new Blob([this._sealed, this._fresh]);
-      this._filled = 0;
-    }
-    this._wake();
-  }
-
-  end() {
-    this.live = false;
-    this._wake();
-  }
-
-  async *blocks() {
-    for (let done = 0; ; ) {
-      const sealed = this._sealed.size / 2;
-      const block =
-        done < sealed
-          ? new Int16Array(await this._sealed.slice(2 * done, 2 * (done + BLOCK_SAMPLES)).arrayBuffer())
-          : this._fresh.slice(done - sealed, this._filled);
-      if (block.length) {
-        done += block.length;
-        yield Float32Array.from(block, (sample) => sample / 32768);
-      } else if (this.live) {
-        await new Promise((resolve) => {
-          this._wake = resolve;
-        });
-      } else {
-        return;
-      }
-    }
-  }
-
-  wav() {
-    const bytes = this._sealed.size + 2 * this._filled;
-    const header = new DataView(new ArrayBuffer(44));
-    const text = (at, letters) => [...letters].forEach((letter, i) => header.setUint8(at + i, letter.charCodeAt(0)));
-    text(0, "RIFF");
-    header.setUint32(4, 36 + bytes, true);
-    text(8, "WAVEfmt ");
-    header.setUint32(16, 16, true);
-    header.setUint16(20, 1, true);
-    header.setUint16(22, 1, true); // PCM, mono
-    header.setUint32(24, SAMPLE_RATE, true);
-    header.setUint32(28, 2 * SAMPLE_RATE, true);
-    header.setUint16(32, 2, true);
-    header.setUint16(34, 16, true); // bytes and bits a sample
-    text(36, "data");
-    header.setUint32(40, bytes, true);
-    return new Blob([header, this._sealed, this._fresh.slice(0, this._filled)], { type: "audio/wav" });
-  }
 }

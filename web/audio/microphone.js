@@ -1,42 +1,46 @@
-// The microphone -> a Recording that grows.
+// The microphone -> a Recording.
 
-import { Recording } from "./file.js";
 import { Failure } from "../failure.js";
+import { Recording } from "./recording.js";
 
 const FIRST_SOUND_MS = 4000; // an audio system that has not started by then never does
-const PAUSE_MS = 1500; // without a block of sound, which comes every 80 ms: the system holds it back
+const PAUSE_MS = 1500; // blocks of sound come every 80 ms: after this long without one, the system has paused them
+const STOP_MS = 500; // how long the last block is waited for: a suspended context never answers
 
 const REFUSED = {
   NotAllowedError:
-    "The microphone was refused. Allow it for this page (the icon beside the address, and the " +
-    "system's privacy settings), then press Speak again.",
-  SecurityError: "This page is not allowed to use the microphone: open it in a tab of its own.",
+    "The browser or the system does not allow the microphone. Allow it for this page (by the icon beside the address, and in " +
+    "the system's privacy settings), then press Speak again.",
+  SecurityError: "This page is not allowed to use the microphone: open it in its own tab.",
   NotFoundError: "No microphone was found. Plug one in, then press Speak again, or choose an audio file.",
   NotReadableError:
-    "The microphone is in use by another program, or the system holds it back. Close that program, " +
-    "then press Speak again.",
+    "The microphone is in use by another program, or the system blocks it. Close that program, then press Speak " +
+    "again.",
 };
 
 function didNotStart(error) {
   return (
-    `The microphone did not start (${error.message}): look at the system's sound settings, then press Speak ` +
-    "again, or choose an audio file."
+    `The microphone did not start (${error.message}): check the system's sound settings, then press Speak again, or ` +
+    "choose an audio file."
   );
 }
 
 export class Microphone {
-  // onlevel(0..1): the loudest sample since it was called last. onlost(): it was unplugged or taken away.
-  // onpause(whether): the system pauses it, for a call or by a switch, or lets it go on.
+  _stopping = null; // a promise, once it was asked to stop
+
+  // onlevel(seconds, peak): the length of the recording, and the loudest sample (0 to 1) since the last call.
+  // onpause(paused): the system pauses the microphone, for a call or by a switch, or lets it go on.
+  // onlost(): it was unplugged or taken away.
   static async open({ onlevel, onpause, onlost }) {
     if (!navigator.mediaDevices) {
       throw new Failure(
         "microphone",
-        "The browser gives microphones to pages from https:// or localhost only: open this page from there.",
+        "Browsers let only pages from https:// or localhost use the microphone: open this page from such an address.",
       );
     }
     let stream;
     try {
-      // Gain control helps, because the model writes nothing for very quiet speech; the two filters take speech away.
+      // Gain control helps: the model writes nothing for very quiet speech. The two filters remove parts of speech.
       stream = await navigator.mediaDevices.getUserMedia({
         audio: { channelCount: 1, autoGainControl: true, echoCancellation: false, noiseSuppression: false },
       });
@@ -69,14 +73,17 @@ export class Microphone {
         heard(true);
         this._heardAt = performance.now();
         this.recording.append(data);
-        onlevel(data.reduce((loudest, sample) => Math.max(loudest, Math.abs(sample)), 0));
+        onlevel(
+          this.recording.seconds,
+          data.reduce((loudest, sample) => Math.max(loudest, Math.abs(sample)), 0),
+        );
       };
     });
-    // It plays silence: browsers differ in whether they run a node that leads nowhere.
+    // The node plays silence: some browsers do not run a node that is not connected to the output.
     this._context.createMediaStreamSource(stream).connect(this._node).connect(this._context.destination);
     const [track] = stream.getAudioTracks();
     track.onended = onlost;
-    this._context.resume().catch(() => {}); // its answer may never come, so the first sound is waited for
+    this._context.resume().catch(() => {}); // it may never answer, so wait for the first sound instead
     if (
       !(await Promise.race([
         firstSound,
@@ -85,26 +92,28 @@ export class Microphone {
         }),
       ]))
     ) {
-      throw new Error("no sound came: the machine's audio system does not run");
+      throw new Error("no sound came: the machine's audio system is not running");
     }
-    // Browsers differ in which events they give, and what counts is whether sound comes.
+    // Browsers differ in which events they send, so look at whether sound comes.
     let paused = false;
     this._watch = setInterval(() => {
-      const now = track.muted || performance.now() - this._heardAt > PAUSE_MS;
-      if (now) this._context.resume().catch(() => {}); // some go on only when they are asked
-      if (now !== paused) onpause((paused = now));
+      const pausedNow = track.muted || performance.now() - this._heardAt > PAUSE_MS;
+      if (pausedNow) this._context.resume().catch(() => {}); // some systems go on only when asked
+      if (pausedNow === paused) return;
+      paused = pausedNow;
+      onpause(paused);
     }, 500);
   }
 
-  // Takes in what was said until now, then ends the recording. Who asks again waits for the same end.
+  // Takes in what was said until now, then ends the recording. Another call waits for the same end.
   stop() {
-    return (this._stopping ??= this._stop());
+    this._stopping ??= this._stop();
+    return this._stopping;
   }
 
   async _stop() {
     this._node.port.postMessage("stop");
-    // A suspended context does not answer.
-    await Promise.race([this._ended, new Promise((resolve) => setTimeout(resolve, 500))]);
+    await Promise.race([this._ended, new Promise((resolve) => setTimeout(resolve, STOP_MS))]);
     this.recording.end();
     this._release();
   }
@@ -115,6 +124,6 @@ export class Microphone {
       track.onended = null;
       track.stop();
     }
-    this._context?.close().catch(() => {}); // its answer may never come, and nothing depends on it
+    this._context?.close().catch(() => {}); // it may never answer, and nothing depends on it
   }
 }

@@ -1,13 +1,16 @@
-// Any rate -> 16 kHz, as it comes: a windowed sinc, one set of taps for each place between two input samples.
-// Our own, because Firefox cannot connect a microphone to an AudioContext of another rate, and Safari crackles there.
+// Any rate -> 16 kHz, block by block: a windowed sinc, with one set of taps for each place between two input samples.
+// The browser's own does not do: Firefox cannot connect a microphone to an AudioContext of another rate, and Safari
+// crackles there.
 
-const ZERO_CROSSINGS = 24; // of the sinc, on each side: 7 kHz passes whole, 9 kHz is gone
+import { SAMPLE_RATE } from "../config.js";
+
+const ZERO_CROSSINGS = 24; // of the sinc, on each side: 7 kHz passes unchanged, 9 kHz is removed
 const PASS = 0.95; // of the lower Nyquist frequency
 
 export class Resampler {
-  constructor(from, to = 16000) {
+  constructor(from, to = SAMPLE_RATE) {
     const divisor = greatestDivisor(from, to);
-    this._up = to / divisor; // output m lies at input m * down / up
+    this._up = to / divisor; // output m is at input m * down / up
     this._down = from / divisor;
     const cutoff = PASS * Math.min(1, to / from);
     this._half = Math.ceil(ZERO_CROSSINGS / cutoff);

@@ -1,19 +1,36 @@
-// ?bench=1 in the page's address: the open model measured on this machine, as `voxtab bench` does it.
+// ?bench=1 in the page's address: measures the open model on this machine, as `voxtab bench` does.
 
 import { openAudio } from "../audio/file.js";
-import { measure } from "./transcription.js";
+import { engine } from "./engine.js";
+import { allows, enter, state } from "./state.js";
+import { settle } from "./transcribing.js";
 import * as view from "./view.js";
 
 const NAME = "bench.json";
 
-// source: audio to measure with, or null for the site's own clip, repeated. The figures are shown where text is.
-export async function bench(source) {
-  const figures = await measure(source ?? (await bundledClip()), !source, NAME);
-  if (!figures) return;
-  window.voxtab.result = { ...figures, browser: navigator.userAgent };
-  view.append(JSON.stringify(window.voxtab.result, null, 1));
-  view.finished({ name: NAME });
-  view.state("done", "Measured: copy the figures below.");
+// audio: what to measure with, or null for the site's own clip, repeated. The figures are shown where text is.
+export async function bench(audio) {
+  const repeat = !audio;
+  audio ??= await bundledClip();
+  if (!allows("takeAudio") || state.phase !== "ready") return; // the user has done something else meanwhile
+  view.begin(state.shown, null);
+  state.shown = { name: NAME };
+  enter("measuring");
+  view.state("transcribing", "Measuring: this takes a minute or two…");
+  let failure = null;
+  try {
+    const blocks = [];
+    for await (const samples of audio.blocks()) blocks.push(samples);
+    const samples = new Float32Array(await new Blob(blocks).arrayBuffer());
+    const figures = await engine.call("bench", { samples, audio: audio.name, repeat }, [samples.buffer]);
+    window.voxtab.result = { ...figures, browser: navigator.userAgent };
+    view.append(JSON.stringify(window.voxtab.result, null, 1));
+    view.finished({ name: NAME });
+    view.state("done", "Measured: copy the figures below.");
+  } catch (error) {
+    failure = error;
+  }
+  await settle(failure);
 }
 
 async function bundledClip() {

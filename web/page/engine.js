@@ -1,28 +1,32 @@
-// The engine in its Worker. Every call is answered once, under its id; what comes unasked is an event.
+// The engine in its Worker, as the page sees it. A call is answered once, under its id; messages without an id are events.
 
 import { Failure } from "../failure.js";
 
-const OBEY_MS = 3000; // after which a Worker that does not stop is ended
+const STOP_MS = 3000; // a Worker that has not stopped by then is ended
 
-// Events: progress, text, covered, each a CustomEvent with the worker's message as its detail; and gone, with a
-// Failure of kind 'lost' or 'crash': the open model is no more. A call of `open` makes a Worker where there is none.
-export class Session extends EventTarget {
+// Events, for `on`: progress, text and covered, each with the Worker's message; and gone, with a Failure of kind 'lost' or
+// 'crash': the model that was open is gone. A call of `open` starts a Worker if there is none.
+class Engine extends EventTarget {
   constructor() {
     super();
     this._pending = new Map(); // id -> {resolve, reject}
     this._lastId = 0;
     this._worker = null;
-    this._held = null; // while Python starts: what is asked meanwhile, which can still be taken back
-    this._gone = null; // the error for calls after it, until the next open
+    this._held = null; // calls made while Python starts, which can still be taken back; null once it has started
+    this._gone = null; // why calls fail until the next `open`: a Failure
   }
 
-  // Python starts in the Worker, before anything is asked of it.
+  on(event, act) {
+    this.addEventListener(event, (/** @type {any} */ { detail }) => act(detail));
+  }
+
+  // Starts Python in the Worker, before anything is asked of it.
   start() {
     if (this._worker) return;
     this._held = [];
     this._worker = new Worker(new URL("../worker/boot.js", import.meta.url), { type: "module" });
     this._worker.onmessage = ({ data }) => this._take(data);
-    this._worker.onmessageerror = () => this._crash("it sent something unreadable");
+    this._worker.onmessageerror = () => this._crash("it sent an unreadable message");
     this._worker.onerror = (event) => {
       event.preventDefault();
       this._crash(event.message ?? "its files did not load");
@@ -49,11 +53,11 @@ export class Session extends EventTarget {
       if (this._held) this._held.push([{ ...values, id, verb }, transfer]);
       else this._worker.postMessage({ ...values, id, verb }, transfer);
     });
-    answer.catch(() => {}); // it may be awaited later
+    answer.catch(() => {}); // the caller may await it later, or not at all
     return answer;
   }
 
-  // verb: cancel or stop. A Worker that does not obey is ended, and with it the model.
+  // verb: cancel or stop. A Worker that does not stop is ended, and the open model with it.
   async abandon(verb) {
     if (this._held) {
       this._held = [];
@@ -62,7 +66,7 @@ export class Session extends EventTarget {
     const worker = this._worker;
     const late = Symbol();
     const timeout = new Promise((resolve) => {
-      setTimeout(resolve, OBEY_MS, late);
+      setTimeout(resolve, STOP_MS, late);
     });
     const first = await Promise.race([this.call(verb).catch(() => {}), timeout]);
     if (first === late && worker === this._worker) this.close();
@@ -96,7 +100,7 @@ export class Session extends EventTarget {
     const error = new Failure(
       "crash",
       this._held
-        ? `The engine could not start (${reason}): reload the page. If that does not help, the site is incomplete.`
+        ? `The engine could not start (${reason}): reload the page. If that does not help, files are missing on this site.`
         : `The engine stopped unexpectedly (${reason}).`,
     );
     this.close(error);
@@ -115,3 +119,5 @@ export class Session extends EventTarget {
     for (const { reject } of calls) reject(error);
   }
 }
+
+export const engine = new Engine(); // the page has one

@@ -1,20 +1,20 @@
-// Which variants of the kernels were seen to be fastest, from one visit to the next: a model then opens without trying them.
-// {case: variants}; a case is an adapter and a model, as the Worker names them. Where nothing can be kept, they are tried again.
+// The kernel variants that were fastest on an earlier visit, so that a model opens without trying them all again.
+// Kept in the browser as {case: variants}. A case is a GPU and a model, as the Worker names them.
 
 const KEY = "voxtab.variants";
 
-export function remembered() {
+export function known() {
   try {
     return { ...JSON.parse(localStorage.getItem(KEY)) };
   } catch {
-    return {};
+    return {}; // nothing is kept, or it is unreadable
   }
 }
 
 export function remember(name, variants) {
   try {
-    localStorage.setItem(KEY, JSON.stringify({ ...remembered(), [name]: variants }));
+    localStorage.setItem(KEY, JSON.stringify({ ...known(), [name]: variants }));
   } catch {
-    /* the same as nothing */
+    // The browser keeps nothing for this page: variants are tried again on the next visit.
   }
 }

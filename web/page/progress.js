@@ -1,14 +1,14 @@
-// How far opening a model, or a transcription, has come: in words and as a bar.
+// How far the opening of a model, or a transcription, has come: in words and as a bar.
 
 import * as view from "./view.js";
 
 export const STARTING = "Starting the engine…";
 
-const LATE_SECONDS = 3; // behind a speaker, from which on it is worth a word
+const LATE_SECONDS = 3; // the text may be this far behind the voice before the page says so
 
 const shown = { stage: null, since: 0 };
 
-// Of opening the model `label`, as the Worker tells it.
+// Of opening the model `label`; the rest is the Worker's event.
 export function ofOpening(label, { stage, done, total }) {
   if (stage !== shown.stage) Object.assign(shown, { stage, since: performance.now() });
   view.status(
@@ -29,18 +29,18 @@ export function ofOpening(label, { stage, done, total }) {
   view.progress(amount, done, total);
 }
 
-// Of a transcription whose text covers `covered` seconds of its source: behind a speaker, or through a file.
-export function ofText(source, covered, delay) {
-  if (source.live) {
-    const late = source.seconds - covered - delay;
+// Of a transcription whose text covers `covered` seconds of its audio: behind a speaker, or through a file.
+export function ofText(audio, covered, delay) {
+  if (audio.live) {
+    const late = audio.seconds - covered - delay;
     view.note(
       late > LATE_SECONDS
-        ? `The text is ${view.seconds(Math.round(late))} behind the voice. Nothing is ` +
-            "lost: all is recorded, and the writing goes on after you stop."
+        ? `The text is ${view.seconds(Math.round(late))} behind your voice. Nothing is lost: everything is ` +
+            "recorded, and the text catches up after you stop."
         : null,
     );
   } else {
     view.note(null);
-    view.progress(`${view.clock(covered)} of ${view.clock(source.seconds)}`, covered, source.seconds);
+    view.progress(`${view.clock(covered)} of ${view.clock(audio.seconds)}`, covered, audio.seconds);
   }
 }

@@ -1,18 +1,18 @@
-// What the page shows. Knows the elements, and nothing of the engine.
+// What the page shows. Knows the page's elements, and nothing of the engine.
 
-import { srt, vtt } from "./captions.js";
+import { DEFAULT_DELAY_MS, DELAYS_MS } from "../config.js";
 
+/** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
-const DELAYS = [...Array.from({ length: 15 }, (_, i) => 80 * (i + 1)), 2400];
-const SPOKEN_EVERY = 3000; // ms: a screen reader gets new text in whole words, a few at a time
+const SPOKEN_EVERY = 3000; // ms between texts for a screen reader, each of whole words
 
 const transcript = element("transcript");
 let focusFollows = false;
-let spokenUpTo = 0; // characters of the transcript that were given to the screen reader
+let spokenUpTo = 0; // characters of the transcript that the screen reader has
 
 // --- state
 
-// state: loading, ready, transcribing, done or error; sentence: what goes on, or null to leave it.
+// name: loading, ready, transcribing, done or error; sentence: the new status, or null to keep it.
 export function state(name, sentence) {
   document.documentElement.dataset.state = name;
   if (sentence) element("status").textContent = sentence;
@@ -22,10 +22,10 @@ export function status(sentence) {
   element("status").textContent = sentence;
 }
 
-// What can be pressed now. speak, stop: the button's words, or null.
+// What can be pressed now. speak, busy: true or false; stop: the Stop button's label, or null to hide it.
 export function controls({ speak, stop, busy }) {
   const [speaking, stopping] = [element("speak"), element("stop")];
-  // Whoever pressed one of the two finds the keyboard on the next one that can be pressed.
+  // After one of the two was pressed, the keyboard's focus moves to the next one that can be pressed.
   if ([speaking, stopping].includes(document.activeElement)) focusFollows = true;
   else if (document.activeElement !== document.body) focusFollows = false;
   speaking.disabled = !speak;
@@ -40,7 +40,7 @@ export function warning(sentence) {
   element("warning").hidden = !sentence;
 }
 
-// A sentence, with a button that tries again where that makes sense; null: nothing is wrong any more.
+// sentence: null if nothing is wrong any more; retry: what the “Try again” button does, or null for no button.
 export function error(sentence, retry = null) {
   element("error-text").textContent = sentence ?? "";
   element("error").hidden = !sentence;
@@ -48,7 +48,7 @@ export function error(sentence, retry = null) {
   element("retry").onclick = retry;
 }
 
-// Resolves with true or false. items: what would be fetched, and from where.
+// A question with a list and two buttons, labelled `yes` and `no`. Resolves with true or false.
 export function ask(text, items, yes, no) {
   element("question-text").textContent = text;
   element("question-list").replaceChildren(
@@ -74,7 +74,7 @@ export function ask(text, items, yes, no) {
 
 // --- progress, level, a note on both
 
-// text: in words, or null for no progress. total 0: unknown.
+// text: the progress in words, or null to hide it. total: 0 if it is unknown.
 export function progress(text, done = 0, total = 0) {
   element("progress").hidden = text === null;
   element("amount").textContent = text ?? "";
@@ -87,12 +87,12 @@ export function progress(text, done = 0, total = 0) {
   }
 }
 
-// seconds recorded so far, peak 0..1; null: the microphone is off.
+// seconds: recorded so far, or null if the microphone is off; peak: 0 to 1.
 export function level(seconds, peak = 0) {
   element("live").hidden = seconds === null;
   if (seconds === null) return;
   element("clock").textContent = clock(seconds);
-  // Ears and meters count in decibels: -50 dB is silence in a room.
+  // The meter is in decibels, as ears hear; -50 dB is silence in a room.
   const percent = Math.round(100 * Math.min(1, Math.max(0, 1 + (20 * Math.log10(peak + 1e-9)) / 50)));
   element("level").setAttribute("aria-valuenow", percent);
   element("level-bar").style.transform = `scaleX(${percent / 100})`;
@@ -120,8 +120,8 @@ export function size(bytes) {
 
 // --- transcript
 
-// An empty transcript for a recording, or a file; the one before moves to the earlier ones, with its recording if that
-// may still be wanted and is not the same.
+// Empties the transcript for a recording, or for a file (null). The text before, and a recording of which there is no
+// complete text, move to the earlier ones. before: {name, recording, unfinished}, or null.
 export function begin(before, recording) {
   if (transcript.textContent || (before?.unfinished && before.recording && before.recording !== recording))
     keep(transcript.textContent, before);
@@ -134,7 +134,7 @@ export function begin(before, recording) {
 export function append(text) {
   const atEnd = transcript.scrollHeight - transcript.scrollTop - transcript.clientHeight < 40;
   if (transcript.firstChild)
-    transcript.firstChild.appendData(text); // one text node, however long it gets
+    transcript.firstChild.appendData(text); // one text node stays fast, however long it gets
   else transcript.append(text);
   if (atEnd) transcript.scrollTop = transcript.scrollHeight;
 }
@@ -156,18 +156,18 @@ function speak(end) {
   while (log.childElementCount > 5) log.firstChild.remove();
 }
 
-// The end of a transcription: what can be done with it. words: null if it is incomplete.
-export function finished({ name, words, recording, again }) {
+// What can be done once a transcription has ended. subtitles: {srt, vtt}, or null if there are none.
+export function finished({ name, subtitles = null, recording = null, again = null }) {
   speak(transcript.textContent.length);
   const stem = name.replace(/\.[^.]*$/, "");
   const hasText = transcript.textContent.trim() !== "";
   element("actions").hidden = !hasText && !recording && !again;
   for (const id of ["copy", "save-txt"]) element(id).hidden = !hasText;
-  for (const id of ["save-srt", "save-vtt"]) element(id).hidden = !words?.length;
+  for (const id of ["save-srt", "save-vtt"]) element(id).hidden = !subtitles;
   element("copy").onclick = () => copy(transcript);
   element("save-txt").onclick = () => save(`${transcript.textContent.trim()}\n`, `${stem}.txt`);
-  element("save-srt").onclick = () => save(srt(words, transcript.textContent), `${stem}.srt`);
-  element("save-vtt").onclick = () => save(vtt(words, transcript.textContent), `${stem}.vtt`);
+  element("save-srt").onclick = () => save(subtitles.srt, `${stem}.srt`);
+  element("save-vtt").onclick = () => save(subtitles.vtt, `${stem}.vtt`);
   element("save-wav").hidden = !recording;
   element("save-wav").onclick = () => save(recording.wav(), `${stem}.wav`);
   element("again").hidden = !again;
@@ -202,7 +202,7 @@ async function copy(from) {
     await navigator.clipboard.writeText(from.textContent.trim());
     status("Copied.");
   } catch {
-    // in an iframe without the permission
+    // the page is in an iframe that may not copy
     getSelection().selectAllChildren(from);
     status("The text is selected: copy it with the keyboard.");
   }
@@ -218,13 +218,13 @@ function save(content, name) {
 
 // --- model and settings
 
-// hint: for where the text will be, if there is more to say than that.
+// hint: shown where the text will appear.
 export function model(sentence, hint = "") {
   element("model").textContent = sentence;
   transcript.dataset.empty = `The text appears here. ${hint}`;
 }
 
-// Audio that waits for a press, or null.
+// A button that transcribes the audio of this name; null hides it.
 export function offer(name, press = null) {
   element("transcribe").hidden = !name;
   element("transcribe").textContent = `Transcribe ${name}`;
@@ -232,8 +232,11 @@ export function offer(name, press = null) {
 }
 
 let defaultSilence = element("left-silence").min;
-const chosen = { delay: false, "left-silence": false }; // by the user: a model's defaults do not replace it
-for (const ms of DELAYS) element("delay").append(new Option(`${ms} ms`, ms, ms === 480, ms === 480));
+const chosen = { delay: false, "left-silence": false }; // by the user: a model's defaults do not replace those
+for (const ms of DELAYS_MS) {
+  const isDefault = ms === DEFAULT_DELAY_MS;
+  element("delay").append(new Option(`${ms} ms`, String(ms), isDefault, isDefault));
+}
 for (const id in chosen)
   element(id).addEventListener("change", () => {
     chosen[id] = true;
@@ -244,19 +247,22 @@ element("left-silence").addEventListener("change", ({ target }) => {
   target.value = defaultSilence;
   chosen["left-silence"] = false;
   error(
-    `The silence before the audio is a whole number from ${target.min} to ${target.max}: it is ${defaultSilence} again.`,
+    `The silence before the audio must be a whole number from ${target.min} to ${target.max}. ` +
+      `It was set back to ${defaultSilence}.`,
   );
 });
 
-// From the page's address. Returns a sentence if the values are none that the model knows.
+// From the page's address. Returns a sentence about invalid values, or null.
 export function chooseSettings(delay, leftSilence) {
   const wrong = [];
   if (delay !== null) {
-    if (DELAYS.includes(Number(delay))) {
+    if (DELAYS_MS.includes(Number(delay))) {
       element("delay").value = Number(delay);
       chosen.delay = true;
     } else {
-      wrong.push(`The address asks for a delay of ${delay} ms, which the model does not know: 480 is used.`);
+      wrong.push(
+        `The address sets a delay of ${delay} ms, which the model does not support: ${DEFAULT_DELAY_MS} ms is used.`,
+      );
     }
   }
   if (leftSilence !== null) {
@@ -267,7 +273,8 @@ export function chooseSettings(delay, leftSilence) {
       Number(leftSilence) > Number(silence.max)
     ) {
       wrong.push(
-        `The address asks for left_silence=${leftSilence}: a number from ${silence.min} to ${silence.max} is needed, so it is left out.`,
+        `The address sets left_silence=${leftSilence}, which is not a whole number from ${silence.min} to ` +
+          `${silence.max}: it is ignored.`,
       );
     } else {
       silence.value = leftSilence;

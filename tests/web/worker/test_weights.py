@@ -217,6 +217,21 @@ def test_a_flipped_byte_in_any_shard_is_refused(page, served, piece):
     refused(read(page, shards), "model", f"shard-{piece}-{piece} ", "SHA-256")
 
 
+def test_what_nobody_reads_is_checked_too(page, served):
+    """Bytes behind the model's last tensor."""
+    broken = MODEL[:-1] + bytes([MODEL[-1] ^ 1])
+    answer = run(
+        page,
+        """async (Source, shard) => {
+            const source = new Source([shard], 65536);
+            await source.read(10);
+            await source.end();
+        }""",
+        shard(served, "behind", MODEL, stored=broken),
+    )
+    refused(answer, "model", "SHA-256")
+
+
 @pytest.mark.parametrize("change, words", [(-1000, "cut short"), (1000, "SHA-256"), (PIECE, "SHA-256"), (777, "bytes")])
 def test_a_shard_of_another_size(page, served, change, words):
     """From a server that tells no sizes: its end tells, or a piece that is longer or one too many."""

@@ -30,10 +30,11 @@ CHROME = "Mozilla/5.0 ({}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0
         (CHROME.format("Windows NT 10.0; Win64; x64"), "Chrome or Edge 113"),
         (CHROME.format("Linux; Android 10"), "Android 12"),
         (
-            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Safari/605.1.15",
-            "Safari has it from version 26",
+            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+            "Version/18.0 Safari/605.1.15",
+            "Safari has it since version 26",
         ),
-        ("Something else", "Use a new Chrome"),
+        ("Something else", "Use a new version of Chrome"),
     ],
 )
 def test_no_webgpu(browser, url, agent, says):
@@ -49,12 +50,15 @@ def test_no_webgpu(browser, url, agent, says):
 @pytest.mark.parametrize(
     "machine, says",
     [
-        (gpu("{ requestAdapter: async () => null }"), "found no GPU that it may use"),
-        (gpu("{ requestAdapter: async () => { throw new Error('no') } }"), "found no GPU that it may use"),
-        (gpu("{ requestAdapter: async options => options ? { limits: {} } : null }"), "compatibility mode only"),
+        (gpu("{ requestAdapter: async () => null }"), "found no GPU that it can use"),
+        (gpu("{ requestAdapter: async () => { throw new Error('no') } }"), "found no GPU that it can use"),
+        (
+            gpu("{ requestAdapter: async options => options ? { limits: {} } : null }"),
+            "only in WebGPU's compatibility mode",
+        ),
         (
             adapter(limits="{ maxStorageBufferBindingSize: 1000 }"),
-            "maxStorageBufferBindingSize is 1000, 134217728 is needed",
+            "maxStorageBufferBindingSize is 1000, but 134217728 is needed",
         ),
         ("Object.defineProperty(window, 'isSecureContext', { value: false });", "https:// or localhost"),
     ],
@@ -88,7 +92,7 @@ def test_driver_that_gets_a_kernel_wrong(browser, url):
         "default_delay_ms": 480,
         "left_silence_tokens": 32,
         "model_bytes": 1000,
-        "adapter": {"software": False},
+        "gpu": {"software": False},
         "warning": "The graphics driver gets kernels wrong (linear=staged_packed).",
     }
     with page_on(browser, url, {"open": [{"result": opened}]}) as page:
@@ -197,10 +201,10 @@ def test_another_model_while_transcribing(browser, url):
         (["a.gguf"], "choose its tekken.json"),
         (["tekken.json"], "now choose the model"),
         (["a.wav", "b.wav"], "one audio file at a time"),
-        (["a.gguf", "b.gguf"], "several .gguf files"),
-        (["a.gguf", "shard-aa"], "one .gguf, or its shards"),
-        (["a.gguf", "tekken.json", "params.json"], "several .json files"),
-        ([], "That was no file"),
+        (["a.gguf", "b.gguf"], "more than one .gguf file"),
+        (["a.gguf", "shard-aa"], "one .gguf file, or all shards"),
+        (["a.gguf", "tekken.json", "params.json"], "more than one .json file"),
+        ([], "That was not a file"),
     ],
 )
 def test_files_that_make_no_model(browser, url, files, says):
@@ -213,7 +217,7 @@ def test_files_that_make_no_model(browser, url, files, says):
 def test_dropped_folder(browser, url, tmp_path):
     with page_on(browser, url) as page:
         drop_paths(page, tmp_path)
-        expect(at(page, "error")).to_contain_text("That is a folder: drop the files that are in it.")
+        expect(at(page, "error")).to_contain_text("That is a folder: drop the files inside it instead.")
         wait_for(page, "ready")
 
 
@@ -225,7 +229,7 @@ def test_dropped_folder(browser, url, tmp_path):
     [
         ("notes.pdf", b"%PDF-1.7", "notes.pdf is not audio that this browser can decode"),
         ("empty.wav", b"", "empty.wav is empty"),
-        ("silent.wav", wav(b""), "silent.wav holds no sound"),
+        ("silent.wav", wav(b""), "silent.wav contains no sound"),
     ],
 )
 def test_file_that_is_no_audio(browser, url, name, data, says):
@@ -241,7 +245,7 @@ def test_file_that_is_no_audio(browser, url, name, data, says):
 @pytest.mark.parametrize(
     "answer, says",
     [
-        ({"status": 404}, "has no a.wav (answer 404)"),
+        ({"status": 404}, "has no a.wav (status 404)"),
         ({"body": "<!doctype html>", "content_type": "text/html"}, "a.wav is not audio"),
         (None, "a.wav could not be fetched from"),
     ],
@@ -287,7 +291,7 @@ def test_a_wrong_setting(browser, url):
         page.locator("summary", has_text="Advanced").click()
         at(page, "left-silence").fill("5")
         at(page, "left-silence").blur()
-        expect(at(page, "error")).to_contain_text("a whole number from 32 to 1000")
+        expect(at(page, "error")).to_contain_text("must be a whole number from 32 to 1000")
         expect(at(page, "left-silence")).to_have_value("32")
 
 
@@ -296,7 +300,7 @@ def test_a_page_that_is_not_whole(browser, url):
     page.route("**/view.js", lambda route: route.abort())
     page.goto(f"{url}/")
     wait_for(page, "error")
-    expect(at(page, "status")).to_contain_text("did not load whole: open it from a server")
+    expect(at(page, "status")).to_contain_text("did not load: open it from a server")
     page.close()
 
 
@@ -305,8 +309,8 @@ def test_a_page_that_is_not_whole(browser, url):
     [
         ("?delay=500", "a delay of 500 ms"),
         ("?left_silence=-1", "left_silence=-1"),
-        ("?left_silence=31", "a number from 32 to 1000"),
-        ("?model=http://", "is no address"),
+        ("?left_silence=31", "a whole number from 32 to 1000"),
+        ("?model=http://", "is not a valid address"),
     ],
 )
 def test_link_with_wrong_values(browser, url, query, says):
@@ -325,16 +329,6 @@ def test_transcription_that_fails(browser, url, verb):
         expect(at(page, "transcript")).to_have_text("Some words")
         at(page, "again").click()
         wait_for(page, "done")
-
-
-def test_transcription_that_fails_far_from_the_audios_end(browser, url):
-    """The page waits for the text of a minute before it feeds more: it hears of the failure then as well."""
-    error = {"error": {"kind": "audio", "message": "The samples hold NaN: export the audio again."}}
-    with page_on(browser, url, {"feed": [*[{}] * 20, error]}) as page:
-        at(page, "audio-file").set_input_files(SECOND | {"buffer": wav(bytes(32000 * 200))})
-        wait_for(page, "error")
-        expect(at(page, "error")).to_contain_text("The samples hold NaN: export the audio again.")
-        assert 60 * 16000 < fed(page)[-1]["fed"] < 100 * 16000
 
 
 @pytest.mark.parametrize("obeys", [True, False])
@@ -356,24 +350,27 @@ def test_stop_while_transcribing(browser, url, obeys):
 
 
 def test_gpu_lost_while_idle(browser, url):
-    """Opened again by itself, but not for ever."""
+    """Opened again by itself, but not twice without a transcription in between."""
     with page_on(browser, url) as page:
         hear(page, **LOST)
-        expect(at(page, "error")).to_contain_text("The GPU was lost. The model is opened again.")
+        expect(at(page, "error")).to_contain_text("The GPU was lost. The model is being opened again.")
         wait_for(page, "ready")
         assert len(calls(page, "open")) == 2
-        hear(page, **LOST)
-        wait_for(page, "error")
-        expect(at(page, "error")).to_contain_text("so the model stays closed")
-        expect(at(page, "model")).to_have_text("None.")
-        assert len(calls(page, "open")) == 2
-        at(page, "retry").click()
-        wait_for(page, "ready")
         at(page, "audio-file").set_input_files(SECOND)
         wait_for(page, "done")
         hear(page, **LOST)
         wait_for(page, "ready")
-        assert len(calls(page, "open")) == 4
+        assert len(calls(page, "open")) == 3
+        hear(page, **LOST)
+        wait_for(page, "error")
+        expect(at(page, "error")).to_contain_text("so the model stays closed")
+        expect(at(page, "model")).to_have_text("None.")
+        assert len(calls(page, "open")) == 3
+        at(page, "retry").click()
+        wait_for(page, "ready")
+        hear(page, **LOST)
+        wait_for(page, "ready")
+        assert len(calls(page, "open")) == 5
 
 
 def test_gpu_lost_while_transcribing(browser, url):
@@ -435,13 +432,18 @@ def test_worker_crashes_while_opening(browser, url):
 
 def test_worker_that_is_missing(browser, url):
     with page_on(browser, url, state=None) as page:
-        page.route("**/boot.js", lambda route: route.fulfill(status=404))
+
+        def missing(route):
+            route.fulfill(status=404)
+
+        page.route("**/boot.js", missing)
         page.reload()
         wait_for(page, "error")
         expect(at(page, "error")).to_contain_text("The engine could not start")
-        page.unroute("**/boot.js")
+        # This handler alone: without the fake Worker the page would start the checkout's, which has no Python.
+        page.unroute("**/boot.js", missing)
         at(page, "retry").click()
-        wait_for(page, "loading")
+        wait_for(page, "ready")
 
 
 def test_audio_before_any_model(browser, url):
@@ -449,17 +451,31 @@ def test_audio_before_any_model(browser, url):
     script = {"open": [{"error": {"kind": "network", "message": "The network failed."}}, {}]}
     with page_on(browser, url, script, state="error") as page:
         at(page, "audio-file").set_input_files(SECOND)
-        expect(at(page, "error")).to_contain_text("There is no model yet")
+        expect(at(page, "error")).to_contain_text("No model is open yet")
         wait_for(page, "error")
         at(page, "use-self-test").click()
         wait_for(page, "done")
 
 
 def test_models_chosen_one_after_the_other(browser, url):
-    """The last one wins, and Stop means that one too."""
+    """The last one wins."""
     with page_on(browser, url, {"open": [{"silent": True}, {}], "cancel": [{"after": 300}]}, state="loading") as page:
-        for name in ("load-url", "use-self-test", "load-url"):
-            at(page, name).click()
+        # At once: before the first `cancel` is answered, however slow the test's own way to the page is.
+        page.evaluate("""() => {
+            for (const name of ['load-url', 'use-self-test', 'load-url'])
+                document.querySelector(`[data-testid=${name}]`).click();
+        }""")
         wait_for(page, "ready")
         expect(at(page, "status")).to_have_text("Ready, with voxtral-q4.gguf.")
         assert len(calls(page, "open")) == 2
+
+
+def test_stop_before_a_model_that_was_chosen_begins(browser, url):
+    """While the one before it is given up."""
+    with page_on(browser, url, {"open": [{"silent": True}, {}], "cancel": [{"after": 300}]}, state="loading") as page:
+        page.evaluate("""() => {
+            for (const name of ['load-url', 'stop']) document.querySelector(`[data-testid=${name}]`).click();
+        }""")
+        wait_for(page, "error")
+        expect(at(page, "error")).to_contain_text("Loading was stopped.")
+        assert len(calls(page, "open")) == 1

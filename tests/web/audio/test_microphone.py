@@ -1,181 +1,12 @@
-"""What the page feeds: WAV files to the last bit, what the browser decodes, and what the microphone hears."""
+"""The microphone: what is heard is transcribed and kept, whatever happens meanwhile."""
 
-import base64
-import io
-import struct
-from pathlib import Path
-
-import numpy as np
 import pytest
 import soundfile
 from playwright.sync_api import expect
 
-from voxtab import resources
+from web.audio.tones import RATE, loudest_hertz, tone
 from web.conftest import hearing
-from web.fake_engine import SECOND, at, calls, fed, hear, page_on, wait_for, wav
-
-RATE = 16000
-rng = np.random.default_rng(0)
-
-
-def encoded(samples, rate, **how):
-    file = io.BytesIO()
-    soundfile.write(file, samples, rate, **how)
-    return file.getvalue()
-
-
-def opened(page, data):
-    """All samples that openAudio() gives for a file, and the seconds that it promises."""
-    samples, seconds = page.evaluate(
-        """async data => {
-        const { openAudio } = await import("./audio/file.js");
-        const audio = await openAudio(new Blob([Uint8Array.fromBase64(data)]), "clip");
-        const blocks = [];
-        for await (const block of audio.blocks()) blocks.push(block);
-        return [new Uint8Array(await new Blob(blocks).arrayBuffer()).toBase64(), audio.seconds];
-    }""",
-        base64.b64encode(data).decode(),
-    )
-    return np.frombuffer(base64.b64decode(samples), "float32"), seconds
-
-
-@pytest.fixture(scope="module")
-def page(browser, url):
-    with page_on(browser, url) as page:
-        yield page
-
-
-EXTENSIBLE = (
-    struct.pack("<HHIIHHHHIH", 0xFFFE, 1, RATE, 2 * RATE, 2, 16, 22, 16, 4, 1)
-    + b"\x00\x00\x00\x00\x10\x00\x80\x00\x00\xaa\x008\x9bq"
-)
-NOISE = rng.uniform(-1, 1, (90000, 2)).astype("float32")  # longer than a block of five seconds
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        encoded(NOISE[:, 0], RATE, format="WAV", subtype="PCM_16"),
-        encoded(NOISE, RATE, format="WAV", subtype="PCM_16"),
-        encoded(NOISE[:, 0], RATE, format="WAV", subtype="FLOAT"),
-        encoded(NOISE[:1000, 0], RATE, format="WAVEX", subtype="PCM_16"),
-        b"RIFF\xff\xff\xff\xffWAVEfmt "
-        + struct.pack("<I", 40)
-        + EXTENSIBLE
-        + b"LIST\x03\x00\x00\x00abc\x00data"
-        + struct.pack("<I", 4)
-        + struct.pack("<hh", -32768, 32767),
-    ],
-    ids=["int16", "stereo", "float", "extensible", "odd chunk before"],
-)
-def test_wav_is_taken_as_libsndfile_takes_it(page, data):
-    expected, _ = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
-    got, seconds = opened(page, data)
-    assert np.array_equal(got, expected.mean(axis=1))
-    assert seconds == len(expected) / RATE
-
-
-def test_wav_that_was_cut_off(page):
-    """A recorder that crashed wrote a size that it never reached, or none; an odd byte is no sample."""
-    whole = wav(struct.pack("<3h", 1, 2, 3))
-    assert list(opened(page, whole[:-1])[0]) == [1 / 32768, 2 / 32768]
-    endless = whole.replace(b"data\x06\x00\x00\x00", b"data\xff\xff\xff\xff")
-    assert list(opened(page, endless)[0]) == [1 / 32768, 2 / 32768, 3 / 32768]
-
-
-@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFF000])
-def test_wav_whose_writer_did_not_know_its_size(page, size):
-    """The data reach to the end of the file."""
-    whole = encoded(NOISE[:1000, 0], RATE, format="WAV", subtype="PCM_16")
-    at = whole.index(b"data") + 4
-    streamed = whole[:4] + struct.pack("<I", size) + whole[8:at] + struct.pack("<I", size) + whole[at + 4 :]
-    got, seconds = opened(page, streamed)
-    assert np.array_equal(got, soundfile.read(io.BytesIO(whole), dtype="float32")[0])
-    assert seconds == 1000 / RATE
-
-
-def tone(rate, hertz=440, seconds=2.0):
-    return 0.5 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * rate)) / rate)
-
-
-def loudest_hertz(samples, rate=RATE):
-    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
-    return np.argmax(spectrum) * rate / len(samples)
-
-
-@pytest.mark.parametrize(
-    "how",
-    [
-        {"format": "WAV", "subtype": "PCM_16"},
-        {"format": "WAV", "subtype": "PCM_24"},
-        {"format": "FLAC"},
-        {"format": "OGG", "subtype": "VORBIS"},
-        {"format": "OGG", "subtype": "OPUS"},
-        {"format": "MP3"},
-    ],
-    ids=lambda how: "-".join(how.values()),
-)
-def test_what_the_browser_decodes(page, how):
-    rate = 48000 if how.get("subtype") == "OPUS" else 44100
-    stereo = np.stack([tone(rate), 0 * tone(rate)], axis=1)
-    got, seconds = opened(page, encoded(stereo, rate, **how))
-    assert seconds == len(got) / RATE == pytest.approx(2, abs=0.06)
-    middle = got[4000:28000]
-    assert loudest_hertz(middle) == pytest.approx(440, abs=2)
-    assert np.abs(middle).max() == pytest.approx(0.25, rel=0.1)  # channels are averaged
-
-
-@pytest.mark.parametrize("kind", ["m4a", "webm"])
-def test_what_phones_and_browsers_record(page, kind):
-    """Containers that libsndfile does not write: kept in clips/, beside the file that they were made from."""
-    got, seconds = opened(page, (Path(__file__).parent / "clips" / f"an110-mdxn-b.{kind}").read_bytes())
-    spoken, _ = soundfile.read(resources.embedded_model() / "clips/an110-mdxn-b.flac", dtype="float32")
-    assert seconds == len(got) / RATE == pytest.approx(len(spoken) / RATE, abs=0.15)
-    length = len(got) + len(spoken)
-    alike = np.fft.irfft(np.fft.rfft(got, length) * np.fft.rfft(spoken, length).conj(), length)
-    assert alike.max() / (np.linalg.norm(got) * np.linalg.norm(spoken)) > 0.9
-    assert min(np.argmax(alike), length - np.argmax(alike)) < 0.05 * RATE  # words have their times
-
-
-# --- the microphone's resampler
-
-
-def resampled(page, samples, rate, block=128):
-    return np.array(
-        page.evaluate(
-            """async ([samples, rate, block]) => {
-        const { Resampler } = await import("./audio/resampler.js");
-        const resampler = new Resampler(rate);
-        const all = [];
-        for (let at = 0; at < samples.length; at += block) all.push(...resampler.push(Float32Array.from(samples.slice(at, at + block))));
-        return all;
-    }""",
-            [samples.tolist(), rate, block],
-        )
-    )
-
-
-@pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000, 96000])
-def test_resampler(page, rate):
-    """In step with the input; tones up to 7 kHz pass, within 1 % of the full scale."""
-    hertz = 3000 if rate == 8000 else 7000
-    got = resampled(page, tone(rate, hertz, 0.25), rate)
-    assert 0 <= RATE / 4 - len(got) < 60
-    times = np.arange(len(got)) / RATE
-    inner = slice(200, -200)
-    assert np.abs(got - 0.5 * np.sin(2 * np.pi * hertz * times))[inner].max() < 0.005
-
-
-def test_resampler_takes_away_what_16_khz_cannot_hold(page):
-    assert np.abs(resampled(page, tone(48000, 9000, 0.25), 48000)[200:]).max() < 0.0005
-
-
-def test_resampler_does_not_depend_on_the_blocks(page):
-    samples = rng.uniform(-1, 1, 6000)
-    assert np.array_equal(resampled(page, samples, 44100, 128), resampled(page, samples, 44100, 1000))
-
-
-# --- the microphone
+from web.fake_engine import MODEL, SECOND, answer, at, calls, fed, hear, page_on, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +37,7 @@ def test_microphone(speaking, url):
     with page_on(speaking, url, script, viewport={"width": 900, "height": 700}) as page:
         at(page, "speak").click()
         wait_for(page, "transcribing")
-        expect(at(page, "status")).to_have_text("Listening: speak.")
+        expect(at(page, "status")).to_have_text("Listening: speak now.")
         expect(at(page, "transcript")).to_have_text("while you speak")
         page.wait_for_function("window.heard.findLast(h => h.fed)?.fed >= 32000")
         assert int(page.get_by_role("meter").get_attribute("aria-valuenow")) > 50
@@ -229,6 +60,36 @@ def test_stop_takes_in_the_last_words_and_a_second_stop_ends_it(speaking, url):
         wait_for(page, "ready")
 
 
+def test_what_is_still_on_its_way_is_taken_in(speaking, url):
+    """The recording ends when the audio thread says that it has sent everything, not when Stop is pressed."""
+    with page_on(speaking, url) as page:
+        page.evaluate("""() => {
+            const post = MessagePort.prototype.postMessage;
+            MessagePort.prototype.postMessage = function (message, ...more) {
+                if (message === "stop") setTimeout(() => post.call(this, message, ...more), 300);
+                else post.call(this, message, ...more);
+            };
+        }""")
+        speak(page, 0.3)
+        page.evaluate(
+            "() => { window.before = window.heard.findLast(h => h.fed).fed; document.getElementById('stop').click(); }"
+        )
+        wait_for(page, "done")
+        assert fed(page)[-1]["fed"] - page.evaluate("before") > 0.15 * RATE
+
+
+def test_the_microphone_is_off_after_a_failure(speaking, url):
+    script = {"feed": [{}, {}, {"error": {"kind": "bug", "message": "Something is broken."}}, {}]}
+    with page_on(speaking, url, script) as page:
+        at(page, "speak").click()
+        expect(at(page, "error")).to_contain_text("Something is broken. Your recording is kept")
+        expect(page.get_by_role("meter")).to_be_hidden()
+        wait_for(page, "error")
+        samples, _ = recording(page)
+        assert len(samples) >= fed(page)[-1]["fed"]
+        expect(at(page, "speak")).to_be_enabled()
+
+
 def test_recording_is_kept_when_transcription_fails(speaking, url):
     script = {"finish": [{"error": {"kind": "bug", "message": "Something is broken."}}, {}]}
     with page_on(speaking, url, script) as page:
@@ -236,7 +97,7 @@ def test_recording_is_kept_when_transcription_fails(speaking, url):
         at(page, "stop").click()
         wait_for(page, "error")
         expect(at(page, "error")).to_contain_text(
-            "Something is broken. The recording is kept: it can be saved, or transcribed again."
+            "Something is broken. Your recording is kept: you can save it, or transcribe it again."
         )
         samples, _ = recording(page)
         assert len(samples) == fed(page)[-1]["fed"]
@@ -245,15 +106,21 @@ def test_recording_is_kept_when_transcription_fails(speaking, url):
         assert fed(page)[-1]["fed"] == len(samples)
 
 
+# While it is fed, and it does not come back before the test says so.
+GPU_LOST = {
+    "feed": [{}, {}, {"events": [{"event": "lost", "message": "The GPU was lost."}], "silent": True}, {}],
+    "open": [{}, {"silent": True}],
+}
+
+
 def test_gpu_lost_while_speaking(speaking, url):
     """The microphone goes on; all that was said is in the second transcription."""
-    lost = {"event": "lost", "message": "The GPU was lost."}
-    with page_on(
-        speaking, url, {"feed": [{}, {}, {"events": [lost], "silent": True}, {}], "open": [{}, {"after": 700}]}
-    ) as page:
+    with page_on(speaking, url, GPU_LOST) as page:
         at(page, "speak").click()
         expect(at(page, "error")).to_contain_text("The GPU was lost. The text so far is kept below")
         wait_for(page, "loading")
+        page.wait_for_timeout(700)
+        answer(page, "open", result=MODEL)
         wait_for(page, "transcribing")
         page.wait_for_timeout(300)
         at(page, "stop").click()
@@ -264,15 +131,13 @@ def test_gpu_lost_while_speaking(speaking, url):
 
 def test_audio_dropped_while_the_gpu_comes_back(speaking, url):
     """The microphone has the first word: what it hears is transcribed, and the file has to wait."""
-    lost = {"event": "lost", "message": "The GPU was lost."}
-    with page_on(
-        speaking, url, {"feed": [{}, {}, {"events": [lost], "silent": True}, {}], "open": [{}, {"after": 700}]}
-    ) as page:
+    with page_on(speaking, url, GPU_LOST) as page:
         at(page, "speak").click()
         wait_for(page, "loading")
-        expect(at(page, "note")).to_have_text("What you say is recorded, and written once the model is open.")
+        expect(at(page, "note")).to_have_text("You are being recorded. The text follows once the model is open.")
         at(page, "audio-file").set_input_files(SECOND)
-        expect(at(page, "error")).to_contain_text("A recording waits for a model")
+        expect(at(page, "error")).to_contain_text("A recording is waiting for a model")
+        answer(page, "open", result=MODEL)
         wait_for(page, "transcribing")
         expect(at(page, "stop")).to_have_text("Stop and finish")
         at(page, "stop").click()
@@ -296,15 +161,10 @@ MICROPHONE_ASKS = """() => {
 @pytest.mark.parametrize("ends", ["fails", "stopped"])
 def test_recording_that_waits_for_a_model_is_kept(speaking, url, ends):
     """The GPU is lost while the browser asks for the microphone, and the model does not come back."""
-    reopened = (
-        {"after": 500, "error": {"kind": "device", "message": "The GPU is gone."}}
-        if ends == "fails"
-        else {"silent": True}
-    )
-    with page_on(speaking, url, {"open": [{}, reopened, {}]}) as page:
+    with page_on(speaking, url, {"open": [{}, {"silent": True}, {}]}) as page:
         page.evaluate(MICROPHONE_ASKS)
         at(page, "speak").click()
-        expect(at(page, "status")).to_contain_text("Asking for the microphone")
+        expect(at(page, "status")).to_contain_text("Waiting for the microphone")
         hear(page, event="lost", message="The GPU was lost.")
         wait_for(page, "loading")
         page.evaluate("allow()")
@@ -314,6 +174,8 @@ def test_recording_that_waits_for_a_model_is_kept(speaking, url, ends):
             at(page, "stop").click()
             expect(at(page, "stop")).to_have_text("Stop")
             at(page, "stop").click()
+        else:
+            answer(page, "open", error={"kind": "device", "message": "The GPU is gone."})
         wait_for(page, "error")
         expect(page.get_by_role("meter")).to_be_hidden()
         assert not page.evaluate("dispatchEvent(new Event('beforeunload', { cancelable: true }))")
@@ -328,6 +190,21 @@ def test_recording_that_waits_for_a_model_is_kept(speaking, url, ends):
         expect(at(page, "earlier")).to_be_hidden()
 
 
+def test_microphone_allowed_when_no_model_is_open_any_more(speaking, url):
+    """Speaking on would be of no use."""
+    gone = {"error": {"kind": "device", "message": "The GPU is gone."}}
+    with page_on(speaking, url, {"open": [{}, gone]}) as page:
+        page.evaluate(MICROPHONE_ASKS)
+        at(page, "speak").click()
+        expect(at(page, "status")).to_contain_text("Waiting for the microphone")
+        hear(page, event="lost", message="The GPU was lost.")
+        wait_for(page, "error")
+        page.evaluate("allow()")
+        expect(at(page, "error")).to_contain_text("No model is open yet")
+        expect(page.get_by_role("meter")).to_be_hidden()
+        expect(at(page, "save-wav")).to_be_visible()
+
+
 def test_microphone_refused_after_a_file_was_dropped(speaking, url):
     """What is under way keeps its state."""
     with page_on(speaking, url, {"finish": [{"silent": True}]}) as page:
@@ -336,7 +213,7 @@ def test_microphone_refused_after_a_file_was_dropped(speaking, url):
         at(page, "audio-file").set_input_files(SECOND)
         wait_for(page, "transcribing")
         page.evaluate("refuse()")
-        expect(at(page, "error")).to_contain_text("The microphone was refused.")
+        expect(at(page, "error")).to_contain_text("The browser or the system does not allow the microphone.")
         wait_for(page, "transcribing")
         expect(at(page, "progress")).to_be_hidden()
 
@@ -348,43 +225,82 @@ def test_microphone_allowed_after_a_file_was_dropped(speaking, url):
         at(page, "audio-file").set_input_files(SECOND)
         wait_for(page, "transcribing")
         page.evaluate("allow()")
-        expect(at(page, "error")).to_contain_text("A transcription is under way")
+        expect(at(page, "error")).to_contain_text("A transcription is running")
         expect(page.get_by_role("meter")).to_be_hidden()
         wait_for(page, "transcribing")
+
+
+def transcribe_recording(page, seconds):
+    """As if the user had spoken for so long; `recording` is live until it is ended."""
+    page.evaluate(
+        """async seconds => {
+            const [{ Recording }, { transcribe }] =
+                await Promise.all([import("./audio/recording.js"), import("./page/transcribing.js")]);
+            window.recording = new Recording("microphone");
+            recording.append(new Float32Array(seconds * 16000));
+            transcribe(recording);
+        }""",
+        seconds,
+    )
 
 
 def test_text_that_falls_behind(speaking, url):
     """The page counts by itself: an engine that has nothing to say is late too."""
     with page_on(speaking, url) as page:
         speak(page, 3.2)
-        expect(at(page, "note")).to_contain_text("s behind the voice")
-        expect(at(page, "status")).to_have_text("Listening: speak.")
+        expect(at(page, "note")).to_contain_text("s behind your voice")
+        expect(at(page, "status")).to_have_text("Listening: speak now.")
         hear(page, event="covered", audio_seconds=3)
         expect(at(page, "note")).to_be_hidden()
 
 
-def test_a_slow_engine_is_fed_at_its_pace(browser, url):
-    """Of a recording of any length, about a minute lies in the Worker; the rest stays where it was recorded."""
-    with page_on(browser, url, {"finish": [{"silent": True}]}) as page:
-        page.evaluate("""async () => {
-            const [{ Recording }, { transcribe }] = await Promise.all([import("./audio/file.js"), import("./page/transcription.js")]);
-            window.recording = new Recording("microphone");
-            recording.append(new Float32Array(200 * 16000));
-            transcribe(recording);
-        }""")
-        page.wait_for_function("window.heard.findLast(h => h.fed)?.fed > 60 * 16000")
-        page.wait_for_timeout(500)
-        assert fed(page)[-1]["fed"] <= 65 * RATE
-        hear(page, event="covered", audio_seconds=20)
-        expect(at(page, "note")).to_contain_text("The text is 3:00 min behind the voice")
-        page.wait_for_function("window.heard.findLast(h => h.fed)?.fed > 80 * 16000")
-        page.evaluate("recording.end()")
-        hear(page, event="covered", audio_seconds=30)
-        expect(at(page, "progress")).to_contain_text("0:30 of 3:20")
-        hear(page, event="covered", audio_seconds=190)
-        page.wait_for_function("window.heard.findLast(h => h.fed)?.fed === 200 * 16000")
+def test_the_answer_to_feed_is_the_brake(browser, url):
+    """The page feeds no more until it comes; of a recording of any length, the rest stays where it was recorded."""
+    with page_on(browser, url, {"feed": [{"silent": True}], "finish": [{"silent": True}]}) as page:
+        transcribe_recording(page, seconds=12)
+        for block, samples in enumerate((5 * RATE, 10 * RATE, 12 * RATE)):
+            page.wait_for_function("block => window.heard.filter(h => h.fed).length > block", arg=block)
+            page.wait_for_timeout(100)
+            assert [fed["fed"] for fed in fed(page)][block:] == [samples]
+            hear(page, event="covered", audio_seconds=4 * block)
+            expect(at(page, "note" if block < 2 else "progress")).to_contain_text(
+                ("12 s behind your voice", "8 s behind your voice", "0:08 of 0:12")[block]
+            )
+            if block == 1:
+                page.evaluate("recording.end()")
+            answer(page, "feed", result={})
         expect(at(page, "status")).to_have_text("Writing the last words…")
         assert calls(page, "finish")
+
+
+def test_a_transcription_that_fails_while_its_audio_waits(browser, url):
+    """The answer to `feed` says so, wherever in the audio it is."""
+    with page_on(browser, url, {"feed": [{}, {"silent": True}]}) as page:
+        transcribe_recording(page, seconds=200)
+        page.wait_for_function("window.heard.filter(h => h.fed).length === 2")
+        answer(page, "feed", error={"kind": "audio", "message": "The samples hold NaN."})
+        wait_for(page, "error")
+        expect(at(page, "error")).to_contain_text("The samples hold NaN.")
+        assert not calls(page, "finish")
+
+
+def test_nothing_is_fed_after_a_stop(browser, url):
+    """Also where the stop came too late for the feed that was under way."""
+    with page_on(browser, url, {"feed": [{"after": 500}]}) as page:
+        transcribe_recording(page, seconds=12)
+        page.wait_for_function("window.heard.filter(h => h.fed).length === 1")
+        page.evaluate("document.getElementById('stop').click()")
+        wait_for(page, "ready")
+        assert len(fed(page)) == 1 and not calls(page, "finish")
+
+
+def test_stop_while_audio_waits(browser, url):
+    with page_on(browser, url, {"feed": [{}, {"silent": True}]}) as page:
+        transcribe_recording(page, seconds=12)
+        page.wait_for_function("window.heard.filter(h => h.fed).length === 2")
+        at(page, "stop").click()
+        wait_for(page, "ready")
+        assert len(fed(page)) == 2 and not calls(page, "finish")
 
 
 @pytest.mark.parametrize("lets", [True, False])
@@ -435,7 +351,7 @@ def test_no_microphone(browser, url):
 @pytest.mark.parametrize(
     "name, says",
     [
-        ("NotAllowedError", "The microphone was refused. Allow it for this page"),
+        ("NotAllowedError", "The browser or the system does not allow the microphone. Allow it for this page"),
         ("NotReadableError", "in use by another program"),
         ("AbortError", "The microphone did not start (why)"),
     ],

@@ -1,0 +1,66 @@
+"""The AudioWorklet's blocks, from a processor that the test drives as a browser does."""
+
+import numpy as np
+import pytest
+
+from voxtab.config import LOOKAHEAD_SAMPLES, SAMPLES_PER_TOKEN
+
+QUANTUM = 128  # samples that a browser hands over at a time
+
+
+def captured(page, rate, quanta):
+    """The blocks that are sent for so many quanta of a ramp: while they come, at the stop, and for more after it."""
+    return page.evaluate(
+        """async ([rate, quanta, quantum]) => {
+            let Capture;
+            const sent = [];
+            Object.assign(globalThis, {
+                sampleRate: rate,
+                AudioWorkletProcessor: class { port = { postMessage: (block) => sent.push(block && [...block]) }; },
+                registerProcessor: (name, made) => { Capture = made; },
+            });
+            await import(`./audio/capture-worklet.js?${rate}-${quanta}`);
+            const capture = new Capture();
+            const next = (i) => capture.process([[Float32Array.from({ length: quantum }, (_, j) => i * quantum + j)]]);
+            const goesOn = [];
+            for (let i = 0; i < quanta; i++) goesOn.push(next(i));
+            const during = sent.splice(0);
+            capture.port.onmessage({ data: "stop" });
+            const atStop = sent.splice(0);
+            goesOn.push(next(quanta));
+            return [during, atStop, sent, goesOn];
+        }""",
+        [rate, quanta, QUANTUM],
+    )
+
+
+@pytest.fixture(scope="module")
+def page(browser, url):
+    page = browser.new_page()
+    page.goto(f"{url}/config.js")  # any document of the site
+    yield page
+    page.close()
+
+
+def test_a_block_is_sent_as_soon_as_it_completes_a_tokens_audio(page):
+    during, at_stop, after, goes_on = captured(page, 16000, 45)
+    assert [len(block) for block in during] == [
+        SAMPLES_PER_TOKEN + LOOKAHEAD_SAMPLES,
+        *[SAMPLES_PER_TOKEN] * 3,
+    ]
+    (rest, end) = at_stop
+    assert end is None and after == [] and goes_on == [True] * 45 + [False]
+    # Nothing is lost, least of all the end.
+    assert np.concatenate([*during, rest]).tolist() == list(range(45 * QUANTUM))
+
+
+def test_a_stop_where_nothing_is_left(page):
+    """Only that it is over is said."""
+    _, at_stop, after, _ = captured(page, 16000, 0)
+    assert at_stop == [None] and after == []
+
+
+def test_another_rate(page):
+    during, at_stop, _, _ = captured(page, 48000, 300)
+    assert len(during[0]) == SAMPLES_PER_TOKEN + LOOKAHEAD_SAMPLES
+    assert 0 <= 300 * QUANTUM / 3 - sum(len(block) for block in (*during, at_stop[0])) < 60

@@ -1,0 +1,22 @@
+"""web/config.js repeats the model's numbers; index.html knows two of them as well."""
+
+import re
+
+from voxtab import config
+from web.conftest import CHECKOUT
+
+
+def test_the_page_has_the_engines_numbers(browser, url):
+    page = browser.new_page()
+    page.goto(f"{url}/config.js")
+    numbers = page.evaluate("async () => ({ ...await import('./config.js') })")
+    page.close()
+    assert numbers == {
+        name: list(value) if isinstance(value := getattr(config, name), tuple) else value for name in numbers
+    }
+    assert len(numbers) == 5
+
+
+def test_the_pages_least_left_silence_is_the_engines():
+    (least,) = re.findall(r'id="left-silence".* min="(\d+)"', (CHECKOUT / "web/index.html").read_text())
+    assert int(least) == config.TRAINED_LEFT_SILENCE_TOKENS

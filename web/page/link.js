@@ -1,0 +1,122 @@
+// What a link to the page asks for: ?model=URL&tokenizer=URL&audio=URL&delay=480&left_silence=32&autostart=1, ?bench=1,
+// ?variants=... Addresses are relative to the page.
+
+import { openAudio } from "../audio/file.js";
+import { Failure } from "../failure.js";
+import { bench } from "./bench.js";
+import { openModel, SELF_TEST } from "./opening.js";
+import { fail } from "./state.js";
+import { audioFailed, transcribe } from "./transcribing.js";
+import * as view from "./view.js";
+
+export async function followLink(query) {
+  let wrong = view.chooseSettings(query.get("delay"), query.get("left_silence"));
+  const address = (name) => {
+    const value = query.get(name);
+    try {
+      return value ? new URL(value, document.baseURI) : null;
+    } catch {
+      wrong = `The link's ${name} is not a valid address: ${value}`;
+      return null;
+    }
+  };
+  const asked = await agreed(Object.fromEntries(["model", "tokenizer", "audio"].map((name) => [name, address(name)])));
+  if (wrong) view.error(wrong);
+  const request = {
+    ...(asked.model ? modelAt(asked.model, asked.tokenizer) : SELF_TEST),
+    variants: query.get("variants"),
+  };
+  const opening = { quiet: Boolean(wrong) };
+  if (query.get("bench") === "1") {
+    if (!(await openModel(request, opening))) return;
+    try {
+      return await bench(asked.audio && (await fetchAudio(asked.audio)));
+    } catch (error) {
+      return audioFailed(error);
+    }
+  }
+  const autostart = query.get("autostart") === "1";
+  const start = autostart && !wrong; // nothing starts by itself with other settings than the link's
+  const offered = asked.audio ? offerAudio(asked.audio, start) : null;
+  await openModel(request, opening);
+  // A program that drives the page by a link waits for the state `done` or `error`.
+  const failure = await offered;
+  if (failure && start) audioFailed(failure, () => offerAudio(asked.audio, start));
+  if (autostart && wrong) fail(wrong, null, "The link has invalid settings: see below.");
+}
+
+// The request to open the model at an address; tokenizer: the address of its tekken.json, or null if it is beside it.
+export function modelAt(url, tokenizer) {
+  return {
+    label: lastName(url) || url.host,
+    model: { url: url.href },
+    tokenizer: tokenizer && { url: tokenizer.href },
+  };
+}
+
+// The addresses {model, tokenizer, audio}, each a URL or null, that the user agrees to. The user has not typed them, so
+// the page asks before it contacts another site.
+async function agreed(addresses) {
+  const foreign = Object.entries(addresses).filter(([, url]) => url && url.origin !== location.origin);
+  if (!foreign.length) return addresses;
+  const hosts = [...new Set(foreign.map(([, url]) => url.host))].join(" and ");
+  view.state("loading", "Waiting for your answer below.");
+  view.model("None yet.");
+  const yes = await view.ask(
+    "This link wants to fetch files from another site. Nothing has been requested from it yet, and your audio would " +
+      "not be sent there.",
+    foreign.map(([name, url]) => `${name}: from ${url.host} (${url.href})`),
+    `Fetch from ${hosts}`,
+    "Use the self-test model instead",
+  );
+  if (yes) return addresses;
+  const names = foreign.map(([name]) => name);
+  return {
+    // A model does not go with another tokenizer than its own.
+    model: names.some((name) => name !== "audio") ? null : addresses.model,
+    tokenizer: addresses.tokenizer,
+    audio: names.includes("audio") ? null : addresses.audio,
+  };
+}
+
+function lastName(url) {
+  const name = url.pathname.split("/").pop();
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name; // with a stray %
+  }
+}
+
+async function fetchAudio(url) {
+  const name = lastName(url) || "audio";
+  let answer;
+  try {
+    answer = await fetch(url);
+  } catch {
+    throw new Failure(
+      "network",
+      `${name} could not be fetched from ${url.host}: the network failed, or that site does not allow other pages ` +
+        "to read it. Download it there, then choose the file here.",
+    );
+  }
+  if (!answer.ok)
+    throw new Failure("network", `${url.host} has no ${name} (status ${answer.status}): check the address.`);
+  return openAudio(await answer.blob(), name);
+}
+
+// Resolves with what went wrong, or null.
+async function offerAudio(url, start) {
+  try {
+    const audio = await fetchAudio(url);
+    if (start) transcribe(audio);
+    else view.offer(audio.name, () => transcribe(audio));
+  } catch (error) {
+    audioFailed(error, () => {
+      view.error(null);
+      offerAudio(url, start);
+    });
+    return error;
+  }
+  return null;
+}

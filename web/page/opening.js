@@ -1,0 +1,103 @@
+// Opening a model, and opening it again when the GPU or the engine's Worker went away.
+
+import { engine } from "./engine.js";
+import { known, remember } from "./known_variants.js";
+import { stopListening } from "./listening.js";
+import { softwareWarning } from "./machine.js";
+import * as progress from "./progress.js";
+import { allows, enter, fail, state } from "./state.js";
+import * as view from "./view.js";
+
+export const SELF_TEST = { label: "the self-test model", model: null, tokenizer: null };
+
+// Resolves with true once the model is open. request: {label, model, tokenizer, variants}, the last three as the Worker
+// takes them; variants, from a link, replace those that the engine would choose. quiet: keep the error that is on show.
+// reopened: the engine went away, and this is the model that was open.
+export async function openModel(request, { quiet = false, reopened = false } = {}) {
+  if (!allows("openModel")) return;
+  const former = state.phase === "opening" ? state.model : null;
+  // reopened stays true until something was transcribed; ended: the answer to `open`, once it is asked.
+  const model = { request, reopened, ended: null };
+  enter("opening", { model });
+  if (former) {
+    view.status("Stopping…");
+    await engine.abandon("cancel");
+    await former.ended?.catch(() => {});
+    if (state.model !== model) return; // yet another one was chosen
+  }
+  if (!quiet) view.error(null);
+  view.model(`Loading ${request.label}.`);
+  view.state("loading", engine.isStarting ? progress.STARTING : `Loading ${request.label}…`);
+  view.progress("");
+  state.job?.sayThatItWaits();
+  if (state.stopping) return openingStopped(request);
+  model.ended = engine.call("open", {
+    model: request.model,
+    tokenizer: request.tokenizer,
+    check: true,
+    variants: request.variants ?? null,
+    known: known(),
+  });
+  let opened;
+  try {
+    opened = await model.ended;
+  } catch (error) {
+    if (state.model !== model) return;
+    if (error.kind === "aborted") return openingStopped(request);
+    enter("closed", { model: null });
+    view.model("None.");
+    const waiting = state.job ? ` ${state.job.title} will be transcribed once a model is open.` : "";
+    fail(error.message + waiting, () => openModel(request), `Could not open ${request.label}.`);
+    return stopListening(); // speaking on would be of no use
+  }
+  if (state.model !== model) return;
+  enter("ready");
+  describe(request, opened);
+  state.job?.run();
+  return true;
+}
+
+function describe(request, opened) {
+  if (opened.choice) remember(opened.choice.name, opened.choice.variants);
+  view.progress(null);
+  view.defaults(opened.default_delay_ms, opened.left_silence_tokens);
+  const warning = opened.gpu?.software ? softwareWarning(opened.gpu.description || opened.gpu.device) : opened.warning;
+  if (warning) view.warning(warning);
+  if (request.model) {
+    view.model(`${opened.name}, ${view.size(opened.model_bytes)}.`);
+    view.state("ready", `Ready, with ${opened.name}.`);
+  } else {
+    view.model(
+      "The self-test model (letters, digits, dates, commands) is open.",
+      "For real speech, open Voxtral Mini 4B under “Model” first.",
+    );
+    view.state("ready", "Ready, with the self-test model: say letters, digits, dates or commands.");
+  }
+}
+
+function openingStopped(request) {
+  enter("closed", { model: null });
+  view.model("None.");
+  state.job?.putAside();
+  fail("Loading was stopped.", () => openModel(request), "No model is open: choose one.");
+}
+
+engine.on("progress", (message) => {
+  if (state.phase === "opening") progress.ofOpening(state.model.request.label, message);
+});
+
+engine.on("gone", ({ message }) => {
+  if (state.phase !== "ready") return; // whoever waits for the engine's answer gets the error
+  const { request, reopened } = state.model;
+  enter("closed", { model: null });
+  if (!reopened) {
+    view.error(`${message} The model is being opened again.`);
+    return openModel(request, { quiet: true, reopened: true });
+  }
+  view.model("None.");
+  fail(
+    `${message} This happened twice in a row, so the model stays closed.`,
+    () => openModel(request),
+    "The model was closed.",
+  );
+});

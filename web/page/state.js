@@ -1,0 +1,90 @@
+// What the page is doing, and what the user may do meanwhile. Only `enter` changes the phase.
+
+import * as view from "./view.js";
+
+const yes = true;
+const no = false;
+
+// What is possible in each phase. The columns: choosing a model, which replaces one that is being opened; giving audio, which
+// waits as `state.job` while no model is open; pressing Speak; and what the Stop button asks of the engine.
+// biome-ignore format: a table
+const PHASES = {
+  impossible:   { openModel: no,  takeAudio: no,  speak: no,  stop: null },     // this machine cannot run the engine
+  closed:       { openModel: yes, takeAudio: yes, speak: no,  stop: null },     // no model is open
+  opening:      { openModel: yes, takeAudio: yes, speak: no,  stop: "cancel" },
+  ready:        { openModel: yes, takeAudio: yes, speak: yes, stop: null },     // a model is open
+  transcribing: { openModel: no,  takeAudio: no,  speak: no,  stop: "stop" },
+  measuring:    { openModel: no,  takeAudio: no,  speak: no,  stop: "stop" },   // ?bench=1
+};
+const NOUNS = { transcribing: "transcription", measuring: "measurement" }; // for the user
+
+export const ASKING = "asking"; // the browser asks the user for the microphone
+
+export const state = {
+  phase: "closed",
+  impossible: null, // why this machine cannot run the engine: a sentence for the user
+  model: null, // while opening, the model that is being opened; then the open one: see opening.js
+  job: null, // the transcription that runs, or that waits for a model: see transcribing.js
+  microphone: null, // ASKING, or the Microphone that is listening
+  stopping: false, // the Stop button was pressed in this phase
+  shown: null, // what the transcript on the page belongs to: {name, recording, unfinished}
+};
+
+export function enter(phase, changes = {}) {
+  Object.assign(state, { stopping: false }, changes, { phase });
+  showControls();
+}
+
+export function setMicrophone(microphone) {
+  state.microphone = microphone;
+  showControls();
+}
+
+export function isListening() {
+  return Boolean(state.microphone && state.microphone !== ASKING);
+}
+
+// The verb that stops what the engine is doing, or null.
+export function stopVerb() {
+  return PHASES[state.phase].stop;
+}
+
+// Why `action`, a column of the table, is not possible now: a sentence for the user, or null if it is possible.
+function refusal(action) {
+  if (state.phase === "impossible") return state.impossible;
+  if (!PHASES[state.phase][action]) return `A ${NOUNS[state.phase]} is running: stop it first.`;
+  // A file that waits for a model can be replaced by another. A recording cannot be made again.
+  if (action === "takeAudio" && state.job?.recording) {
+    return "A recording is waiting for a model: it is transcribed first, once a model is open.";
+  }
+  return null;
+}
+
+// Whether `action` is possible now. If it is not, the user reads why.
+export function allows(action) {
+  const sentence = refusal(action);
+  if (sentence) view.error(sentence);
+  return !sentence;
+}
+
+export function canSpeak() {
+  return PHASES[state.phase].speak && !state.microphone;
+}
+
+function showControls() {
+  const running = state.phase === "transcribing" || state.phase === "measuring";
+  view.controls({
+    speak: canSpeak(),
+    busy: running,
+    stop: isListening() ? "Stop and finish" : stopVerb() && "Stop",
+  });
+}
+
+// Tells the user what went wrong. What is running goes on; otherwise the page shows an error and stays usable.
+export function fail(sentence, retry = null, status = "Something went wrong: see below.") {
+  view.error(sentence, retry);
+  if (stopVerb()) return;
+  view.progress(null);
+  view.note(null);
+  view.state("error", status);
+}
