@@ -1,5 +1,6 @@
 """The command as a user runs it: its output, its exit status, and what it says of wrong input."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -13,10 +14,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from voxtab import bench, resources
+from voxtab import bench, resources, subtitles
+from voxtab.errors import AudioError
 from voxtab.gpu.variants import LINEAR, Variants
 from voxtab.native import cli
+from voxtab.native.audio import open_audio
 from voxtab.transcriber import Transcriber
+from voxtab.words import Word
 
 ORACLE = Path(__file__).parents[1] / "oracle" / "delay480"
 EXPECTED = json.loads((ORACLE / "expected.json").read_text())
@@ -81,6 +85,17 @@ def test_json_of_one_file(voxtab):
         )
         > 0
     )
+
+
+@pytest.mark.parametrize("format", ["srt", "vtt"])
+def test_subtitles_of_one_file(voxtab, format):
+    """They are those of the JSON's words."""
+    status, out, err = voxtab("transcribe", "--model", GGUF, "--format", format, CLIP)
+    result = json.loads(voxtab("transcribe", "--model", GGUF, "--format", "json", CLIP)[1])
+    words = [Word(**word) for word in result["words"]]
+    assert status == 0 and err == "" and "-->" in out
+    assert out == getattr(subtitles, format)(words, result["text"])
+    refused(voxtab("transcribe", "--model", GGUF, "--format", format, CLIP, CLIP), "one audio file at a time")
 
 
 def test_bench(voxtab, monkeypatch):
@@ -444,9 +459,30 @@ def test_audio_that_is_damaged_in_the_middle(voxtab, tmp_path):
     assert 3 < json.loads(out)["audio_seconds"] < 6
 
 
+def test_samples_of_another_scale(voxtab, tmp_path):
+    """A float WAV whose samples are int16's, as scipy writes it. The next file is transcribed all the same."""
+    samples, rate = soundfile.read(CLIP, dtype="float32")
+    path = tmp_path / "scaled.wav"
+    soundfile.write(path, 16384 * samples, rate, subtype="FLOAT")
+    text = voxtab("transcribe", "--model", GGUF, CLIP)[1]
+    status, out, err = voxtab("transcribe", "--model", GGUF, path, CLIP)
+    assert status == 2 and err.count("\n") == 1 and "divide int16 samples by 32768" in err
+    assert out.endswith(text)
+
+
+@pytest.mark.parametrize("missing, whole", [(0.4, True), (0.6, False)])
+def test_how_much_may_be_missing_at_the_end(tmp_path, missing, whole):
+    """Of what the header says: less than a person would notice."""
+    path = tmp_path / "cut.wav"
+    soundfile.write(path, np.zeros(16000, np.float32), 16000)
+    audio = open_audio(path)
+    with contextlib.nullcontext() if whole else pytest.raises(AudioError, match="cut.wav ends after 0.4 of 1.0 s"):
+        audio.check_whole(1 - missing)
+
+
 def test_no_stdout():
     ended = subprocess.run(f"{sys.executable} -m voxtab info {GGUF} >&-", shell=True, stderr=subprocess.PIPE, text=True)
-    assert (ended.returncode, ended.stderr) == (2, "voxtab: stdout is closed: send it somewhere.\n")
+    assert (ended.returncode, ended.stderr) == (2, "voxtab: stdout is closed: redirect it to a file or a program.\n")
 
 
 def test_audio_that_goes_bad_in_the_middle(voxtab, tmp_path):
