@@ -198,7 +198,7 @@ def test_no_model(tmp_path):
     assert "holds no model" in refused(write(tmp_path / "empty", {}))
     assert "holds no model" in refused(write(tmp_path / "notes", {"README.md": b"x", "tekken.json": b"{}"}))
     assert "does not begin with GGUF" in refused(write(tmp_path / "other", {"holiday.raw": b"1234"}))
-    assert "no .gguf file" in refused(write(tmp_path / "shards", {"shard-aa": MODEL}) / "shard-aa")
+    assert "is not a .gguf file" in refused(write(tmp_path / "shards", {"shard-aa": MODEL}) / "shard-aa")
     assert "a.gguf is empty" in refused(write(tmp_path / "void", {"a.gguf": b""}))
 
 
