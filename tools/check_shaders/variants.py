@@ -1,47 +1,38 @@
-#!/usr/bin/env python3
-"""Print every (kernel, constants) that loading a model asks a device of WebGPU's default limits for, or one of larger ones.
+"""Every (kernel, constants) that loading a model asks a GPU for.
 
-A JSON object a line.
-
-Nothing is listed by hand: the engine itself loads and records the published 4B model's shapes and the embedded
-models' on a device that only takes notes, for each weight type, cache type, order of RoPE's rows and layout.
+Nothing is listed by hand: the engine itself loads and records the published 4B model's shapes and the embedded models'
+on a device that only takes notes, for each weight type, cache type, order of RoPE's rows and layout.
 """
 
-import argparse
 import asyncio
 import itertools
-import json
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "app"))
-
 from synthetic import VOXTRAL_4B, directory
 from voxtab import resources
 from voxtab.config import ModelConfig
-from voxtab.gpu.device import DEFAULT_LIMITS, GpuAdapter, bindings
+from voxtab.gpu.device import DEFAULT_LIMITS, Device, GpuAdapter, bindings
 from voxtab.gpu.variants import LINEAR, Variants
 from voxtab.model import PROMPT_ROWS, Model
 from voxtab.native import files
 from voxtab.weights import checkpoint
 
+ROOT = Path(__file__).resolve().parents[2]
+
 Variant = tuple[str, tuple[tuple[str, float], ...]]  # kernel, constants
 
 # Types of a file's matrices and of everything else: convolutions, gains, biases.
 TYPES = [("F32", "F32"), ("F16", "F16"), ("BF16", "BF16"), ("Q4_0", "F32"), ("Q4_0", "F16")]
-LARGER = {
-    "largest_workgroup": 1024,
-    "workgroup_storage": 32768,
-}  # than WebGPU's default limits: what most adapters have, lavapipe too
+# Above WebGPU's default limits: what most GPUs grant, lavapipe too.
+LARGER = {"largest_workgroup": 1024, "workgroup_storage": 32768}
 
 
-class NotingDevice:
-    """A `voxtab.gpu.device.Device` that computes nothing: handles are numbers, pipelines are noted.
+class NotingDevice(Device):
+    """Computes nothing: handles are numbers, pipelines are noted.
 
-    It refuses what a browser refuses at WebGPU's default limits and a native driver may let pass.
+    It refuses what a browser refuses at WebGPU's default limits and a native driver may accept.
     """
 
     limits = DEFAULT_LIMITS
@@ -66,6 +57,10 @@ class NotingDevice:
     def run(self, plan: int, read=None, times: int = 1) -> None: ...
 
     async def upload(self, source, table, progress=None) -> None: ...
+
+    async def done(self) -> None: ...
+
+    def close(self) -> None: ...
 
     async def pipeline(self, name: str, constants: dict[str, float]) -> int:
         self.variants.add((name, tuple(sorted(constants.items()))))
@@ -122,13 +117,7 @@ async def _record(layouts: set[Variants]) -> set[Variant]:
 
 
 def all_variants() -> tuple[list[Variant], list[Variant]]:
-    """Every kernel with every set of constants that it is compiled with: at WebGPU's default limits; besides, at LARGER ones."""
+    """Every kernel with all constants it is compiled with: at WebGPU's default limits; and beyond, at LARGER ones."""
     default = asyncio.run(_record(_layouts()))
     larger = asyncio.run(_record({Variants(linear=linear, subgroup=32, **LARGER) for linear in LINEAR}))
     return sorted(default), sorted(larger - default)
-
-
-if __name__ == "__main__":
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    for kernel, constants in sum(all_variants(), []):
-        print(json.dumps({"kernel": kernel, "constants": dict(constants)}))

@@ -1,17 +1,17 @@
-#!/usr/bin/env python3
 """Compile every shader with every variant's constants, in Tint (Chrome) and in naga (wgpu-py, Firefox).
 
-The two disagree: each lets pass what the other refuses, so a shader that runs here may not in a browser. Tint runs
-without a GPU (Dawn for Node), naga on whatever Vulkan driver there is, both at WebGPU's default limits; naga also compiles
-what larger adapters are asked for, which Dawn grants without a GPU to none. Every file is also compiled with its default
+  .venv/bin/python tools/check_shaders [FOLDER]
+
+The two disagree: each accepts what the other refuses, so a shader that runs here may not run in a browser. Tint runs
+without a GPU (Dawn for Node), naga on any Vulkan driver, both at WebGPU's default limits; naga also compiles what GPUs
+with higher limits are asked for, which Dawn without a GPU cannot. Every file is also compiled with its default
 overrides, must be used by some variant, and is searched for a pitfall that compiles.
-Exit status 1 with file, constants and the compiler's message if anything is wrong.
+If anything is wrong, the exit status is 1, with the file, the constants and the compiler's message.
 """
 
 import argparse
 import asyncio
 import json
-import os
 import re
 import subprocess
 import sys
@@ -19,21 +19,17 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-NODE = ROOT / "tools/node"
-try:
-    import wgpu
-except ModuleNotFoundError:
-    python = ROOT / ".venv/bin/python"
-    if not python.exists() or Path(sys.prefix) == python.parent.parent:
-        sys.exit("The Python package wgpu is missing: run tools/test once, which sets up .venv.")
-    os.execv(python, [str(python), *sys.argv])
+import wgpu
 
-from shader_variants import all_variants  # it also makes `voxtab` importable
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from check_shaders.variants import all_variants
 from voxtab import resources
 from voxtab.gpu.device import bindings
 from voxtab.native.gpu import NativeDevice
 
+ROOT = Path(__file__).resolve().parents[2]
+NODE = Path(__file__).resolve().parent / "node"
 Failure = tuple[str, dict | None, str]  # file's name, constants, message
 
 
@@ -73,7 +69,7 @@ def tint(files: dict[str, str], variants: list[tuple[str, dict]]) -> list[Failur
         )
         ended = subprocess.run(["node", NODE / "tint.js", given, made], capture_output=True, text=True)
         if ended.returncode:
-            sys.exit(f"tools/node/tint.js ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
+            sys.exit(f"{NODE}/tint.js ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
         return json.loads(made.read_text())
 
 
@@ -130,8 +126,10 @@ def main() -> None:
         print(f"{folder / name}.wgsl: {who}{which}{others}:\n  " + message.replace("\n", "\n  "), file=sys.stderr)
     if problems:
         sys.exit(1)
+    seconds = time.monotonic() - began
     print(
-        f"{len(files)} files, {len(variants)} variants: Tint and naga compile them all, and naga {len(larger)} of larger adapters ({time.monotonic() - began:.0f} s)"
+        f"{len(files)} files, {len(variants)} variants: Tint and naga compile them all, "
+        f"and naga {len(larger)} for higher limits ({seconds:.0f} s)"
     )
 
 
