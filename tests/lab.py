@@ -83,9 +83,7 @@ class Lab:
         return values[:count].reshape(shape)
 
     def clear(self):
-        self.kernels.forget_binds()
-        for buffer in self.buffers:
-            self.device.free(buffer)
+        self.kernels.free(self.buffers)
         self.buffers.clear()
 
 

@@ -14,7 +14,6 @@ from lab import Lab, assert_close
 from voxtab import decoder
 from voxtab.config import MAX_POSITIONS
 from voxtab.encoder import block_samples
-from voxtab.gpu.kernels import Kernels
 from voxtab.kv_cache import KvCache
 from voxtab.model import Model
 from voxtab.native import models
@@ -48,7 +47,7 @@ class Case:
                 device, found.directory, found.config, found.source, found.tokenizer, name=name, cache_f16=self.f16
             )
         )
-        self.lab = Lab(device, Kernels(device, self.model.kernels.variants), run)  # its own: it forgets its bind groups
+        self.lab = Lab(device, self.model.kernels, run)  # the model's pipelines are compiled already
         self.run = run
 
     def want(self, stage):

@@ -109,7 +109,7 @@ def test_pins():
 @pytest.mark.parametrize(
     "most, storage", [(256, 16384), (1024, 16384), (256, 32768), (1024, 32768), (1024, 49152), (1024, 65536)]
 )
-def test_shapes_stay_within_an_gpus_limits(linear, subgroup, most, storage):
+def test_shapes_stay_within_a_gpus_limits(linear, subgroup, most, storage):
     layout = Variants(linear=linear, subgroup=subgroup, largest_workgroup=most, workgroup_storage=storage)
     for rows in (1, 2, 5, 8, 256):
         for outputs in (2, 48, 3072, 3584, 6144, 18432, 131072):

@@ -411,12 +411,12 @@ class Kernels:
         for buffer in buffers:
             self.device.free(buffer)
 
-    def forget_binds(self) -> None:
-        """Free parameters and bind groups, not pipelines: for plans that run once, such as loading's."""
-        for handle in (*self._made.params.values(), *self._made.binds.values()):
+    def close(self) -> None:
+        """Free everything that was made with this recorder and those that share it, which cannot be used any more."""
+        made = self._made
+        pipelines = [pipeline.result() for pipeline in made.pipelines.values()]
+        for handle in (*made.binds.values(), *made.params.values(), *pipelines, self.unused, self._unwritten):
             self.device.free(handle)
-        self._made.params.clear()
-        self._made.binds.clear()
 
     def _dispatch(self, kernel, constants, params, buffers, grid) -> Dispatch:
         constants = {"WORKGROUP": self.variants.workgroup} | constants

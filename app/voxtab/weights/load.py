@@ -103,7 +103,7 @@ class Loader:
 
     def __init__(self, directory: Directory, kernels: Kernels):
         self._tensors, self._device = directory.tensors, kernels.device
-        # Of its own: what it binds is freed after the upload.
+        # Of its own: what it makes is freed after the upload.
         self._kernels = Kernels(kernels.device, kernels.variants)
         self._unused = kernels.unused
         self._rows: list[_Rows] = []
@@ -215,4 +215,4 @@ class Loader:
         await self._device.upload(source, table, progress)
         for handle in (raw, *plans):
             self._device.free(handle)
-        k.forget_binds()
+        k.close()
