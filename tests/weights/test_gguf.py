@@ -205,7 +205,7 @@ def test_the_last_tensor_needs_no_padding():
 
 @pytest.mark.parametrize("head", [b"PK\3\4" + bytes(60), b"<!DOCTYPE html>", b"FUGG" + SMALL[4:], b"\0", SMALL[1:]])
 def test_another_kind_of_file(head):
-    assert "no GGUF file" in refused(head)
+    assert "not a GGUF file" in refused(head)
 
 
 @pytest.mark.parametrize("version", [0, 1, 4, 99, 3 << 24])

@@ -1,6 +1,6 @@
 """What a checkpoint's tensors are called, which shapes they have, and what model they make (spec 9).
 
-Mistral's names are used throughout; Hugging Face's are translated at the door.
+The engine uses Mistral's names; Hugging Face's are translated here.
 """
 
 import re
@@ -56,7 +56,7 @@ _DEFAULTS = {
 
 
 def with_mistral_names(directory: Directory) -> Directory:
-    """The same directory under Mistral's names. The dialect of one that had Hugging Face's becomes 'hugging face'."""
+    """The same directory with Mistral's names. If it had Hugging Face's, its dialect becomes 'hugging face'."""
     if EMBEDDING in directory.tensors:
         return directory
     tensors = {}
@@ -68,9 +68,9 @@ def with_mistral_names(directory: Directory) -> Directory:
 
 
 def read_config(directory: Directory, hugging_face: dict | None = None) -> ModelConfig:
-    """The model's numbers: from shapes, and from metadata or a `config.json` what shapes cannot tell.
+    """The model's numbers: from shapes, and what shapes cannot tell from metadata or a `config.json`.
 
-    Checks that every tensor is there with a shape that fits, so that loading cannot fail on them later.
+    ModelError unless every tensor is there with a shape that fits, so that loading cannot fail on them later.
     """
     if hugging_face is None:
         encoder, decoder = (
@@ -95,12 +95,12 @@ def read_config(directory: Directory, hugging_face: dict | None = None) -> Model
         found = _shape(directory, name, len(shape))
         if found != shape:
             raise ModelError(
-                f"Tensor {shown(name)} has the shape {list(found)}, and {list(shape)} is what fits the "
-                "rest of the model: the file or its metadata is broken."
+                f"Tensor {shown(name)} has the shape {list(found)}, and the rest of the model needs {list(shape)}: the "
+                "file or its metadata is damaged, so download the model again."
             )
         if directory.tensors[name].type == "Q4_0" and (len(shape) != 2):
             raise ModelError(
-                f"Tensor {shown(name)} is Q4_0, which only matrices can be: use a file that keeps it in F32 or F16."
+                f"Tensor {shown(name)} is Q4_0, but only matrices can be: use a file that has it in F32 or F16."
             )
     for stack, layer in ((config.encoder, ENCODER_LAYER), (config.decoder, DECODER_LAYER)):
         for i in range(stack.layers):
@@ -161,7 +161,9 @@ def _defaults(directory: Directory) -> dict[str, Any]:
 def _ada_width(directory: Directory) -> int:
     width = _shape(directory, DECODER_LAYER.format(0) + ADA.format(0), 2)[0]
     if width % 32:
-        raise ModelError(f"The delay conditioning is {width} wide, which is no multiple of 32 and so not supported.")
+        raise ModelError(
+            f"The delay conditioning is {width} wide, but only multiples of 32 are supported: use another model."
+        )
     return width
 
 
@@ -178,21 +180,23 @@ def _from_config_json(config: dict, part: str) -> dict:
         }
     except (KeyError, TypeError, AttributeError) as error:
         raise ModelError(
-            f"config.json has no usable {part} ({error}): give the one of a Voxtral Realtime model."
+            f"config.json has no usable {part} ({error}): use the config.json of a Voxtral Realtime model."
         ) from None
 
 
-def _stack(directory: Directory, name: str, layer: str, width: int, told: dict) -> Stack:
+def _stack(directory: Directory, name: str, layer: str, width: int, given: dict) -> Stack:
+    def impossible(field: str) -> ModelError:
+        return ModelError(
+            f"The model's metadata says that the {name}'s {field} is {shown(str(given[field]))}, which is impossible: "
+            "download the model again."
+        )
+
     for field in ("heads", "kv_heads", "head_dim", "window"):
-        if type(told[field]) is not int or not 0 < told[field] < 1 << 20:
-            raise ModelError(
-                f"The model's metadata gives the {name} {field} {shown(str(told[field]))}: use an unbroken file."
-            )
+        if type(given[field]) is not int or not 0 < given[field] < 1 << 20:
+            raise impossible(field)
     for field in ("epsilon", "rope_base"):
-        if not isinstance(told[field], int | float) or not 0 < told[field] < 1e12:
-            raise ModelError(
-                f"The model's metadata gives the {name} {field} {shown(str(told[field]))}: use an unbroken file."
-            )
+        if not isinstance(given[field], int | float) or not 0 < given[field] < 1e12:
+            raise impossible(field)
     layers = 0
     while layer.format(layers) + "attention.wq.weight" in directory.tensors:
         layers += 1
@@ -202,7 +206,7 @@ def _stack(directory: Directory, name: str, layer: str, width: int, told: dict) 
             "give a Voxtral Realtime model with Mistral's tensor names, or Hugging Face's in a SafeTensors file."
         )
     hidden = _shape(directory, layer.format(0) + "feed_forward.w1.weight", 2)[0]
-    return Stack(layers=layers, width=width, hidden=hidden, **told)
+    return Stack(layers=layers, width=width, hidden=hidden, **given)
 
 
 def _shape(directory: Directory, name: str, dims: int) -> tuple[int, ...]:
@@ -217,10 +221,10 @@ def _shape(directory: Directory, name: str, dims: int) -> tuple[int, ...]:
 
 
 def _same_type(directory: Directory, names: list[str]) -> None:
-    """Tensors that are stacked into one matrix."""
+    """ModelError if these tensors, which are stacked into one matrix, have several types."""
     types = {directory.tensors[name].type for name in names}
     if len(types) > 1:
         raise ModelError(
-            f"Tensors {shown(names[0])} and its neighbours mix the types {', '.join(sorted(types))}: "
-            "convert the model with one type for them."
+            f"Tensor {shown(names[0])} and those stacked with it have several types ({', '.join(sorted(types))}): "
+            "convert the model again, with one type for them."
         )

@@ -1,7 +1,7 @@
 """The directory of a model: which tensor lies at which bytes, of which type and shape.
 
-`gguf.py` and `safetensors.py` make it from the first bytes of a file. Plain Python, without numpy:
-this runs in the page too.
+`gguf.py` and `safetensors.py` make it from the first bytes of a file. Plain Python without numpy, as it runs in the
+page too.
 """
 
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from math import prod
 
 from voxtab.errors import ModelError
 
-# No header of a real model comes near this (a GGUF with a tokenizer has about 10 MB), so that a damaged
-# length never makes anybody read gigabytes in search of the header's end.
+# Headers of real models are far smaller (10 MB with a tokenizer). So a damaged length never makes anybody read
+# gigabytes in search of the header's end.
 HEADER_LIMIT = 100_000_000  # bytes
 
 MAX_DIMS = 4
@@ -20,10 +20,10 @@ _BLOCKS = {"F32": (1, 4), "F16": (1, 2), "BF16": (1, 2), "Q4_0": (32, 18)}
 
 
 class HeaderIncomplete(Exception):
-    """The bytes given end inside the header, but the file goes on.
+    """The given bytes end inside the header, and the file has more.
 
-    `needed` is how many bytes from the file's start the header has at the least: never more than the file
-    has, always more than were given. A parse of so many may still ask for more.
+    `needed` is how many bytes the header has at least, counted from the file's start: more than were given, and not
+    more than the file has. Parsing so many may raise this again.
     """
 
     def __init__(self, needed: int):
@@ -64,7 +64,7 @@ def tensor_nbytes(type: str, shape: tuple[int, ...]) -> int:
 
 
 def locate(name: str, type: str, shape: tuple[int, ...], offset: int, size: int) -> Tensor:
-    """The tensor a header describes, checked; `size` is the file's in bytes. ModelError if it cannot be."""
+    """The tensor that a header describes, checked; `size` is the file's, in bytes. ModelError if it is impossible."""
     if type not in _BLOCKS:
         raise ModelError(
             f"Tensor {shown(name)} has the type {shown(type)}, which is not supported: "
@@ -72,13 +72,13 @@ def locate(name: str, type: str, shape: tuple[int, ...], offset: int, size: int)
         )
     if not 1 <= len(shape) <= MAX_DIMS or min(shape) < 1:
         raise ModelError(
-            f"Tensor {shown(name)} has a shape of {len(shape)} numbers, where 1 to {MAX_DIMS} and none "
-            f"below 1 are expected: the header is damaged, so download the model again."
+            f"Tensor {shown(name)} has a shape of {len(shape)} numbers, but 1 to {MAX_DIMS}, none below 1, are "
+            "possible: the header is damaged, so download the model again."
         )
     try:
         nbytes = tensor_nbytes(type, shape)
     except ValueError as error:
-        raise ModelError(f"Tensor {shown(name)} cannot be read, {error}: convert the model again.") from None
+        raise ModelError(f"Tensor {shown(name)} cannot be read, as {error}: convert the model again.") from None
     if offset + nbytes > size:
         raise ModelError(
             f"Tensor {shown(name)} ends at byte {offset + nbytes:,} but the model has only {size:,} bytes: "
@@ -88,5 +88,5 @@ def locate(name: str, type: str, shape: tuple[int, ...], offset: int, size: int)
 
 
 def shown(text: str) -> str:
-    """A name from a file as it stands in a message: quoted, on one line, not too long."""
+    """A name from a file for a message: quoted, on one line, not too long."""
     return repr(text if len(text) <= 120 else text[:120] + "...")

@@ -5,8 +5,8 @@
     tensors:  string name, u32 dims, u64 dim[dims] (innermost first), u32 type, u64 offset into the data
     data:     from the next multiple of general.alignment (32 if that key is absent)
 
-The header is the user's, so it may say anything: every number is held against the file's size before it is
-used, and the one thing that a wrong header causes is a ModelError.
+The header is the user's and may say anything. Every number is checked against the file's size before it is used, and a
+wrong header causes nothing but a ModelError.
 """
 
 from struct import Struct
@@ -17,7 +17,7 @@ from voxtab.weights.directory import HEADER_LIMIT, MAX_DIMS, Directory, HeaderIn
 _MAGIC = b"GGUF"
 _VERSIONS = 2, 3
 _NAME_LIMIT = 65535  # bytes, the format's own limit for keys
-_NESTING_LIMIT = 8  # arrays within arrays: writers make none, so this only bounds the recursion
+_NESTING_LIMIT = 8  # arrays within arrays: no writer makes them; this bounds the recursion
 
 _START = Struct("<4sIQQ")
 _U32 = Struct("<I")
@@ -25,18 +25,18 @@ _U64 = Struct("<Q")
 _TYPE_AND_OFFSET = Struct("<IQ")
 _TYPE_AND_COUNT = Struct("<IQ")
 
-# the least bytes that a key (name of one letter, value of one byte) and a tensor (one dim) can take
+# The fewest bytes of a key (a name of one letter, a value of one byte) and of a tensor (one dimension).
 _LEAST_KEY = 8 + 1 + 4 + 1
 _LEAST_TENSOR = 8 + 1 + 4 + 8 + _TYPE_AND_OFFSET.size
 
-# value types of metadata
+# Types of values in metadata.
 _SCALARS = {
     0: Struct("<B"), 1: Struct("<b"), 2: Struct("<H"), 3: Struct("<h"), 4: Struct("<I"), 5: Struct("<i"),
     6: Struct("<f"), 7: Struct("<?"), 10: Struct("<Q"), 11: Struct("<q"), 12: Struct("<d"),
 }  # fmt: skip
 _STRING, _ARRAY = 8, 9
 
-# ggml's numbers; those that this model has no kernels for are here to be named in the message
+# ggml's numbers. Those without kernels here are listed so that the message can name them.
 _TENSOR_TYPES = {
     0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 6: "Q5_0", 7: "Q5_1", 8: "Q8_0", 9: "Q8_1", 10: "Q2_K", 11: "Q3_K",
     12: "Q4_K", 13: "Q5_K", 14: "Q6_K", 15: "Q8_K", 20: "IQ4_NL", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32",
@@ -47,16 +47,16 @@ _TENSOR_TYPES = {
 def parse(head: bytes | memoryview, size: int) -> Directory:
     """Read the directory of a GGUF file of `size` bytes from `head`, its first bytes.
 
-    Raises HeaderIncomplete if `head` ends inside the header, ModelError if this is no GGUF file, if it is
-    damaged or cut short, or if it holds what is not supported. Only the last tensor's padding may be absent.
+    Raises HeaderIncomplete if `head` ends inside the header. Raises ModelError if this is not a GGUF file, if it is
+    damaged or cut short, or if something in it is not supported. Only the last tensor's padding may be missing.
 
-    The alignment must be a power of two, 4 at least, and offsets multiples of it (ggml asks for the same,
-    its writers use 32): a tensor then starts on a 4-byte word, as copies on the GPU want it.
+    The alignment must be a power of two, 4 at least, and offsets multiples of it (ggml requires the same; its writers
+    use 32). So every tensor starts at a multiple of 4 bytes, as copies on the GPU need it.
     """
     cursor = _Cursor(head, size)
     magic = bytes(head[:4])
     if not _MAGIC.startswith(magic):
-        raise ModelError(f"This is no GGUF file, it begins with {magic!r}: give a .gguf file, or all its shards.")
+        raise ModelError(f"This is not a GGUF file: it begins with {magic!r}. Give a .gguf file, or all its shards.")
     _, version, tensor_count, key_count = cursor.unpack(_START)
     if version not in _VERSIONS:
         raise ModelError(f"GGUF version {version} is not supported: use a little-endian file of version 2 or 3.")
@@ -66,11 +66,13 @@ def parse(head: bytes | memoryview, size: int) -> Directory:
     alignment = metadata.get("general.alignment", 32)
     if not isinstance(alignment, int) or alignment < 4 or alignment & (alignment - 1):
         raise ModelError(
-            f"The metadata give general.alignment as {shown(str(alignment))}, where a power of two from 4 is expected: "
-            f"convert the model again."
+            f"The metadata says that general.alignment is {shown(str(alignment))}, not a power of two from 4 on: "
+            "convert the model again."
         )
     if metadata.get("split.count", 1) not in (0, 1):
-        raise ModelError("This is one part of a model split by gguf-split: merge it with llama-gguf-split --merge.")
+        raise ModelError(
+            "This file is one of several that gguf-split made of a model: merge them with llama-gguf-split --merge."
+        )
 
     entries = {}
     for _ in range(tensor_count):
@@ -84,27 +86,27 @@ def parse(head: bytes | memoryview, size: int) -> Directory:
     for name, (kind, shape, offset) in entries.items():
         if offset % alignment:
             raise ModelError(
-                f"Tensor {shown(name)} starts at byte {offset:,} of the data, which is no multiple of {alignment:,}: "
-                f"convert the model again."
+                f"Tensor {shown(name)} starts at byte {offset:,} of the data, not at a multiple of {alignment:,}: "
+                "convert the model again."
             )
         tensors[name] = locate(name, kind, shape, data + offset, size)
     return Directory("gguf", tensors, metadata, version)
 
 
 class _Cursor:
-    """A place in the header, and the only way to move on: nothing is read that was not claimed before."""
+    """A place in the header, and the only way to move on: whatever is read is claimed first."""
 
     def __init__(self, head: bytes | memoryview, size: int):
         self.head = head
         self.at = 0
-        self._end = min(len(head), size)  # of what can be read now
-        self._limit = min(size, HEADER_LIMIT)  # of what the header can have
+        self._end = min(len(head), size)  # of what is here
+        self._limit = min(size, HEADER_LIMIT)  # of the header, at most
 
     def claim(self, nbytes: int) -> None:
-        """The header has so many bytes more, at the least: are they there?"""
+        """Check that the header may have, and that `head` has, so many bytes more."""
         end = self.at + nbytes
         if end > self._limit:
-            raise self.damaged(f"it asks for {end:,} bytes where at most {self._limit:,} can be")
+            raise self.damaged(f"it says that it has {end:,} bytes or more, and at most {self._limit:,} are possible")
         if end > self._end:
             raise HeaderIncomplete(end)
 
@@ -132,7 +134,7 @@ class _Cursor:
         self.at += nbytes
 
     def skip_strings(self, count: int) -> None:
-        # A vocabulary has 300 000 of them, so this loop does without `claim` until it leaves what is there.
+        # A vocabulary has 300,000 of them, so this loop calls `claim` only when it leaves what is here.
         self.claim(count * _U64.size)
         head, at, last, length_at = self.head, self.at, self._end - _U64.size, _U64.unpack_from
         for _ in range(count):
@@ -159,17 +161,17 @@ def _metadata(cursor: _Cursor, count: int) -> dict[str, object]:
 
 
 def _value(cursor: _Cursor, kind: int) -> object:
-    """A value of the metadata; None for an array, which is passed over."""
+    """A value of the metadata; None for an array, which is skipped."""
     if kind in _SCALARS:
         return cursor.unpack(_SCALARS[kind])[0]
     if kind == _STRING:
         (nbytes,) = cursor.unpack(_U64)
-        # an author's name in another encoding is no reason to refuse a model
+        # An author's name in another encoding is not a reason to refuse a model.
         return cursor.string(nbytes).decode(errors="replace")
     if kind == _ARRAY:
         _skip_array(cursor, _NESTING_LIMIT)
         return None
-    raise cursor.damaged(f"there is no type of metadata {kind}")
+    raise cursor.damaged(f"metadata has no type {kind}")
 
 
 def _skip_array(cursor: _Cursor, nesting: int) -> None:
@@ -190,7 +192,7 @@ def _entry(cursor: _Cursor) -> tuple[str, tuple[int, ...], int]:
     """Type, shape (outermost first) and offset into the data of the tensor whose name was just read."""
     (dims,) = cursor.unpack(_U32)
     if dims > MAX_DIMS:
-        raise cursor.damaged(f"a tensor has {dims:,} dims")
+        raise cursor.damaged(f"a tensor has {dims:,} dimensions")
     shape = tuple(cursor.unpack(_U64)[0] for _ in range(dims))[::-1]
     kind, offset = cursor.unpack(_TYPE_AND_OFFSET)
     return _TENSOR_TYPES.get(kind, str(kind)), shape, offset

@@ -15,15 +15,15 @@ from voxtab.weights.directory import HEADER_LIMIT, Directory, HeaderIncomplete, 
 def parse(head: bytes | memoryview, size: int) -> Directory:
     """Read the directory of a safetensors file of `size` bytes from `head`, its first bytes.
 
-    Raises HeaderIncomplete if `head` ends inside the header, ModelError if this is no safetensors file, if it
+    Raises HeaderIncomplete if `head` ends inside the header. Raises ModelError if this is not a safetensors file, if it
     is damaged or cut short, or if it has tensors other than F32, F16 and BF16.
     """
-    # Of a length cut short these are the low bytes, so that `start` is never more than the truth.
+    # If the length itself is cut short, these are its low bytes: `start` is then too small, never too large.
     start = 8 + int.from_bytes(head[:8], "little")
     if size < start or start > HEADER_LIMIT:
         raise ModelError(
-            f"This is no safetensors file, or it is cut short: its header would end at byte {start:,} where at most "
-            f"{min(size, HEADER_LIMIT):,} can be, so download the model again."
+            f"This is not a safetensors file, or it is cut short: its header would end at byte {start:,}, and at most "
+            f"{min(size, HEADER_LIMIT):,} are possible. Download the model again."
         )
     if len(head) < start:
         raise HeaderIncomplete(start)
@@ -31,13 +31,13 @@ def parse(head: bytes | memoryview, size: int) -> Directory:
 
     metadata = entries.pop("__metadata__", {})
     if type(metadata) is not dict or not all(type(value) is str for value in metadata.values()):
-        raise _damaged("__metadata__ is no object of strings")
+        raise _damaged("__metadata__ is not an object of strings")
     tensors: dict[str, Tensor] = {}
     for name, entry in entries.items():
         kind, shape, begin, end = _fields(name, entry)
         tensor = locate(name, kind, shape, start + begin, size)
         if tensor.nbytes != end - begin:
-            raise _damaged(f"tensor {shown(name)} has {end - begin:,} bytes, its shape asks for {tensor.nbytes:,}")
+            raise _damaged(f"tensor {shown(name)} has {end - begin:,} bytes, and its shape needs {tensor.nbytes:,}")
         tensors[name] = tensor
     return Directory("safetensors", tensors, metadata, None)
 
@@ -50,28 +50,28 @@ def _read_json(text: bytes) -> dict[str, object]:
     except ValueError as error:  # not UTF-8, not JSON, a name twice, a number of thousands of digits
         raise _damaged(shown(str(error))) from None
     if type(entries) is not dict:
-        raise _damaged("its JSON is no object")
+        raise _damaged("its JSON is not an object")
     return entries
 
 
 def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
     entries = dict(pairs)
     if len(entries) != len(pairs):
-        raise ValueError("a name is there twice")
+        raise ValueError("it has a name twice")
     return entries
 
 
 def _fields(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
-    """Type, shape, first byte and byte after the last of a tensor, each of the right Python type."""
+    """A tensor's type, shape, first byte, and the byte after its last, each of the right Python type."""
     try:
         kind, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
     except (KeyError, TypeError, ValueError):
         raise _damaged(f"tensor {shown(name)} has no dtype, shape and data_offsets") from None
-    # `type` and not isinstance: true is an int to Python. The limit is the format's and keeps products short.
+    # `type` and not isinstance, as True is an int in Python. The limit is the format's, and keeps products short.
     if type(kind) is not str or not all(type(n) is int and 0 <= n < 2**63 for n in (*shape, begin, end)):
-        raise _damaged(f"tensor {shown(name)} has a dtype, shape or data_offsets of a wrong kind")
+        raise _damaged(f"tensor {shown(name)} has a dtype, shape or data_offsets of the wrong kind")
     if not name or kind == "Q4_0":
-        raise _damaged("a tensor has no name or is of a type that the format does not have")
+        raise _damaged("a tensor has no name, or a type that the format does not have")
     return kind, shape, begin, end
 
 

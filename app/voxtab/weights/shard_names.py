@@ -8,10 +8,10 @@ from voxtab.errors import ModelError
 
 
 def in_order(names: list[str]) -> list[str]:
-    """Shards' names in the order of their counters. ModelError if one is left out or if there is no counter."""
+    """Shards' names in the order of their counters. ModelError if one is missing or if there are no counters."""
     if len(names) == 1:
         return names
-    # The counter is what the names do not have in common; but one that ends alike, as in ba and ca, stays whole.
+    # The counter is where the names differ. Letters or digits after it that are alike, as in ba and ca, belong to it.
     head = os.path.commonprefix(names)
     tail = os.path.commonprefix([name[len(head) :][::-1] for name in names])[::-1].lstrip(ascii_lowercase + digits)
     counters = [name[len(head) : len(name) - len(tail)] for name in names]
@@ -22,7 +22,7 @@ def in_order(names: list[str]) -> list[str]:
     else:
         raise ModelError(
             f"{min(names)} and {max(names)} are not numbered as shards of one model: "
-            f"leave nothing but the shards, config.json and tekken.json in their folder."
+            "leave nothing but the shards, config.json and tekken.json in their folder."
         )
     for counter, following in zip(counters, counters[1:]):
         if following != _next(counter):

@@ -226,7 +226,7 @@ def test_chosen_wrong_files(bare, tmp_path, model):
     assert kind == "model" and "short" in message
     (tmp_path / "note.txt").write_text("a note")
     kind, message = error_of(open_chosen(bare, [tmp_path / "note.txt", tekken]))
-    assert kind == "model" and "no GGUF file" in message
+    assert kind == "model" and "not a GGUF file" in message
     (tmp_path / "empty.gguf").write_bytes(b"")
     kind, message = error_of(open_chosen(bare, [tmp_path / "empty.gguf", tekken]))
     assert kind == "model"
