@@ -1,7 +1,7 @@
 """Drafts change how many passes the decoder takes, and never a token.
 
-In a software GPU's layout, where a row's sum does not depend on the other rows of its pass, tokens are exactly the plain
-loop's.
+In a software GPU's layout, where a row's sum does not depend on the other rows of its pass, tokens are exactly the
+plain loop's.
 """
 
 import asyncio

@@ -227,7 +227,7 @@ def test_tokens_with_f32_caches(case, name, quantised):
 @NAMES
 @WEIGHTS
 def test_close_with_f16_caches(case, name, quantised):
-    """Keys and values rounded to f16: adapter within 5e-3, logits within 5e-2, tokens equal up to the first close call."""
+    """Keys and values rounded to f16: adapter within 5e-3, logits 5e-2, tokens equal up to the first close call."""
     c = case(name, quantised, "f16")
     embeddings = []
     for first, tokens, samples in c.blocks(len(c.want("adapter"))):

@@ -11,7 +11,7 @@ from voxtab.gpu.kernels import ADD, ARGMAX_RUN, GELU, SILU, TOKENS_RING, Dispatc
 from voxtab.kv_cache import KvCache
 from voxtab.weights.load import Weights
 
-FIRST_POSITIONS = 512  # of the rings, 41 s: most streams are far shorter than the window
+FIRST_POSITIONS = 512  # that the rings hold at first, 41 s: most streams are far shorter than the window
 
 
 def delay_condition(width: int, delay_tokens: int) -> array:
@@ -76,7 +76,7 @@ class Decoder:
         return TokensRead(self.device.run(plan, ring, times=passes), first)
 
     def record_delay(self, k: Kernels) -> list[Dispatch]:
-        """condition [width] -> each layer's gain [width] = ffn_norm * (1 + ada2 gelu(ada0 condition)). Once a stream."""
+        """condition [width] -> each layer's gain [width] = ffn_norm * (1 + ada2 gelu(ada0 condition))."""
         dispatches = []
         for layer, gain in zip(self.weights.decoder, self.gains):
             # ada_hidden [ada width] = gelu(ada0 condition)

@@ -21,15 +21,15 @@ from voxtab.weights.load import Weights
 
 
 def block_samples(tokens: int) -> int:
-    """Samples that a block of tokens sees: its own, and those around them that its first and last frames reach."""
+    """Samples that a block of tokens reads: its own, and those before and after them that its frames reach."""
     return HISTORY_SAMPLES + tokens * SAMPLES_PER_TOKEN + LOOKAHEAD_SAMPLES
 
 
 class Encoder:
     """Buffers of one block of up to `tokens` tokens, and the dispatches that fill them.
 
-    The convolutions carry nothing from block to block: each starts three frames early and makes the rows that it
-    needs again, so that only the layers' rings of keys and values are state.
+    The convolutions carry nothing from block to block: a block starts three frames early and makes the rows that it
+    needs again. So the only state is the layers' rings of keys and values.
     """
 
     def __init__(self, kernels: Kernels, stack: Stack, weights: Weights, tokens: int, half_rope: bool, cache_f16: bool):

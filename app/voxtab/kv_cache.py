@@ -5,11 +5,12 @@ from voxtab.gpu.device import Device
 
 
 class KvCache:
-    """For each layer [capacity, 2 (k, v), kv_heads, head_dim], in f16 or f32.
+    """For each layer a buffer [capacity, 2 (k, v), kv_heads, head_dim], in f16 or f32.
 
-    Keys are cached turned, so that attention over the ring needs no order; a position's slot is
-    position % capacity, and a block of `rows` positions never overwrites a key that its first row still sees.
-    With `first` the rings begin with so many positions and double, until they hold the window, before they would wrap around.
+    Keys are cached rotated, so that attention over the ring needs no order. A position's slot is position % capacity.
+    A full ring holds window - 1 + rows positions, so that `rows` new ones never overwrite a key that the first of them
+    still sees. With `first`, a ring begins with so many positions, and is doubled before it would wrap around, until it
+    is full.
     """
 
     def __init__(self, device: Device, stack: Stack, rows: int, f16: bool, first: int | None = None):
@@ -26,7 +27,7 @@ class KvCache:
         return [self._device.buffer(self.capacity * self._slot_bytes, f"kv {i}") for i in range(layers)]
 
     def save(self, positions: int) -> None:
-        """Keep a copy of a stream's first positions, or of the whole rings if these hold fewer, in place of the one before."""
+        """Keep a copy of a stream's first positions, or of the whole rings if these hold fewer; the last copy goes."""
         for buffer in self._saved:
             self._device.free(buffer)
         self._saved_bytes = min(positions, self.capacity) * self._slot_bytes
@@ -35,16 +36,16 @@ class KvCache:
             self._device.copy(layer, saved, self._saved_bytes)
 
     def restore(self) -> None:
-        """The saved positions, for another stream."""
+        """Put the saved positions back, for another stream."""
         for layer, saved in zip(self.layers, self._saved):
             self._device.copy(saved, layer, self._saved_bytes)
 
     def has_room(self, positions: int) -> bool:
-        """Whether a stream may come to so many positions without growth."""
+        """Whether a stream may reach so many positions before the rings must grow."""
         return positions <= self.capacity or self.capacity == self._full
 
     def grow(self, positions: int) -> list[int]:
-        """Make room for so many positions, all slots as they were; the former buffers, for the caller to free."""
+        """Make room for so many positions; what is cached stays. Returns the old buffers, for the caller to free."""
         former, nbytes = self.layers, self.capacity * self._slot_bytes
         while not self.has_room(positions):
             self.capacity = min(2 * self.capacity, self._full)

@@ -1,7 +1,7 @@
-"""RoPE's angles (spec 4, 6.1), made on the host in float64: WGSL's cos and sin are only good near zero.
+"""RoPE's angles (spec 4, 6.1), made on the host in float64: WGSL's cos and sin are precise near zero only.
 
-An angle at position p is fine[p % 512] + coarse[p // 512]; kernels add the two by the addition theorem, so that a
-few hundred kB serve every position, and a step needs nothing from the host.
+The angle at position p is fine[p % 512] + coarse[p // 512]. Kernels add the two by the addition theorem, so that a few
+hundred kB serve every position, and a step needs nothing from the host.
 """
 
 import math
@@ -12,7 +12,7 @@ from voxtab.gpu.kernels import ANGLES_FINE
 
 
 def rotations(stack: Stack, *positions: int) -> array:
-    """(cos, sin) of position * base^(-2j / head_dim) for each position and each pair j of a head: [positions, head_dim / 2, 2] f32."""
+    """[positions, head_dim / 2, 2] f32: (cos, sin) of position * base^(-2j / head_dim), for each pair j of a head."""
     frequencies = [stack.rope_base ** (-2 * j / stack.head_dim) for j in range(stack.head_dim // 2)]
     angles = [position * frequency for position in positions for frequency in frequencies]
     values = array("f", bytes(8 * len(angles)))

@@ -37,7 +37,7 @@ async def fastest_linear(decoder: Decoder, recorders: list[Kernels]) -> tuple[Ke
 
 
 async def _one_layer(decoder: Decoder, kernels: Kernels, x: array) -> array:
-    """x [width] -> x + the first layer's w2 (silu(w1 n) * (w3 n)) [width]: two products, each with its shape and ending."""
+    """x [width] -> x + w2 (silu(w1 n) * (w3 n)), by the first layer's two linear kernels with these shapes."""
     device = kernels.device
     plan = kernels.plan_compiled(decoder.record_products(kernels)[:2])
     device.write(decoder.x, 0, x)

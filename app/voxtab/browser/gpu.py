@@ -13,7 +13,7 @@ from voxtab.gpu.device import DEFAULT_LIMITS, Device, GpuAdapter, Range, Upload,
 
 
 class BrowserDevice(Device):
-    """See `voxtab.gpu.device.Device`. A source for `upload` has a `stream`: a Source of `web/worker/weights/source.js`."""
+    """See `voxtab.gpu.device.Device`. A source for `upload` has `stream`, a Source of web/worker/weights/source.js."""
 
     @classmethod
     async def open(cls, gpu, lost: Callable[[str], None]) -> "BrowserDevice":

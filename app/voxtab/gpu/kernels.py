@@ -127,8 +127,8 @@ class Kernels:
     ) -> Dispatch:
         """x [stride (rows - 1) + 3, inputs] -> out [rows, outputs] = gelu(conv(x) + bias).
 
-        weights [outputs, inputs, 3] of `type`, bias [outputs]. The first `context` rows of out lie before `step`'s position; those before the stream's start are
-        zero.
+        weights [outputs, inputs, 3] of `type`, bias [outputs]. The first `context` rows of out lie before `step`'s
+        position; those before the stream's start are zero.
         """
         tile = self._tile(rows)
         lanes = (64 if inputs > 512 else 32) if self.variants.lanes else 1
@@ -356,7 +356,7 @@ class Kernels:
         )
 
     def repack_q4_0(self, raw, nibbles, scales, *, blocks, first_block) -> Dispatch:
-        """raw [blocks, 18] bytes as in the file -> nibbles [blocks, 4] u32, scales [blocks] f16, from first_block on."""
+        """raw [blocks, 18] bytes of the file -> nibbles [blocks, 4] u32, scales [blocks] f16, from first_block on."""
         assert first_block % 2 == 0, "two scales share a word"
         return self._dispatch(
             "repack_q4_0",
