@@ -1,7 +1,6 @@
 """One GPU for all tests: lavapipe where there is no other, opened with WebGPU's default limits."""
 
 import asyncio
-from collections import Counter
 
 import pytest
 
@@ -47,29 +46,31 @@ def run():
 
 
 class SharedDevice(NativeDevice):
-    """Compiles each kernel once for all that use it at a time: another model takes 3 MB and not 55, and a fifth of the time.
+    """Compiles each kernel once for all that have it: another model takes 3 MB instead of 55, and a fifth of the time.
 
     The engine opens a device for each model.
     """
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
-        self._compiled = {}
-        self._users = Counter()
+        self._compiled = {}  # what a pipeline is made of -> its handle
+        self._users = {}  # how many have a pipeline
 
     async def pipeline(self, name, constants):
         key = resources.shader(name), *sorted(constants.items())  # the text, because some tests change shaders
         if key not in self._compiled:
             self._compiled[key] = await super().pipeline(name, constants)
-        self._users[self._compiled[key]] += 1
-        return self._compiled[key]
+        handle = self._compiled[key]
+        self._users[handle] = self._users.get(handle, 0) + 1
+        return handle
 
     def free(self, handle):
-        if self._users[handle] > 1:
+        if handle in self._users:
             self._users[handle] -= 1
-            return
-        del self._users[handle]
-        self._compiled = {key: pipeline for key, pipeline in self._compiled.items() if pipeline != handle}
+            if self._users[handle]:
+                return
+            del self._users[handle]
+            self._compiled = {key: pipeline for key, pipeline in self._compiled.items() if pipeline != handle}
         super().free(handle)
 
 
@@ -82,7 +83,7 @@ def device(run):
 
 @pytest.fixture(scope="session")
 def kernels_for(device):
-    """The kernels of a layout. The cases of a test share pipelines; as lavapipe takes 3 MB for each, the next test frees them."""
+    """The kernels of a layout, for the cases of one test. The next test frees them: lavapipe takes 3 MB a pipeline."""
     kept = {}
 
     def get(test, layout):
