@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from voxtab import resources
+from voxtab import resources, tuning
 from voxtab.errors import ModelError, UserError
 from voxtab.gpu.device import GpuAdapter
 from voxtab.gpu.variants import LINEAR, Variants
@@ -41,6 +41,14 @@ def choice(run, device, damage=lambda model: None) -> tuple[str, list[str]]:
 def test_one_that_is_right_is_chosen(run, device):
     linear, wrong = choice(run, device)
     assert linear in LINEAR and wrong == []
+
+
+def test_the_fastest_is_chosen(run, device, monkeypatch):
+    async def seconds(decoder, kernels):
+        return 0.1 if kernels.variants.linear == "staged_packed" else 0.2
+
+    monkeypatch.setattr(tuning, "_seconds", seconds)
+    assert choice(run, device) == ("staged_packed", [])
 
 
 @pytest.mark.parametrize(

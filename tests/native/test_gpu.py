@@ -1,12 +1,14 @@
 """The native seam: uploads at any offset, readbacks that lag, limits, and memory that ends."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from voxtab.errors import DeviceError, UserError
 from voxtab.gpu import device as seam
 from voxtab.gpu.kernels import Kernels
+from voxtab.gpu.variants import Variants
 from voxtab.native import models
 from voxtab.native.gpu import NativeDevice
 
@@ -126,3 +128,48 @@ def test_pipelines_are_compiled_once(device, run):
     finally:
         del device.pipeline
     assert asked == ["delay_gain"]
+
+
+@pytest.mark.parametrize("is_software", [False, True])
+def test_a_software_gpu_compiles_one_kernel_at_a_time(device, run, monkeypatch, is_software):
+    """Its compiler needs much memory. A real one gets all at once."""
+    kernels, under_way, most = Kernels(device), 0, 0
+
+    async def pipeline(name, constants):
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0)
+        under_way -= 1
+        return 0
+
+    monkeypatch.setattr(device, "adapter", replace(device.adapter, is_software=is_software))
+    monkeypatch.setattr(device, "pipeline", pipeline)
+    run(kernels.compile([kernels.rms_norm(1, 2, 3, rows=1, columns=64, epsilon=i / 100) for i in range(4)]))
+    assert most == (1 if is_software else 4)
+
+
+def test_bytes_of_buffers_are_counted(device):
+    before = device.nbytes
+    buffers = [device.buffer(nbytes) for nbytes in (1, 16, 17)]
+    assert device.nbytes == before + 16 + 16 + 32
+    device.free(device.plan([]))
+    for buffer in buffers:
+        device.free(buffer)
+    assert device.nbytes == before
+
+
+def test_recorders_of_other_variants_share_what_is_compiled(device, run):
+    kernels = Kernels(device, Variants(linear="plain"))
+    other = kernels.with_variants(linear="staged", drafts=3)
+    assert kernels.variants == Variants(linear="plain")
+    assert other.variants == Variants(linear="staged", drafts=3)
+    buffers = [device.buffer(64) for _ in range(3)]
+    dispatch = kernels.delay_gain(*buffers, columns=4)
+    assert other.delay_gain(*buffers, columns=4) == dispatch
+    run(kernels.compile([dispatch]))
+    device.free(other.plan_compiled([dispatch]))
+    before = device.nbytes
+    kernels.free(buffers)
+    kernels.close()
+    assert device.nbytes < before
