@@ -28,7 +28,7 @@ def read_weights(found) -> dict[str, np.ndarray]:
 def forward(config, weights, samples, delay_tokens, tokens, left=32):
     """All stages of a stream of `samples` with silence around it, with `tokens` as the tokens of positions 0.. .
 
-    Returns {"mel", "conv1", "conv2", "enc_layers", "enc_out", "adapter", "dec_layers", "logits"}. Position p makes logits[p].
+    Returns {"mel", "conv1", "conv2", "enc_layers", "enc_out", "adapter", "dec_layers", "logits"}; logits[p] are of p.
     """
     samples = np.concatenate(
         [np.zeros(left * 1280 + 200), samples, np.zeros(-len(samples) % 1280 + (delay_tokens + 11) * 1280 + 200)]
