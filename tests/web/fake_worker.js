@@ -1,7 +1,7 @@
 // A Worker that speaks the page's protocol and does what a test says; `script` comes before this file.
-// script: {verb: [what happens at its first call, at its second, ...]}; the last entry repeats; {} is the usual answer. An
-// entry may have events (posted first), result or error (the answer), after (ms before it), silent (no answer), crash.
-// script.boots: false: Python never starts.
+// script: {verb: [what happens at its first call, at its second, ...]}; the last entry repeats; {} is the usual answer.
+// An entry may have events (posted first), result or error (the answer), after (ms before it), silent (no answer),
+// crash. script.boots: false: Python never starts.
 
 const MODEL = {
   name: "voxtral-q4.gguf",

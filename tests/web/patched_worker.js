@@ -1,5 +1,5 @@
-// boot.js in an unusual browser, which the address names: ?low_limits; ?lose, where a test may send `lose` or `out_of_memory`;
-// ?lose_at_finish and ?crash_at_finish, which happen once.
+// boot.js in an unusual browser, which the address names: ?low_limits; ?lose, where a test may send `lose` or
+// `out_of_memory`; ?lose_at_finish and ?crash_at_finish, which happen once.
 const how = new URL(import.meta.url).search.slice(1);
 
 if (how === "low_limits") {

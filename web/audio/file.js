@@ -5,8 +5,8 @@ import { Failure } from "../failure.js";
 
 const BLOCK_SAMPLES = 5 * SAMPLE_RATE;
 
-// Resolves with {name, live: false, seconds, blocks()}. blocks() yields Float32Arrays, whose memory the caller may transfer,
-// and can be called again. Throws a Failure.
+// Resolves with {name, live: false, seconds, blocks()}. blocks() yields Float32Arrays, whose memory the caller may
+// transfer, and can be called again. Throws a Failure.
 export async function openAudio(blob, name) {
   if (blob.size === 0) throw new Failure("audio", `${name} is empty: choose another file.`);
   let wav;

@@ -9,8 +9,8 @@ const STOP_MS = 500; // how long the last block is waited for: a suspended conte
 
 const REFUSED = {
   NotAllowedError:
-    "The browser or the system does not allow the microphone. Allow it for this page (by the icon beside the address, and in " +
-    "the system's privacy settings), then press Speak again.",
+    "The browser or the system does not allow the microphone. Allow it for this page (by the icon beside the " +
+    "address, and in the system's privacy settings), then press Speak again.",
   SecurityError: "This page is not allowed to use the microphone: open it in its own tab.",
   NotFoundError: "No microphone was found. Plug one in, then press Speak again, or choose an audio file.",
   NotReadableError:

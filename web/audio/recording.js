@@ -4,7 +4,8 @@ import { SAMPLE_RATE } from "../config.js";
 
 const BLOCK_SAMPLES = 5 * SAMPLE_RATE;
 
-// live until end(): append() adds samples. blocks() gives all of it from the start, and waits for more while it is live.
+// live until end(): append() adds samples. blocks() gives all of it from the start, and waits for more while it is
+// live.
 export class Recording {
   constructor(name) {
     this.name = name;

@@ -1,11 +1,12 @@
-// The engine in its Worker, as the page sees it. A call is answered once, under its id; messages without an id are events.
+// The engine in its Worker, as the page sees it. A call is answered once, under its id; messages without an id are
+// events.
 
 import { Failure } from "../failure.js";
 
 const STOP_MS = 3000; // a Worker that has not stopped by then is ended
 
-// Events, for `on`: progress, text and covered, each with the Worker's message; and gone, with a Failure of kind 'lost' or
-// 'crash': the model that was open is gone. A call of `open` starts a Worker if there is none.
+// Events, for `on`: progress, text and covered, each with the Worker's message; and gone, with a Failure of kind 'lost'
+// or 'crash': the model that was open is gone. A call of `open` starts a Worker if there is none.
 class Engine extends EventTarget {
   constructor() {
     super();
@@ -100,7 +101,7 @@ class Engine extends EventTarget {
     const error = new Failure(
       "crash",
       this._held
-        ? `The engine could not start (${reason}): reload the page. If that does not help, files are missing on this site.`
+        ? `The engine could not start (${reason}): reload the page. If that does not help, the site lacks files.`
         : `The engine stopped unexpectedly (${reason}).`,
     );
     this.close(error);

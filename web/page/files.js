@@ -27,7 +27,8 @@ export function sortFiles(files) {
   if (whole.length > 1 && !whole.every((file) => /-\d+-of-\d+\.gguf$/i.test(file.name))) {
     throw new Failure("files", "There is more than one .gguf file: drop one.");
   }
-  // Shards may have any name. A single unknown file is most likely meant to be audio, and the decoder says if it is not.
+  // Shards may have any name. A single unknown file is most likely meant to be audio, and the decoder says if it is
+  // not.
   if (model.length === 1 && !whole.length && !tokenizers.length && !/shard|part|\.a[a-z]$/i.test(first.name)) {
     return { audio: first };
   }

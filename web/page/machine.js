@@ -100,5 +100,8 @@ function whereAdapter(agent) {
       "browser. chrome://gpu shows details."
     );
   }
-  return "Turn on hardware acceleration in the browser's settings, update the graphics driver, and restart the browser.";
+  return (
+    "Turn on hardware acceleration in the browser's settings, update the graphics driver, and restart the " +
+    "browser."
+  );
 }

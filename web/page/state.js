@@ -5,8 +5,8 @@ import * as view from "./view.js";
 const yes = true;
 const no = false;
 
-// What is possible in each phase. The columns: choosing a model, which replaces one that is being opened; giving audio, which
-// waits as `state.job` while no model is open; pressing Speak; and what the Stop button asks of the engine.
+// What is possible in each phase. The columns: choosing a model, which replaces one that is being opened; giving audio,
+// which waits as `state.job` while no model is open; pressing Speak; and what the Stop button asks of the engine.
 // biome-ignore format: a table
 const PHASES = {
   impossible:   { openModel: no,  takeAudio: no,  speak: no,  stop: null },     // this machine cannot run the engine

@@ -141,8 +141,8 @@ function doneSentence({ text, audio_seconds }) {
   return `Done: ${view.seconds(audio_seconds)} of audio.`;
 }
 
-// What can be done with a transcript and with its audio. subtitles: null if the text is incomplete; again: whether it can
-// be transcribed again.
+// What can be done with a transcript and with its audio. subtitles: null if the text is incomplete; again: whether it
+// can be transcribed again.
 function showActions(audio, { subtitles = null, again = false } = {}) {
   view.finished({
     name: audio.name,

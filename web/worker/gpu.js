@@ -1,5 +1,5 @@
-// The seam (app/voxtab/gpu/device.py) on the browser's WebGPU. Python holds integers for all that is made here, and calls it
-// once a step: a plan is a list of dispatches that was recorded when the model was loaded.
+// The seam (app/voxtab/gpu/device.py) on the browser's WebGPU. Python holds integers for all that is made here, and
+// calls it once a step: a plan is a list of dispatches that was recorded when the model was loaded.
 
 import { Failure } from "../failure.js";
 import { isSoftware } from "../software.js";
@@ -133,8 +133,8 @@ class Gpu {
     if (this.failure) throw this.failure;
   }
 
-  // Between two dispatches, Dawn inserts a barrier for every way in which a written buffer may be read: so mark only what
-  // shaders bind as a uniform.
+  // Between two dispatches, Dawn inserts a barrier for every way in which a written buffer may be read: so mark only
+  // what shaders bind as a uniform.
   buffer(nbytes, label, uniform) {
     const usage = STORAGE | COPY_SRC | COPY_DST | (uniform ? UNIFORM : 0);
     return this.keep(this.device.createBuffer({ label, size: Math.ceil(nbytes / 16) * 16, usage }));
@@ -155,8 +155,8 @@ class Gpu {
     this.queue.submit([encoder.finish()]);
   }
 
-  // kinds: the types of the shader's bindings, in order. The layout is explicit because `auto` drops the bindings that a
-  // variant does not use.
+  // kinds: the types of the shader's bindings, in order. The layout is explicit because `auto` drops the bindings that
+  // a variant does not use.
   async pipeline(label, code, kinds, constants) {
     const layout = this.device.createBindGroupLayout({
       entries: Array.from(kinds, (type, binding) => ({
@@ -270,9 +270,9 @@ class Gpu {
     return done;
   }
 
-  // Brings ranges of a Source to buffers. table: offset, nbytes, buffer, offset in the buffer, and a plan to run afterwards
-  // or 0, of each range, in one flat array and in the source's order. Each chunk is written at once, so that no array ever
-  // holds a tensor. progress: called with the number of bytes so far.
+  // Brings ranges of a Source to buffers. table: offset, nbytes, buffer, offset in the buffer, and a plan to run
+  // afterwards or 0, of each range, in one flat array and in the source's order. Each chunk is written at once, so that
+  // no array ever holds a tensor. progress: called with the number of bytes so far.
   async upload(source, table, progress) {
     let total = 0;
     let waited = 0; // bytes at the last wait

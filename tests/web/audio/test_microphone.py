@@ -76,6 +76,8 @@ def test_what_is_still_on_its_way_is_taken_in(speaking, url):
         )
         wait_for(page, "done")
         assert fed(page)[-1]["fed"] - page.evaluate("before") > 0.15 * RATE
+        page.wait_for_timeout(2100)
+        expect(at(page, "error")).to_be_hidden()  # nobody misses the sound any more
 
 
 def test_the_microphone_is_off_after_a_failure(speaking, url):

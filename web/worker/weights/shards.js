@@ -6,8 +6,8 @@ import { LocalFile, RemoteFile } from "./file.js";
 const CHECKERS = 4; // Workers that check pieces, each one piece at a time
 
 export class Shards {
-  // Each shard is {url, bytes, pieces} or {file}. bytes: its size, or null; pieces: {bytes, sha256: [...]}, the size of each
-  // piece but the last, and their sums; null if nothing is to be checked.
+  // Each shard is {url, bytes, pieces} or {file}. bytes: its size, or null; pieces: {bytes, sha256: [...]}, the size of
+  // each piece but the last, and their sums; null if nothing is to be checked.
   constructor(shards, chunkBytes) {
     this.shards = shards.map((shard) => ({
       ...shard,
@@ -29,8 +29,8 @@ export class Shards {
     return this.shards.reduce((sum, { file }) => (sum === null || file.bytes === null ? null : sum + file.bytes), 0);
   }
 
-  // Resolves with the next chunk, a whole piece where there are pieces, or null at the end. Its memory may be transferred
-  // and comes back by `takeBack`.
+  // Resolves with the next chunk, a whole piece where there are pieces, or null at the end. Its memory may be
+  // transferred and comes back by `takeBack`.
   async read() {
     while (this.index < this.shards.length) {
       const { file, bytes, pieces } = this.shards[this.index];

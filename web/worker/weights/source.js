@@ -1,10 +1,10 @@
 // A model's bytes, read once from front to back, on their way to the GPU:
 //
 // 1. file.js gets chunks of one file from the network or the disk, and goes on where the network broke.
-// 2. shards.js reads the files of a model one after the other, and joins chunks to pieces where the manifest has sums of
-//    pieces.
+// 2. shards.js reads the files of a model one after the other, and joins chunks to pieces where the manifest has their
+//    sums.
 // 3. reader.js runs both in a Worker, and posts the chunks here without a copy.
-// 4. Source asks for some chunks ahead. Its user, `upload` of gpu.js or browser/models.py, takes the bytes in any amounts.
+// 4. Source asks for some chunks ahead. Its user, `upload` of gpu.js or browser/models.py, takes any amount of bytes.
 // 5. With the next request the memory of a used chunk goes back to reader.js, and from there, if it is a piece, to a
 //    checker.js, a Worker that computes its SHA-256: so checking delays nobody. Then the memory takes a new piece.
 // 6. `end` waits for the checks. A model whose bytes differ is refused there at the latest.
@@ -126,7 +126,7 @@ export class Source {
     return this.chunk.subarray(0, have);
   }
 
-  // After the last byte that is needed. Reads the rest if a manifest says something about it, and fails if that is not so.
+  // After the last byte that is needed. If a manifest describes the shards, reads the rest, and fails if it differs.
   async end() {
     if (!this.shards.some((shard) => shard.bytes)) return;
     while (await this.next(CHUNK_BYTES));
