@@ -118,14 +118,6 @@ def test_of_a_cut_file_what_is_there(tmp_path, suffix, least):
     assert np.allclose(samples[:-2000], whole[: len(samples) - 2000], atol=1e-6)
 
 
-def test_a_file_that_lacks_more_than_half_a_second_is_not_whole(tmp_path):
-    """Headers of compressed files are not exact, so that less is no sign of a cut."""
-    audio = open_audio(write(tmp_path / "tone.wav", tone(16000, 3), 16000))
-    audio.check_whole(2.6)
-    with pytest.raises(AudioError, match="ends after 2.4 of 3.0 s"):
-        audio.check_whole(2.4)
-
-
 @pytest.mark.parametrize("suffix", [".flac", ".ogg", ".opus", ".mp3"])
 def test_a_file_cut_before_its_first_sample(tmp_path, suffix):
     path = write(tmp_path / f"cut{suffix}", tone(48000), 48000)

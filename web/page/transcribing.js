@@ -129,7 +129,7 @@ engine.on("text", ({ text, audio_seconds }) => {
 });
 
 engine.on("covered", ({ audio_seconds }) => {
-  if (state.phase === "transcribing") state.job.follow(audio_seconds);
+  state.job?.follow(audio_seconds);
 });
 
 function throwIfStopping() {

@@ -115,6 +115,21 @@ GPU_LOST = {
 }
 
 
+def test_a_recording_without_text_is_kept_when_other_audio_comes(speaking, url):
+    script = {"finish": [{"error": {"kind": "bug", "message": "Something is broken."}}, {}]}
+    with page_on(speaking, url, script) as page:
+        speak(page, 0.5)
+        at(page, "stop").click()
+        wait_for(page, "error")
+        at(page, "audio-file").set_input_files(SECOND)
+        wait_for(page, "done")
+        at(page, "earlier").locator("summary").click()
+        expect(at(page, "earlier").get_by_role("heading")).to_have_text("microphone (incomplete)")
+        with page.expect_download() as download:
+            at(page, "earlier").get_by_role("button", name="Save recording").click()
+        assert len(soundfile.read(download.value.path())[0]) >= 0.5 * RATE
+
+
 def test_gpu_lost_while_speaking(speaking, url):
     """The microphone goes on; all that was said is in the second transcription."""
     with page_on(speaking, url, GPU_LOST) as page:

@@ -116,6 +116,13 @@ def test_fastest_kernels_are_remembered(browser, url):
         page.reload()
         wait_for(page, "ready")
         assert calls(page, "open")[0]["known"] == {"adapter and model": "linear=staged_subgroups"}
+        page.evaluate("localStorage.setItem('voxtab.variants', JSON.stringify({ another: 'linear=plain' }))")
+        page.reload()
+        wait_for(page, "ready")
+        assert page.evaluate("JSON.parse(localStorage.getItem('voxtab.variants'))") == {
+            "another": "linear=plain",
+            "adapter and model": "linear=staged_subgroups",
+        }
         page.evaluate("localStorage.setItem('voxtab.variants', '{')")
         page.reload()
         wait_for(page, "ready")
