@@ -332,7 +332,7 @@ def test_requests_out_of_turn(bare, server):
       return ask('feed', { samples: new Float32Array([0, NaN]) });
     })()""")
     )
-    assert kind == "audio" and "no finite numbers" in message
+    assert kind == "audio" and "not finite numbers" in message
 
 
 def test_no_audio(bare, server):
