@@ -6,8 +6,8 @@
 //
 // x [STRIDE (rows - 1) + 3, inputs] f32; weights [outputs, inputs, 3] F32, F16 or BF16 as in the file;
 // bias [outputs] f32; out [rows, outputs] f32. Grid: x, y over outputs, z over rows by ROWS. Precision: f32.
-// LANES invocations share an output and divide its channels. With one lane there is no barrier, as software GPUs want
-// it.
+// LANES invocations share an output and divide its channels. With one lane there are no barriers, which cost much on
+// software GPUs.
 // uses: Step from parts/step; gelu from parts/gelu
 
 override WORKGROUP: u32 = 64;

@@ -2,12 +2,12 @@
 // linear_plain: `parts/linear` for few rows of x, one to four at a time, and weights of every type.
 //
 // Grid: x, y over four output rows a team, z over rows of x by ROWS. Precision: f32.
-// Why this variant: it is the only one for weights that are not Q4_0, and it needs no barrier with one lane, as
-// software GPUs want it.
+// Why this variant: it is the only one for weights that are not Q4_0, and with one lane it has no barriers, which cost
+// much on software GPUs.
 // A team is LANES invocations that make four output rows together: each takes every LANES-th block of 32 columns of all
 // four, so that what it reads of x serves all four and many weights are under way at once. A row's sum does not depend
-// on ROWS. There is no private array that is indexed and no loop over one: naga never unrolls loops, and an indexed
-// array lands in memory.
+// on ROWS. No private array is indexed, and no loop goes over one: naga never unrolls loops, and an indexed array
+// lands in memory.
 // uses: TYPE, NORM, params, x, weights, gain, columns, last_pair, eight, scale_of, pair_rows, finish from parts/linear
 
 override WORKGROUP: u32 = 64;

@@ -30,7 +30,7 @@ class Lab:
         return buffer
 
     def out(self, *shape) -> int:
-        """NaN, with a tail of guards behind, so that a missing write and one too many both show."""
+        """NaN, then a tail of guards, so that a missing write and one too many both show."""
         return self.put(np.concatenate([np.full(int(np.prod(shape)), np.nan, np.float32), np.full(GUARDS, GUARD)]))
 
     def step(self, position=0, rotation=None, capacity=0, audio_row=0) -> int:
@@ -79,7 +79,7 @@ class Lab:
         self.device.free(empty)
         values = np.frombuffer(data, dtype)
         if guarded:
-            assert (values[count:] == GUARD).all(), "a kernel wrote behind its output"
+            assert (values[count:] == GUARD).all(), "a kernel wrote past its output"
         return values[:count].reshape(shape)
 
     def clear(self):

@@ -69,7 +69,7 @@ def load(run, device):
 
 
 def transcribe(run, model, *feeds, flushes=False, **options) -> Transcriber:
-    """Each feed with a flush behind it, or all as one."""
+    """Each feed with a flush after it, or all as one."""
 
     async def go():
         transcriber = Transcriber(model, **options)
@@ -102,7 +102,7 @@ def test_drafts_that_are_right_save_passes(run, load, name, drafts):
 
 @NAMES
 @DRAFTS
-def test_drafts_that_are_wrong_leave_nothing_behind(run, load, name, drafts):
+def test_drafts_that_are_wrong_leave_no_trace(run, load, name, drafts):
     """What they wrote into the rings, which wrap around, is not seen."""
     never = next(token for token in range(1000) if token not in generated(name))
     transcriber = transcribe(run, load(name, drafts, never), SAMPLES[name], delay_ms=EXPECTED[name]["delay_ms"])
@@ -199,7 +199,7 @@ async def _drain(transcriber):
 
 @NAMES
 def test_reanchoring(run, load, name):
-    """RoPE positions come to their end, with drafts behind it, and begin again."""
+    """RoPE positions reach their end, with drafts past it, and begin again."""
     for first in range(MAX_POSITIONS - 66, MAX_POSITIONS - 58):
         transcriber = transcribe(
             run, load(name, 3, often(name)), SAMPLES[name], delay_ms=EXPECTED[name]["delay_ms"], first_rotation=first
@@ -209,7 +209,7 @@ def test_reanchoring(run, load, name):
 
 @NAMES
 def test_rings_that_grow(run, device, monkeypatch, name):
-    """A ring that has not come to its window yet has room for the drafts behind a block's end too."""
+    """A ring that is smaller than its window has room for the drafts past a block's end, too."""
     monkeypatch.setattr(decoder, "FIRST_POSITIONS", 40)
     found = models.read_model(ORACLE / name / "tiny-q4.gguf")
     model = run(

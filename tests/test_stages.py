@@ -59,8 +59,8 @@ class Case:
     def stream(self):
         """The whole padded stream, with what the first block reaches back for."""
         schedule = self.transcriber().schedule
-        behind = -len(self.samples) % 1280 + schedule.right_silence_tokens * 1280 + 40
-        return np.concatenate([np.zeros(680 + 32 * 1280), self.samples, np.zeros(behind)]).astype(np.float32)
+        after = -len(self.samples) % 1280 + schedule.right_silence_tokens * 1280 + 40
+        return np.concatenate([np.zeros(680 + 32 * 1280), self.samples, np.zeros(after)]).astype(np.float32)
 
     def blocks(self, tokens_in_all):
         """(first token, tokens, its samples) of the stream in full blocks, then single tokens."""
@@ -281,14 +281,14 @@ def test_reanchoring_keeps_the_text(case, name):
     c = case(name, True, "f32")
     first = MAX_POSITIONS - 72
     assert first == 131000 and len(c.tokens) > 72
-    turned = []
-    original, c.model.reanchor = c.model.reanchor, lambda positions: (turned.append(positions), original(positions))
+    rotated = []
+    original, c.model.reanchor = c.model.reanchor, lambda positions: (rotated.append(positions), original(positions))
     try:
         transcriber = c.transcriber(first_rotation=first)
         whole(c.run, transcriber, c.samples)
     finally:
         del c.model.reanchor
-    start, back = turned  # to where it starts, and back on its way
+    start, back = rotated  # to where it starts, and back on its way
     assert start == -first and first < back <= MAX_POSITIONS
     assert transcriber.tokens == c.tokens
 

@@ -6,7 +6,7 @@ enable subgroups;
 // whether
 // results are right.
 
-override SUBGROUP: u32 = 4;                 // a power of two, at most what every subgroup of the adapter has
+override SUBGROUP: u32 = 4;                 // a power of two, at most what every subgroup of the GPU has
 
 // The sum over SUBGROUP neighbours; each of them gets it.
 fn together(sum: vec4f) -> vec4f {

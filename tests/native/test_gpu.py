@@ -32,20 +32,20 @@ def contents(device, run, buffer, nbytes):
 @pytest.mark.parametrize("offset,nbytes", [(0, 4), (1, 18), (3, 2), (17, 4097), (999, 1)])
 def test_upload_of_any_range(device, run, offset, nbytes):
     """Source offsets are any; writes are whole words, padded with zeros."""
-    source, buffer, told = Bytes(bytes(range(256)) * 20), device.buffer(5000), []
+    source, buffer, reported = Bytes(bytes(range(256)) * 20), device.buffer(5000), []
     device.write(buffer, 0, b"\xee" * 5000)
-    run(device.upload(source, [(offset, nbytes, buffer, 8, 0)], told.append))
+    run(device.upload(source, [(offset, nbytes, buffer, 8, 0)], reported.append))
     got = contents(device, run, buffer, 5000)
     assert got[:8] == b"\xee" * 8 and got[8 : 8 + nbytes] == source.data[offset : offset + nbytes]
     padding = -nbytes % 4
     assert got[8 + nbytes : 8 + nbytes + padding] == bytes(padding) and got[8 + nbytes + padding :] == b"\xee" * (
         4992 - nbytes - padding
     )
-    assert told == [nbytes]
+    assert reported == [nbytes]
     device.free(buffer)
 
 
-def test_a_plan_runs_behind_each_row_of_an_upload(device, run):
+def test_a_plan_runs_after_each_row_of_an_upload(device, run):
     """One raw buffer serves every chunk: what the plan made of the first is not touched by the second."""
     kernels = Kernels(device)
     raw, outs = device.buffer(256), [device.buffer(512) for _ in range(2)]

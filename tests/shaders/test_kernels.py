@@ -438,7 +438,7 @@ def test_argmax_and_next_token(lab, columns, case):
 
 
 def test_logits_that_are_no_numbers(lab):
-    """No token is made of them, but the number behind the last one."""
+    """They make no token: the ring gets the number after the last token's."""
     columns, position = 5000, 3
     best, tokens = lab.out(1, -(-columns // ARGMAX_RUN), 2), lab.put(np.full(TOKENS_RING + 1, 7, np.uint32))
     lab.go(
