@@ -13,7 +13,7 @@ from pathlib import Path
 from synthetic import VOXTRAL_4B, directory
 from voxtab import resources
 from voxtab.config import ModelConfig
-from voxtab.gpu.device import DEFAULT_LIMITS, Device, GpuAdapter, bindings
+from voxtab.gpu.device import DEFAULT_LIMITS, GpuAdapter, bindings
 from voxtab.gpu.variants import LINEAR, Variants
 from voxtab.model import PROMPT_ROWS, Model
 from voxtab.native import files
@@ -29,8 +29,8 @@ TYPES = [("F32", "F32"), ("F16", "F16"), ("BF16", "BF16"), ("Q4_0", "F32"), ("Q4
 LARGER = {"largest_workgroup": 1024, "workgroup_storage": 32768}
 
 
-class NotingDevice(Device):
-    """Computes nothing: handles are numbers, pipelines are noted.
+class NotingDevice:
+    """A `voxtab.gpu.device.Device` that computes nothing: handles are numbers, pipelines are noted.
 
     It refuses what a browser refuses at WebGPU's default limits and a native driver may accept.
     """

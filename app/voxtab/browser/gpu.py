@@ -2,7 +2,7 @@
 
 from array import array
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from js import Object
 from pyodide.ffi import create_proxy, to_js
@@ -12,7 +12,7 @@ from voxtab.errors import DeviceError
 from voxtab.gpu.device import DEFAULT_LIMITS, Device, GpuAdapter, Range, Upload, bindings, check_limits
 
 
-class BrowserDevice(Device):
+class BrowserDevice:
     """See `voxtab.gpu.device.Device`. A source for `upload` has `stream`, a Source of web/worker/weights/source.js."""
 
     @classmethod
@@ -86,6 +86,10 @@ class BrowserDevice(Device):
 
     def close(self) -> None:
         self._gpu.close()
+
+
+if TYPE_CHECKING:
+    _has_all_that_callers_use: type[Device] = BrowserDevice
 
 
 class _Read:

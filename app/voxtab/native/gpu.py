@@ -3,7 +3,7 @@
 import importlib
 import re
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from voxtab import resources
 from voxtab.errors import DeviceError
@@ -28,7 +28,7 @@ def _kebab(limit: str) -> str:
     return re.sub(r"[A-Z]", lambda letter: "-" + letter[0].lower(), limit)
 
 
-class NativeDevice(Device):
+class NativeDevice:
     """See `voxtab.gpu.device.Device`."""
 
     @classmethod
@@ -189,6 +189,10 @@ class NativeDevice(Device):
         self._objects.clear()
         self._readbacks.clear()
         self._device.destroy()
+
+
+if TYPE_CHECKING:
+    _has_all_that_callers_use: type[Device] = NativeDevice
 
 
 class _Read:
