@@ -101,7 +101,6 @@ function whereAdapter(agent) {
     );
   }
   return (
-    "Turn on hardware acceleration in the browser's settings, update the graphics driver, and restart the " +
-    "browser."
+    "Turn on hardware acceleration in the browser's settings, update the graphics driver, and restart the " + "browser."
   );
 }
