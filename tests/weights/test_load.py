@@ -59,8 +59,15 @@ def f32(raw, type):
     return raw.view({"F32": np.float32, "F16": np.float16}[type]).astype(np.float32)
 
 
-@pytest.mark.parametrize("matrices, vectors", [("Q4_0", "F16"), ("Q4_0", "F32"), ("F32", "BF16"), ("BF16", "F16")])
-@pytest.mark.parametrize("chunk, cut", [(36 * 37, True), (load.CHUNK, False)])
+@pytest.mark.parametrize(
+    "matrices, vectors, chunk, cut",
+    [
+        ("Q4_0", "F32", load.CHUNK, False),
+        ("Q4_0", "F16", 36 * 37, True),
+        ("F32", "BF16", 36 * 2, True),  # less than a gain has
+        ("BF16", "F16", 36 * 2, False),
+    ],
+)
 def test_every_byte(run, device, monkeypatch, matrices, vectors, chunk, cut):
     """With `cut`, the limit leaves room for 99 rows of gate and of up: 98 are taken, as two scales share a word."""
     monkeypatch.setattr(load, "CHUNK", chunk)
