@@ -15,10 +15,16 @@ import pytest
 from web.conftest import ORACLES
 
 
+def started(page):
+    """Wait until Python has, whose event would otherwise come among those of what a test does."""
+    page.wait_for_function("events.some(event => event.stage === 'python' && event.done)", timeout=60000)
+
+
 @pytest.fixture(scope="module")
 def bare(browser, server):
     page = browser.new_page()
     page.goto(f"{server.url}/site/bare.html")
+    started(page)
     yield page
     page.close()
 
@@ -365,7 +371,7 @@ def patched(browser, server, how):
     page = browser.new_page()
     page.goto(f"{server.url}/site/bare.html")
     page.evaluate("how => { boot('./patched_worker.js?' + how); }", how)
-    page.wait_for_function("events.some(event => event.stage === 'python' && event.done)")
+    started(page)
     yield page
     page.close()
 
