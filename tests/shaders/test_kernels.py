@@ -153,6 +153,8 @@ def test_conv_is_zero_before_the_stream(lab):
         (3, 70, 2048),
         (2, 30, 3072),
         (11, 70, 2560),
+        (33, 131, 96),  # from 32 rows on by tiles of 64, in the layout that has them
+        (130, 70, 64),
     ],
 )
 def test_linear(lab, type, rows, outputs, columns):
@@ -176,6 +178,7 @@ def test_linear(lab, type, rows, outputs, columns):
         *((norm, *shape) for norm in (False, True) for shape in ((5, 160), (1, 1024), (3, 384))),
         (True, 1, 3072),
         (True, 9, 1536),
+        (True, 67, 64),
     ],
 )  # squares of several chunks
 def test_linear_endings(lab, ending, norm, biased, rows, columns):
@@ -240,11 +243,11 @@ STACKS = {
 @pytest.mark.parametrize("half_rope", [False, True])
 @pytest.mark.parametrize("cache_f16", [False, True])
 @pytest.mark.parametrize("stack", STACKS)
-@pytest.mark.parametrize("position,rotation", [(0, 0), (29, 29), (29, 131000)])
-def test_linear_heads(lab, half_rope, cache_f16, stack, position, rotation):
+@pytest.mark.parametrize("position,rotation,rows", [(0, 0, 3), (29, 29, 3), (29, 131000, 3), (29, 29, 40)])
+def test_linear_heads(lab, half_rope, cache_f16, stack, position, rotation, rows):
     """Queries, and keys and values in the slots of their positions, over the ring's end."""
-    s, rows = STACKS[stack], 3
-    capacity = 31 if position else 14
+    s = STACKS[stack]
+    capacity = rows + (28 if position else 11)
     x, weights = random(1, rows, s.width), random(2, s.qkv_rows, s.width, scale=s.width**-0.5)
     gain, bias = random(3, s.width), random(4, s.qkv_rows)
     matrix, rounded = lab.matrix(weights, "Q4_0")
