@@ -159,7 +159,7 @@ def test_bytes_of_buffers_are_counted(device):
     assert device.nbytes == before
 
 
-def test_recorders_of_other_variants_share_what_is_compiled(device, run):
+def test_recorders_of_other_variants_share_what_is_compiled(device, run, monkeypatch):
     kernels = Kernels(device, Variants(linear="plain"))
     other = kernels.with_variants(linear="staged", drafts=3)
     assert kernels.variants == Variants(linear="plain")
@@ -169,7 +169,9 @@ def test_recorders_of_other_variants_share_what_is_compiled(device, run):
     assert other.delay_gain(*buffers, columns=4) == dispatch
     run(kernels.compile([dispatch]))
     device.free(other.plan_compiled([dispatch]))
-    before = device.nbytes
+    before, freed, free = device.nbytes, [], device.free
+    monkeypatch.setattr(device, "free", lambda handle: freed.append(handle) or free(handle))
     kernels.free(buffers)
+    assert freed[-3:] == buffers and len(freed) == 4, "and the bind group"
     kernels.close()
     assert device.nbytes < before
