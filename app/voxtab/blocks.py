@@ -4,7 +4,8 @@ A block is a run of positions whose samples are encoded at once. It is one posit
 and up to `model.block_tokens` where more audio waits. Blocks are submitted ahead, and their tokens are read late.
 
 A decoder pass over a longer block may take drafts: most tokens are pads, so the positions that follow are computed as
-if their tokens were pads, and what the predictions agree with is kept. The tokens are the same.
+if their tokens were pads. Drafts that the predictions confirm are kept. The tokens are the same as without drafts, up
+to rounding: a pass over several rows may use another kernel than a pass over one row.
 """
 
 from collections import deque
@@ -26,13 +27,13 @@ class Block:
     first: int
     end: int
     rotation: int  # RoPE position of the first
-    reached: int  # the position that the passes submitted so far reach at least
-    reading: Awaitable[tuple[int, list[int]]] | None = None  # the passes' tokens, on their way back
+    reached: int  # lower bound of the position that submitted passes reach
+    reading: Awaitable[tuple[int, list[int]]] | None = None  # the tokens of the submitted passes, once awaited
     tokens: list[int] = field(default_factory=list)
 
     @property
     def is_submitted(self) -> bool:
-        """Whether the passes submitted so far reach the end for certain. With drafts only their tokens tell."""
+        """Whether the submitted passes certainly reach the end. With drafts, only their tokens show it."""
         return self.reached >= self.end
 
 
@@ -91,7 +92,7 @@ class Blocks:
     def submit(self) -> bool:
         """Submit what can be. True if a new block was begun.
 
-        A block's passes reach its end before the next is encoded, whose audio embeddings take the place of its own.
+        Finish decoding a block before encoding the next: both use one buffer of audio embeddings.
         """
         if self._in_flight and not self._in_flight[-1].reading:
             self._decode(self._in_flight[-1])
@@ -134,7 +135,7 @@ class Blocks:
             self.rotation = 0
         block = Block(self.position, self.position + tokens, self.rotation, self.position)
         self._model.make_room(block.end)
-        # At the stream's end a block is filled up with silence, and nothing reads what comes of it.
+        # At the stream's end a block is filled up with silence, and what that gives is never read.
         encoded = 1 if tokens == 1 else self._model.block_tokens
         nbytes = SAMPLE_BYTES * block_samples(encoded)
         self._model.encode(block.first, block.rotation, encoded, self._samples[:nbytes].ljust(nbytes, b"\0"))
@@ -144,7 +145,7 @@ class Blocks:
         return block
 
     def _decode(self, block: Block) -> None:
-        """Submit passes over a block from the position reached on: all that it needs if every draft is right."""
+        """Submit passes over a block, from the position reached on: enough of them if every draft is right."""
         while not block.is_submitted and not block.reading:
             row, left = block.reached - block.first, block.end - block.reached
             known = self._given - 1 - block.reached  # positions from here whose next token is given too

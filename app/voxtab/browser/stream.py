@@ -11,14 +11,14 @@ from voxtab.model import Model
 from voxtab.result import result
 from voxtab.transcriber import Transcriber
 
-FEED_SAMPLES = 10 * SAMPLE_RATE  # that go into Python's heap at a time
-REPORT_SECONDS = 0.5  # between reports of how far the text has come, also where there is none
+FEED_SAMPLES = 10 * SAMPLE_RATE  # copied into Python's heap at a time
+REPORT_SECONDS = 0.5  # between reports of how much audio the text covers, also where there is no text
 
 
 class Stream:
     """Reading starts at once. `feed`, `flush` and `finish` take effect in the order in which they are called.
 
-    Whatever ends the reading early, each of them raises it: the error that it failed with, or CancelledError.
+    If reading fails or is cancelled, all three raise that error.
     """
 
     def __init__(self, model: Model, schedule: Schedule, load_s: float):
@@ -29,10 +29,13 @@ class Stream:
         self._reading = asyncio.ensure_future(self._read())
         self._reading.add_done_callback(
             lambda reading: reading.cancelled() or reading.exception()
-        )  # the page may not ask
+        )  # marks an error as seen, as the page may never ask for it
 
     async def feed(self, samples: Any) -> None:
-        """Take a Float32Array. Returns once there is room for more: this is the page's brake."""
+        """Take a Float32Array. Returns once there is room for more (`Transcriber.room`).
+
+        The page feeds again only after that: Job.stream in web/page/transcribing.js.
+        """
         async with self._in_order:
             for start in range(0, samples.length, FEED_SAMPLES):
                 await self._check_reading()

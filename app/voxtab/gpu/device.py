@@ -37,7 +37,7 @@ class GpuAdapter:
     device: str = ""
     description: str = ""
     backend: str = ""  # what WebGPU runs on: "Vulkan", "Metal", ..., or "WebGPU" in a browser
-    is_software: bool = False  # it computes on the processor: barriers and workgroup memory cost much there
+    is_software: bool = False  # it computes on the processor, where barriers and workgroup memory are slow
     packed_dot: bool = True  # WGSL has packed dot products here
     subgroup: int = 1  # the fewest invocations that a subgroup has; 1: there are no subgroups
     largest_workgroup: int = DEFAULT_LIMITS["maxComputeInvocationsPerWorkgroup"]  # invocations
@@ -55,8 +55,8 @@ class GpuAdapter:
 class Source(Protocol):
     """Where a model's bytes come from, as one run over a file or its shards.
 
-    How they are read is between a home's sources and its device's `upload`: natively by `read(offset, nbytes)`, in the
-    page by JavaScript.
+    A home is a place where the engine runs: `native/` or `browser/`. Its `upload` reads its own sources in its own way:
+    natively by `read(offset, nbytes)`, in the page in JavaScript.
     """
 
     size: int  # bytes
@@ -67,7 +67,7 @@ class Device(Protocol):
 
     adapter: GpuAdapter
     limits: dict[str, int]  # granted, by WebGPU's names: at least DEFAULT_LIMITS
-    nbytes: int  # of all buffers that were made and not freed
+    nbytes: int  # of all buffers that are not freed
 
     def buffer(self, nbytes: int, label: str = "", uniform: bool = False) -> int:
         """A zeroed buffer; its size is rounded up to a multiple of 16 bytes. DeviceError if there is no room for it.

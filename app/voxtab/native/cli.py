@@ -167,10 +167,10 @@ def _run(arguments) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader of stdout has gone, which is its right
+    except BrokenPipeError:  # stdout was closed by the reader; not an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
-    except OSError as error:  # a full disk behind stdout, say
+    except OSError as error:  # for example, stdout is a file and the disk is full
         print(f"voxtab: {error}.", file=sys.stderr)
         return 1
 
@@ -254,19 +254,19 @@ async def _one_file(model: Model, audio: AudioFile, schedule: Schedule, argument
 
 
 async def _feed(transcriber: Transcriber, audio: AudioFile, chunk: int) -> None:
-    """Feed a file in chunks of so many samples, never far ahead of the model, so that an hour is not in memory."""
+    """Feed a file in chunks of `chunk` samples, never far ahead of the model: long files do not fill the memory."""
     try:
         for samples in _chunks(audio, chunk):
             transcriber.feed(samples)
             await transcriber.room()
     finally:
-        # Also if the file goes bad or a feed is refused: what came before is transcribed, and its reader ends.
+        # Also if the file is damaged or a feed is refused: what came before is transcribed, and the text loop ends too.
         if not transcriber.closed:
             transcriber.finish()
 
 
 def _chunks(audio: AudioFile, chunk: int) -> Iterator[np.ndarray]:
-    """A file's samples, so many at a time, and the rest. If the file goes bad: what came before, then its error."""
+    """A file's samples, `chunk` at a time, then the rest. On a bad file, yields the good samples, then raises."""
     waiting = np.zeros(0, np.float32)
     try:
         for block in audio.samples():
