@@ -1,6 +1,10 @@
 """The model's numbers and what follows from them; a wrong rate fails here, at import.
 
 samples 16000/s -> frames 100/s -> states 50/s -> tokens 12.5/s
+
+A token is 80 ms of the stream, and also the id that the decoder makes for those 80 ms. Counts and lengths
+(`delay_tokens`, `block_tokens`, "left silence tokens") are in units of 80 ms. A `token`, or a list of `tokens`, holds
+ids. Most ids are pads; a text token (FIRST_TEXT_TOKEN or more) stands for a piece of text (`tokenizer.py`).
 """
 
 from dataclasses import dataclass
@@ -9,7 +13,7 @@ from voxtab.errors import ModelError, UserError
 
 SAMPLE_RATE = 16000  # samples per second
 FRAME_HOP = 160  # samples from one mel frame to the next
-FRAME_WINDOW = 400  # samples that one mel frame sees, centred on its own
+FRAME_WINDOW = 400  # samples in the window of a mel frame, centred on its sample
 MEL_BINS = 128
 FRAMES_PER_STATE = 2  # the second convolution's stride
 STATES_PER_TOKEN = 4  # states that the adapter joins
@@ -22,7 +26,7 @@ assert SAMPLES_PER_TOKEN == 1280 and TOKEN_MS * SAMPLE_RATE == 1000 * SAMPLES_PE
 # State t sees frames 2t-3 .. 2t+1: two convolutions of three taps, the second of stride two, padded on
 # the left only. So a block of tokens starts three frames early, and there is nothing else to carry over.
 CONTEXT_FRAMES = 3
-CONTEXT_CONV0 = 1  # of these, rows of the first convolution before the block
+CONTEXT_CONV0 = 1  # rows of the first convolution that a block needs from before its start
 # The window of token j's last frame, 8j+7, ends at sample 160 (8j+7) + 200 = 1280 (j+1) + LOOKAHEAD.
 LOOKAHEAD_SAMPLES = FRAME_WINDOW // 2 - FRAME_HOP
 # The window of a block's first frame starts at sample 160 (8j-3) - 200 = 1280 j - HISTORY.
@@ -42,10 +46,10 @@ DELAYS_MS = (*range(80, 1201, 80), 2400)
 
 @dataclass(frozen=True)
 class Schedule:
-    """What one stream's delay and left silence decide (spec 2.2, 8.1).
+    """What follows from one stream's delay and left silence (spec 2.2, 8.1).
 
     `left_silence_tokens`: silent tokens before the audio, 32 or more. The model was trained with 32; the first
-    (1 + D) x 80 ms of audio then fall under prompt tokens, which get no text of their own. With 33 + D all audio
+    (1 + D) x 80 ms of audio then belong to prompt tokens, which get no text of their own. With 33 + D all audio
     comes after the prompt. The first Rust port used 76. Each token beyond 33 + D costs one encoder step and one
     decoder step at the start.
     """
@@ -88,7 +92,7 @@ class Schedule:
         return self.delay_tokens + RIGHT_SILENCE_EXTRA_TOKENS
 
     def token_index(self, position: int) -> int:
-        """k of the token at `position`: it belongs to 80 k ms of live audio (spec 7)."""
+        """k of the token at `position`, counted after left silence and delay: its place is 80 k ms of live audio (spec 7)."""
         return position - 1 - self.left_silence_tokens - self.delay_tokens
 
 
@@ -127,7 +131,7 @@ class Stack:
                 f"The model's {name} has {self.heads} heads of {self.head_dim} over {self.kv_heads} key-value heads, "
                 "which is not supported."
             )
-        # A layer's ring in f32, with the rows of a block beside the window, is one binding.
+        # A layer's ring in f32, with the window and a block's rows, must fit one binding.
         if (self.window + 256) * 2 * self.kv_heads * self.head_dim * 4 > 128 << 20:
             raise ModelError(
                 f"The model's {name} has a window of {self.window} positions, more than a WebGPU binding holds."
@@ -140,7 +144,7 @@ class ModelConfig:
     decoder: Stack
     vocabulary: int
     half_rope: bool  # rows of wq and wk in halves (Hugging Face) instead of pairs (Mistral)
-    delay_ms: int = DEFAULT_DELAY_MS  # what the model's maker recommends
+    delay_ms: int = DEFAULT_DELAY_MS  # as the model's maker recommends
     left_silence_tokens: int = TRAINED_LEFT_SILENCE_TOKENS
 
     def __post_init__(self):

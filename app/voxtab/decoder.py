@@ -22,7 +22,7 @@ def delay_condition(width: int, delay_tokens: int) -> array:
 
 
 class TokensRead:
-    """Tokens on their way back from the GPU: await it, as often as you like, or leave it.
+    """Tokens on their way back from the GPU: await it as often as you like, or never.
 
     Gives (the position reached, the tokens of positions first + 1..reached), where passes began at `first`.
     """
@@ -71,7 +71,7 @@ class Decoder:
         self.device.write(self.step, 0, pack_step(position, rotation, self.cache.capacity, audio_row))
 
     def read_tokens(self, first: int, plan: int, passes: int) -> TokensRead:
-        """Run the last `passes` of a plan, then bring back what all passes from position `first` on have made."""
+        """Run the plan `passes` more times, then read the tokens made since position `first`."""
         ring = (self.tokens, 0, 4 * (TOKENS_RING + 1))
         return TokensRead(self.device.run(plan, ring, times=passes), first)
 
@@ -100,8 +100,9 @@ class Decoder:
     def record(self, k: Kernels, audio: int, rows: int, head: bool, layers: int | None = None) -> list[Dispatch]:
         """A pass over `rows` positions. `audio` [block_tokens, width] are the block's audio embeddings.
 
-        Without `head`, the tokens of all rows are known. With it only the first row's is: the others' are drafts, pads,
-        as most tokens are. The pass then makes the token after the first row, and after each row whose draft was right.
+        Without `head`, the tokens of all rows are known. With it, only the first row's token is known; the others are
+        drafts: pads, as most tokens are. The pass then makes the token after the first row, and after each row whose
+        draft was right.
         With `layers`, only the first ones. Each comment says what the next dispatch computes; rms(x) is
         sqrt(mean(x^2) + epsilon) of each row.
         """

@@ -14,7 +14,7 @@ class TokenizerError(UserError):
 
 
 class AudioError(UserError):
-    """The audio cannot be read, or holds no finite samples."""
+    """The audio cannot be read, or contains NaN or infinity."""
 
 
 class DeviceError(UserError):

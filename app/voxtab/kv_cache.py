@@ -9,8 +9,8 @@ class KvCache:
 
     Keys are cached rotated, so that attention over the ring needs no order. A position's slot is position % capacity.
     A full ring holds window - 1 + rows positions, so that `rows` new ones never overwrite a key that the first of them
-    still sees. With `first`, a ring begins with so many positions, and is doubled before it would wrap around, until it
-    is full.
+    still sees. With `first`, a ring begins with that many positions, and is doubled before it would wrap around, until
+    it is full.
     """
 
     def __init__(self, device: Device, stack: Stack, rows: int, f16: bool, first: int | None = None):
@@ -27,7 +27,7 @@ class KvCache:
         return [self._device.buffer(self.capacity * self._slot_bytes, f"kv {i}") for i in range(layers)]
 
     def save(self, positions: int) -> None:
-        """Keep a copy of a stream's first positions, or of the whole rings if these hold fewer; the last copy goes."""
+        """Keep a copy of a stream's first positions, at most of the whole rings; frees the previous copy."""
         for buffer in self._saved:
             self._device.free(buffer)
         self._saved_bytes = min(positions, self.capacity) * self._slot_bytes
@@ -41,11 +41,11 @@ class KvCache:
             self._device.copy(saved, layer, self._saved_bytes)
 
     def has_room(self, positions: int) -> bool:
-        """Whether a stream may reach so many positions before the rings must grow."""
+        """Whether a stream may reach that many positions before the rings must grow."""
         return positions <= self.capacity or self.capacity == self._full
 
     def grow(self, positions: int) -> list[int]:
-        """Make room for so many positions; what is cached stays. Returns the old buffers, for the caller to free."""
+        """Make room for that many positions; what is cached stays. Returns the old buffers, for the caller to free."""
         former, nbytes = self.layers, self.capacity * self._slot_bytes
         while not self.has_room(positions):
             self.capacity = min(2 * self.capacity, self._full)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PROMPT_ROWS = FEW_ROWS  # prompt positions that the decoder takes at once
 PASSES_SUBMITTED = 2  # decoder passes in one submit: the GPU has the first while the host still records the others
-LAYERS_SUBMITTED = 8  # encoder layers of a block in one submit: a driver may end one of seconds
+LAYERS_SUBMITTED = 8  # encoder layers of a block in one submit: a driver may kill a submission that takes seconds
 LIVE_SUBMITS = 4  # of a live step's encoder: the GPU has the first while the host still records the others
 
 
@@ -46,12 +46,12 @@ class Model:
     ) -> "Model":
         """Bring the weights to the GPU and record every plan. `directory` was checked by `checkpoint.read_config`.
 
-        A tokenizer that is still read meanwhile is set on the model later.
+        If the tokenizer is still being read, pass None and set it on the model later.
         """
         kernels = Kernels(device, variants)
         weights, loader = load(directory, config, kernels)
         model = cls(kernels, config, weights, tokenizer, name, cache_f16)
-        # Unless variants are given, those of `linear` are tried.
+        # Unless variants are given, all that `linear` can be are tried.
         choices = (kernels.variants.linear,) if variants else kernels.variants.linear_choices
         recorders = [kernels.with_variants(linear=choice) for choice in choices]
         recorded = [dispatch for recorder in recorders for dispatch in model._record(recorder)]
@@ -79,8 +79,8 @@ class Model:
         self.decoder = Decoder(kernels, config, weights, PROMPT_ROWS, cache_f16)
         self.transcriber: Transcriber | None = None  # the one in charge
         self._schedule: Schedule | None = None  # of the last stream
-        self.wrong_variants: list[str] = []  # of `linear`: those that this GPU's driver gets wrong; they are not used
-        self.tuned = False  # its variants were tried and are all right: worth remembering for this GPU
+        self.wrong_variants: list[str] = []  # of `linear`: this GPU's driver computes them wrongly; not used
+        self.tuned = False  # all its variants were tried and are correct: worth remembering for this GPU
         self._rotations = {
             transformer: self.device.buffer(4 * transformer.stack.head_dim, "rotations")
             for transformer in (self.encoder, self.decoder)
@@ -134,7 +134,7 @@ class Model:
     def _plan(self) -> None:
         plan = self.kernels.plan_compiled
         self._delay_plan = plan(self.decoder.record_delay(self.kernels))
-        self._encode_plans = {}  # which follow each other
+        self._encode_plans = {}  # tokens -> plans to run one after another
         for tokens in (1, self.block_tokens):
             dispatches = self._record_block(self.kernels, tokens)
             submits = LIVE_SUBMITS if tokens == 1 else self.config.encoder.layers / LAYERS_SUBMITTED
@@ -149,7 +149,7 @@ class Model:
         }
 
     def make_room(self, positions: int) -> None:
-        """Let the decoder's rings grow if a stream of so many positions needs it.
+        """Let the decoder's rings grow if a stream of that many positions needs it.
 
         A pass over the last of them also writes keys and values of drafts after it, and there is room for these. They
         do no harm: a query sees no position after its own, and each is written again when it is decoded. A full ring
@@ -167,8 +167,8 @@ class Model:
     def start(self, schedule: Schedule) -> None:
         """Begin a stream: write its prompt to the token ring, and its silent positions to the caches.
 
-        What follows from the schedule is computed only if it differs from the last stream's: the delay's condition, and
-        the keys and values of the silent positions. A copy of these is kept.
+        The delay's condition, and the keys and values of the silent positions, depend only on the schedule. They are
+        computed if the schedule differs from the last stream's. A copy of these keys and values is kept.
         """
         self.device.write(self.decoder.tokens, 0, array("I", schedule.prompt))
         if schedule == self._schedule:
@@ -183,7 +183,7 @@ class Model:
         self._schedule = schedule
 
     def _decode_silence(self, positions: int) -> None:
-        """Silence from position 0 on, in whole blocks. What they write beyond it does no harm (`make_room`)."""
+        """Decode silence from position 0 on, in whole blocks. What they write after it does no harm (`make_room`)."""
         self.make_room(positions + PROMPT_ROWS)
         samples = bytes(4 * block_samples(self.block_tokens))
         for first in range(0, positions, self.block_tokens):

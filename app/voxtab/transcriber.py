@@ -22,7 +22,7 @@ from voxtab.model import Model
 from voxtab.tokenizer import TextDecoder
 from voxtab.words import Word, WordTimer
 
-ROOM_SECONDS = 10  # of audio that may wait before `room` holds back a caller that feeds a file
+ROOM_SECONDS = 10  # how much audio may wait before `room` holds back the caller, who feeds a file
 LARGEST_SAMPLE = 100  # samples beyond +-100 are not in -1..1: probably int16 data
 CHECKED_EVERY = 16  # check every 16th sample for that: enough to notice int16 data
 
@@ -35,8 +35,8 @@ class Transcriber:
         async for word in transcriber: ...          # or: async for text in transcriber.text()
 
     Work happens while the iterator is awaited. `feed`, `flush` and `finish` only note what has come, and may be
-    called while it waits, on the same event loop's thread. How the audio is cut into feeds changes nothing. An
-    iterator may be left, and another one goes on where it was; two that wait at once are refused.
+    called while it waits, on the same event loop's thread. How the audio is cut into feeds changes nothing. You may
+    abandon an iterator: the next one goes on where it stopped. Two cannot wait at once.
 
     `delay_ms`: 80 to 1200 in steps of 80, or 2400; how long the model listens before it writes. UserError otherwise.
     `left_silence_tokens`: see `config.Schedule`. Both are the model's defaults unless given.
@@ -57,9 +57,9 @@ class Transcriber:
         self._live_samples = 0  # fed so far, without silence
         self.closed = False
         self._finished_at: int | None = None  # N, the number of positions, once finish() was called
-        self._flushes: deque[int] = deque()  # the positions at which flushes end that are not complete
+        self._flushes: deque[int] = deque()  # the positions at which the pending flushes end
         self._flushed_samples: int | None = None  # the stream's length after the last flush
-        self._awaited = False  # by an iterator, just now
+        self._awaited = False  # an iterator is waiting for tokens now
         self._words_given = 0  # by iterators over words
         self._news = asyncio.Event()  # audio, a flush or a close has come
         self._progress = asyncio.Event()  # a block was submitted
@@ -68,7 +68,7 @@ class Transcriber:
         self.transcript = ""
         self.words: list[Word] = []
         self.step_seconds: list[float] = []  # for each token, the time its block took, shared evenly
-        if model.transcriber:  # what waits on it wakes up, and is told
+        if model.transcriber:  # wake its waiters; they then raise
             model.transcriber._wake()
         model.transcriber = self
         self.blocks = Blocks(model, self.schedule, first_rotation)
@@ -78,7 +78,7 @@ class Transcriber:
     def feed(self, samples) -> None:
         """Take 16 kHz mono samples: any contiguous one-dimensional float32 buffer, -1 to 1, of any length.
 
-        Raises AudioError for another type or shape, for samples that are not finite, and for some of another scale.
+        Raises AudioError for another type or shape, for NaN or infinity, and for samples far outside -1 to 1.
         """
         try:
             view = memoryview(samples)
@@ -95,7 +95,7 @@ class Transcriber:
                 "average channels, divide int16 samples by 32768, and copy what has gaps."
             )
         floats = view.cast("B").cast("f")  # ctypes says "<f", with which a view cannot count
-        # A sum is finite only if all that went into it was.
+        # The sum is finite only if every sample is.
         if not abs(sum(floats)) < float("inf"):
             raise AudioError("The audio holds samples that are not finite numbers: export it again.")
         if len(floats) and max(floats[::CHECKED_EVERY]) > LARGEST_SAMPLE:
@@ -106,7 +106,7 @@ class Transcriber:
         self._news.set()
 
     def flush(self) -> None:
-        """Get the words out that are still within the delay, by silence after them (spec 8.3).
+        """Add silence, so that the words still within the delay come out (spec 8.3).
 
         The stream may go on afterwards; times stay those of the live audio.
         """
@@ -128,14 +128,14 @@ class Transcriber:
         self._news.set()
 
     async def room(self) -> None:
-        """Wait until less than ROOM_SECONDS of audio wait: for feeding a file at the model's pace, in small memory."""
+        """Wait until at most ROOM_SECONDS of audio wait: to feed a file at the model's pace, in little memory."""
         while self.waiting_seconds > ROOM_SECONDS and not self.closed:
             self._check_in_charge()
             self._progress.clear()
             await self._progress.wait()
 
     def close(self) -> None:
-        """End the stream and its iteration here, without a flush; the model is free for another transcriber."""
+        """End the stream and its iteration now, without a flush; the model is free for another transcriber."""
         self.closed = True
         if self._model.transcriber is self:
             self._model.transcriber = None
@@ -178,7 +178,7 @@ class Transcriber:
         """Words with times, each when the next one begins or a flush ends it."""
         texts = self.text()
         while True:
-            while self._words_given < len(self.words):  # an iterator that was left may have had more of a block's
+            while self._words_given < len(self.words):  # an abandoned iterator may have left words behind
                 self._words_given += 1
                 yield self.words[self._words_given - 1]
             if await anext(texts, None) is None:
@@ -200,7 +200,7 @@ class Transcriber:
         position = len(self._tokens)
         self._tokens.append(token)
         if self._finished_at is not None and position >= self._finished_at:
-            return ""  # the prediction of a position after the end
+            return ""  # predicted for a position after the end
         text = self._decoder.push(token)
         self.words += self._timer.push(token, text, self.schedule.token_index(position))
         while self._flushes and position + 1 >= self._flushes[0]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from voxtab.config import FIRST_TEXT_TOKEN, TOKEN_MS
 
-# The first text token of a word comes one token after the token in which the word ended (spec 7).
+# A word's first text token comes one token after the 80 ms in which the word ended (spec 7).
 LAG_TOKENS = 1
-# The model does not tell where a word began. People speak about 15 characters a second, spaces included,
-# in alphabets, and about 5 syllables, which are the characters of Chinese, Japanese and Korean.
+# The model does not tell where a word began. People speak about 15 letters a second, spaces included, or about 5
+# syllables, which are the characters of Chinese, Japanese and Korean.
 SECONDS_PER_LETTER = 1 / 15
 SECONDS_PER_SYLLABLE = 1 / 5
 SHORTEST_WORD = 0.1  # seconds
@@ -26,7 +26,7 @@ _SPACES_OR_NOT = re.compile(r"\s+|\S+")
 
 @dataclass(frozen=True)
 class Word:
-    """A word with its punctuation; no white space. Times in seconds of the user's audio, start <= end."""
+    """A word with its punctuation; no white space. Times in seconds of live audio, start <= end."""
 
     text: str
     start: float
@@ -37,8 +37,8 @@ class WordTimer:
     """Cuts the transcript into words and says when each was spoken.
 
     Words end at white space. Text without a space in front belongs to the previous word, however many pads
-    lie between. Chinese and Japanese have no spaces: beside their characters each group of text tokens that
-    follows a pad or word token is a word.
+    lie between. Chinese and Japanese have no spaces: next to their characters, each group of text tokens after a
+    control token (pad or word) counts as a word.
 
     A word's end is measured, within about 100 ms. Its start is an estimate: the end minus the time that its
     letters take, but not before the end of the previous word.
@@ -53,9 +53,11 @@ class WordTimer:
         self._after_space = False
         self._group_starts = True  # with the next text
         self._held = False  # the last text token ended within a character
-        self._begun = 0  # k of the text token in which the next character, or the last one, began
-        self._pending = False  # the next character has begun, or the space before it has come
-        self._silences: list[tuple[float, float]] = []  # seconds of the user's audio, seconds inserted there
+        # k of the text token in which the next word begins. If token 7 is a space, or the first bytes of a character,
+        # and token 8 goes on, the word begins in 7.
+        self._begun = 0
+        self._pending = False  # such a beginning has come, and the rest has not
+        self._silences: list[tuple[float, float]] = []  # seconds of live audio, seconds inserted there
 
     def push(self, token: int, text: str, k: int) -> list[Word]:
         """Take generated token k (k = 0 belongs to the audio's start) with its text from TextDecoder.
@@ -84,16 +86,19 @@ class WordTimer:
         return words
 
     def insert_silence(self, at: float, seconds: float) -> None:
-        """Note that `seconds` of silence were put into the stream after `at` seconds of the user's audio.
+        """Note that `seconds` of silence were put into the stream after `at` seconds of live audio.
 
         Words that would end in that silence end at `at`, and later ones `seconds` earlier. Call it before the tokens
         of the silence are pushed.
         """
         self._silences.append((at, seconds))
 
-    def heard_seconds(self, tokens: int) -> float:
-        """Seconds of the user's audio in so many tokens after the left silence; inserted silences do not count."""
-        seconds = TOKEN_MS * tokens / 1000
+    def heard_seconds(self, k: int) -> float:
+        """Seconds of live audio before token k (`Schedule.token_index`), without the inserted silences.
+
+        k is counted after the left silence and the delay.
+        """
+        seconds = TOKEN_MS * k / 1000
         for at, inserted in self._silences:
             seconds -= min(max(seconds - at, 0), inserted)
         return seconds
@@ -133,5 +138,5 @@ class WordTimer:
         return [word]
 
     def _seconds(self, k: int) -> float:
-        """Where a word whose first text token is k ended, in seconds of the user's audio."""
+        """Where a word whose first text token is k ended, in seconds of live audio."""
         return max(self.heard_seconds(k - LAG_TOKENS), self._last_end)

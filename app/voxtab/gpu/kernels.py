@@ -1,4 +1,6 @@
-"""Records dispatches: one method per shader, which says what the shader is bound to, its grid and its variant.
+"""Records dispatches: one method per formula, which says what the shader is bound to, its grid and its variant.
+
+Most formulas are one shader; `linear` chooses between four, and `attention` between two.
 
 A recorder (`Kernels`) has fixed `Variants`, so that what it records follows from its arguments alone; `plan` compiles.
 Arguments are buffers unless a type or a keyword says otherwise. Shapes are f32 unless they say otherwise; the
@@ -19,7 +21,7 @@ TYPE_CODES = {"F32": 0, "F16": 1, "BF16": 2, "Q4_0": 3}
 STORE, GELU, ADD, SILU, HEADS = range(5)  # linear's endings
 TOKENS_RING = 256  # ids kept on the GPU, by position; element 256 holds the position reached
 ANGLES_FINE = 512  # positions in RoPE's fine table
-MAX_ROWS = 4  # rows of x that an invocation of linear_plain or conv takes at most
+MAX_ROWS = 4  # most rows of x that an invocation of linear_plain or conv takes
 MAX_GRID = 65535
 TILE = 64  # rows and outputs of a tile of linear_tile
 ARGMAX_RUN = 2048  # logits that a workgroup of argmax takes
@@ -74,7 +76,7 @@ class Heads:
 
 @dataclass(frozen=True)
 class _Made:
-    """What recorders of one device have made there: pipelines, parameters' buffers and bind groups."""
+    """Cache shared by a recorder and those from its `with_variants`: pipelines, buffers of parameters, bind groups."""
 
     pipelines: dict[tuple, asyncio.Future] = field(default_factory=dict)
     params: dict[tuple, int] = field(default_factory=dict)
@@ -82,7 +84,7 @@ class _Made:
 
 
 def spread(groups: int) -> tuple[int, int]:
-    """Workgroups over x and y, as WebGPU allows at most 65535 in a dimension; shaders count x + y * width."""
+    """Workgroups over x and y, because WebGPU allows at most 65535 in a dimension; shaders count x + y * width."""
     height = -(-groups // MAX_GRID)
     return -(-groups // height), height
 
@@ -94,8 +96,8 @@ class Kernels:
         self.device = device
         self._variants = variants or Variants.of(device.adapter)
         self._made = _Made()
-        self.unused = device.buffer(16, "unused", uniform=True)  # bound where a variant reads nothing
-        self._unwritten = device.buffer(16, "unwritten")  # and where it writes nothing
+        self.unused = device.buffer(16, "unused", uniform=True)  # placeholder for unused inputs
+        self._unwritten = device.buffer(16, "unwritten")  # placeholder for unused outputs
 
     @property
     def variants(self) -> Variants:
@@ -107,7 +109,7 @@ class Kernels:
         other._variants = replace(self._variants, **fields)
         return other
 
-    # --- one method per shader
+    # --- one method per formula
 
     def mel(self, step, samples, waves, filters, out, *, frames, frames_per_position, context, taps) -> Dispatch:
         """samples [160 (frames - 1) + 400], waves [400, 2], filters [128, 1 + taps] -> log-mel, out [frames, 128].
@@ -155,8 +157,8 @@ class Kernels:
     ) -> list[Dispatch]:
         """x [rows, columns], matrix [outputs, columns] -> out [rows, outputs]; a dispatch for each part of the matrix.
 
-        `norm`: gain [columns] and epsilon of an RMS norm of x in front; `bias` [outputs] is added. What becomes of the
-        sums y is the ending's: STORE out = y, GELU out = gelu(y), ADD out += y, SILU out [rows, outputs / 2] =
+        `norm`: gain [columns] and epsilon of an RMS norm of x in front; `bias` [outputs] is added. The ending
+        says what becomes of the sums y: STORE out = y, GELU out = gelu(y), ADD out += y, SILU out [rows, outputs / 2] =
         silu(gate) * up; with `heads` it is HEADS, queries to out [rows, heads, head_dim], keys and values to the cache.
 
         Few rows go to `linear_staged` if the weights are Q4_0, otherwise to `linear_plain`; many to `linear_tile`.
@@ -280,7 +282,7 @@ class Kernels:
         return -(-rows * stack.heads // stack.kv_heads // 4)
 
     def _attention_splits(self, rows: int, stack: Stack) -> int:
-        """Workgroups that share the keys of four queries: of a full window each has a tile or more."""
+        """Workgroups that share the keys of four queries. With a full window, each has a tile or more."""
         if not self.variants.attention:
             return 1
         groups = stack.kv_heads * self._attention_fours(rows, stack)

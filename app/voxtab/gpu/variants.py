@@ -10,7 +10,7 @@ from voxtab.gpu.device import GpuAdapter
 STAGED_ROWS = 2  # rows of x that a workgroup of linear_staged takes at most
 FEW_ROWS = 8  # rows of x in a live step or a decoder pass, at most; a file's block has more
 KEPT_BYTES = 148  # workgroup memory that linear_staged needs for 32 columns of a row of x
-ALIGNMENT_BYTES = 32  # lost between its variables at most, as each begins at a multiple of 16
+ALIGNMENT_BYTES = 32  # most bytes lost between its variables, as each begins at a multiple of 16
 # The kernels for few rows of x and Q4_0, the plainest first: `linear_plain`, `linear_staged` in f32, `linear_staged`
 # with packed dot products, and `linear_staged_subgroups`, which has these too.
 LINEAR = "plain", "staged", "staged_packed", "staged_subgroups"
@@ -33,16 +33,18 @@ class Variants:
 
     workgroup: int = 64  # invocations, where no kernel's own size applies
     linear: str = "staged"  # one of LINEAR
-    subgroup: int = 1  # invocations that every subgroup has; 1: none are used
+    subgroup: int = 1  # invocations in every subgroup; 1: subgroups are not used
     largest_workgroup: int = 256  # invocations
     workgroup_storage: int = 16384  # bytes
     lanes: bool = True  # several invocations share an output row of `linear_plain` and `conv`
-    tiles: int = 256  # a product of at least so many tiles is made by `linear_tile`; 0: none is
+    tiles: int = 256  # `linear_tile` makes products of at least that many tiles; 0: it makes none
     attention: int = 128  # workgroup of attention, at most twice a head's dimensions; 0: `attention_plain` instead
-    attention_groups: int = 256  # workgroups of attention, at most, that few queries' keys are split over
-    attention_splits: int = 16  # of these, at most, for the same queries
+    attention_groups: int = 256  # most workgroups for one attention call with few queries
+    attention_splits: int = 16  # most workgroups that share one group of queries' keys
     block_tokens: int = 64  # tokens whose states are made at once when that much audio is there
-    drafts: int = 0  # pads that a decoder pass over such a block takes beside its one known token
+    # How many next tokens a decoder pass guesses to be pads; used only in longer blocks. 0 on GPUs: tools/README.md has
+    # the figures.
+    drafts: int = 0
 
     @classmethod
     def of(cls, adapter: GpuAdapter) -> "Variants":
@@ -50,7 +52,8 @@ class Variants:
         if adapter.is_software:  # barriers and workgroup memory cost much: one invocation makes whole rows
             return cls(linear="plain", lanes=False, tiles=0, attention=0, block_tokens=16, drafts=3)
         return cls(
-            # A browser without the packed dot product would refuse all of `linear_staged`.
+            # A browser without packed dot products cannot compile even the f32 variant of `linear_staged`, because the
+            # file contains packed dots.
             linear="staged" if adapter.packed_dot else "plain",
             **{name: getattr(adapter, name) for name in ADAPTER_FACTS},
         )
@@ -75,15 +78,15 @@ class Variants:
         """What `linear` can be on this GPU, the plainest first."""
         return ("plain",) if self.linear == "plain" else LINEAR if self.subgroup > 1 else LINEAR[:-1]
 
-    # The shapes below are those that an H200 was seen to run fastest.
+    # An H200 ran the shapes below fastest.
 
     def staged_shape(self, rows: int, outputs: int, columns: int) -> dict[str, int]:
         """`linear_staged`'s constants for x [rows, columns] and a matrix [outputs, columns]."""
         blocks, made, subgroups = columns // 32, 4, self.linear == "staged_subgroups"
         # Two rows of x share what is read of the weights. But if a workgroup could keep only half of each at a time, it
-        # is faster to make the two one after the other.
+        # is faster to make the two rows one after the other.
         kept = min(rows, STAGED_ROWS) if STAGED_ROWS * KEPT_BYTES * blocks <= 3 / 4 * self.workgroup_storage else 1
-        most, x_first = blocks, False  # most: blocks of x that are kept at a time, at most
+        most, x_first = blocks, False  # most: how many blocks of x are kept at a time
         if rows > FEW_ROWS:  # a file's block with too few tiles for `linear_tile`: its rows share what is read
             lanes, teams, kept, most = 8, 32, STAGED_ROWS, 64
         elif rows > 1 and blocks > 128:  # smaller chunks leave room for more workgroups on a multiprocessor
@@ -99,7 +102,7 @@ class Variants:
             lanes = 32 if blocks <= 96 else (96 if blocks % 96 == 0 else 64) // (1 if subgroups else 2)
             teams = outputs // 512
         together = math.gcd(lanes, self.subgroup) if subgroups else 1
-        # Everything beside the blocks of x takes little more than half of a workgroup's memory.
+        # Everything except the blocks of x takes little more than half of a workgroup's memory.
         team_bytes = (
             8 * lanes // together
             + (0 if subgroups else 4 * lanes)
