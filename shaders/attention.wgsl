@@ -5,7 +5,7 @@
 // least WINDOW - 1 + rows, so no key that a query sees has been overwritten. The order in the ring does not matter.
 //
 // q [rows, HEADS, HEAD_DIM] f32, rotated; cache [capacity, 2 (k, v), KV_HEADS, HEAD_DIM] f16 pairs or f32;
-// out: with one split [rows, HEADS, HEAD_DIM] f32; with more [rows, HEADS, SPLITS, HEAD_DIM], each split's own result;
+// out: with one split [rows, HEADS, HEAD_DIM] f32; with more [rows, HEADS, SPLITS, HEAD_DIM], the result of each split;
 // split_sums [rows, HEADS, SPLITS] (maximum score, sum of weights) of each split; a split without keys has the sum 0.
 // Grid: x key-value heads, y queries by fours, z splits. Precision: f32.
 // Why this variant: on a real GPU few queries must keep many workgroups busy; `attention_plain` is for software GPUs.
@@ -15,8 +15,8 @@
 // SPLITS splits, a workgroup for each; `attention_join` joins their results. With one split the result is final.
 // Keys come in tiles of WORKGROUP / 4. Four invocations score a key, a quarter of its dimensions each. Then each
 // invocation gathers eight dimensions over its share of the tile's values, with a running maximum and sum of its own.
-// An invocation loads EIGHTS / 4 times for keys and as often for values; all these loads, and the next tile's, are
-// under way before anything waits for them. HEAD_DIM is 32, 64 or 128; WORKGROUP is a multiple of HEAD_DIM / 2. No
+// An invocation makes EIGHTS / 4 loads for keys, and the same number for values. All these loads, and the next tile's,
+// are under way before anything waits for them. HEAD_DIM is 32, 64 or 128; WORKGROUP is a multiple of HEAD_DIM / 2. No
 // private array is indexed: see `linear_plain`.
 // uses: HEADS, KV_HEADS, WINDOW, NOTHING, HIDDEN, params, step, Eight, eight, floats, key_of, row_and_head, outer from
 // parts/kv_cache
@@ -27,7 +27,7 @@ override SPLITS: u32 = 16;
 
 override EIGHTS: u32 = HEAD_DIM / 8;                // invocations that share a key's values
 override VECTORS: u32 = HEAD_DIM / 4;               // of four dimensions, that they gather
-override SHARES: u32 = WORKGROUP / EIGHTS;          // of a tile's values: so many keys are gathered at a time
+override SHARES: u32 = WORKGROUP / EIGHTS;          // of a tile's values: that many keys are gathered at a time
 override TILE: u32 = WORKGROUP / 4;                 // keys
 override QUARTER: u32 = TILE + 1;                   // vectors between two quarters' scores: banks do not collide
 

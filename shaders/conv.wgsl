@@ -6,8 +6,10 @@
 //
 // x [STRIDE (rows - 1) + 3, inputs] f32; weights [outputs, inputs, 3] F32, F16 or BF16 as in the file;
 // bias [outputs] f32; out [rows, outputs] f32. Grid: x, y over outputs, z over rows by ROWS. Precision: f32.
-// LANES invocations share an output and divide its channels. With one lane there are no barriers, which cost much on
+// LANES invocations share an output and divide its channels. With one lane there are no barriers, which are slow on
 // software GPUs.
+// It indexes a private array, which naga leaves in memory (shaders/README.md). That is allowed here, because the two
+// convolutions are about 1 % of a step's weights and arithmetic (spec 11).
 // uses: Step from parts/step; gelu from parts/gelu
 
 override WORKGROUP: u32 = 64;

@@ -1,7 +1,7 @@
 // with step gelu linear
 // linear_plain: `parts/linear` for few rows of x, one to four at a time, and weights of every type.
 //
-// Grid: x, y over four output rows a team, z over rows of x by ROWS. Precision: f32.
+// Grid: x, y over four output rows per team, z over rows of x by ROWS. Precision: f32.
 // Why this variant: it is the only one for weights that are not Q4_0, and with one lane it has no barriers, which cost
 // much on software GPUs.
 // A team is LANES invocations that make four output rows together: each takes every LANES-th block of 32 columns of all
@@ -63,7 +63,7 @@ fn four(a: mat2x4f, b: mat2x4f, c: mat2x4f, d: mat2x4f, of_x: mat2x4f) -> vec4f 
                dot(c[0], of_x[0]) + dot(c[1], of_x[1]), dot(d[0], of_x[0]) + dot(d[1], of_x[1]));
 }
 
-// Writes a lane's sums to the team's lines, of which every sum has one.
+// Writes a lane's sums to the team's lines: each sum has its own line.
 fn hand_in(m: u32, place: u32, products: vec4f, squares: f32) {
   let at = place + 5 * m * LINE;
   partial[at] = products.x;
@@ -107,7 +107,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     add_word(block, 3, first, starts, vec4u(a.w, b.w, c.w, d.w), scale, &products, &squares);
   }
 
-  if (LANES == 1) {                         // whole sums; `finish` stands here once, as software GPUs compile slowly
+  if (LANES == 1) {                         // complete sums; few calls of `finish`, as software GPUs compile slowly
     for (var m = 0u; m < ROWS; m++) {
       finish(pair, first + m, products[0].xy, squares.x);
       finish(pair + 1, first + m, products[0].zw, squares.x);

@@ -6,12 +6,11 @@
 //
 // samples [160 (frames - 1) + 400] f32; waves [400] (cos, sin)(2 pi n / 400);
 // filters [128, 1 + TAPS]: first bin, then the weights of TAPS consecutive bins; out [frames, 128] f32.
-// Grid: a workgroup for each frame. Precision: f32 with Kahan's sums, because the quietest bins beside a frame's
-// loudest
-// consist of rounding: 1e-5 from float64 in the logarithm instead of 4e-5, which the encoder's layers would multiply.
+// Grid: a workgroup for each frame. Precision: f32 with Kahan's sums, because next to a loud bin, quiet bins would be
+// mostly rounding error: the logarithm is within 1e-5 of float64 instead of 4e-5, an error that the layers multiply.
 // With n = 20 p + q and r = k mod 20, the sum over p depends on q and r only, and is the conjugate for 20 - r, as
 // samples are real: 220 short sums, then 201 of 20 terms, a tenth of a direct transform's cost.
-// There is little workgroup memory: SwiftShader needs some 80 kB to compile each word of it.
+// It uses little workgroup memory: SwiftShader needs about 80 kB to compile each word of it.
 // uses: Step from parts/step
 
 override WORKGROUP: u32 = 64;
@@ -36,8 +35,8 @@ fn rotated(value: vec2f, angle: u32) -> vec2f {
   return vec2f(value.x * wave.x + value.y * wave.y, value.y * wave.x - value.x * wave.y);
 }
 
-// Adds a term to (sum, what its rounding has lost so far). Some drivers' compilers (Mesa's) cancel (a + b) - a; they
-// cannot see that an unknown zero changes nothing.
+// Adds a term to (sum, what its rounding has lost so far). Some drivers' compilers (Mesa's) simplify (a + b) - a to b;
+// OR-ing a uniform that is always 0 stops that optimisation.
 fn add(total: vec4f, term: vec2f) -> vec4f {
   let y = term - total.zw;
   let sum = bitcast<vec2f>(bitcast<vec2u>(total.xy + y) | vec2u(params.zero));

@@ -1,6 +1,6 @@
 """What a loaded model does on this machine: the figures of `voxtab bench` and of the page's ?bench=1.
 
-Plain Python over Model and Transcriber, so that the command and the tab measure alike.
+Plain Python over Model and Transcriber, so that the command and the tab measure the same way.
 """
 
 import math
@@ -17,11 +17,11 @@ from voxtab.model import Model
 from voxtab.transcriber import Transcriber
 from voxtab.weights.directory import tensor_nbytes
 
-SECONDS = 60  # to which the bundled clip is repeated
+SECONDS = 60  # the bundled clip is repeated to this length
 FILE_RUNS = 3
 LIVE_STEPS = 100
-PATIENCE_S = 20  # after which a slow machine does no further run, and no further step
-SETTLING_TOKENS = 40  # of a live stream, before it is timed: the prompt is over
+PATIENCE_S = 20  # after this time, a slow machine begins no further run or step
+SETTLING_TOKENS = 40  # tokens of a live stream before it is timed, so that the prompt is over
 
 
 async def bench(model: Model, samples, audio: str, load_s: float, *, repeat: bool) -> dict:
@@ -32,12 +32,12 @@ async def bench(model: Model, samples, audio: str, load_s: float, *, repeat: boo
     `tokens_per_pass` with `drafts` in each of the decoder's passes. Live, LIVE_STEPS times one after another, or for
     PATIENCE_S on a slow machine: `live_step_ms`, from handing over 80 ms of samples to having their token, and
     `gb_per_s`, the weights' bytes over the median step. `variants` are those of the kernels that ran,
-    `wrong_variants` those of `linear` that the GPU's driver computes wrong.
+    `wrong_variants` those of `linear` that the GPU's driver computes wrongly.
     """
     samples = _floats(samples)
     if repeat:
         samples, audio = _repeated(samples, SECONDS * SAMPLE_RATE), f"{audio}, repeated to {SECONDS} s"
-    await file_run(model, samples[: 5 * SAMPLE_RATE])  # warms up
+    await file_run(model, samples[: 5 * SAMPLE_RATE])  # warm-up
     runs = [await file_run(model, samples)]
     while len(runs) < FILE_RUNS and sum(run["run_s"] for run in runs) < PATIENCE_S:
         runs.append(await file_run(model, samples))
@@ -81,12 +81,12 @@ async def file_run(model: Model, samples) -> dict:
     run_s = time.perf_counter() - since
     transcriber.close()
     tokens = len(transcriber.tokens)
-    made = tokens + 1 - len(transcriber.schedule.prompt)  # the last position's belongs to nobody
+    made = tokens + 1 - len(transcriber.schedule.prompt)  # the token predicted at the last position is dropped
     return {"first_text_s": first, "run_s": run_s, "tokens": tokens, "tokens_per_pass": made / transcriber.passes}
 
 
 async def live_steps(model: Model, samples, steps: int, patience_s: float = math.inf) -> list[float]:
-    """Seconds of each of `steps` live steps, fed back to back; of fewer once `patience_s` are over."""
+    """Seconds of each of `steps` live steps, fed back to back. After `patience_s`, no further step begins."""
     stream = LiveStream(model, samples)
     times: list[float] = []
     await stream.take(SETTLING_TOKENS)
@@ -103,12 +103,12 @@ class LiveStream:
         self._samples, self._at = _floats(samples), 0
         self.transcriber = Transcriber(model)
         self._pieces = self.transcriber.text()
-        self._tokens = 0  # of which all samples were fed, the silence in front left out
+        self._tokens = 0  # tokens fed so far, not counting the left silence
         # The window of a token's last frame reaches into the next one's samples.
         self.transcriber.feed(array("f", bytes(4 * LOOKAHEAD_SAMPLES)))
 
     async def take(self, tokens: int) -> float:
-        """Feed that many tokens' samples; seconds until the last one's token is there."""
+        """Feed the samples of `tokens` tokens. Returns the seconds until the last token has come."""
         end = self._at + tokens * SAMPLES_PER_TOKEN
         samples = _repeated(self._samples, end)[self._at :]
         self._at = end % len(self._samples)
@@ -143,7 +143,7 @@ def nbytes(matrix: Matrix) -> int:
 
 
 def spread(values: list[float]) -> dict:
-    """How many, the least, median and most; of a hundred or more the 99th percentile too."""
+    """Count, minimum, median and maximum; for a hundred values or more, the 99th percentile too."""
     ordered = sorted(values)
     found = {"count": len(ordered), "least": ordered[0], "median": median(ordered), "most": ordered[-1]}
     if len(ordered) >= 100:

@@ -92,7 +92,7 @@ class Schedule:
         return self.delay_tokens + RIGHT_SILENCE_EXTRA_TOKENS
 
     def token_index(self, position: int) -> int:
-        """k of the token at `position`, counted after left silence and delay: its place is 80 k ms of live audio (spec 7)."""
+        """k of the token at `position`, without left silence and delay: it is at 80 k ms of live audio (spec 7)."""
         return position - 1 - self.left_silence_tokens - self.delay_tokens
 
 

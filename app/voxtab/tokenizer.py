@@ -13,21 +13,21 @@ from voxtab.config import FIRST_TEXT_TOKEN
 from voxtab.errors import TokenizerError
 
 READ_BYTES = 1 << 16  # of a file at a time
-LONGEST_VALUE = 1 << 20  # characters; what is longer is not a Tekken file: its entries have about 100
+LONGEST_VALUE = 1 << 20  # characters; a longer value is not from a Tekken file, whose entries have about 100
 
 _SPACE = re.compile(r"[ \t\n\r]*")  # JSON's own, narrower than \s
 _value_at = json.JSONDecoder().raw_decode
 
 
 class Tokenizer:
-    """The bytes of each token. 131072 tokens take 1.4 MB: all bytes in one run, and where each token's end.
+    """The bytes of each token. 131072 tokens take 1.4 MB: all bytes in one run, and the end offset of each token.
 
     Made by `from_file`, by `from_json` or, as the file comes, by `TekkenReader`.
     """
 
     def __init__(self, text: bytes, ends: array):
         self._text = text
-        self._ends = ends  # [1 + text tokens]: that of rank r is text[ends[r]:ends[r + 1]]
+        self._ends = ends  # [1 + text tokens]: the token of rank r is text[ends[r]:ends[r + 1]]
 
     @classmethod
     def from_file(cls, path, vocab_size: int | None = None) -> "Tokenizer":
@@ -82,9 +82,9 @@ class TekkenReader:
         self._ends = array("I", [0])
         self._rank = 0  # of the next entry
         self._utf8 = codecs.getincrementaldecoder("utf-8-sig")()
-        self._text = ""  # of the file; what the walk has not reached yet begins at self._at
+        self._text = ""  # of the file; the walk has reached self._at
         self._at = 0
-        self._fresh = False  # text has come since a run of entries was tried
+        self._fresh = False  # text has come since the last try to decode a run of entries
         self._complete = False
         self._walk = self._document()
 
@@ -147,8 +147,8 @@ class TekkenReader:
     def _run_of_items(self) -> list:
         """All objects of the array that are complete in the text, decoded at once: ten times faster than one by one.
 
-        They are thought to end at the text's last `},`. If that is inside a string or after the array, this is not
-        JSON, and the items are walked over one by one.
+        Assume that the run ends at the last `},`. If that is inside a string or after the array, the run is not JSON,
+        and the items are walked over one by one.
         """
         end = self._text.rfind("},", self._at) + 1
         if not self._fresh or not end:
@@ -185,7 +185,7 @@ class TekkenReader:
             try:
                 value, end = _value_at(self._text, self._at)
             except (ValueError, RecursionError):
-                # It is wrong or not complete yet. If it gets too long, it is wrong.
+                # The value is wrong, or not complete yet. If it gets too long, it is wrong.
                 if len(self._text) - self._at > LONGEST_VALUE:
                     raise self._error("is not JSON") from None
             else:

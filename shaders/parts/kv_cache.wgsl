@@ -1,7 +1,7 @@
 // parts/kv_cache: for both attention kernels: the cache, which queries a workgroup takes, and which keys they see.
 //
-// cache [capacity, 2 (k, v), KV_HEADS, HEAD_DIM] f16 pairs or f32, read by eight dimensions; a head has EIGHTS of
-// these.
+// cache [capacity, 2 (k, v), KV_HEADS, HEAD_DIM] f16 pairs or f32, read eight dimensions at a time; a head has EIGHTS
+// of these.
 // uses: Step from parts/step; EIGHTS from the kernel
 
 override HEADS: u32 = 32;
@@ -37,7 +37,7 @@ fn floats(eight: Eight) -> mat2x4f {
 // The index of the first eight dimensions of a position's key. Its value's are KV_HEADS * EIGHTS later.
 fn key_of(position: u32, kv_head: u32) -> u32 { return (position % step.capacity * 2 * KV_HEADS + kv_head) * EIGHTS; }
 
-// Row and head of the workgroup's query c. A query past the last one stands for the last one, and is not stored.
+// Row and head of the workgroup's query c. For a query past the end, the last one is computed again, and not stored.
 fn row_and_head(c: u32, group: vec3u) -> vec2u {
   let shared_by = HEADS / KV_HEADS;
   let i = min(4 * group.y + c, params.rows * shared_by - 1);

@@ -1,6 +1,6 @@
 // parts/linear: for every linear kernel: its bindings, the types of weights, and what becomes of its output rows.
 //   y[m, o] = scale[m] * sum_k W[o, k] gain[k] x[m, k] + bias[o]
-//   NORM: scale[m] = 1 / sqrt(mean_k x[m, k]^2 + EPSILON), summed up beside the products, so that a norm costs no
+//   NORM: scale[m] = 1 / sqrt(mean_k x[m, k]^2 + EPSILON), summed up along with the products, so that a norm costs no
 //   dispatch of its own; otherwise scale and gain are 1.
 // Output rows are made in pairs. ENDING says which rows make a pair, and what becomes of them:
 //   0 STORE  rows 2p, 2p+1        out = y
@@ -13,11 +13,13 @@
 // x [rows, columns] f32; weights [outputs, columns]: F32, F16, BF16 as in the file, or Q4_0 as `repack_q4_0` left it;
 // gain [columns], bias [outputs] f32; out [rows, out_stride] f32 from first_output on;
 // angles: (cos, sin) of RoPE, [coarse + ANGLES_FINE, HEAD_DIM/2]; cache [capacity, 2 (k, v), KV_HEADS, HEAD_DIM],
-// f16 pairs or f32. columns is a multiple of 32. One part of a matrix a dispatch. Precision: f32 throughout.
+// f16 pairs or f32. columns is a multiple of 32. One dispatch for each part of a matrix. Precision: f32 throughout.
 // uses: Step from parts/step; gelu from parts/gelu
 
-override COLUMNS: u32 = 0;                  // of W, and its rows, where they are constants: loops then have known ends
-override HEIGHT: u32 = 0;                   // and nothing waits for `params`. 0: `params` has them
+// COLUMNS, HEIGHT: the matrix's size if it is constant, so that loops have known ends and need not wait for params;
+// 0: take it from params.
+override COLUMNS: u32 = 0;
+override HEIGHT: u32 = 0;
 override TYPE: u32 = 3;                     // of the weights: 0 F32, 1 F16, 2 BF16, 3 Q4_0
 override NORM: bool = false;
 override EPSILON: f32 = 1e-5;
@@ -73,7 +75,7 @@ fn from_nibbles(word: u32) -> mat2x4f {
   return mat2x4f(vec4f(low) - 8, vec4f(high) - 8);
 }
 
-// The same of block `block` of the matrix, whatever its type; `word` is word w of it if it is Q4_0.
+// The same for block `block` of the matrix, whatever its type; `word` is its word w if it is Q4_0.
 fn eight(block: u32, w: u32, word: u32) -> mat2x4f {
   if (TYPE == 3) { return from_nibbles(word); }
   return from_floats(block, w);
@@ -91,7 +93,7 @@ fn from_floats(block: u32, w: u32) -> mat2x4f {
 
 fn scale_of(block: u32) -> f32 { return unpack2x16float(scales[block / 2] >> (16 * (block & 1))).x; }
 
-// The rows of a pair. A row past the end stands for the last one, and is not stored.
+// The rows of a pair. For a row past the end, the last row is computed again, and not stored.
 fn pair_rows(pair: u32) -> vec2u {
   if (ENDING == SILU) { return vec2u(pair, pair + height() / 2); }
   let half = HEAD_DIM / 2;

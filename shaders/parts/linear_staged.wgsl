@@ -22,7 +22,7 @@ override PACKED: bool = true;
 override X_FIRST: bool = false;             // ask for x before the first weights: it comes sooner, in more registers
 
 override TEAMS: u32 = WORKGROUP / LANES;
-override SUMMANDS: u32 = LANES / SUBGROUP;   // of a team's sum, which need memory to meet
+override SUMMANDS: u32 = LANES / SUBGROUP;   // partial sums of a team that must be added through workgroup memory
 override LINE: u32 = SUMMANDS + 1;          // vectors between two lines of sums: banks do not collide
 override SQUARES: u32 = WORKGROUP / SUBGROUP;
 override FOURS: u32 = ROWS * OUTPUTS / 4;   // lines of a team, before the line of squares

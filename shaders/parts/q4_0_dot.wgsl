@@ -1,9 +1,9 @@
 // parts/q4_0_dot: a block of Q4_0 times its 32 columns of x: in f32, or by bytes.
 //
-// A weight costs instructions and not only bytes, so packed_product makes them by fours: x becomes whole numbers of 23
-// bits, by a power of two that its block's largest value decides. They are cut into three bytes, and a byte of four
-// columns meets four nibbles in one packed dot product. These sums are exact; the rounding of x, 2^-23 of the block's
-// largest, is about what f32 sums lose. With nibbles n: sum (n - 8) x = sum n x - 8 sum x, so that nothing is
+// Instructions limit too, not only bytes, so packed_product multiplies four weights at once. x becomes whole numbers
+// of 23 bits, by a power of two that its block's largest value decides. They are cut into three bytes, and a byte of
+// four columns meets four nibbles in one packed dot product. These sums are exact; the rounding of x, 2^-23 of the
+// block's largest, is about what f32 sums lose. With nibbles n: sum (n - 8) x = sum n x - 8 sum x, so that nothing is
 // subtracted from each weight.
 // uses: weights, scale_of, pair_rows, last_pair from parts/linear
 

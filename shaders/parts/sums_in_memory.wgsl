@@ -10,9 +10,9 @@ var<workgroup> values: array<f32, WORKGROUP>;
 fn together(sum: vec4f) -> vec4f { return sum; }
 fn together_one(sum: f32) -> f32 { return sum; }
 
-// The largest of the values of four neighbours, the first of which is a multiple of four. In uniform control flow.
+// The largest value of four neighbours; the first one's index is a multiple of four. In uniform control flow.
 fn largest_of_four(value: f32, local: u32) -> f32 {
-  workgroupBarrier();                       // the values before have been read
+  workgroupBarrier();                       // until the former values have been read
   values[local] = value;
   workgroupBarrier();
   let first = local & ~3u;

@@ -1,10 +1,9 @@
 enable subgroups;
-// parts/sums_in_subgroups: sums across SUBGROUP neighbours, without memory. `parts/sums_in_memory` has the same
-// functions.
+// parts/sums_in_subgroups: sums across SUBGROUP neighbours, without memory.
+// `parts/sums_in_memory` has the same functions.
 //
-// WebGPU does not promise that neighbours by local index are neighbours in a subgroup: app/voxtab/tuning.py looks
-// whether
-// results are right.
+// WebGPU does not promise that neighbours by local index are neighbours in a subgroup, so app/voxtab/tuning.py checks
+// that the results are right.
 
 override SUBGROUP: u32 = 4;                 // a power of two, at most what every subgroup of the GPU has
 
@@ -21,7 +20,7 @@ fn together_one(sum: f32) -> f32 {
   return total;
 }
 
-// The largest of the values of four neighbours, the first of which is a multiple of four. In uniform control flow.
+// The largest value of four neighbours; the first one's index is a multiple of four. In uniform control flow.
 fn largest_of_four(value: f32, local: u32) -> f32 {
   let two = max(value, subgroupShuffleXor(value, 1u));
   return max(two, subgroupShuffleXor(two, 2u));

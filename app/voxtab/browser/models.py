@@ -33,7 +33,7 @@ SIZE_UNKNOWN = 1 << 62  # of a file, when a server does not say
 class OpenModel:
     model: Model
     load_s: float
-    facts: dict  # what the page is told
+    facts: dict  # for the page
 
 
 class Weights:

@@ -107,7 +107,7 @@ class Worker:
         return self.stream
 
     def _lost(self, device: BrowserDevice, message: str) -> None:
-        """What is under way fails by itself and says so; the page need hear only of a model that was open."""
+        """Running requests fail by themselves; tell the page only if a model was open."""
         if self.opened and self.opened.model.device is device:
             post_event("lost", message=message)
 

@@ -39,7 +39,7 @@ class GpuAdapter:
     backend: str = ""  # what WebGPU runs on: "Vulkan", "Metal", ..., or "WebGPU" in a browser
     is_software: bool = False  # it computes on the processor, where barriers and workgroup memory are slow
     packed_dot: bool = True  # WGSL has packed dot products here
-    subgroup: int = 1  # the fewest invocations that a subgroup has; 1: there are no subgroups
+    subgroup: int = 1  # fewest invocations in a subgroup; 1: there are no subgroups
     largest_workgroup: int = DEFAULT_LIMITS["maxComputeInvocationsPerWorkgroup"]  # invocations
     workgroup_storage: int = DEFAULT_LIMITS["maxComputeWorkgroupStorageSize"]  # bytes
 

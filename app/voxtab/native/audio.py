@@ -118,7 +118,7 @@ def _open(path: Path) -> _Forward:
     try:
         # As bytes, because a file's name need not be valid text. On Windows it is text.
         return _Forward(path if os.name == "nt" else os.fsencode(path))
-    except (soundfile.LibsndfileError, TypeError):  # TypeError: a .raw file, of which nothing is known
+    except (soundfile.LibsndfileError, TypeError):  # TypeError: a .raw file, which does not say its format
         raise AudioError(
             f"{_shown(path)} is not audio that can be read: convert it to WAV, FLAC, OGG, Opus or MP3, "
             "for example with ffmpeg."

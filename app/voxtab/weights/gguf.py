@@ -94,16 +94,16 @@ def parse(head: bytes | memoryview, size: int) -> Directory:
 
 
 class _Cursor:
-    """A place in the header, and the only way to move on: whatever is read is claimed first."""
+    """A place in the header, and the only way to move on: every read is claimed first."""
 
     def __init__(self, head: bytes | memoryview, size: int):
         self.head = head
         self.at = 0
-        self._end = min(len(head), size)  # of what is here
-        self._limit = min(size, HEADER_LIMIT)  # of the header, at most
+        self._end = min(len(head), size)  # of the bytes given
+        self._limit = min(size, HEADER_LIMIT)  # the header's largest end
 
     def claim(self, nbytes: int) -> None:
-        """Check that the header may have, and that `head` has, so many bytes more."""
+        """Check that `nbytes` more are allowed and available."""
         end = self.at + nbytes
         if end > self._limit:
             raise self.damaged(f"it says that it has {end:,} bytes or more, and at most {self._limit:,} are possible")
@@ -134,7 +134,7 @@ class _Cursor:
         self.at += nbytes
 
     def skip_strings(self, count: int) -> None:
-        # A vocabulary has 300,000 of them, so this loop calls `claim` only when it leaves what is here.
+        # A vocabulary has 300,000 of them, so this loop calls `claim` only past the bytes given.
         self.claim(count * _U64.size)
         head, at, last, length_at = self.head, self.at, self._end - _U64.size, _U64.unpack_from
         for _ in range(count):

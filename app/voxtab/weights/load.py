@@ -1,7 +1,8 @@
 """Directory -> GPU buffers: one pass over the file's bytes in file order, repacked on the GPU.
 
-Python's heap never holds more than CHUNK: ranges of a few MB go straight to the GPU. Q4_0 goes through one small raw
-buffer and is repacked there into nibbles and scales; everything else is written to where it is used.
+Natively, Python's heap holds at most CHUNK bytes of weights; in the page it holds none, because JavaScript moves them.
+Q4_0 goes through one small raw buffer and is repacked into nibbles and scales; everything else is written directly to
+where it is used.
 """
 
 from collections.abc import Callable
@@ -35,7 +36,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class EncoderLayer(Layer):
-    qkv_bias: int  # [queries + 2 keys]: of wq and wv; wk has none, so that its values are zero
+    qkv_bias: int  # [queries + 2 keys]: of wq and wv; wk has none, so its values are zero
     wo_bias: int  # [width]
     w2_bias: int  # [width]
 
@@ -81,7 +82,7 @@ class _Rows:
 
 
 def load(directory: Directory, config: ModelConfig, kernels: Kernels) -> tuple[Weights, "Loader"]:
-    """All weights as buffers, and who fills them.
+    """The buffers of all weights, and the Loader that fills them.
 
     `directory` has Mistral's names and was checked by `checkpoint.read_config`.
     """
@@ -103,7 +104,7 @@ class Loader:
 
     def __init__(self, directory: Directory, kernels: Kernels):
         self._tensors, self._device = directory.tensors, kernels.device
-        # Of its own: what it makes is freed after the upload.
+        # A recorder of its own, because everything that it made is freed after the upload.
         self._kernels = Kernels(kernels.device, kernels.variants)
         self._unused = kernels.unused
         self._rows: list[_Rows] = []
@@ -194,7 +195,7 @@ class Loader:
         return Matrix(type, done, columns, tuple(parts))
 
     async def upload(self, source: Source, progress: Callable[[int], None] | None = None) -> None:
-        """Bring all rows, in file order, in chunks, each repacked or made f32 before the next one comes."""
+        """Bring all rows in file order, in chunks; each is repacked or made f32 before the next one comes."""
         k, raw = self._kernels, self._device.buffer(CHUNK, "raw")
         table: list[Upload] = []
         plans = []

@@ -1,6 +1,6 @@
 """The header of a safetensors file -> its directory. Format: huggingface.co/docs/safetensors.
 
-u64 length (little endian), a JSON object of so many bytes, the data
+u64 length (little endian), a JSON object of that many bytes, the data
 object:  name -> {dtype, shape (outermost first), data_offsets: [begin, end] in the data}
          "__metadata__" -> {string: string}
 """
