@@ -3,7 +3,7 @@
 
 import { Failure } from "../failure.js";
 
-const STOP_MS = 3000; // a Worker that has not stopped by then is ended
+const STOP_MS = 3000; // a Worker that has not stopped by then is terminated
 
 // Events, for `on`: progress, text and covered, each with the Worker's message; and gone, with a Failure of kind 'lost'
 // or 'crash': the model that was open is gone. A call of `open` starts a Worker if there is none.
@@ -21,7 +21,7 @@ class Engine extends EventTarget {
     this.addEventListener(event, (/** @type {any} */ { detail }) => act(detail));
   }
 
-  // Starts Python in the Worker, before anything is asked of it.
+  // Starts Python in the Worker, before the first call.
   start() {
     if (this._worker) return;
     this._held = [];
@@ -58,7 +58,7 @@ class Engine extends EventTarget {
     return answer;
   }
 
-  // verb: cancel or stop. A Worker that does not stop is ended, and the open model with it.
+  // verb: cancel or stop. A Worker that does not stop is terminated, and the open model with it.
   async abandon(verb) {
     if (this._held) {
       this._held = [];

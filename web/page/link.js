@@ -36,7 +36,7 @@ export async function followLink(query) {
     }
   }
   const autostart = query.get("autostart") === "1";
-  const start = autostart && !wrong; // nothing starts by itself with other settings than the link's
+  const start = autostart && !wrong; // do not autostart with replaced settings
   const offered = asked.audio ? offerAudio(asked.audio, start) : null;
   await openModel(request, opening);
   // A program that drives the page by a link waits for the state `done` or `error`.
@@ -45,7 +45,7 @@ export async function followLink(query) {
   if (autostart && wrong) fail(wrong, null, "The link has invalid settings: see below.");
 }
 
-// The request to open the model at an address; tokenizer: the address of its tekken.json, or null if it is beside it.
+// The request to open the model at an address; tokenizer: the address of its tekken.json, or null if it is next to it.
 export function modelAt(url, tokenizer) {
   return {
     label: lastName(url) || url.host,
@@ -72,7 +72,7 @@ async function agreed(addresses) {
   if (yes) return addresses;
   const names = foreign.map(([name]) => name);
   return {
-    // A model does not go with another tokenizer than its own.
+    // A model needs its own tokenizer.
     model: names.some((name) => name !== "audio") ? null : addresses.model,
     tokenizer: addresses.tokenizer,
     audio: names.includes("audio") ? null : addresses.audio,

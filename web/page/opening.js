@@ -16,13 +16,13 @@ export const SELF_TEST = { label: "the self-test model", model: null, tokenizer:
 export async function openModel(request, { quiet = false, reopened = false } = {}) {
   if (!allows("openModel")) return;
   const former = state.phase === "opening" ? state.model : null;
-  // reopened stays true until something was transcribed; ended: the answer to `open`, once it is asked.
-  const model = { request, reopened, ended: null };
+  // reopened stays true until something was transcribed; answer: a promise of the answer to `open`, once it is called.
+  const model = { request, reopened, answer: null };
   enter("opening", { model });
   if (former) {
     view.status("Stopping…");
     await engine.abandon("cancel");
-    await former.ended?.catch(() => {});
+    await former.answer?.catch(() => {});
     if (state.model !== model) return; // yet another one was chosen
   }
   if (!quiet) view.error(null);
@@ -31,7 +31,7 @@ export async function openModel(request, { quiet = false, reopened = false } = {
   view.progress("");
   state.job?.sayThatItWaits();
   if (state.stopping) return openingStopped(request);
-  model.ended = engine.call("open", {
+  model.answer = engine.call("open", {
     model: request.model,
     tokenizer: request.tokenizer,
     check: true,
@@ -40,7 +40,7 @@ export async function openModel(request, { quiet = false, reopened = false } = {
   });
   let opened;
   try {
-    opened = await model.ended;
+    opened = await model.answer;
   } catch (error) {
     if (state.model !== model) return;
     if (error.kind === "aborted") return openingStopped(request);
@@ -48,7 +48,7 @@ export async function openModel(request, { quiet = false, reopened = false } = {
     view.model("None.");
     const waiting = state.job ? ` ${state.job.title} will be transcribed once a model is open.` : "";
     fail(error.message + waiting, () => openModel(request), `Could not open ${request.label}.`);
-    return stopListening(); // speaking on would be of no use
+    return stopListening(); // no model will read it
   }
   if (state.model !== model) return;
   enter("ready");
@@ -87,7 +87,7 @@ engine.on("progress", (message) => {
 });
 
 engine.on("gone", ({ message }) => {
-  if (state.phase !== "ready") return; // whoever waits for the engine's answer gets the error
+  if (state.phase !== "ready") return; // openModel, Job.run or bench awaits an answer and gets the error
   const { request, reopened } = state.model;
   enter("closed", { model: null });
   if (!reopened) {

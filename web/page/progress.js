@@ -29,7 +29,8 @@ export function ofOpening(label, { stage, done, total }) {
   view.progress(amount, done, total);
 }
 
-// Of a transcription whose text covers `covered` seconds of its audio: behind a speaker, or through a file.
+// Shows how far a transcription is: how late after a speaker, or how far through a file. covered: seconds of the audio
+// whose text has come; delay: in seconds.
 export function ofText(audio, covered, delay) {
   if (audio.live) {
     const late = audio.seconds - covered - delay;

@@ -80,7 +80,7 @@ function showControls() {
   });
 }
 
-// Tells the user what went wrong. What is running goes on; otherwise the page shows an error and stays usable.
+// Tells the user what went wrong. If something is running, only show the message; otherwise go to the error state.
 export function fail(sentence, retry = null, status = "Something went wrong: see below.") {
   view.error(sentence, retry);
   if (stopVerb()) return;

@@ -55,7 +55,7 @@ class Job {
     );
   }
 
-  // No model is being opened any more. The audio stays at hand under the transcript.
+  // No model is being opened any more. The audio can still be transcribed with the button below the transcript.
   putAside() {
     state.job = null;
     showActions(this.audio, { again: true });
@@ -97,8 +97,8 @@ class Job {
     return openModel(request, { quiet: true, reopened: true });
   }
 
-  // Feeds the audio at the engine's pace: a feed is answered once there is room for more. Resolves with the answer to
-  // `finish`, {result, subtitles}.
+  // Feeds the audio at the engine's pace: a feed is answered once at most ROOM_SECONDS of audio wait
+  // (app/voxtab/transcriber.py). Resolves with the answer to `finish`, {result, subtitles}.
   async stream() {
     const settings = view.settings();
     this.delay = settings.delay_ms / 1000;
@@ -163,9 +163,9 @@ export async function settle(failure, recording = null) {
   enter(open ? "ready" : "closed", { job: null, model: open ? model : null });
   if (!failure) return;
   if (failure.kind === "aborted") {
-    view.error(null); // whatever was refused while it ran
+    view.error(null); // an error about something that was refused meanwhile
     view.state("ready", view.text() ? "Stopped. The text so far is kept." : "Stopped.");
-    if (!engine.isRunning) await openModel(model.request); // the Worker did not stop and was ended
+    if (!engine.isRunning) await openModel(model.request); // the Worker did not stop and was terminated
     return;
   }
   if (!open) view.model("None.");

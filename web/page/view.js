@@ -1,4 +1,4 @@
-// What the page shows. Knows the page's elements, and nothing of the engine.
+// What the page shows. This file knows the page's elements, and nothing about the engine.
 
 import { DEFAULT_DELAY_MS, DELAYS_MS } from "../config.js";
 
@@ -120,8 +120,8 @@ export function size(bytes) {
 
 // --- transcript
 
-// Empties the transcript for a recording, or for a file (null). The text before, and a recording of which there is no
-// complete text, move to the earlier ones. before: {name, recording, unfinished}, or null.
+// Empties the transcript for a recording, or for a file (null). The previous text, and any recording without a complete
+// transcript, move to “Earlier”. before: what that text belongs to, {name, recording, unfinished}, or null.
 export function begin(before, recording) {
   if (transcript.textContent || (before?.unfinished && before.recording && before.recording !== recording))
     keep(transcript.textContent, before);
@@ -134,7 +134,7 @@ export function begin(before, recording) {
 export function append(text) {
   const atEnd = transcript.scrollHeight - transcript.scrollTop - transcript.clientHeight < 40;
   if (transcript.firstChild)
-    transcript.firstChild.appendData(text); // one text node stays fast, however long it gets
+    transcript.firstChild.appendData(text); // a single text node stays fast, however long it gets
   else transcript.append(text);
   if (atEnd) transcript.scrollTop = transcript.scrollHeight;
 }
@@ -232,7 +232,7 @@ export function offer(name, press = null) {
 }
 
 let defaultSilence = element("left-silence").min;
-const chosen = { delay: false, "left-silence": false }; // by the user: a model's defaults do not replace those
+const chosen = { delay: false, "left-silence": false }; // by the user: a model's defaults do not replace these
 for (const ms of DELAYS_MS) {
   const isDefault = ms === DEFAULT_DELAY_MS;
   element("delay").append(new Option(`${ms} ms`, String(ms), isDefault, isDefault));

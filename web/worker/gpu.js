@@ -4,14 +4,14 @@
 import { Failure } from "../failure.js";
 import { isSoftware } from "../software.js";
 
-// As numbers, because a browser without WebGPU has no GPUBufferUsage, and `open` is to say so.
+// As numbers, because a browser without WebGPU has no GPUBufferUsage, and `open` must tell the user about that.
 const MAP_READ = 1;
 const COPY_SRC = 4;
 const COPY_DST = 8;
 const UNIFORM = 64;
 const STORAGE = 128;
-const BACKPRESSURE_BYTES = 8 << 20; // an upload waits after each so many bytes, for the bytes before them
-const READBACK_BYTES = 4096; // the least size of a buffer for readbacks
+const BACKPRESSURE_BYTES = 8 << 20; // after each such amount, an upload waits for the amount before it
+const READBACK_BYTES = 4096; // the smallest size of a buffer for readbacks
 
 // Firefox looks for finished work only every 100 ms, and whenever something is submitted.
 const PUMP = navigator.userAgent.includes("Firefox");
@@ -116,7 +116,7 @@ class Gpu {
     );
   }
 
-  // What was computed since cannot be trusted. Whoever waits gets the failure, and the memory is free for the next try.
+  // Later results are invalid: reject pending reads and free the memory.
   fail(failure) {
     if (this.failure || this.closed) return;
     this.failure = failure;
@@ -239,7 +239,7 @@ class Gpu {
     encoder.copyBufferToBuffer(this.things.get(buffer), offset, readback, 0, nbytes);
     this.queue.submit([encoder.finish()]);
     const bytes = this.mapped(readback, nbytes);
-    bytes.catch(() => {}); // a stream that was stopped does not await it
+    bytes.catch(() => {}); // a stopped stream does not await it
     return bytes;
   }
 
@@ -247,7 +247,7 @@ class Gpu {
     try {
       await this.pumped(readback.mapAsync(GPUMapMode.READ, 0, nbytes));
     } catch (error) {
-      await this.device.lost; // the only reason for which mapping fails; `failure` then says why
+      await this.device.lost; // mapping fails only if the device is lost; `failure` then says why
       throw this.failure ?? error;
     }
     this.check();

@@ -15,7 +15,7 @@ if (!output) {
 const { files, variants } = JSON.parse(readFileSync(input, "utf8"));
 
 Object.assign(globalThis, globals);
-globalThis.gpu = create(["backend=null"]); // kept: collected too early, it takes the process with it
+globalThis.gpu = create(["backend=null"]); // keep a reference: garbage collection would crash the process
 const adapter = await globalThis.gpu.requestAdapter();
 // A file may have the `enable` lines that some browsers honour; the limits stay the default ones.
 const device = await adapter.requestDevice({ requiredFeatures: ["shader-f16", "subgroups"] });

@@ -1,5 +1,5 @@
 // A Worker that checks pieces: it answers each with its SHA-256 and gives its memory back. Chromium computes
-// crypto.subtle's digests on the thread that asks, so that they would hold up the reading there.
+// crypto.subtle's digests on the calling thread, which would delay reading.
 
 self.onmessage = async ({ data: piece }) => {
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", piece));

@@ -2,13 +2,13 @@
 
 import { Failure } from "../../failure.js";
 
-const CACHED_BYTES = 256 << 20; // Chromium's cache keeps no larger file, but writes much of one before it gives up
-const RETRY_SECONDS = [0.3, 1, 2, 4, 8]; // pauses before the attempts to go on where the network broke
+const CACHED_BYTES = 256 << 20; // larger files are not cached by Chromium, and trying wastes disk writes
+const RETRY_SECONDS = [0.3, 1, 2, 4, 8]; // pauses before each attempt to go on after a broken connection
 
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
 const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
 
-// An address for a message, without what follows the question mark: signed links have keys there.
+// An address for a message, without the part after the question mark: signed links have keys there.
 export const shown = (url) => url.split(/[?#]/)[0];
 
 // One GET from byte `from` on. Throws a Failure that says what to do.
@@ -39,7 +39,8 @@ const get = async (url, from, cache = "default") => {
   return response;
 };
 
-// Why a fetch failed, which the browser does not tell: another origin does not allow it, or cannot be reached.
+// Finds out why a fetch failed, as the browser does not tell: either another origin does not allow it, or it cannot be
+// reached.
 async function refusal(url) {
   const { host, origin } = new URL(url);
   if (origin !== self.location.origin) {
@@ -60,7 +61,7 @@ async function refusal(url) {
   return new Failure("network", `${host} cannot be reached: check the address and the network, then try again.`);
 }
 
-// A file at an address. Where the network breaks, it asks again from there on.
+// A file at an address. If the connection breaks, it goes on from the same byte.
 export class RemoteFile {
   constructor({ url, bytes = null }, chunkBytes) {
     this.url = url;
@@ -128,7 +129,7 @@ export class RemoteFile {
         this.failures = 0;
         return bytes;
       } catch (error) {
-        // Before the first answer no failure is worth waiting for; later only the network's.
+        // Retry only network failures, and only after the first answer.
         if (!this.opened || (error instanceof Failure && error.kind !== "network")) throw error;
         if (this.failures === RETRY_SECONDS.length) {
           throw new Failure(

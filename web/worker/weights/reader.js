@@ -1,6 +1,6 @@
 // The Worker that reads a model's shards (step 3 in source.js). Its first message is {shards, chunkBytes} and has no
 // answer. Then requests are {verb, memory}, answered in order with {size}, {chunk}, {} or {failure: {kind, message}}.
-// `memory` is that of the oldest chunk that was not given back yet, or null.
+// `memory` is the memory of the oldest chunk that was not given back yet, or null.
 
 import { Shards } from "./shards.js";
 
@@ -11,8 +11,8 @@ const verbs = {
   end: () => shards.end(),
 };
 
-// The first failure, which answers every later request too: nobody may be waiting for the answer in which it came, as
-// for one to a chunk that was asked for ahead and is beyond the end.
+// The first failure. The failing answer may belong to a chunk requested ahead that no one awaits, so repeat it in every
+// later answer.
 let failure = null;
 
 async function answer({ verb, memory }) {

@@ -1,12 +1,13 @@
 // A model's bytes, read once from front to back, on their way to the GPU:
 //
-// 1. file.js gets chunks of one file from the network or the disk, and goes on where the network broke.
+// 1. file.js gets chunks of one file from the network or the disk, and goes on from the same byte if the network breaks.
 // 2. shards.js reads the files of a model one after the other, and joins chunks to pieces where the manifest has their
 //    sums.
 // 3. reader.js runs both in a Worker, and posts the chunks here without a copy.
 // 4. Source asks for some chunks ahead. Its user, `upload` of gpu.js or browser/models.py, takes any amount of bytes.
 // 5. With the next request the memory of a used chunk goes back to reader.js, and from there, if it is a piece, to a
-//    checker.js, a Worker that computes its SHA-256: so checking delays nobody. Then the memory takes a new piece.
+//    checker.js, a Worker that computes its SHA-256, so checking does not delay reading. Then the memory takes a new
+//    piece.
 // 6. `end` waits for the checks. A model whose bytes differ is refused there at the latest.
 //
 // The bytes are never in Python's memory, nor in one array as a whole.
