@@ -1,4 +1,4 @@
-"""One GPU for all tests: lavapipe where there is no other, opened with WebGPU's default limits."""
+"""One GPU for all tests: lavapipe if there is no other, opened with WebGPU's default limits."""
 
 import asyncio
 
@@ -46,7 +46,7 @@ def run():
 
 
 class SharedDevice(NativeDevice):
-    """Compiles each kernel once for all that have it: another model takes 3 MB instead of 55, and a fifth of the time.
+    """Shares compiled kernels between models: a further model then costs 3 MB instead of 55, and a fifth of the time.
 
     The engine opens a device for each model.
     """
@@ -54,7 +54,7 @@ class SharedDevice(NativeDevice):
     def __init__(self, *arguments):
         super().__init__(*arguments)
         self._compiled = {}  # what a pipeline is made of -> its handle
-        self._users = {}  # how many have a pipeline
+        self._users = {}  # pipeline -> how many models use it
 
     async def pipeline(self, name, constants):
         key = resources.shader(name), *sorted(constants.items())  # the text, because some tests change shaders

@@ -30,7 +30,7 @@ def model(run, device, found):
 
 @pytest.fixture
 def plans_run(device, monkeypatch):
-    """Numbers of dispatches of each plan that ran, as often as it ran."""
+    """The number of dispatches of each plan, once for each time that it ran."""
     seen, original = [], device.run
 
     def run(plan, read=None, times=1):

@@ -1,7 +1,7 @@
-"""Drafts change how many passes the decoder takes, and never a token.
+"""Drafts change how many passes the decoder takes. The tokens are the same, up to rounding.
 
-In a software GPU's layout, where a row's sum does not depend on the other rows of its pass, tokens are exactly the
-plain loop's.
+These tests use a software GPU's layout. There a row's sum does not depend on the other rows of its pass, so the tokens
+are exactly those of the plain loop.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ def often(name: str) -> int:
 
 @pytest.fixture(scope="module")
 def load(run, device):
-    """An oracle or the embedded model, with so many drafts of a token; each is loaded once."""
+    """An oracle or the embedded model, with `drafts` drafts of the token `draft`; each is loaded once."""
     loaded = {}
 
     def get(name: str | None, drafts: int, draft: int = PAD, **options) -> Model:
@@ -87,7 +87,7 @@ def transcribe(run, model, *feeds, flushes=False, **options) -> Transcriber:
 
 @NAMES
 @DRAFTS
-def test_drafts_that_are_right_save_passes(run, load, name, drafts):
+def test_right_drafts_save_passes(run, load, name, drafts):
     options = {"delay_ms": EXPECTED[name]["delay_ms"]}
     drafted = transcribe(run, load(name, drafts, often(name)), SAMPLES[name], **options)
     assert drafted.tokens == EXPECTED[name]["tokens_q4_0"]
@@ -102,7 +102,7 @@ def test_drafts_that_are_right_save_passes(run, load, name, drafts):
 
 @NAMES
 @DRAFTS
-def test_drafts_that_are_wrong_leave_no_trace(run, load, name, drafts):
+def test_wrong_drafts_leave_no_trace(run, load, name, drafts):
     """What they wrote into the rings, which wrap around, is not seen."""
     never = next(token for token in range(1000) if token not in generated(name))
     transcriber = transcribe(run, load(name, drafts, never), SAMPLES[name], delay_ms=EXPECTED[name]["delay_ms"])
@@ -169,7 +169,7 @@ def test_a_live_stream_that_falls_behind_and_catches_up(run, load, name, seed, m
     assert transcriber.tokens == EXPECTED[name]["tokens_q4_0"] and {1, 4} <= {*rows}
 
 
-def test_who_is_superseded_submits_no_more(run, load):
+def test_superseded_transcriber_submits_no_more(run, load):
     """A pass of the former stream must not touch the new one's rings."""
     model = load("delay480", 3)
 

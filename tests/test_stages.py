@@ -21,9 +21,9 @@ from voxtab.transcriber import Transcriber
 
 ORACLE = Path(__file__).parent / "oracle"
 EXACT = 1e-4  # f32 cache: float32 rounding
-LARGE = {"logits": 1.2e-4}  # the same where values reach 28: in an H200's order of the sums it is 1.04e-4
-# transformers' own rounding (of RoPE's angles above all) puts it farther than that from float64 where values are
-# large: 1.6e-4 in the logits. There it is the float64 forward that shows our exactness, and the tokens.
+LARGE = {"logits": 1.2e-4}  # values reach 28 there; an H200 adds in another order and reaches 1.04e-4
+# The same against transformers. Where values are large, its own rounding error is larger (1.6e-4 in the logits), mostly
+# from RoPE's angles. There, the float64 forward and the tokens show that Voxtab is exact.
 LOOSER = {"layer 1": 2e-4, "layer 2": 2e-4, "logits": 2e-4}
 MARGIN = 0.1  # f16 caches may change a token where the reference's top two are this close
 

@@ -111,12 +111,12 @@ def test_impossible_schedules(run, model, options):
     running = Transcriber(model)
     with pytest.raises(UserError):
         Transcriber(model, **options)
-    transcribe(run, running, SAMPLES)  # who runs is not disturbed
+    transcribe(run, running, SAMPLES)  # the running transcriber is not disturbed
     assert running.tokens == TOKENS
 
 
 def gguf(tensors: dict, metadata: dict, version=3) -> bytes:
-    """{name: (type, shape, bytes)} with nothing behind the last tensor's own bytes."""
+    """{name: (type, shape, bytes)} with nothing after the last tensor's own bytes."""
     keys = [
         key(
             name,
@@ -259,7 +259,7 @@ def test_a_flush_brings_the_last_words_and_the_stream_goes_on(run, model):
     assert "".join(word.text for word in transcriber.words) == "".join(text.split())
 
 
-def test_silence_that_a_flush_inserts_is_no_text_of_the_audio(run, model):
+def test_silence_of_a_flush_adds_no_text(run, model):
     async def go():
         transcriber = Transcriber(model)
         pieces = transcriber.text()
@@ -282,7 +282,7 @@ def test_silence_that_a_flush_inserts_is_no_text_of_the_audio(run, model):
     assert heard - 0.4 <= covered[-1] <= heard, "all but the delay, and what tokens wait for"
 
 
-def test_a_model_that_computes_no_numbers(run, device):
+def test_a_model_that_computes_nan(run, device):
     found = models.read_model(ORACLE / "tiny-q4.gguf")
     damaged = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="damaged"))
     for part in damaged.decoder.weights.decoder[0].w2.parts:
@@ -302,7 +302,7 @@ def test_samples_of_int16s_scale_are_refused(model):
     transcriber = Transcriber(model)
     with pytest.raises(AudioError, match="divide int16 samples by 32768"):
         transcriber.feed(np.float32(32767) * SAMPLES)
-    transcriber.feed(np.float32(1.5 / SAMPLES.max()) * SAMPLES)  # a little too loud, and no other scale
+    transcriber.feed(np.float32(1.5 / SAMPLES.max()) * SAMPLES)  # a little too loud, but not another scale
     assert transcriber.audio_seconds == len(SAMPLES) / 16000
     transcriber.close()
 
@@ -321,7 +321,7 @@ def test_ends(run, model):
         other.feed(SAMPLES)
 
 
-def test_finish_after_a_flush_ends_who_waits(run, model):
+def test_finish_after_a_flush_ends_waiting_readers(run, model):
     """Nothing was fed since the flush, so that `finish` adds nothing to the stream."""
 
     async def go():
@@ -339,7 +339,7 @@ def test_finish_after_a_flush_ends_who_waits(run, model):
     assert run(go()).tokens == TOKENS
 
 
-def test_closing_wakes_who_waits(run, model):
+def test_closing_wakes_waiting_readers(run, model):
     async def go():
         transcriber = Transcriber(model)
         reader = asyncio.ensure_future(_drain(transcriber))
@@ -351,7 +351,7 @@ def test_closing_wakes_who_waits(run, model):
 
 
 def test_memory_is_bounded_for_a_fed_file(run, model):
-    """`room` holds back who feeds, so that little more than ROOM_SECONDS of audio ever wait."""
+    """`room` holds back the feeder, so that never much more than ROOM_SECONDS of audio wait."""
 
     async def go():
         transcriber, most = Transcriber(model), 0
@@ -454,7 +454,7 @@ def test_an_iterator_left_and_taken_up_again(run, model):
     assert transcriber.tokens == TOKENS and words == transcriber.words
 
 
-def test_words_of_a_text_that_is_out_already(run, model):
+def test_words_of_text_that_was_read_already(run, model):
     async def go():
         transcriber = Transcriber(model)
         transcriber.feed(SAMPLES)
@@ -481,7 +481,7 @@ def test_two_iterators_at_once_are_refused(run, model):
     run(go())
 
 
-def test_who_is_superseded_is_told(run, model):
+def test_superseded_transcriber_raises(run, model):
     async def go():
         transcriber = Transcriber(model)
         reader, feeder = asyncio.ensure_future(_drain(transcriber)), None

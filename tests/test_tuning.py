@@ -38,7 +38,7 @@ def choice(run, device, damage=lambda model: None) -> tuple[str, list[str]]:
     return kernels.variants.linear, wrong
 
 
-def test_one_that_is_right_is_chosen(run, device):
+def test_a_right_variant_is_chosen(run, device):
     linear, wrong = choice(run, device)
     assert linear in LINEAR and wrong == []
 
@@ -61,7 +61,7 @@ def test_the_fastest_is_chosen(run, device, monkeypatch):
         ),
     ],
 )
-def test_one_that_a_driver_gets_wrong_is_not_used(run, device, monkeypatch, right, wrong_now):
+def test_a_variant_that_a_driver_computes_wrongly_is_not_used(run, device, monkeypatch, right, wrong_now):
     """The first product wrong, and the second, each in the packed kernels alone."""
     shader = resources.shader
 
@@ -75,7 +75,7 @@ def test_one_that_a_driver_gets_wrong_is_not_used(run, device, monkeypatch, righ
     assert wrong == ["staged_packed", "staged_subgroups"] and linear not in wrong
 
 
-def test_weights_that_are_no_numbers(run, device):
+def test_nan_weights(run, device):
     def damage(model):
         device.write(model.decoder.weights.decoder[0].w2.parts[0].scales, 0, bytes([0, 0x7E, 0, 0x7E]))  # NaN in f16
 

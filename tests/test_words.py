@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from voxtab.config import PAD, WORD
 from voxtab.words import Word, WordTimer
 
-TEXT = 1000  # any text token: its text is told beside it
+TEXT = 1000  # any text token: the timer gets its text as well
 
 
 def words(*pieces, first=0, timer=None):

@@ -25,7 +25,7 @@ from voxtab.words import Word
 ORACLE = Path(__file__).parents[1] / "oracle" / "delay480"
 EXPECTED = json.loads((ORACLE / "expected.json").read_text())
 CLIP, GGUF = str(ORACLE / "clip.flac"), ORACLE / "tiny-q4.gguf"
-# Of a process of its own: no more than where this machine keeps packages and drivers.
+# Environment of the child process: only paths of packages and drivers.
 BARE = {"PATH": "/usr/bin:/bin", "HOME": str(Path.home())} | {
     name: os.environ[name] for name in ("PYTHONPATH", "LD_LIBRARY_PATH", "VK_DRIVER_FILES") if name in os.environ
 }
@@ -120,7 +120,7 @@ def test_bench(voxtab, monkeypatch):
     assert 0.5 < figures["gb_per_s"] * 1e9 * step["median"] / 1e3 / model.stat().st_size < 1
 
 
-def test_json_of_several_files_of_which_one_is_bad(voxtab, tmp_path):
+def test_json_of_several_files_with_a_bad_one(voxtab, tmp_path):
     bad = tmp_path / "bad.wav"
     bad.write_bytes(b"no audio")
     status, out, err = voxtab("transcribe", "--model", GGUF, "--format", "json", CLIP, bad, CLIP)
@@ -232,8 +232,8 @@ def test_a_reader_that_has_enough(command, long_clip):
     assert process.returncode == 141 and process.stderr == b"" and len(process.stdout) == ("head" in command)
 
 
-def test_a_full_disk_behind_stdout():
-    """Not the user's arguments are wrong, so the status is 1."""
+def test_stdout_on_a_full_disk():
+    """The user's arguments are fine, so the status is 1, not 2."""
     with open("/dev/full", "w") as full:
         ended = subprocess.run([sys.executable, "-m", "voxtab", "info", GGUF], stdout=full, stderr=subprocess.PIPE)
     assert ended.returncode == 1 and ended.stderr.startswith(b"voxtab: ") and ended.stderr.count(b"\n") == 1
@@ -319,7 +319,7 @@ def renamed(data: bytes, old: bytes, new: bytes) -> bytes:
 
 
 def with_type(data: bytes, name: bytes, type: int) -> bytes:
-    """The tensor's type id behind its name, dimensions and sizes."""
+    """Replace the tensor's type id, which follows its name, dimensions and sizes."""
     at = data.index(struct.pack("<Q", len(name)) + name) + 8 + len(name)
     (dims,) = struct.unpack_from("<I", data, at)
     return patched(data, at + 4 + 8 * dims, "<I", type)
@@ -448,7 +448,7 @@ def test_a_decoder_says_nothing_of_its_own(voxtab, tmp_path):
 
 
 def test_audio_that_is_damaged_in_the_middle(voxtab, tmp_path):
-    """What comes before the damage is printed, and that the rest is missing is said."""
+    """What comes before the damage is printed, and a message says that the rest is missing."""
     path = tmp_path / "damaged.flac"
     soundfile.write(path, np.random.default_rng(0).uniform(-0.1, 0.1, 160000), 16000)
     data = bytearray(path.read_bytes())
@@ -531,8 +531,8 @@ def test_no_adapter_in_a_process_of_its_own():
     refused((process.returncode, process.stdout, process.stderr), "No GPU")
 
 
-def test_an_adapter_whose_driver_gets_a_kernel_wrong(voxtab, monkeypatch):
-    """It is told on stderr and in the bench's JSON, and the text is right."""
+def test_a_driver_that_computes_a_kernel_wrongly(voxtab, monkeypatch):
+    """stderr and the bench's JSON say so, and the text is right."""
     monkeypatch.setattr(bench, "LIVE_STEPS", 1)
     monkeypatch.setattr(bench, "FILE_RUNS", 1)
     monkeypatch.setattr(Variants, "of", classmethod(lambda cls, adapter: cls()))  # a real GPU's, which are tried

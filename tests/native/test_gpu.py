@@ -91,7 +91,7 @@ def test_a_model_that_does_not_open_gives_the_device_back(run, monkeypatch):
     assert len(closed) == 1
 
 
-def test_memory_that_ends(device, monkeypatch):
+def test_out_of_memory(device, monkeypatch):
     import wgpu
 
     def full(**_):

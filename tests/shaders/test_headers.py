@@ -1,4 +1,4 @@
-"""Shaders' first lines: a file says which names of the files joined with it it uses, as WGSL has no imports."""
+"""Headers of shaders: each header lists the names it uses from other files, as WGSL has no imports."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every shader compiles as browsers and wgpu-py compile it, and the tool that says so would notice if one did not."""
+"""Every shader compiles as browsers and wgpu-py compile it, and the tool notices if one does not."""
 
 import shutil
 import subprocess

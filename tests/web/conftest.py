@@ -76,7 +76,7 @@ def firefox(browser_type, **preferences):
     )
 
 
-# Playwright keeps an event loop running as long as it lives: beyond a module, native tests could not run theirs.
+# Playwright keeps an event loop running: end it with the module, or native tests cannot start their own loop.
 @pytest.fixture(scope="module")
 def browser(request):
     with sync_playwright() as playwright:
@@ -114,7 +114,7 @@ def speaking(browser, clip):
 
 @pytest.fixture(scope="session")
 def url():
-    """The page as it lies in the checkout, for tests that put a fake Worker behind it (fake_engine.py)."""
+    """The page as it lies in the checkout, for tests with a fake Worker (fake_engine.py)."""
     server = Server({"site": CHECKOUT / "web"})
     yield f"{server.url}/site"
     server.close()

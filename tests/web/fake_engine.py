@@ -10,13 +10,13 @@ from playwright.sync_api import expect
 
 FAKE_WORKER = Path(__file__).with_name("fake_worker.js").read_text()
 
-# SwiftShader is a software adapter, of which the page warns; most tests want a machine that is as it should be.
+# SwiftShader is a software adapter, and the page warns about those; most tests want a machine without warnings.
 GOOD_GPU = """
 Object.defineProperty(Navigator.prototype, "gpu", { configurable: true, get: () => ({ requestAdapter: async () => ({
   info: { vendor: "acme", architecture: "", device: "", description: "Acme 9000" }, features: new Set(), limits: {},
 }) }) });
 """
-# What `open` answers, as far as the page needs it.
+# What `open` answers: the part that the page needs.
 MODEL = {"name": "voxtral-q4.gguf", "model_bytes": 1, "default_delay_ms": 480, "left_silence_tokens": 32}
 # What the fake Worker was asked; messages are noted before the page sees them.
 NOTE = """

@@ -21,7 +21,7 @@ MODEL = "model=/files/delay480/tiny-q4.gguf"
 
 @pytest.fixture(scope="module")
 def clips(files) -> dict[str, Path]:
-    """The oracles' clips as WAV, which a browser gives to the page untouched; served beside the models."""
+    """The oracles' clips as WAV, which a browser gives to the page untouched; served next to the models."""
     paths = {oracle: files / oracle / "clip.wav" for oracle in BOTH}
     for oracle, path in paths.items():
         soundfile.write(path, *soundfile.read(ORACLES / oracle / "clip.flac", dtype="int16"))
@@ -29,7 +29,7 @@ def clips(files) -> dict[str, Path]:
 
 
 def link(oracle):
-    """Of a page that does everything by itself."""
+    """The query of a link that loads and transcribes automatically."""
     return (
         f"?model=/files/{oracle}/tiny-q4.gguf&audio=/files/{oracle}/clip.wav&delay={oracle.removeprefix('delay')}"
         "&left_silence=32&autostart=1"
@@ -154,7 +154,7 @@ def test_engine_goes_away(page, server, clips, how, workers):
         };
     """.replace("HOW", how)
     )
-    page.expected = "out of memory"  # the crash, of which Firefox tells the page's window as well
+    page.expected = "out of memory"  # the crash; Firefox also reports it to the window
     page.goto(f"{server.url}/site/{link('delay480')}")
     expect(at(page, "error")).to_contain_text("the audio is transcribed again from the start", timeout=60000)
     check(page)
@@ -185,7 +185,7 @@ def test_microphone(browser, server, clips):
         wait_for(page, "ready")
         at(page, "speak").click()
         expect(page.get_by_role("timer")).to_have_text("0:03", timeout=60000)
-        if browser.browser_type.name == "chromium":  # Firefox's fake microphone hums, which is no text
+        if browser.browser_type.name == "chromium":  # Firefox's fake microphone hums, which gives no text
             expect(at(page, "transcript")).to_have_text(re.compile(r"\S"), timeout=60000)
         assert page.evaluate("document.documentElement.dataset.state") == "transcribing"
         at(page, "stop").click()

@@ -9,7 +9,7 @@ QUANTUM = 128  # samples that a browser hands over at a time
 
 
 def captured(page, rate, quanta):
-    """The blocks that are sent for so many quanta of a ramp: while they come, at the stop, and for more after it."""
+    """The blocks that are sent for `quanta` quanta of a ramp: while they come, at the stop, and after it."""
     return page.evaluate(
         """async ([rate, quanta, quantum]) => {
             let Capture;
@@ -55,7 +55,7 @@ def test_a_block_is_sent_as_soon_as_it_completes_a_tokens_audio(page):
 
 
 def test_a_stop_where_nothing_is_left(page):
-    """Only that it is over is said."""
+    """Only the end marker is sent."""
     _, at_stop, after, _ = captured(page, 16000, 0)
     assert at_stop == [None] and after == []
 

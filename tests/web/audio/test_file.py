@@ -76,7 +76,7 @@ def test_wav_is_taken_as_libsndfile_takes_it(page, data):
 
 
 def test_wav_that_was_cut_off(page):
-    """A recorder that crashed wrote a size that it never reached, or none; an odd byte is no sample."""
+    """A recorder that crashed wrote a size that it never reached, or none; an odd byte is not a sample."""
     whole = wav(struct.pack("<3h", 1, 2, 3))
     assert list(opened(page, whole[:-1])[0]) == [1 / 32768, 2 / 32768]
     endless = whole.replace(b"data\x06\x00\x00\x00", b"data\xff\xff\xff\xff")
@@ -118,7 +118,7 @@ def test_what_the_browser_decodes(page, how):
 
 @pytest.mark.parametrize("kind", ["m4a", "webm"])
 def test_what_phones_and_browsers_record(page, kind):
-    """Containers that libsndfile does not write: kept in clips/, beside the file that they were made from."""
+    """Containers that libsndfile does not write: kept in clips/, next to their README."""
     got, seconds = opened(page, (Path(__file__).parents[1] / "clips" / f"an110-mdxn-b.{kind}").read_bytes())
     spoken, _ = soundfile.read(resources.embedded_model() / "clips/an110-mdxn-b.flac", dtype="float32")
     assert seconds == len(got) / RATE == pytest.approx(len(spoken) / RATE, abs=0.15)

@@ -77,7 +77,7 @@ def test_what_is_still_on_its_way_is_taken_in(speaking, url):
         wait_for(page, "done")
         assert fed(page)[-1]["fed"] - page.evaluate("before") > 0.15 * RATE
         page.wait_for_timeout(2100)
-        expect(at(page, "error")).to_be_hidden()  # nobody misses the sound any more
+        expect(at(page, "error")).to_be_hidden()  # after the end, missing sound is not an error
 
 
 def test_the_microphone_is_off_after_a_failure(speaking, url):
@@ -108,7 +108,7 @@ def test_recording_is_kept_when_transcription_fails(speaking, url):
         assert fed(page)[-1]["fed"] == len(samples)
 
 
-# While it is fed, and it does not come back before the test says so.
+# The GPU is lost during a feed, and the model opens again only when the test says so.
 GPU_LOST = {
     "feed": [{}, {}, {"events": [{"event": "lost", "message": "The GPU was lost."}], "silent": True}, {}],
     "open": [{}, {"silent": True}],
@@ -147,7 +147,7 @@ def test_gpu_lost_while_speaking(speaking, url):
 
 
 def test_audio_dropped_while_the_gpu_comes_back(speaking, url):
-    """The microphone has the first word: what it hears is transcribed, and the file has to wait."""
+    """The microphone comes first: what it hears is transcribed, and the file has to wait."""
     with page_on(speaking, url, GPU_LOST) as page:
         at(page, "speak").click()
         wait_for(page, "loading")
@@ -291,7 +291,7 @@ def test_the_answer_to_feed_is_the_brake(browser, url):
 
 
 def test_a_transcription_that_fails_while_its_audio_waits(browser, url):
-    """The answer to `feed` says so, wherever in the audio it is."""
+    """The answer to `feed` carries the error, at any place in the audio."""
     with page_on(browser, url, {"feed": [{}, {"silent": True}]}) as page:
         transcribe_recording(page, seconds=200)
         page.wait_for_function("window.heard.filter(h => h.fed).length === 2")
@@ -322,7 +322,7 @@ def test_stop_while_audio_waits(browser, url):
 
 @pytest.mark.parametrize("lets", [True, False])
 def test_microphone_that_the_system_pauses(speaking, url, lets):
-    """A call, on a phone: the page asks the system to go on, and says so as long as it does not."""
+    """For example by a phone call: the page asks the system to go on, and tells the user until it does."""
     with page_on(speaking, url) as page:
         page.evaluate(
             """lets => {

@@ -102,7 +102,7 @@ def test_driver_that_gets_a_kernel_wrong(browser, url):
 
 
 def test_fastest_kernels_are_remembered(browser, url):
-    """With the next visit the Worker hears what it found, also where what was kept is no longer readable."""
+    """On the next visit the Worker gets what it found before, also if what was stored is not readable any more."""
     choice = {"name": "adapter and model", "variants": "linear=staged_subgroups"}
     opened = {
         "name": "a.gguf",
@@ -263,11 +263,11 @@ def test_address_that_gives_no_audio(browser, url, answer, says):
         page.goto(f"{url}/?audio=a.wav&autostart=1")
         expect(at(page, "error")).to_contain_text(says)
         expect(at(page, "speak")).to_be_enabled()
-        wait_for(page, "error")  # who drives the page by a link waits for done or error
+        wait_for(page, "error")  # automation waits for done or error
 
 
 def test_address_with_a_stray_percent_sign(browser, url):
-    """100%.gguf, as an address has it: no reason for the page to stop."""
+    """The name 100%.gguf, as an address has it, does not stop the page."""
     with page_on(browser, url, query="?model=100%25.gguf") as page:
         wait_for(page, "ready")
 
@@ -281,7 +281,7 @@ def test_other_hosts_audio_asks_first(browser, url):
 
 
 def test_a_link_with_wrong_values_starts_nothing(browser, url):
-    """Who drives the page hears that it is not as asked; who looks at it can start the audio all the same."""
+    """Automation gets an error; a user can still start the audio."""
     with page_on(browser, url, query="?audio=test.wav&delay=481&left_silence=5&autostart=1", state=None) as page:
         page.route("**/test.wav", lambda route: route.fulfill(body=wav(bytes(3200))))
         page.reload()

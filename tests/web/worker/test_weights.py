@@ -108,7 +108,7 @@ def test_servers(page, served, behaviour, pieces):
     assert read(page, [{"url": url, "pieces": pieces}], 70_001) == LARGE
     ranges = [range for path, range in served.requests[asked:] if path.endswith("large")]
     assert ranges[0] is None and len(ranges) == (2 if behaviour.startswith("cut") else 1)
-    # What the browser had not handed over when the connection broke, it throws away.
+    # The browser discards data it had not yet delivered.
     assert len(ranges) == 1 or 100_000 < int(ranges[1].strip("bytes=-")) <= 400_001
     assert (len(served.other.requests) > asked_elsewhere) == (behaviour == "moved/")
 
@@ -217,8 +217,8 @@ def test_a_flipped_byte_in_any_shard_is_refused(page, served, piece):
     refused(read(page, shards), "model", f"shard-{piece}-{piece} ", "SHA-256")
 
 
-def test_what_nobody_reads_is_checked_too(page, served):
-    """Bytes behind the model's last tensor."""
+def test_unread_bytes_are_checked_too(page, served):
+    """Bytes after the model's last tensor."""
     broken = MODEL[:-1] + bytes([MODEL[-1] ^ 1])
     answer = run(
         page,
@@ -234,7 +234,7 @@ def test_what_nobody_reads_is_checked_too(page, served):
 
 @pytest.mark.parametrize("change, words", [(-1000, "cut short"), (1000, "SHA-256"), (PIECE, "SHA-256"), (777, "bytes")])
 def test_a_shard_of_another_size(page, served, change, words):
-    """From a server that tells no sizes: its end tells, or a piece that is longer or one too many."""
+    """From a server that tells no sizes: found at the end, or by a piece that is too long or extra."""
     stored = MODEL[:change] if change < 0 else MODEL + bytes(change)
     if change == 777:  # unchecked, and the manifest's size is all there is
         described = shard(served, "size", MODEL, "no_length/files", stored) | {"pieces": None}

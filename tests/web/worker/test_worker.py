@@ -16,7 +16,7 @@ from web.conftest import ORACLES
 
 
 def started(page):
-    """Wait until Python has, whose event would otherwise come among those of what a test does."""
+    """Wait until Python has started; otherwise its event would be among the test's own."""
     page.wait_for_function("events.some(event => event.stage === 'python' && event.done)", timeout=60000)
 
 
@@ -174,7 +174,7 @@ def test_a_broken_server(bare, server):
 
 
 def test_manifest_with_sums_of_whole_shards_only(bare, server, files, model):
-    """Nothing is left unchecked that its manifest has a sum for."""
+    """Every sum in the manifest is checked, so a kind of sum that cannot be is refused."""
     path = manifest(files / "unchecked", cut(model, 300_000))
     said = json.loads((files / path).read_text())
     said["shards"][1]["sha256"] = hashlib.sha256(model[300_000:]).hexdigest()
@@ -357,7 +357,7 @@ def test_a_measurement_that_is_stopped(bare, server):
     check_tokens(bare, server, "delay160", opened)
 
 
-def test_pins_that_there_are_not(bare):
+def test_unknown_pins(bare):
     kind, message = error_of(open_url(bare, "/files/delay160/tiny-q4.gguf", variants="nonsense"))
     assert message == "'nonsense' is not a kernel variant: pin, for example, linear=plain, tiles=0 or drafts=3."
 
@@ -389,7 +389,7 @@ def losing(browser, server):
 
 
 def test_device_lost(losing, server):
-    """The page is told; a pending finish answers; the model can be opened again."""
+    """The page gets an event; a pending finish gets an answer; the model can be opened again."""
     losing.evaluate("events.length = 0")
     open_url(losing, "/files/delay160/tiny-q4.gguf")
     finished = losing.evaluate(

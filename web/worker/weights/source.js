@@ -1,6 +1,6 @@
 // A model's bytes, read once from front to back, on their way to the GPU:
 //
-// 1. file.js gets chunks of one file from the network or the disk, and goes on from the same byte if the network breaks.
+// 1. file.js gets chunks of one file from the network or the disk, and goes on at the same byte if the network breaks.
 // 2. shards.js reads the files of a model one after the other, and joins chunks to pieces where the manifest has their
 //    sums.
 // 3. reader.js runs both in a Worker, and posts the chunks here without a copy.
