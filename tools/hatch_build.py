@@ -1,7 +1,7 @@
 """What a wheel holds: the engine with one of its two homes.
 
 The wheel of `pip install` has the native home and the embedded model. The page's wheel (VOXTAB_WHEEL=page, which
-tools/build_site sets) has the browser home alone: the site serves the embedded model beside it.
+tools/build_site sets) has the browser home alone: the site serves the embedded model separately.
 """
 
 import os

@@ -19,7 +19,7 @@ def quantise(w: np.ndarray) -> np.ndarray:
     """
     w = np.asarray(w, np.float32)
     if w.shape[-1] % BLOCK_VALUES:
-        raise ValueError(f"a row has {w.shape[-1]} values, which is no multiple of {BLOCK_VALUES}")
+        raise ValueError(f"a row has {w.shape[-1]} values, which is not a multiple of {BLOCK_VALUES}")
     blocks = w.reshape(-1, BLOCK_VALUES)
     extreme = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=1)[:, None], axis=1)
     d = extreme / np.float32(-8)

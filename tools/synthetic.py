@@ -7,8 +7,8 @@ number of layers, they differ from position to position, and so do the tokens; t
   and keys are large, so that attention picks some positions instead of averaging all. They are not larger, because
   float32's rounding error would then grow from layer to layer until nothing could be proved. Attention adds little
   compared with the feed-forward part, because it is similar at all positions and would make them equal in the end.
-- Embeddings are small compared with what the layers add. The head is tied to them: otherwise a token's own row, which
-  is still in the sum, would win and repeat the token for ever.
+- Embeddings are small compared with what the layers add. The head uses the same rows. If they were large, the
+  input token's own row, which is still in the sum, would win: the input token would always be predicted again.
 - The pad's row is PAD_GAIN times as large, so that its logit is often either the largest or far below.
 - The last norm's gains bring the logits to a standard deviation of 3.
 """
@@ -38,7 +38,7 @@ VOXTRAL_4B = ModelConfig(
     vocabulary=131072,
     half_rope=False,
 )
-# As narrow as the kernels allow, to see whether a tool runs.
+# As narrow as the kernels allow: enough to see whether a tool runs.
 TINY = ModelConfig(
     Stack(layers=2, width=64, hidden=128, **ENCODER_4B | {"heads": 2, "kv_heads": 2}),
     Stack(layers=2, width=64, hidden=128, **DECODER_4B | {"heads": 2, "kv_heads": 1}),

@@ -28,7 +28,7 @@ async def decoder_steps(model: Model, runs: int, steps: int = 64) -> list[float]
 
 
 async def passes(model: Model, runs: int) -> dict[str, list[float]]:
-    """Times of a decoder pass at CONTEXT, by the number of drafts beside its one known token."""
+    """Times of a decoder pass at CONTEXT, by the number of drafts in addition to its one known token."""
     model.make_room(CONTEXT + PROMPT_ROWS)
     device, decoder, wait, times = model.device, model.decoder, await _wait(model), {}
     for drafts in range(PROMPT_ROWS):

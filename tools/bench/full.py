@@ -65,7 +65,7 @@ WORKER_FIGURES = (
 class Counts:
     """How often each thing is measured."""
 
-    loads: int = 2  # with a fresh profile, and then as often with the same profile again
+    loads: int = 2  # with a fresh profile; then the same number with that profile again
     files: int = 5
     audio_s: int = 60  # length of the file
     runs: int = 9  # of decoder steps and of bandwidth
@@ -266,7 +266,7 @@ def _paint(report: Report, page, seconds: int) -> None:
     page.wait_for_timeout(1000 * seconds)
     delay = page.evaluate("Number(document.querySelector('[data-testid=delay]').value)")
     came, shown = page.evaluate("[Array.from(came), shown]")
-    # The text of k tokens of audio was written by the step that lies the delay after them.
+    # The text for the first k tokens of audio is written by step k + delay - 1, counted from 0.
     steps = [(round(1000 * note["covered"] / TOKEN_MS) + delay // TOKEN_MS - 1, note) for note in shown]
     settled = [(step, note) for step, note in steps if step >= 2000 // TOKEN_MS and came[step] and note["frame"]]
     if len(settled) < 10:
@@ -301,7 +301,7 @@ def _worker(
         figures["growth_mb"] = round((memory["most"] - memory["before"] - buffers) / 1e6)
         figures["gpu_gb"] = significant(opened["gpu_bytes"] / 1e9)
         with report.part("rtf_60s", "heap_mb"):
-            page.evaluate("transcribe()")  # warms up
+            page.evaluate("transcribe()")  # warm-up
             note("rtf_60s", [page.evaluate("transcribe()") / counts.audio_s for _ in range(counts.files)])
             report.details["rtf_60s"] |= measure("kept", True)
             figures["heap_mb"] = round(page.evaluate("ask('state')")["heap"] / 1e6)
@@ -333,7 +333,7 @@ def _worker(
 
 @contextlib.contextmanager
 def _most_memory():
-    """Bytes of Chromium's processes, before the body and at most while it runs."""
+    """Bytes of Chromium's processes: before the body, and the most while it runs."""
     memory = {"before": chromium_bytes()}
     memory["most"] = memory["before"]
     done = threading.Event()

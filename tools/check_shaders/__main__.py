@@ -102,7 +102,7 @@ def main() -> None:
     resources.shader = files.__getitem__  # where the native device looks
     variants = [(name, {}) for name in files] + [variant for variant in recorded if variant[0] in files]
 
-    problems: dict[tuple[str, str, str], list[dict | None]] = {}  # file, who says so, message: constants
+    problems: dict[tuple[str, str, str], list[dict | None]] = {}  # file, compiler or engine, message: constants
 
     def note(who: str, failures: list[Failure]) -> None:
         for name, constants, message in failures:

@@ -6,7 +6,7 @@ Weights have four bits, in blocks of 32 with float32 scales; activations are flo
 pass, without the wait for the queue. Prints JSON.
 
 npm brings the runtime's three files into .compare/onnxruntime-web.tar.xz. For a machine without a network, carry that
-file there; beside it, Chromium, Playwright and the Python package onnx are needed.
+file there; Chromium, Playwright and the Python package onnx are needed as well.
 """
 
 import argparse

@@ -13,7 +13,7 @@ With --browser, the page in headless Chromium transcribes the same audio; its to
 
 Both sides compute RoPE's angles in float64. `angles: float32` is transformers unchanged.
 
-Needs torch and transformers 5.17 or newer beside the project's own packages. The 4B model takes 18 GB in float32, so it
+Needs torch, transformers 5.17 or newer, and the project's own packages. The 4B model takes 18 GB in float32, so it
 needs a CUDA GPU. tools/synthetic.py makes models with random weights for this.
 """
 

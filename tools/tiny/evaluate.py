@@ -85,7 +85,7 @@ def read_clips(prefix):
 
 
 def group_of(clip):
-    """AN4 by what is said, the others by the group they were written for"""
+    """AN4 by what is spoken, the others by the group they were written for"""
     if clip["group"] != "an4":
         return clip["group"]
     letters = sum(len(w) == 1 for w, _ in clip["words"])
@@ -173,7 +173,7 @@ def main():
     a.add_argument("--tokens", metavar="JSON", help="write the tokens of every clip, as `voxtab transcribe --format json` has them (with the default --left)")
     a.add_argument("--sounds", action="store_true", help="words a minute in silence, noise and tones")
     a.add_argument("--device", default="cpu")
-    a.add_argument("--show", type=int, default=0, help="print so many transcripts of each file")
+    a.add_argument("--show", type=int, default=0, help="print that many transcripts of each file")
     a = a.parse_args()
     torch.backends.cudnn.allow_tf32 = False
     model, step = load(a.checkpoint, device=a.device)

