@@ -4,15 +4,15 @@
 //
 // q [rows, HEADS, HEAD_DIM] f32, rotated; cache [capacity, 2 (k, v), KV_HEADS, HEAD_DIM] f16 pairs or f32;
 // out [rows, HEADS, HEAD_DIM] f32. Grid: x key-value heads, y queries by fours. Precision: f32.
-// Why this variant: SwiftShader needs some 80 kB to compile each word of workgroup memory, and as much for code that is
-// written out several times, so there is little of either; nor are a query's keys split.
+// Why this variant: SwiftShader needs about 80 kB to compile each word of workgroup memory, and much memory for
+// repeated code, so there is little of either. A query's keys are not split.
 //
 // A workgroup takes four queries of one key-value head, as in `attention`, and all their keys, WORKGROUP at a time: an
 // invocation scores one key, then gathers eight of the head's dimensions over the whole tile.
 // uses: HEADS, KV_HEADS, WINDOW, NOTHING, HIDDEN, params, step, eight, floats, key_of, row_and_head, outer from
 // parts/kv_cache
 
-override WORKGROUP: u32 = 16;               // HEAD_DIM / 8, and nothing else
+override WORKGROUP: u32 = 16;               // always HEAD_DIM / 8
 override HEAD_DIM: u32 = 8 * WORKGROUP;
 override EIGHTS: u32 = WORKGROUP;
 

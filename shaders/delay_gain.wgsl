@@ -1,7 +1,7 @@
 // delay_gain: out[i] = norm[i] * (1 + ada[i]): the delay's condition, folded into the FFN norm's gain (spec 6.2).
 //
 // norm, ada, out [columns] f32. Grid: x over columns. Precision: f32.
-// Why a kernel of its own: it runs once a stream, and a step then costs nothing for the delay.
+// Why a kernel of its own: it runs only when the delay changes, and a step then costs nothing for the delay.
 
 override WORKGROUP: u32 = 64;
 

@@ -1,7 +1,7 @@
 // with step
 // embed: the decoder's input (spec 6).
 //   out[m, k] = audio[audio_row + m, k] + E[token, k],  token = that of position + m
-// The token was written by `next_token` and never leaves the GPU; for rows from `known` on it is the draft, `draft`.
+// The token was written by `next_token` and never leaves the GPU; for rows from `known` on, the token is `draft`.
 // E comes in parts, a dispatch for each: the part that holds the token's row writes, the others do nothing.
 //
 // audio [any, columns] f32; tokens: ring of TOKENS ids by position; weights, scales: `outputs` rows of E from

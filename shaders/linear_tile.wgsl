@@ -9,7 +9,7 @@
 // row so that banks do not collide.
 // uses: NORM, params, x, weights, gain, columns, last_pair, from_nibbles, scale_of, pair_rows, finish from parts/linear
 
-override WORKGROUP: u32 = 256;              // and nothing else: the tile's shape depends on it
+override WORKGROUP: u32 = 256;              // no other value: the tile's shape depends on it
 
 const TILE = 64u;
 const STEP = 8u;                            // vectors of four columns

@@ -1,4 +1,4 @@
-// The model's numbers that the page needs. They repeat app/voxtab/config.py; tests/web/test_config.py holds them equal.
+// The model's numbers that the page needs. They repeat app/voxtab/config.py, as tests/web/test_config.py checks.
 
 export const SAMPLE_RATE = 16000; // samples per second
 export const SAMPLES_PER_TOKEN = 1280;

@@ -33,5 +33,5 @@ def embedded_model() -> Path:
 
 
 def embedded_clips() -> list[Path]:
-    """Short recordings that the embedded model can transcribe; clips.json beside them says what is spoken."""
+    """Short recordings that the embedded model can transcribe; clips.json next to them says what is spoken."""
     return sorted((embedded_model() / "clips").glob("*.flac"))

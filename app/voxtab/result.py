@@ -6,7 +6,7 @@ from voxtab.transcriber import Transcriber
 
 
 def result(transcriber: Transcriber, *, model: str, load_s: float, run_s: float) -> dict:
-    """After finish() and iteration. Seconds throughout but where a name says ms; `rtf` is run_s per second of audio,
+    """After finish() and iteration. All times are in seconds unless a name says ms; `rtf` is run_s per second of audio,
     None without any.
 
     `step_ms` is the time per token of 80 ms: tokens of a block share the block's time evenly.

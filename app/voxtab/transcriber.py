@@ -22,7 +22,7 @@ from voxtab.model import Model
 from voxtab.tokenizer import TextDecoder
 from voxtab.words import Word, WordTimer
 
-ROOM_SECONDS = 10  # how much audio may wait before `room` holds back the caller, who feeds a file
+ROOM_SECONDS = 10  # how much audio may wait before `room` makes the caller wait
 LARGEST_SAMPLE = 100  # samples beyond +-100 are not in -1..1: probably int16 data
 CHECKED_EVERY = 16  # check every 16th sample for that: enough to notice int16 data
 
@@ -187,7 +187,7 @@ class Transcriber:
     async def text(self) -> AsyncIterator[str]:
         """Text as it is decoded, one string for each block of tokens; all of them, joined, are the transcript.
 
-        A string may be empty: most tokens are pauses, and `tokens`, `words` and `done_seconds` have grown all the same.
+        A string may be empty: most tokens are pauses, but `tokens` has grown, and `words` and `done_seconds` may have.
         """
         while (tokens := await self._next_tokens()) is not None:
             text = "".join([self._push(token) for token in tokens])

@@ -1,6 +1,6 @@
-"""Which `linear` variant a GPU runs fastest, and which are right: measured while a model opens.
+"""Which `linear` variant a GPU runs fastest, and which are correct: measured while a model opens.
 
-The fastest depends on the GPU and on its driver's and browser's compilers, and a driver may compute one wrong.
+The fastest depends on the GPU and on its driver's and browser's compilers, and a driver may compute one wrongly.
 """
 
 import math
@@ -11,15 +11,15 @@ from voxtab.decoder import Decoder
 from voxtab.errors import ModelError
 from voxtab.gpu.kernels import Kernels
 
-TOLERANCE = 1e-3  # of the largest value: the most that a variant may differ from the first one
+TOLERANCE = 1e-3  # largest allowed difference from the first variant, as a share of the largest value
 ROUNDS = 2
 
 
 async def fastest_linear(decoder: Decoder, recorders: list[Kernels]) -> tuple[Kernels, list[str]]:
-    """The fastest of the recorders that are right on the model's own weights, and the `linear` of those that are wrong.
+    """The fastest recorder that is correct on the model's own weights, and the `linear` of each that is wrong.
 
-    The first recorder has the plainest variant: it tells what is right. All are compiled already. ModelError if it
-    computes NaN or infinity.
+    The first recorder has the plainest variant, whose results count as correct. All kernels are compiled already.
+    ModelError if the first one computes NaN or infinity.
     """
     x = array("f", [((37 * i) % 101 - 50) / 25 for i in range(decoder.stack.width)])
     right = await _one_layer(decoder, recorders[0], x)

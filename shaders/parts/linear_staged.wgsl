@@ -1,5 +1,5 @@
 // parts/linear_staged: `parts/linear` for one row of x or a few, Q4_0 only. The kernels `linear_staged` and
-// `linear_staged_subgroups` consist of it; `parts/q4_0_dot` says how it multiplies.
+// `linear_staged_subgroups` consist of it; `parts/q4_0_dot` has the products.
 //
 // Grid: x, y over the teams' output rows, z over rows of x by ROWS. Precision: f32, or see `parts/q4_0_dot`.
 // Why this variant: x is read, and packed, once for all output rows of a workgroup. With PACKED it multiplies by packed
@@ -19,7 +19,7 @@ override OUTPUTS: u32 = 4;                  // 4 or 8
 override ROWS: u32 = 1;                     // 1 or 2
 override CHUNK: u32 = 64;                   // a divisor of the blocks in a row of x
 override PACKED: bool = true;
-override X_FIRST: bool = false;             // ask for x before the first weights: it comes sooner, in more registers
+override X_FIRST: bool = false;             // read x before the first weights: it comes sooner, in more registers
 
 override TEAMS: u32 = WORKGROUP / LANES;
 override SUMMANDS: u32 = LANES / SUBGROUP;   // partial sums of a team that must be added through workgroup memory
@@ -28,15 +28,15 @@ override SQUARES: u32 = WORKGROUP / SUBGROUP;
 override FOURS: u32 = ROWS * OUTPUTS / 4;   // lines of a team, before the line of squares
 override SUMS: u32 = TEAMS * (FOURS + 1) * LINE;
 
-// A block of x, times gain. With PACKED: bytes 0, 1 and 2 of the columns that low nibbles meet, then of those that high
-// nibbles meet, component w being of word w; and in [6], -8 times each word's sum. Without: the columns by fours, and
-// in [8], -8 times each word's sum. Nine vectors: banks do not collide.
+// A block of x, times gain. With PACKED: bytes 0, 1 and 2 of the columns for low nibbles, then of those for high
+// nibbles, where component w belongs to word w; and in [6], -8 times each word's sum. Without PACKED: the columns by
+// fours, and in [8], -8 times each word's sum. There are nine vectors so that banks do not collide.
 var<workgroup> kept: array<array<vec4u, 9>, CHUNK * ROWS>;
 var<workgroup> scale_of_kept: array<f32, CHUNK * ROWS>;
-var<workgroup> squares_of: array<vec2f, SQUARES>; // sums of what SUBGROUP invocations brought, for each row of x
+var<workgroup> squares_of: array<vec2f, SQUARES>; // sums from SUBGROUP invocations, for each row of x
 var<workgroup> sums_of: array<vec4f, SUMS>;
 
-// The columns of x that a word's low nibbles meet, those that its high nibbles meet, and their gains.
+// The columns of x for a word's low nibbles, those for its high nibbles, and their gains.
 struct Eight { low: vec4f, high: vec4f, low_gain: vec4f, high_gain: vec4f }
 
 // The same for the i-th word from block `first` on.
@@ -176,7 +176,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var i = lane; i < SQUARES; i += LANES) { squares += squares_of[i]; }
   }
 
-  // A team's first lanes finish a pair each; what the other lanes have for it comes to them through workgroup memory.
+  // Each of a team's first lanes finishes a pair; it gets the other lanes' partial sums through workgroup memory.
   let four = lane / 2 / ROWS;
   let row = lane / 2 % ROWS;
   sums_a[0] = together(sums_a[0]);

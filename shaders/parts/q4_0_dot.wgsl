@@ -8,15 +8,15 @@
 // uses: weights, scale_of, pair_rows, last_pair from parts/linear
 
 struct Floats {
-  low: mat4x4f, high: mat4x4f,              // column w: what word w's low nibbles meet, and its high ones
+  low: mat4x4f, high: mat4x4f,              // column w: for word w's low nibbles, and for its high ones
   minus: f32,                               // -8 times the sum of all columns
 }
 
 struct Bytes {
-  low0: vec4u, low1: vec4u, low2: vec4u,    // bytes 0, 1, 2 of what low nibbles meet; component w: word w's
+  low0: vec4u, low1: vec4u, low2: vec4u,    // bytes 0, 1, 2 of x for low nibbles; component w: word w's
   high0: vec4u, high1: vec4u, high2: vec4u, // the same for high nibbles
   minus: i32,
-  scale: f32,                               // what a whole number stands for
+  scale: f32,                               // the value of whole number 1
 }
 
 fn in_f32(word: u32, low: vec4f, high: vec4f) -> f32 {

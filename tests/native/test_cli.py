@@ -460,7 +460,7 @@ def test_audio_that_is_damaged_in_the_middle(voxtab, tmp_path):
 
 
 def test_samples_of_another_scale(voxtab, tmp_path):
-    """A float WAV whose samples are int16's, as scipy writes it. The next file is transcribed all the same."""
+    """A float WAV whose samples are int16's, as scipy writes it. The next file is still transcribed."""
     samples, rate = soundfile.read(CLIP, dtype="float32")
     path = tmp_path / "scaled.wav"
     soundfile.write(path, 16384 * samples, rate, subtype="FLOAT")

@@ -42,8 +42,8 @@ async function openWav(blob) {
       else if (format === 3 && bits === 32) read = (view, i) => view.getFloat32(4 * i, true);
       if (!read || channels < 1 || chunk.getUint32(12, true) !== SAMPLE_RATE) return null;
     } else if (tag(chunk, 0) === "data" && read) {
-      // A recorder that crashed, or that wrote to a pipe, did not know the size and wrote a larger one, or 0: the data
-      // reach to the end of the file.
+      // A recorder that crashed, or that wrote to a pipe, did not know the size and wrote a larger one, or 0: then
+      // the data go to the end of the file.
       const frames = Math.floor(Math.min(size || Infinity, blob.size - at - 8) / (channels * width));
       return { seconds: frames / SAMPLE_RATE, blocks: () => wavBlocks(bytes, at + 8, frames, channels, width, read) };
     }

@@ -3,7 +3,7 @@
 import { Failure } from "../failure.js";
 import { Recording } from "./recording.js";
 
-const FIRST_SOUND_MS = 4000; // an audio system that has not started by then never does
+const FIRST_SOUND_MS = 4000; // an audio system that has not started by then never will
 const PAUSE_MS = 1500; // blocks of sound come every 80 ms: after this long without one, the system has paused them
 const STOP_MS = 500; // how long the last block is waited for: a suspended context never answers
 

@@ -46,7 +46,7 @@ function takeFiles(files) {
   }
 }
 
-// The Stop button ends the recording first, and what the engine is doing if it is pressed again.
+// The Stop button first ends the recording. If it is pressed again, it stops what the engine is doing.
 async function stop() {
   if (isListening()) return stopListening();
   const verb = stopVerb();

@@ -19,7 +19,7 @@ class BrowserDevice:
     async def open(cls, gpu, lost: Callable[[str], None]) -> "BrowserDevice":
         """`gpu` is the module `web/worker/gpu.js`.
 
-        `lost` gets a message when the GPU goes away by itself, not by `close`. DeviceError if it is below WebGPU's
+        `lost` gets a message when the GPU goes away by itself, not by `close`. DeviceError if the GPU is below WebGPU's
         guaranteed limits.
         """
         return cls(await gpu.open(to_js(list(DEFAULT_LIMITS)), create_proxy(lost)))
@@ -93,7 +93,7 @@ if TYPE_CHECKING:
 
 
 class _Read:
-    """Bytes on their way back; awaited late, or, when a stream is given up, never."""
+    """Bytes on their way back; awaited late, or never if a stream is abandoned."""
 
     def __init__(self, promise):
         self._promise = promise

@@ -29,7 +29,7 @@ class Located:
 
 
 async def locate_model(request: Any) -> Located:
-    """What the request's `model` and `tokenizer` stand for. Raises ModelError or TokenizerError, one sentence each."""
+    """Where the request's `model` and `tokenizer` are. Raises ModelError or TokenizerError, one sentence each."""
     model, tokenizer = object_of(request, "model"), object_of(request, "tokenizer")
     if "files" in model:
         files = {file.name: file for file in model["files"]}
@@ -93,7 +93,7 @@ def _pieces(shard: dict) -> dict | None:
 
 
 def _beside(url: str, path: str) -> str:
-    """A path of the manifest at `url` as an address. The user agreed to that host and to no other."""
+    """A path of the manifest at `url` as an address. Only that host, as the user agreed to no other."""
     address = urljoin(url, path)
     if urlsplit(address)[:2] != urlsplit(url)[:2]:
         raise ValueError

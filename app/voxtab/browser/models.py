@@ -80,7 +80,7 @@ async def open_model(request: Any, lost: Callable[[BrowserDevice, str], None]) -
             progress=progress,
             variants=_variants(request, case, device.adapter),
         )
-        # The tokenizer is Python's work and the weights are JavaScript's: neither has to wait for the other.
+        # Python reads the tokenizer while JavaScript reads the weights: neither waits for the other.
         model, model.tokenizer = await together(loading, read_tokenizer(located.tokenizer, config.vocabulary))
     except BaseException:
         if device:
@@ -111,7 +111,7 @@ async def open_model(request: Any, lost: Callable[[BrowserDevice, str], None]) -
 
 
 def _variants(request: Any, case: str, adapter: GpuAdapter) -> Variants | None:
-    """Those that the request asks for, or those found fastest in this case before. None: they are to be tried."""
+    """The variants that the request pins, or those found fastest in this case before. None: try all."""
     if request.variants:
         return Variants.pinned(adapter, request.variants)
     known = object_of(request, "known").get(case)
@@ -122,7 +122,7 @@ def _variants(request: Any, case: str, adapter: GpuAdapter) -> Variants | None:
 
 
 async def together(*coroutines: Coroutine) -> list:
-    """The results of all. The first error ends the others."""
+    """All results. The first error cancels the others."""
     tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     try:
         return await asyncio.gather(*tasks)
@@ -137,11 +137,11 @@ def open_source(shards: list[dict], *piece_bytes: int) -> Any:
 
 
 async def read_directory(weights: Any, size: int) -> Directory:
-    """The header of a GGUF file. Its bytes stay the first that the source gives."""
+    """The header of a GGUF file. The source then still gives the file from its first byte."""
     nbytes = FIRST_READ
     while True:
         head = (await weights.head(min(nbytes, size))).to_bytes()
-        # A file that is shorter than it seemed must not ask for more for ever.
+        # If the file is shorter than it seemed, do not ask for more forever.
         if len(head) < min(nbytes, size):
             size = len(head)
         try:
@@ -152,7 +152,7 @@ async def read_directory(weights: Any, size: int) -> Directory:
 
 async def read_tokenizer(shard: dict, vocabulary: int) -> Tokenizer:
     """The Tokenizer of a tekken.json."""
-    # READ_BYTES at a time: what TekkenReader holds of the file's 15 MB is never more.
+    # READ_BYTES at a time: TekkenReader never holds more of the file's 15 MB.
     text = open_source([shard], READ_BYTES)
     reader = TekkenReader(vocabulary)
     try:

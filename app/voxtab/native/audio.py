@@ -87,7 +87,7 @@ class AudioFile:
 
 
 def open_audio(path) -> AudioFile:
-    """Look whether `path` is audio: WAV, FLAC, OGG, Opus, MP3 and what else libsndfile reads.
+    """Look whether `path` is audio: WAV, FLAC, OGG, Opus, MP3 and other formats of libsndfile.
 
     Any rate, any number of channels. Raises AudioError if it is not, or holds no samples.
     """
@@ -110,7 +110,7 @@ def open_audio(path) -> AudioFile:
 
 
 def _mean(block: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore", invalid="ignore"):  # _blocks() looks for what is not finite
+    with np.errstate(over="ignore", invalid="ignore"):  # _blocks() checks for NaN and infinity
         return block.mean(axis=1)
 
 
@@ -126,6 +126,6 @@ def _open(path: Path) -> _Forward:
 
 
 def _shown(path: Path) -> str:
-    """A name as it stands in a message: on one line, with nothing that a terminal would obey, not too long."""
+    """A name as it stands in a message: on one line, without control characters for a terminal, not too long."""
     name = str(path) if str(path).isprintable() else repr(str(path))[1:-1]
     return name if len(name) <= 200 else name[:200] + "..."

@@ -13,7 +13,7 @@ from voxtab.weights.shard_names import in_order
 
 _FIRST_READ = 1 << 20  # bytes: the header of a file without a tokenizer is a tenth of it
 
-# Files that may lie beside shards.
+# Files that may be in the folder of the shards.
 # fmt: off
 _NOT_SHARDS = {
     ".json", ".jsonl", ".jinja", ".txt", ".md", ".html", ".pdf", ".py", ".yaml", ".yml", ".toml", ".csv", ".log",
@@ -86,13 +86,13 @@ class ModelFiles:
 def find_model(path: str | Path) -> ModelFiles:
     """The model that `path` stands for. ModelError says in one sentence why there is none.
 
-    - a file `*.gguf`, or a file `*.safetensors` with config.json beside it;
+    - a file `*.gguf`, or a file `*.safetensors` with config.json next to it;
     - a folder with one `*.gguf`; else with model.safetensors and config.json; else with raw shards of a GGUF file.
 
     Raw shards are a file's bytes cut anywhere (`split -b 512m`), without headers of their own: all files of the
-    folder but hidden ones and those whose names say that they are something else (.json, .txt, .md, LICENSE, ...).
-    Their names are equal but for a counter of letters (aa, ab, ...) or digits, which orders them and must not
-    leave one out; the first begins with `GGUF`. That none is missing at the end only the directory can tell.
+    folder except hidden ones and those whose names say that they are something else (.json, .txt, .md, LICENSE, ...).
+    Their names are equal except for a counter of letters (aa, ab, ...) or digits, which orders them and must not
+    leave one out; the first begins with `GGUF`. Only the directory can tell whether some are missing at the end.
 
     tekken.json is looked for in the folder of the model's bytes, then in that folder's parent.
     """

@@ -196,7 +196,7 @@ if TYPE_CHECKING:
 
 
 class _Read:
-    """Bytes on their way back; awaited late, or, when a stream is given up, never."""
+    """Bytes on their way back; awaited late, or never if a stream is abandoned."""
 
     def __init__(self, pool: list, readback, promise, nbytes: int):
         self._pool, self._readback, self._promise, self._nbytes = pool, readback, promise, nbytes
@@ -212,7 +212,7 @@ class _Read:
 def _facts(info: dict[str, Any], limits: dict[str, int], subgroups: bool) -> GpuAdapter:
     subgroup = 1
     if subgroups:
-        # wgpu-py 0.32 spells `subgroup_min_size` so, and gives 4 for NVIDIA's, which are 32.
+        # wgpu-py 0.32 spells `subgroup_min_size` this way, and gives 4 for NVIDIA, where it is 32.
         subgroup = _NVIDIA_SUBGROUP if info["vendor"] == "NVIDIA" else int(info["stackgroup_min_size"])
     return GpuAdapter(
         vendor=str(info["vendor"]),

@@ -68,7 +68,7 @@ async def open_model(
     """Read a model (as `read_model` does), open the GPU and bring the weights there.
 
     `cache` is the type of cached keys and values, "f16" or "f32". `progress` gets the bytes so far.
-    Raises UserError for what the user can mend: no adapter, broken files.
+    Raises UserError for what the user can fix: no adapter, broken files.
     """
     return await load_model(read_model(path, tokenizer), cache=cache, default_limits=default_limits, progress=progress)
 

@@ -1,7 +1,7 @@
 """The built site on this machine: `voxtab serve`.
 
 WhiteNoise, one small pure Python package, knows ranges, validation and types; the standard library serves it.
-Any static server does as well: the site needs no special headers.
+Any static server works too: the site needs no special headers.
 """
 
 from functools import partial
@@ -56,7 +56,7 @@ def site_server(folder: str | Path, host: str = "127.0.0.1", port: int = PORT) -
     )
     try:
         return make_server(host, port, files, _Server, _Handler)
-    except (OSError, OverflowError) as error:  # in use, not ours to take; no port at all
+    except (OSError, OverflowError) as error:  # in use, not permitted, or not a valid port
         reason = getattr(error, "strerror", None) or "ports are 0 to 65535"
         raise UserError(
             f"Port {port} of {host} cannot be used ({reason}): choose others with --port or --host."

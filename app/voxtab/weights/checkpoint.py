@@ -68,7 +68,7 @@ def with_mistral_names(directory: Directory) -> Directory:
 
 
 def read_config(directory: Directory, hugging_face: dict | None = None) -> ModelConfig:
-    """The model's numbers: from shapes, and what shapes cannot tell from metadata or a `config.json`.
+    """The model's numbers: from shapes; what shapes cannot tell comes from metadata or a `config.json`.
 
     ModelError unless every tensor is there with a shape that fits, so that loading cannot fail on them later.
     """

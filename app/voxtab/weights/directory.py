@@ -1,4 +1,4 @@
-"""The directory of a model: which tensor lies at which bytes, of which type and shape.
+"""The directory of a model: the name, type, shape and bytes of each tensor.
 
 `gguf.py` and `safetensors.py` make it from the first bytes of a file. Plain Python without numpy, as it runs in the
 page too.
@@ -9,8 +9,8 @@ from math import prod
 
 from voxtab.errors import ModelError
 
-# Headers of real models are far smaller (10 MB with a tokenizer). So a damaged length never makes anybody read
-# gigabytes in search of the header's end.
+# Headers of real models are far smaller (10 MB with a tokenizer). So a damaged length does not cause
+# a read of gigabytes to find the header's end.
 HEADER_LIMIT = 100_000_000  # bytes
 
 MAX_DIMS = 4
@@ -23,7 +23,7 @@ class HeaderIncomplete(Exception):
     """The given bytes end inside the header, and the file has more.
 
     `needed` is how many bytes the header has at least, counted from the file's start: more than were given, and not
-    more than the file has. Parsing so many may raise this again.
+    more than the file has. Parsing that many may raise this again.
     """
 
     def __init__(self, needed: int):
@@ -48,7 +48,7 @@ class Directory:
 
     dialect: str  # 'gguf' or 'safetensors'; 'hugging face' once its names were translated
     tensors: dict[str, Tensor]
-    metadata: dict[str, object]  # numbers, truth values and strings; an array is there as None
+    metadata: dict[str, object]  # numbers, booleans and strings; None for an array
     version: int | None  # of the GGUF format; safetensors has none
 
 

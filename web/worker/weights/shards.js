@@ -16,7 +16,7 @@ export class Shards {
     this.index = 0; // of the shard that is being read
     this.joiner = null; // of its pieces, if it has some
     this.sums = []; // of its pieces that have not been read yet
-    this.away = []; // chunks whose memory is to come back, the oldest first: {file, length, expected: its sum, or null}
+    this.away = []; // chunks whose memory is not back, the oldest first: {file, length, expected: its sum, or null}
     this.checks = []; // pieces that are being checked, the oldest first: the same, and {check: a promise}
     this.checkers = [];
     this.turn = 0; // which checker gets the next piece
