@@ -83,7 +83,7 @@ def device(run):
 
 @pytest.fixture(scope="session")
 def kernels_for(device):
-    """The kernels of a layout, for the cases of one test. The next test frees them: lavapipe takes 3 MB a pipeline."""
+    """The kernels of a layout, for the cases of one test. The next test frees them: lavapipe takes 3 MB for each."""
     kept = {}
 
     def get(test, layout):

@@ -1,6 +1,6 @@
 """The whole model in NumPy float64, offline: what the engine must reproduce on any weights.
 
-Like transformers but for the angles of RoPE, which transformers multiplies in float32 (1e-5 rad off by position 364).
+Like transformers except for RoPE's angles, which transformers multiplies in float32 (1e-5 rad off by position 364).
 """
 
 import numpy as np

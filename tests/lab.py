@@ -30,7 +30,7 @@ class Lab:
         return buffer
 
     def out(self, *shape) -> int:
-        """NaN, then a tail of guards, so that a missing write and one too many both show."""
+        """NaN, then a tail of guards, so that a missing write and an extra write both show."""
         return self.put(np.concatenate([np.full(int(np.prod(shape)), np.nan, np.float32), np.full(GUARDS, GUARD)]))
 
     def step(self, position=0, rotation=None, capacity=0, audio_row=0) -> int:
@@ -92,7 +92,7 @@ async def _await(awaitable):
 
 
 def assert_close(case, got, want, tolerance):
-    """|got - want| <= tolerance everywhere; a NaN never is. Names the case and the worst index."""
+    """|got - want| <= tolerance everywhere; a NaN always fails. Names the case and the worst index."""
     got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
     assert got.shape == want.shape, f"{case}: shape {got.shape} instead of {want.shape}"
     error = np.where(np.isnan(got), np.inf, np.abs(got - want))

@@ -1,4 +1,4 @@
-"""The measurements of voxtab.bench and tools/bench: that they run what they say they run."""
+"""The measurements of voxtab.bench and tools/bench: that they run what they claim to run."""
 
 import json
 from pathlib import Path
@@ -51,7 +51,7 @@ def test_a_live_stream_gives_the_files_tokens_each_within_its_step(run, model):
         return stream.transcriber.tokens, given
 
     tokens, given = run(go())
-    # 32 tokens of silence in front, so that the k-th step makes the token of position 32 + k; 39 are the prompt.
+    # After 32 tokens of silence, the k-th step makes the token of position 32 + k; 39 positions are the prompt.
     assert given[-1] == 33 + len(given) and all(count >= 33 + k for k, count in enumerate(given, 1) if k >= 6)
     assert len(tokens) < len(TOKENS)
 
@@ -83,7 +83,7 @@ def test_a_file(run, model):
 
 
 def test_bytes_are_the_files(model, found):
-    """Each matrix once: all of the file's Q4_0 but the two that a delay is computed with."""
+    """Each matrix once: all of the file's Q4_0 except the two for the delay."""
     matrices = [
         tensor for tensor in found.directory.tensors.values() if tensor.type == "Q4_0" and ".ada" not in tensor.name
     ]

@@ -103,7 +103,7 @@ def test_right_drafts_save_passes(run, load, name, drafts):
 @NAMES
 @DRAFTS
 def test_wrong_drafts_leave_no_trace(run, load, name, drafts):
-    """What they wrote into the rings, which wrap around, is not seen."""
+    """What they wrote into the rings, which wrap around, is never read."""
     never = next(token for token in range(1000) if token not in generated(name))
     transcriber = transcribe(run, load(name, drafts, never), SAMPLES[name], delay_ms=EXPECTED[name]["delay_ms"])
     assert transcriber.tokens == EXPECTED[name]["tokens_q4_0"] and transcriber.passes == len(generated(name)) + 1
@@ -127,7 +127,7 @@ def test_every_delay_and_odd_lengths(run, load, delay_ms):
 
 @pytest.mark.parametrize("flushes", [False, True])
 def test_flushes_and_speech(run, load, flushes):
-    """The embedded model on recordings of people, one after another in a stream, with pads as drafts as for users."""
+    """The embedded model on recordings of people, one after another in a stream, with pads as drafts, like users'."""
     clips = [soundfile.read(clip, dtype="float32")[0] for clip in CLIPS]
     plain = transcribe(run, load(None, 0), *clips, flushes=flushes)
     for drafts, block_tokens in ((1, 16), (3, 5), (PROMPT_ROWS - 1, 64)):
@@ -139,7 +139,7 @@ def test_flushes_and_speech(run, load, flushes):
 @NAMES
 @pytest.mark.parametrize("seed", range(3))
 def test_a_live_stream_that_falls_behind_and_catches_up(run, load, name, seed, monkeypatch):
-    """Feeds of all sizes while text is awaited: blocks with drafts, single steps, and waits that are given up."""
+    """Feeds of all sizes while text is awaited: blocks with drafts, single steps, and abandoned waits."""
     random, samples, model, rows = np.random.default_rng(seed), SAMPLES[name], load(name, 3, often(name)), []
     predict = model.predict
     monkeypatch.setattr(model, "predict", lambda *at, **how: rows.append(how["rows"]) or predict(*at, **how))
@@ -229,7 +229,7 @@ def test_rings_that_grow(run, device, monkeypatch, name):
 
 
 def test_the_layout_of_real_gpus(run, device):
-    """Lanes share rows there, and one row goes by another kernel than several."""
+    """On a real GPU's layout, lanes share rows, and one row goes through another kernel than several rows."""
     found = models.read_model()
     model = run(
         Model.load(

@@ -16,7 +16,7 @@ HOMES = {
     "native": {"numpy", "soundfile", "soxr", "tqdm", "wgpu", "wgpudawn", "whitenoise"},
     "browser": {"js", "page", "pyodide", "pyodide_js"},
 }
-# The package's own doors to the native home.
+# Files of the package that may import the native home.
 DOORS = {"__init__.py", "__main__.py"}
 
 TOP_LEVEL = {"pyproject.toml", "app", "shaders", "web", "tests", "tools", "README.md"}
@@ -49,7 +49,7 @@ def test_a_home_is_imported_by_itself_alone(path):
 
 
 def test_the_engine_imports_without_either_home():
-    """As in Pyodide, where nothing native is there."""
+    """As in Pyodide, where native packages are missing."""
     modules = [".".join(("voxtab", *path.with_suffix("").parts)).removesuffix(".__init__") for path in ENGINE]
     absent = [*HOMES["native"], *HOMES["browser"], "voxtab.native", "voxtab.browser"]
     code = f"""

@@ -1,4 +1,4 @@
-"""The embedded model on recordings of people: right to the last word, natively and however the audio comes."""
+"""The embedded model on recordings of people: correct to the last word, natively, however the audio comes."""
 
 import json
 
@@ -34,7 +34,7 @@ def transcribe(run, model, *feeds, **options):
 
 @pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip.stem)
 def test_every_word_is_right_and_in_its_place(run, model, clip):
-    """As spoken, as PyTorch writes it with these weights, and ending where it was heard to end."""
+    """The text as spoken, and as PyTorch writes it with these weights; each word ends where it was heard to end."""
     spoken, (samples, rate) = SPOKEN[clip.name], soundfile.read(clip, dtype="float32")
     words, transcriber = transcribe(run, model, *np.array_split(samples, 7))
     assert rate == 16000 and transcriber.transcript == spoken["reference"] == spoken["text"]
@@ -61,7 +61,7 @@ def test_shards_of_the_model(run, device, tmp_path):
 
 
 def test_speech_after_speech_in_one_stream(run, model):
-    """A flush after each recording, as a microphone's pauses give: the text that they have alone."""
+    """A flush after each recording, as in a microphone's pauses, gives the text that the recording has alone."""
 
     async def go():
         transcriber, texts = Transcriber(model), []
@@ -78,7 +78,7 @@ def test_speech_after_speech_in_one_stream(run, model):
 
 @pytest.mark.parametrize("milliseconds", [20, 40, 60, 1000])
 def test_silence_in_front(run, model, milliseconds):
-    """Speech begins anywhere in an 80 ms token. The model reads the bundled clips right wherever they begin."""
+    """Speech begins anywhere in an 80 ms token. The model transcribes the bundled clips correctly at any offset."""
     samples, rate = soundfile.read(CLIPS[-1], dtype="float32")
     _, transcriber = transcribe(run, model, np.zeros(rate * milliseconds // 1000, np.float32), samples)
     assert transcriber.transcript == SPOKEN[CLIPS[-1].name]["reference"]
@@ -97,7 +97,7 @@ def test_no_words_where_none_are_spoken(run, model, noise):
 
 
 def test_speech_it_was_not_trained_for_does_not_hang(run, model):
-    """Three voices at once, backwards: whatever it writes, it ends."""
+    """Three voices at once, backwards: the text may be anything, but it ends."""
     clips = [soundfile.read(clip, dtype="float32")[0][::-1] for clip in CLIPS]
     length = min(map(len, clips))
     _, transcriber = transcribe(run, model, np.ascontiguousarray(sum(clip[:length] for clip in clips)))

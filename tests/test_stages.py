@@ -57,7 +57,7 @@ class Case:
         return Transcriber(self.model, self.expected["delay_ms"], **options)
 
     def stream(self):
-        """The whole padded stream, with what the first block reaches back for."""
+        """The whole padded stream, with the samples before it that the first block reads."""
         schedule = self.transcriber().schedule
         after = -len(self.samples) % 1280 + schedule.right_silence_tokens * 1280 + 40
         return np.concatenate([np.zeros(680 + 32 * 1280), self.samples, np.zeros(after)]).astype(np.float32)
@@ -87,7 +87,7 @@ class Case:
 
 @pytest.fixture(scope="module")
 def case(device, run):
-    """Cases are made once each, when first asked for."""
+    """Each case is made once, when it is first needed."""
     made = {}
 
     def get(*key):
@@ -288,13 +288,13 @@ def test_reanchoring_keeps_the_text(case, name):
         whole(c.run, transcriber, c.samples)
     finally:
         del c.model.reanchor
-    start, back = rotated  # to where it starts, and back on its way
+    start, back = rotated  # once to its start, and once back on its way
     assert start == -first and first < back <= MAX_POSITIONS
     assert transcriber.tokens == c.tokens
 
 
 def test_both_windows_roll_over(case):
-    """So that the tests above speak of rings that have wrapped."""
+    """This makes sure that the rings wrapped in the tests above."""
     for name in ("delay480", "delay160"):
         c = case(name, True, "f32")
         for part, positions in ((c.model.encoder, 4 * len(c.tokens)), (c.model.decoder, len(c.tokens))):

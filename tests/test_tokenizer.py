@@ -161,7 +161,7 @@ def test_a_big_file_is_never_in_memory():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert tokenizer.token_bytes(FIRST_TEXT_TOKEN + 99_999) == b"99999"
-    assert peak < 3e6  # 0.5 MB of pieces, twice at the end; 0.4 of ends; a few chunks
+    assert peak < 3e6  # 0.5 MB of pieces, which are there twice at the end; 0.4 MB of ends; a few chunks
 
 
 # Files that are wrong

@@ -86,7 +86,7 @@ def test_delays_and_left_silence(run, loaded, delay_ms, silence):
 
 
 def test_the_silence_in_front_is_decoded_once(run, model, monkeypatch):
-    """And again for another schedule than the last stream's."""
+    """It is computed again if the schedule differs from the last stream's."""
     encode, positions = model.encode, []
     monkeypatch.setattr(model, "encode", lambda position, *more: positions.append(position) or encode(position, *more))
     for delay_ms in (960, 480, 480, 480):
@@ -140,9 +140,9 @@ def gguf(tensors: dict, metadata: dict, version=3) -> bytes:
 
 @pytest.mark.parametrize("type,version", [("F16", 3), ("BF16", 3), ("F32", 2), ("Q4_0", 2)])
 def test_gguf_of_every_type_and_version(run, device, tmp_path, type, version):
-    """The tiny model in one type, gains, biases and convolutions too where it is no Q4_0; no padding at the end."""
+    """The tiny model in one type, with gains, biases and convolutions too unless it is Q4_0; no padding at the end."""
     found, tensors = models.read_model(ORACLE / "tiny-q4.gguf"), {}
-    for name, values in sorted(read_weights(found).items(), reverse=True):  # another order than the file we know
+    for name, values in sorted(read_weights(found).items(), reverse=True):  # in another order than in the usual file
         values = values.astype(np.float32)
         if type == "F16":
             tensors[name] = ("F16", values.shape, values.astype(np.float16).tobytes())
@@ -370,8 +370,8 @@ def test_memory_is_bounded_for_a_fed_file(run, model):
 def test_end_of_sequence_prints_nothing_and_ends_nothing(run, device, tmp_path):
     """A model that predicts </s> (2) in the middle of its text: it is fed back like any other token.
 
-    Row 2 of the embedding is made that of a token which the model often predicts: the logits are equal, the lowest
-    id wins, and fed back it is the same vector, so that the stream is the same but for that id.
+    Row 2 of the embedding becomes a copy of the row of a token that the model often predicts. The logits are then
+    equal, and the lowest id wins. Fed back, it is the same vector, so the stream is the same except for that id.
     """
     often = max(set(TOKENS[39:]), key=TOKENS.count)
     data = bytearray((ORACLE / "tiny-q4.gguf").read_bytes())
@@ -390,7 +390,7 @@ def test_end_of_sequence_prints_nothing_and_ends_nothing(run, device, tmp_path):
 
 
 def test_the_layout_of_real_gpus(run, device):
-    """Lanes share a row there."""
+    """On a GPU's layout, lanes share a row."""
     found = models.read_model(ORACLE / "tiny-q4.gguf")
     variants = Variants.of(GpuAdapter())
     assert variants != Variants.of(GpuAdapter(is_software=True))
@@ -440,7 +440,7 @@ def test_an_iterator_left_and_taken_up_again(run, model):
         async for word in transcriber:
             words.append(word)
             break
-        for _ in range(3):  # given up in the wait, as wait_for does
+        for _ in range(3):  # cancelled during the wait, as wait_for does
             waiting = asyncio.ensure_future(anext(aiter(transcriber)))
             await asyncio.sleep(0)
             waiting.cancel()

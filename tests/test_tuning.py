@@ -1,4 +1,4 @@
-"""The choice of `linear`: any variant that is right may win, and one that is wrong never does."""
+"""The choice of `linear`: any correct variant may win, and a wrong one never does."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -62,7 +62,7 @@ def test_the_fastest_is_chosen(run, device, monkeypatch):
     ],
 )
 def test_a_variant_that_a_driver_computes_wrongly_is_not_used(run, device, monkeypatch, right, wrong_now):
-    """The first product wrong, and the second, each in the packed kernels alone."""
+    """The first product is wrong, or the second, in the packed kernels only."""
     shader = resources.shader
 
     def broken(name):

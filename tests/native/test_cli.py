@@ -1,4 +1,4 @@
-"""The command as a user runs it: its output, its exit status, and what it says of wrong input."""
+"""The command as a user runs it: its output, its exit status, and what it says about wrong input."""
 
 import contextlib
 import json
@@ -89,7 +89,7 @@ def test_json_of_one_file(voxtab):
 
 @pytest.mark.parametrize("format", ["srt", "vtt"])
 def test_subtitles_of_one_file(voxtab, format):
-    """They are those of the JSON's words."""
+    """The subtitles' words are the JSON's words."""
     status, out, err = voxtab("transcribe", "--model", GGUF, "--format", format, CLIP)
     result = json.loads(voxtab("transcribe", "--model", GGUF, "--format", "json", CLIP)[1])
     words = [Word(**word) for word in result["words"]]
@@ -115,7 +115,7 @@ def test_bench(voxtab, monkeypatch):
     assert rate["median"] * rtf["median"] == pytest.approx(91 / figures["audio_seconds"], rel=0.01)
     possible = ("plain",) if figures["adapter"]["is_software"] else LINEAR
     assert figures["variants"]["linear"] in possible and figures["wrong_variants"] == []
-    # All that a live step reads is less than the file, which has norms and a header too.
+    # A live step reads less than the file, which also has norms and a header.
     (model,) = resources.embedded_model().glob("*.gguf")
     assert 0.5 < figures["gb_per_s"] * 1e9 * step["median"] / 1e3 / model.stat().st_size < 1
 
@@ -202,7 +202,7 @@ def test_info(voxtab):
 
 
 def test_a_process_of_its_own_says_nothing_but_the_text(voxtab):
-    """With the drivers' chatter that a fresh process brings."""
+    """In a new process, whose drivers write to stderr."""
     process = subprocess.run(
         [sys.executable, "-m", "voxtab", "transcribe", "--model", GGUF, CLIP], capture_output=True, text=True, env=BARE
     )
@@ -211,7 +211,7 @@ def test_a_process_of_its_own_says_nothing_but_the_text(voxtab):
 
 @pytest.fixture
 def long_clip(tmp_path):
-    """A minute: more than waits at a time."""
+    """A minute: more audio than may wait at a time."""
     path = tmp_path / "long.wav"
     soundfile.write(path, np.resize(soundfile.read(CLIP)[0], 60 * 16000), 16000)
     return path
@@ -246,14 +246,14 @@ def test_help(voxtab, command):
 
 
 def test_interrupted(long_clip):
-    # What a shell starts in the background ignores Ctrl-C, and so would what the tests start.
+    # A process that a shell starts in the background ignores Ctrl-C, and so would the tests' own processes.
     process = subprocess.Popen(
         [sys.executable, "-m", "voxtab", "transcribe", "--model", GGUF, long_clip],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    assert process.stdout.read(1)  # it is in the middle of its work
+    assert process.stdout.read(1)  # it is working now
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130 and err == b""
@@ -301,7 +301,7 @@ def test_wrong_arguments(voxtab, no_gpu, arguments, words):
 
 @pytest.fixture
 def no_gpu(monkeypatch):
-    """What can be decided before the GPU opens is: opening it fails the test."""
+    """What can be checked before the GPU opens is checked then: opening the GPU fails the test."""
 
     async def opened(*_, **__):
         raise AssertionError("the GPU was opened")
@@ -472,7 +472,7 @@ def test_samples_of_another_scale(voxtab, tmp_path):
 
 @pytest.mark.parametrize("missing, whole", [(0.4, True), (0.6, False)])
 def test_how_much_may_be_missing_at_the_end(tmp_path, missing, whole):
-    """Of what the header says: less than a person would notice."""
+    """The missing part is allowed if a person would not notice it."""
     path = tmp_path / "cut.wav"
     soundfile.write(path, np.zeros(16000, np.float32), 16000)
     audio = open_audio(path)
@@ -515,7 +515,7 @@ def test_no_adapter(voxtab, monkeypatch):
 
 
 def test_no_adapter_in_a_process_of_its_own():
-    """The Vulkan loader finds no driver; whatever else it says goes nowhere."""
+    """The Vulkan loader finds no driver; its other messages are not shown."""
     process = subprocess.run(
         [sys.executable, "-m", "voxtab", "transcribe", "--model", GGUF, CLIP],
         capture_output=True,
@@ -535,7 +535,7 @@ def test_a_driver_that_computes_a_kernel_wrongly(voxtab, monkeypatch):
     """stderr and the bench's JSON say so, and the text is right."""
     monkeypatch.setattr(bench, "LIVE_STEPS", 1)
     monkeypatch.setattr(bench, "FILE_RUNS", 1)
-    monkeypatch.setattr(Variants, "of", classmethod(lambda cls, adapter: cls()))  # a real GPU's, which are tried
+    monkeypatch.setattr(Variants, "of", classmethod(lambda cls, adapter: cls()))  # as on a real GPU: they are tried
     shader = resources.shader
     monkeypatch.setattr(
         resources, "shader", lambda name: shader(name).replace("return x.scale *", "return 1.01 * x.scale *")

@@ -1,4 +1,4 @@
-"""The native seam: uploads at any offset, readbacks that lag, limits, and memory that ends."""
+"""The native seam: uploads at any offset, readbacks that lag, limits, and out of memory."""
 
 import asyncio
 from dataclasses import replace
@@ -31,7 +31,7 @@ def contents(device, run, buffer, nbytes):
 
 @pytest.mark.parametrize("offset,nbytes", [(0, 4), (1, 18), (3, 2), (17, 4097), (999, 1)])
 def test_upload_of_any_range(device, run, offset, nbytes):
-    """Source offsets are any; writes are whole words, padded with zeros."""
+    """Source offsets may be any; writes are whole words, padded with zeros."""
     source, buffer, reported = Bytes(bytes(range(256)) * 20), device.buffer(5000), []
     device.write(buffer, 0, b"\xee" * 5000)
     run(device.upload(source, [(offset, nbytes, buffer, 8, 0)], reported.append))
@@ -132,7 +132,7 @@ def test_pipelines_are_compiled_once(device, run):
 
 @pytest.mark.parametrize("is_software", [False, True])
 def test_a_software_gpu_compiles_one_kernel_at_a_time(device, run, monkeypatch, is_software):
-    """Its compiler needs much memory. A real one gets all at once."""
+    """A software GPU's compiler needs much memory, so it gets one kernel at a time. A real GPU's gets all at once."""
     kernels, under_way, most = Kernels(device), 0, 0
 
     async def pipeline(name, constants):

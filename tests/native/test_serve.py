@@ -77,7 +77,7 @@ def test_nothing_else(get, path):
 
 
 def test_the_command(tmp_path):
-    """It prints the address once it answers there, serves what changes meanwhile, and ends with Ctrl-C."""
+    """It prints the address once it answers there, serves files that change meanwhile, and ends with Ctrl-C."""
     index = tmp_path / "index.html"
     index.write_text("old")
     process = subprocess.Popen(

@@ -12,7 +12,7 @@ from voxtab.config import CONTEXT_FRAMES, DECODER_4B, ENCODER_4B, Stack
 from voxtab.gpu import kernels as kernels_module
 from voxtab.gpu.kernels import ADD, ARGMAX_RUN, GELU, SILU, STORE, TOKENS_RING, Heads
 
-ROUNDING = 2e-6  # f32 sums of some thousand products of about one, relative to their size
+ROUNDING = 2e-6  # f32 sums of a few thousand products near one, relative to their size
 
 
 def random(seed, *shape, scale=1.0):
@@ -153,7 +153,7 @@ def test_conv_is_zero_before_the_stream(lab):
         (3, 70, 2048),
         (2, 30, 3072),
         (11, 70, 2560),
-        (33, 131, 96),  # from 32 rows on by tiles of 64, in the layout that has them
+        (33, 131, 96),  # from 32 rows on, in tiles of 64, in the layout that has them
         (130, 70, 64),
     ],
 )
@@ -215,7 +215,7 @@ def test_linear_endings(lab, ending, norm, biased, rows, columns):
 
 @pytest.mark.parametrize("gate_up", [False, True])
 def test_linear_in_parts(lab, gate_up):
-    """A matrix over the binding limit comes in parts, each a dispatch of its own."""
+    """A matrix over the binding limit comes in parts, with a dispatch for each."""
     rows, outputs, columns = 3, 140, 64
     x, weights = random(1, rows, columns), random(2, outputs, columns)
     matrix, rounded = lab.matrix(weights, "Q4_0", most_rows=48, gate_up=gate_up)
@@ -353,7 +353,7 @@ def test_rotate_keys(lab, cache_f16):
 
 
 def test_grids_over_the_limit_of_a_dimension(lab, monkeypatch):
-    """With a limit of 7 workgroups in a dimension, everything is spread over two, and is the same."""
+    """With a limit of 7 workgroups in a dimension, everything is spread over two dimensions, with the same results."""
     monkeypatch.setattr(kernels_module, "MAX_GRID", 7)
     test_linear(lab, "Q4_0", 3, 1025, 96)
     test_conv(lab, "F32", 2, 33, 1025, 3)
@@ -440,8 +440,8 @@ def test_argmax_and_next_token(lab, columns, case):
     assert lab.get(step, 4, dtype=np.uint32).tolist() == [position + 2, 5002, 60, 5]
 
 
-def test_logits_that_are_no_numbers(lab):
-    """They make no token: the ring gets the number after the last token's."""
+def test_nan_logits(lab):
+    """They make no token: the ring gets `columns`, which is one more than the last id."""
     columns, position = 5000, 3
     best, tokens = lab.out(1, -(-columns // ARGMAX_RUN), 2), lab.put(np.full(TOKENS_RING + 1, 7, np.uint32))
     lab.go(
@@ -463,7 +463,7 @@ def test_logits_that_are_no_numbers(lab):
         ([9], 1),
     ],
 )
-def test_drafts_that_are_kept(lab, predicted, made):
+def test_kept_drafts(lab, predicted, made):
     """The drafts are 9: the first row's prediction is kept, and the next row's after each row that predicted 9."""
     rows, columns, position = len(predicted), 5000, TOKENS_RING - 3
     logits = random(rows, rows, columns).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Every command of tools/ says how it is used, and the hooks run commands that there are."""
+"""Every command of tools/ says how it is used, and the hooks run commands that exist."""
 
 import re
 import subprocess
@@ -31,7 +31,7 @@ def test_an_unknown_option_is_refused(name):
 
 
 @pytest.mark.parametrize("file, name", [(".pre-commit-config.yaml", "tools/check_style"), (".ci/run", "tools/test")])
-def test_hooks_run_commands_that_there_are(file, name):
+def test_hooks_run_existing_commands(file, name):
     assert name in (ROOT / file).read_text() and (ROOT / name).stat().st_mode & 0o111
 
 

@@ -22,7 +22,7 @@ def prove():
 
 
 def test_all_logits_are_those_of_the_tokens(prove, device, run):
-    """With the oracle's own tokens its logits come; with another token somewhere, other ones from there on."""
+    """The oracle's own tokens give its logits; a changed token gives other logits from there on."""
     found = models.read_model(ORACLE / "tiny-q4.gguf")
     model = run(
         Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="tiny", cache_f16=False)

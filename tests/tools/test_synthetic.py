@@ -77,7 +77,7 @@ def test_the_published_layout():
 
 
 def test_tokens_vary_and_pads_come_again_and_again(folder, device, run):
-    """With the audio too: silence of the same length gives other ones."""
+    """Tokens also depend on the audio: silence of the same length gives other tokens."""
     found = models.read_model(folder)
     model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="small"))
     samples = soundfile.read(CLIP, dtype="float32")[0]

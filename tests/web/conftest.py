@@ -1,4 +1,4 @@
-"""The built site in headless Chromium, whose WebGPU is SwiftShader where there is no GPU, or in Firefox (--firefox)."""
+"""The built site in headless Chromium, whose WebGPU is SwiftShader if there is no GPU, or in Firefox (--firefox)."""
 
 import shutil
 import subprocess
@@ -50,7 +50,7 @@ def files(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def elsewhere(files):
-    """Another origin, which lets others read."""
+    """Another origin, which allows this one to read."""
     server = Server({"files": files}, cors=True)
     yield server
     server.close()

@@ -70,7 +70,7 @@ def hear(page, **message):
 
 
 def answer(page, verb, **message):
-    """The Worker's answer to a call that it left without one: `result` or `error`."""
+    """The Worker's answer to a call that it has not answered: `result` or `error`."""
     hear(page, id=(calls(page, verb) if verb != "feed" else fed(page))[-1]["id"], **message)
 
 
@@ -98,7 +98,7 @@ def drop(page, *files):
 
 
 def drop_paths(page, *paths):
-    """Drop files or folders on the page: in Chromium as a hand does it; in Firefox files alone, by an event."""
+    """Drop files or folders on the page: in Chromium as a user does it; in Firefox only files, by an event."""
     if page.context.browser.browser_type.name == "chromium":
         hand = page.context.new_cdp_session(page)
         for event in ("dragEnter", "dragOver", "drop"):

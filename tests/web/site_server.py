@@ -24,7 +24,7 @@ TYPES = {
 class Server(ThreadingHTTPServer):
     """Serves on a free port until closed.
 
-    `requests` lists (path, Range) of what came, `uncached` paths that no cache may answer.
+    `requests` lists (path, Range) of each request, `uncached` the paths that no cache may answer.
     """
 
     daemon_threads = True
@@ -116,7 +116,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_file(file, stop_after=150_000)
 
     def do_shifted(self, file):
-        """It breaks in the middle, and goes on somewhere else than it was asked to."""
+        """The connection breaks in the middle, and goes on at another byte than requested."""
         if self.headers["Range"]:
             self.headers.replace_header("Range", "bytes=7-")
             self.send_file(file)
@@ -128,13 +128,13 @@ class Handler(BaseHTTPRequestHandler):
         self.do_cut(file)
 
     def do_cut_for_good(self, file):
-        """The connection breaks, and then every one does before its first byte."""
+        """The connection breaks, and then every further one breaks before its first byte."""
         first = not self.server.uses.get(self.path)
         self.server.uses[self.path] = 1
         self.send_file(file, stop_after=400_001 if first else 0)
 
     def do_replaced(self, file):
-        """It breaks in the middle, and then another file is there."""
+        """The connection breaks in the middle, and then the file has changed."""
         first = not self.server.uses.get(self.path)
         self.server.uses[self.path] = 1
         self.send_file(file, stop_after=400_001 if first else None, tag='"one"' if first else '"two"')
@@ -166,7 +166,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(data[at : min(end, at + step)])
             threading.Event().wait(pause)
         if stop_after is not None:
-            threading.Event().wait(0.3)  # so that the browser hands over what has come
+            threading.Event().wait(0.3)  # so that the browser delivers the data so far
             self.close_connection = True
 
     def reply(self, status: int, body: bytes, headers: dict | None = None):

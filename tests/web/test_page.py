@@ -1,4 +1,4 @@
-"""The page and the engine together: a person's ways to text, with the tokens of the native engine.
+"""The page and the engine together: all ways in which a user gets text, with the tokens of the native engine.
 
 tools/test_firefox runs this file in Firefox.
 """
@@ -89,7 +89,7 @@ def test_link_under_a_deeper_path_and_reload(page, server, clips):
 
 @pytest.fixture(scope="module")
 def ready(browser, server):
-    """One document for all that a person can do in it, one after the other: no second start of Python."""
+    """One document for everything that a user can do in it, one after the other, so that Python starts once."""
     page = opened(browser)
     page.goto(f"{server.url}/site/?delay=480")
     wait_for(page, "ready")
@@ -117,7 +117,7 @@ def test_dropped_shards(ready, clips):
 
 
 def test_chosen_files_then_again_then_stop(ready, server, clips, tmp_path):
-    """The model in shards from this machine, after an address that has none."""
+    """The model in shards from this machine, after an address without a model."""
     at(ready, "delay").select_option("480")
     data = (ORACLES / "delay480" / "tiny-q4.gguf").read_bytes()
     paths = [tmp_path / "shard-ab", tmp_path / "shard-aa", ORACLES / "delay480" / "tekken.json"]
@@ -179,7 +179,7 @@ def test_in_an_iframe_of_another_origin(page, server, elsewhere, clips):
 
 
 def test_microphone(browser, server, clips):
-    """Text while one speaks; and what was recorded, read as a file, gives the same tokens."""
+    """Text comes while the user speaks; and the recording, read as a file, gives the same tokens."""
     with speaking(browser, clips["delay480"]) as page:
         page.goto(f"{server.url}/site/?{MODEL}")
         wait_for(page, "ready")

@@ -69,9 +69,9 @@ def test_the_model_in_shards(page, tmp_path):
 
 
 def test_the_microphone(browser, server, tmp_path):
-    """Chromium's fake device speaks the recording; stop brings the last words out.
+    """Chromium's fake device speaks the recording; Stop makes the last words appear.
 
-    The device stutters when it starts, so that a second of silence comes first. It plays at another rate.
+    The device stutters when it starts, so a second of silence comes first. It plays at another rate.
     """
     clip = as_wav(CLIPS[0], tmp_path / "clip.wav", silence_seconds=1)
     with speaking(browser, clip) as page:

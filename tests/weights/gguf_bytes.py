@@ -1,4 +1,4 @@
-"""GGUF byte strings made with struct alone, so that a test can make any number a lie."""
+"""GGUF byte strings made with struct alone, so that a test can make any number wrong."""
 
 from struct import pack
 

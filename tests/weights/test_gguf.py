@@ -250,7 +250,7 @@ LIES = {
 @pytest.mark.parametrize("lie", LIES)
 @pytest.mark.parametrize("size", [0, 2_511_942_691], ids=["small", "real size"])
 def test_lies(lie, size):
-    # `head` has the whole header and enough data for an honest tensor, so whatever is refused is the lie
+    # `head` has the whole header and enough data for an honest tensor, so only the wrong number can be refused
     head = g.with_data(LIES[lie], bytes(64))
     refused(head, size or len(head))
 
@@ -314,7 +314,7 @@ def test_bytes_of_tensors():
 
 
 def check_any(head: bytes, size: int) -> bool:
-    """Whatever the bytes: a sound directory (True) or one of the two errors, in memory that `head` is worth."""
+    """Whatever the bytes: a sound directory (True) or one of the two errors, in memory of about the size of `head`."""
     tracemalloc.start()
     try:
         directory = gguf.parse(head, size)

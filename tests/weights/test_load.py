@@ -1,4 +1,4 @@
-"""Weights on the GPU: every byte where it belongs, for any chunks, types and limits."""
+"""Weights on the GPU: every byte is in its place, for any chunks, types and limits."""
 
 from dataclasses import replace
 

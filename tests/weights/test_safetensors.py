@@ -137,7 +137,7 @@ def test_lies(lie):
 
 
 def test_good_entry_is_good():
-    # `entry()` is what the lies above differ from
+    # the correct header, which the wrong ones above differ from
     assert reader.parse(header({"a": entry()}), 1000).tensors["a"].shape == (2, 3)
 
 

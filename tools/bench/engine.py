@@ -67,7 +67,7 @@ async def bandwidth(model: Model, runs: int) -> dict:
         assert weights <= {buffer for dispatch in products for buffer in dispatch.buffers}
         plan = await model.kernels.plan(products)
         times = max(1, SUBMITTED // len(products))
-        await many(plan, times, 1)  # warms up
+        await many(plan, times, 1)  # warm-up
         submits = max(1, min(400, round(WORK_S / max(await many(plan, times, 1) - wait, 1e-5))))
         # The rate is that of additional submits: the first few hide the time until the GPU begins.
         few = -(-submits // 4)
@@ -80,7 +80,7 @@ async def bandwidth(model: Model, runs: int) -> dict:
 
 
 async def drift(model: Model, samples, steps: int, early: int, late: int) -> dict:
-    """Live steps around position `early`, up to position `late`, and after a jump to RoPE positions of an hour later.
+    """Live steps around position `early`, up to position `late`, and after a jump by an hour of RoPE positions.
 
     {"early", "late", "jumped": times; "added_bytes": bytes of its cache that a decoder step reads at `late` and not at
     `early`}

@@ -1,6 +1,6 @@
 // Any rate -> 16 kHz, block by block: a windowed sinc, with one set of taps for each place between two input samples.
-// The browser's own resampler is not enough: Firefox cannot connect a microphone to an AudioContext of another rate, and
-// Safari crackles there.
+// The browser's own resampler is not enough: Firefox cannot connect a microphone to an AudioContext of another rate,
+// and Safari crackles there.
 
 import { SAMPLE_RATE } from "../config.js";
 

@@ -1,4 +1,4 @@
-"""tools/compare/read_stream.py: it reads what it says it reads."""
+"""tools/compare/read_stream.py: it reads what it claims to read."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def test_reads_all_of_a_buffer_in_parts(run, device):
 
 
 def test_a_wrong_sum_is_noticed(run, device, monkeypatch):
-    """Here of a buffer that was never filled."""
+    """The sum here is of a buffer that was never filled."""
     pipeline = device.pipeline
 
     async def without_filling(name, constants):

@@ -85,7 +85,7 @@ def test_wav_that_was_cut_off(page):
 
 @pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFF000])
 def test_wav_whose_writer_did_not_know_its_size(page, size):
-    """The data reach to the end of the file."""
+    """The data go to the end of the file."""
     whole = encoded(NOISE[:1000, 0], RATE, format="WAV", subtype="PCM_16")
     at = whole.index(b"data") + 4
     streamed = whole[:4] + struct.pack("<I", size) + whole[8:at] + struct.pack("<I", size) + whole[at + 4 :]

@@ -131,7 +131,7 @@ def test_a_recording_without_text_is_kept_when_other_audio_comes(speaking, url):
 
 
 def test_gpu_lost_while_speaking(speaking, url):
-    """The microphone goes on; all that was said is in the second transcription."""
+    """The microphone goes on; everything that was spoken is in the second transcription."""
     with page_on(speaking, url, GPU_LOST) as page:
         at(page, "speak").click()
         expect(at(page, "error")).to_contain_text("The GPU was lost. The text so far is kept below")
@@ -199,7 +199,7 @@ def test_recording_that_waits_for_a_model_is_kept(speaking, url, ends):
         samples, _ = recording(page)
         assert len(samples) > 1600
         at(page, "retry").click()
-        if ends == "stopped":  # what was stopped goes on when it is asked for
+        if ends == "stopped":  # a stopped transcription begins again on request
             wait_for(page, "ready")
             at(page, "again").click()
         wait_for(page, "done")
@@ -208,7 +208,7 @@ def test_recording_that_waits_for_a_model_is_kept(speaking, url, ends):
 
 
 def test_microphone_allowed_when_no_model_is_open_any_more(speaking, url):
-    """Speaking on would be of no use."""
+    """The microphone stops, as no model will read the recording."""
     gone = {"error": {"kind": "device", "message": "The GPU is gone."}}
     with page_on(speaking, url, {"open": [{}, gone]}) as page:
         page.evaluate(MICROPHONE_ASKS)
@@ -223,7 +223,7 @@ def test_microphone_allowed_when_no_model_is_open_any_more(speaking, url):
 
 
 def test_microphone_refused_after_a_file_was_dropped(speaking, url):
-    """What is under way keeps its state."""
+    """The running transcription keeps its state."""
     with page_on(speaking, url, {"finish": [{"silent": True}]}) as page:
         page.evaluate(MICROPHONE_ASKS)
         at(page, "speak").click()
@@ -248,7 +248,7 @@ def test_microphone_allowed_after_a_file_was_dropped(speaking, url):
 
 
 def transcribe_recording(page, seconds):
-    """As if the user had spoken for so long; `recording` is live until it is ended."""
+    """As if the user had spoken for `seconds`; `recording` is live until it is ended."""
     page.evaluate(
         """async seconds => {
             const [{ Recording }, { transcribe }] =
@@ -262,7 +262,7 @@ def transcribe_recording(page, seconds):
 
 
 def test_text_that_falls_behind(speaking, url):
-    """The page counts by itself: an engine that has nothing to say is late too."""
+    """The page counts by itself, so it also notices when an engine without any text is late."""
     with page_on(speaking, url) as page:
         speak(page, 3.2)
         expect(at(page, "note")).to_contain_text("s behind your voice")
@@ -272,7 +272,7 @@ def test_text_that_falls_behind(speaking, url):
 
 
 def test_the_answer_to_feed_is_the_brake(browser, url):
-    """The page feeds no more until it comes; of a recording of any length, the rest stays where it was recorded."""
+    """The page does not feed again until the answer comes; the rest of the recording stays in the page."""
     with page_on(browser, url, {"feed": [{"silent": True}], "finish": [{"silent": True}]}) as page:
         transcribe_recording(page, seconds=12)
         for block, samples in enumerate((5 * RATE, 10 * RATE, 12 * RATE)):
@@ -302,7 +302,7 @@ def test_a_transcription_that_fails_while_its_audio_waits(browser, url):
 
 
 def test_nothing_is_fed_after_a_stop(browser, url):
-    """Also where the stop came too late for the feed that was under way."""
+    """Also if the stop comes too late for the running feed."""
     with page_on(browser, url, {"feed": [{"after": 500}]}) as page:
         transcribe_recording(page, seconds=12)
         page.wait_for_function("window.heard.filter(h => h.fed).length === 1")
@@ -357,7 +357,7 @@ def test_the_page_does_not_close_over_a_recording(speaking, url):
 
 
 def test_no_microphone(browser, url):
-    """A real refusal of this browser, which has none."""
+    """This browser has no microphone, so it really refuses."""
     with page_on(browser, url) as page:
         at(page, "speak").click()
         wait_for(page, "error")

@@ -41,7 +41,7 @@ def recorded(page, samples, appended=1280):
 
 
 def test_samples_are_rounded_to_the_nearest(page):
-    """As soundfile writes them: with halves, signs and what is beyond full scale."""
+    """As soundfile writes them: with halves, signs and values beyond full scale."""
     steps = np.array([0, 0.4, 0.6, -0.4, -0.6, 1.5, 100.7, -100.7, 32767.4, 32768, 40000, -32768, -40000])
     _, got, wav = recorded(page, steps / 32768)
     assert list(got * 32768) == [0, 0, 1, 0, -1, 2, 101, -101, 32767, 32767, 32767, -32768, -32768]
@@ -51,7 +51,7 @@ def test_samples_are_rounded_to_the_nearest(page):
 
 @pytest.mark.parametrize("samples", [0, 1, SEAL - 1, SEAL, SEAL + 1, 2 * SEAL, 2 * SEAL + BLOCK + 777])
 def test_a_recording_of_any_length_is_whole(page, samples):
-    """Also where what is in memory has just become a Blob."""
+    """Also if the samples in memory have just become a Blob."""
     told = np.random.default_rng(samples).integers(-32768, 32768, samples) / 32768
     lengths, got, wav = recorded(page, told)
     assert np.array_equal(got, told.astype("float32")) and sum(lengths) == samples

@@ -27,7 +27,7 @@ def test_figures(browser, url):
 
 
 def test_stopped(browser, url):
-    """What is measured can be stopped, and gives way to nothing else meanwhile."""
+    """A measurement can be stopped, and nothing else can start meanwhile."""
     script = {"bench": [{"silent": True}]}
     with page_on(browser, url, script, "?audio=short.wav&bench=1", state=None) as page:
         with_audio(page)
@@ -59,7 +59,7 @@ def test_audio_that_is_not_there(browser, url):
 
 
 def test_pins_are_the_links_alone(browser, url):
-    """Another model opens without them."""
+    """Another model opens without the pinned variants."""
     refused = {"error": {"kind": "audio", "message": "'nonsense' is not a kernel variant."}}
     with page_on(browser, url, {"open": [refused, {}]}, "?variants=nonsense", state="error") as page:
         expect(at(page, "error").locator("#error-text")).to_have_text("'nonsense' is not a kernel variant.")

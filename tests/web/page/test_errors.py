@@ -166,7 +166,7 @@ def test_another_model_while_loading(browser, url):
 
 
 def test_another_model_while_python_starts(browser, url):
-    """The first one was not begun: nothing is to be stopped, and Python goes on starting."""
+    """The first model was not begun: there is nothing to stop, and Python goes on starting."""
     with page_on(browser, url, {"boots": False}, state="loading") as page:
         at(page, "load-url").click()
         expect(at(page, "model")).to_have_text("Loading voxtral-q4.gguf.")
@@ -186,7 +186,7 @@ def test_stop_while_python_starts(browser, url):
         at(page, "use-self-test").click()
         wait_for(page, "ready")
         assert not calls(page, "start") and page.evaluate("window.made.length") == 1
-        at(page, "again").click()  # the file that waited is at hand
+        at(page, "again").click()  # the file that waited can be transcribed
         wait_for(page, "done")
 
 
@@ -405,7 +405,7 @@ def test_gpu_lost_again_and_again(browser, url):
 
 
 def test_gpu_that_is_of_no_use_any_more(browser, url):
-    """An error that the model's every command would have again: the model is opened anew."""
+    """Every later command of the model would fail with this error, so the model is opened again."""
     gone = {"error": {"kind": "device", "message": "The GPU has not enough free memory."}}
     with page_on(browser, url, {"finish": [gone, {}]}) as page:
         at(page, "audio-file").set_input_files(SECOND)
@@ -414,7 +414,7 @@ def test_gpu_that_is_of_no_use_any_more(browser, url):
 
 
 def test_worker_crashes_while_transcribing(browser, url):
-    script = {"finish": [{"events": [TEXT], "crash": True}]}  # every Worker counts anew
+    script = {"finish": [{"events": [TEXT], "crash": True}]}  # each Worker counts from the start
     with page_on(browser, url, script) as page:
         at(page, "audio-file").set_input_files(SECOND)
         expect(at(page, "retry")).to_be_visible()
@@ -465,7 +465,7 @@ def test_audio_before_any_model(browser, url):
 
 
 def test_models_chosen_one_after_the_other(browser, url):
-    """The last one wins."""
+    """The last choice wins."""
     with page_on(browser, url, {"open": [{"silent": True}, {}], "cancel": [{"after": 300}]}, state="loading") as page:
         # At once: before the first `cancel` is answered, however slow the test's own way to the page is.
         page.evaluate("""() => {
@@ -478,7 +478,7 @@ def test_models_chosen_one_after_the_other(browser, url):
 
 
 def test_stop_before_a_model_that_was_chosen_begins(browser, url):
-    """While the one before it is given up."""
+    """While the model before it is being cancelled."""
     with page_on(browser, url, {"open": [{"silent": True}, {}], "cancel": [{"after": 300}]}, state="loading") as page:
         page.evaluate("""() => {
             for (const name of ['load-url', 'stop']) document.querySelector(`[data-testid=${name}]`).click();

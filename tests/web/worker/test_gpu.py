@@ -14,7 +14,7 @@ import pytest
 )
 @pytest.mark.parametrize("prepared", [True, False])
 def test_no_gpu(browser, url, patch, words, prepared):
-    """Also where `prepare` has met it before."""
+    """Also if `prepare` has failed before."""
     page = browser.new_page()
     page.goto(f"{url}/config.js")
     failure = page.evaluate(

@@ -91,7 +91,7 @@ def sums(data: bytes, piece=PIECE) -> dict:
 
 
 def shard(served, name: str, data: bytes, behaviour: str = "files", stored: bytes | None = None) -> dict:
-    """A shard as a manifest describes it; `stored` is what lies there instead."""
+    """A shard as a manifest describes it; `stored` is what the server has instead."""
     (served.folder / name).write_bytes(data if stored is None else stored)
     return {"url": f"{served.url}/{behaviour}/{name}", "bytes": len(data), "pieces": sums(data)}
 
@@ -114,7 +114,7 @@ def test_servers(page, served, behaviour, pieces):
 
 
 def test_a_connection_that_breaks_again_and_again(page, served):
-    """It may, as long as something comes in between."""
+    """The connection may break again and again, as long as some bytes come in between."""
     assert read(page, [{"url": f"{served.url}/cut_often/files/large"}]) == LARGE
 
 
@@ -141,7 +141,7 @@ def test_a_chosen_file(page, served, tmp_path):
 
 
 def test_head_skip_and_read(page, served):
-    """The beginning may be read again and again, and then in any amounts."""
+    """The beginning may be read several times; then everything is read in any amounts."""
     assert list(
         run(
             page,
@@ -189,7 +189,7 @@ def test_a_source_that_is_closed(page, served):
 
 
 def test_a_shard_that_no_cache_keeps(page, served):
-    """One that, by its manifest, is too large for the browser's cache is asked for past it, others are not."""
+    """A shard that is too large for the browser's cache, by its manifest, is requested without it; others with it."""
     shards = [shard(served, f"cache-{i}", MODEL) for i in range(2)]
     shards[1]["bytes"] = 1 << 29
     refused(read(page, shards), "model", "cache-1 has 239235 bytes, but its manifest says 536870912")
@@ -296,7 +296,7 @@ def test_another_origin_refuses(page, served):
 
 @pytest.mark.parametrize("missing", ["reader", "checker"])
 def test_no_reader_and_no_checker(browser, served, tmp_path, missing):
-    """The site lacks the Worker that reads the model, or that which checks its pieces: nothing unchecked opens."""
+    """The site lacks the Worker that reads the model, or the one that checks its pieces: no unchecked model opens."""
     shutil.copytree(CHECKOUT / "web", tmp_path / "site", ignore=shutil.ignore_patterns(f"{missing}.js", "models"))
     incomplete = Server({"site": tmp_path / "site", "files": served.folder})
     page = browser.new_page()

@@ -1,4 +1,4 @@
-"""The Worker without the page: the native engine's tokens from wherever a model comes, and errors that say what to do.
+"""The Worker without the page: the native engine's tokens from wherever a model comes, and errors that tell what to do.
 
 Cases share a Worker that has started: a second model replaces the first, and an error leaves it usable. What
 test_weights.py shows of the bytes alone is not repeated here with Python.
@@ -71,7 +71,7 @@ def manifest(folder: Path, shards: list[bytes], piece_bytes: int | None = None, 
             sums = [
                 hashlib.sha256(shard[at : at + piece_bytes]).hexdigest() for at in range(0, len(shard), piece_bytes)
             ]
-            # The sum of the whole is wrong: it is not looked at.
+            # The sum of the whole shard is wrong, but it is not used.
             entries[-1] |= {"pieces": {"bytes": piece_bytes, "sha256": sums}, "sha256": "0" * 64}
     (folder / "model.json").write_text(json.dumps({"shards": entries, "tokenizer": "../delay160/tekken.json", **more}))
     return f"{folder.name}/model.json"
@@ -106,7 +106,7 @@ def test_chosen_shards(bare, server, model, tmp_path):
     for letter, shard in zip("abcdef", cut(model, 1001, 200_003, 200_004, 500_002), strict=False):
         names.append(tmp_path / f"shard-a{letter}")
         names[-1].write_bytes(shard)
-    # The order is the names', whatever the order of choosing.
+    # The names give the order, not the order of choosing.
     opened = open_chosen(bare, [*names[::-1], ORACLES / "delay160" / "tekken.json"])
     check_tokens(bare, server, "delay160", opened, chunk=777)
 
@@ -148,7 +148,7 @@ def test_a_server_that_tells_no_sizes(bare, server):
 
 
 def test_sub_path_in_a_frame(browser, server, elsewhere):
-    """Under another path, in a frame of another origin; all that is asked for is under that path."""
+    """Under another path, in a frame of another origin; every request is under that path."""
     context = browser.new_context()
     asked = []
     page = context.new_page()
@@ -184,7 +184,7 @@ def test_manifest_with_sums_of_whole_shards_only(bare, server, files, model):
 
 
 def test_shard_changed(bare, server, files, model):
-    """Near its end, whose check is the last that is awaited."""
+    """The error is near the end, whose check is the last one awaited."""
     path = manifest(files / "changed", cut(model, 300_000), 20_001)
     broken = bytearray(model[300_000:])
     broken[-5 * 20_001] ^= 1
@@ -241,7 +241,7 @@ def test_no_tokenizer(bare, server, files, model):
     bare.evaluate("events.length = 0")
     kind, message = error_of(open_url(bare, "/stuck/files/alone/model.gguf"))
     assert kind == "tokenizer" and "alone/tekken.json does not exist" in message
-    # The weights, which come at the same time, were given up.
+    # Reading the weights, which runs at the same time, was cancelled.
     assert not any(event.get("stage") == "kernels" for event in bare.evaluate("events"))
 
 
@@ -335,7 +335,7 @@ def test_requests_out_of_turn(bare, server):
 
 
 def test_no_audio(bare, server):
-    """A microphone that is stopped before it gave anything."""
+    """A microphone that is stopped before it gave any samples."""
     open_url(bare, "/files/delay160/tiny-q4.gguf")
     answer = bare.evaluate("ask('start', { delay_ms: 160, left_silence_tokens: null }).then(() => ask('finish'))")
     assert "error" not in answer and answer["result"]["audio_seconds"] == 0
@@ -362,7 +362,7 @@ def test_unknown_pins(bare):
     assert message == "'nonsense' is not a kernel variant: pin, for example, linear=plain, tiles=0 or drafts=3."
 
 
-# --- unusual browsers; what they have no GPU for is in test_gpu.py
+# --- unusual browsers; browsers without a GPU are in test_gpu.py
 
 
 @contextmanager
@@ -410,7 +410,7 @@ def test_device_lost(losing, server):
 
 
 def test_gpu_out_of_memory(losing):
-    """Told as a loss: the memory is given back, and the model can be opened again."""
+    """Reported as a loss: the memory is freed, and the model can be opened again."""
     losing.evaluate("events.length = 0")
     open_url(losing, "/files/delay160/tiny-q4.gguf")
     finished = losing.evaluate(
