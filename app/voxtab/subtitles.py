@@ -62,6 +62,9 @@ def vtt(words: Sequence[Word], transcript: str) -> str:
     return "WEBVTT\n\n" + "\n".join(lines)
 
 
+FORMATS = {"srt": srt, "vtt": vtt}  # a file's suffix -> what makes it: (words, transcript) -> text
+
+
 def _escaped(text: str) -> str:
     """WebVTT has tags and entities, as HTML has."""
     return text.replace("&", "&amp;").replace("<", "&lt;")

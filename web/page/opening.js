@@ -34,7 +34,6 @@ export async function openModel(request, { quiet = false, reopened = false } = {
   model.answer = engine.call("open", {
     model: request.model,
     tokenizer: request.tokenizer,
-    check: true,
     variants: request.variants ?? null,
     known: known(),
   });

@@ -13,7 +13,7 @@ from voxtab.gpu.device import DEFAULT_LIMITS, Device, GpuAdapter, Range, Upload,
 
 
 class BrowserDevice:
-    """See `voxtab.gpu.device.Device`. A source for `upload` has `stream`, a Source of web/worker/weights/source.js."""
+    """See `voxtab.gpu.device.Device`. A source for `upload` is a Source of web/worker/weights/source.js."""
 
     @classmethod
     async def open(cls, gpu, lost: Callable[[str], None]) -> "BrowserDevice":
@@ -58,7 +58,7 @@ class BrowserDevice:
         flat = array("d", [value for row in table for value in row])  # offsets pass 2^32
         report = create_proxy(progress or (lambda nbytes: None))
         try:
-            await self._gpu.upload(source.stream, to_js(flat), report)
+            await self._gpu.upload(source, to_js(flat), report)
         finally:
             report.destroy()
 

@@ -12,15 +12,10 @@ from js import JSON
 from page import post
 from pyodide.ffi import JsException
 
-from voxtab.errors import AudioError, DeviceError, ModelError, TokenizerError, UserError
+from voxtab.errors import DeviceError, ModelError, TokenizerError, UserError
 
-# The other errors that a user can cause are about the audio, its delay or pinned variants: their kind is "audio".
-KINDS: dict[type[UserError], str] = {
-    ModelError: "model",
-    TokenizerError: "tokenizer",
-    AudioError: "audio",
-    DeviceError: "device",
-}
+# All other errors that a user can cause are about the audio, its delay or pinned variants: their kind is "audio".
+KINDS: dict[type[UserError], str] = {ModelError: "model", TokenizerError: "tokenizer", DeviceError: "device"}
 
 
 def post_result(request: Any, result: dict) -> None:

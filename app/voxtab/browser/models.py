@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from js import Object, navigator
-from page import gpu, site, source
+from page import gpu, site
+from page import source as sources
 from pyodide.ffi import JsException, to_js
 
 from voxtab.browser.gpu import BrowserDevice
@@ -36,17 +37,10 @@ class OpenModel:
     facts: dict  # for the page
 
 
-class Weights:
-    """The source of an upload. The bytes go from JavaScript to the GPU (`BrowserDevice.upload`)."""
-
-    def __init__(self, stream: Any, size: int):
-        self.stream, self.size = stream, size
-
-
 async def open_model(request: Any, lost: Callable[[BrowserDevice, str], None]) -> OpenModel:
     """The model that the request asks for. `lost` is called with its device and a sentence if the GPU goes away."""
     since = time.perf_counter()
-    weights: Any = None
+    source: Any = None
     device: BrowserDevice | None = None
 
     def on_lost(message: str) -> None:
@@ -57,9 +51,8 @@ async def open_model(request: Any, lost: Callable[[BrowserDevice, str], None]) -
         located = await locate_model(request)
         post_event("progress", stage="device", done=0, total=0)
         device = await BrowserDevice.open(gpu, on_lost)
-        weights = open_source(located.shards)
-        size = await weights.open() or SIZE_UNKNOWN
-        directory = await read_directory(weights, size)
+        source = open_source(located.shards)
+        directory = await read_directory(source, await source.open() or SIZE_UNKNOWN)
         config = checkpoint.read_config(directory)
         # A file may hold more than the model. The names alone do not depend on the width.
         nbytes = sum(directory.tensors[name].nbytes for name in checkpoint.shapes(config, ada_width=0))
@@ -74,7 +67,7 @@ async def open_model(request: Any, lost: Callable[[BrowserDevice, str], None]) -
             device,
             directory,
             config,
-            Weights(weights, size),
+            source,
             None,
             name=located.name,
             progress=progress,
@@ -87,8 +80,8 @@ async def open_model(request: Any, lost: Callable[[BrowserDevice, str], None]) -
             device.close()
         raise
     finally:
-        if weights:
-            weights.close()
+        if source:
+            source.close()
     adapter = device.adapter
     facts = {
         "name": located.name,
@@ -133,14 +126,14 @@ async def together(*coroutines: Coroutine) -> list:
 
 def open_source(shards: list[dict], *piece_bytes: int) -> Any:
     """A Source of source.js over the shards."""
-    return source.Source.new(to_js(shards, dict_converter=Object.fromEntries), *piece_bytes)
+    return sources.Source.new(to_js(shards, dict_converter=Object.fromEntries), *piece_bytes)
 
 
-async def read_directory(weights: Any, size: int) -> Directory:
+async def read_directory(source: Any, size: int) -> Directory:
     """The header of a GGUF file. The source then still gives the file from its first byte."""
     nbytes = FIRST_READ
     while True:
-        head = (await weights.head(min(nbytes, size))).to_bytes()
+        head = (await source.head(min(nbytes, size))).to_bytes()
         # If the file is shorter than it seemed, do not ask for more forever.
         if len(head) < min(nbytes, size):
             size = len(head)

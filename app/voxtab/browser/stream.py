@@ -77,7 +77,7 @@ class Stream:
         run_s = time.perf_counter() - self._since
         return {
             "result": result(transcriber, model=self._model.name, load_s=self._load_s, run_s=run_s),
-            "subtitles": {"srt": subtitles.srt(words, transcript), "vtt": subtitles.vtt(words, transcript)},
+            "subtitles": {name: make(words, transcript) for name, make in subtitles.FORMATS.items()},
         }
 
     async def _report(self) -> None:

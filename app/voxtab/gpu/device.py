@@ -55,11 +55,9 @@ class GpuAdapter:
 class Source(Protocol):
     """Where a model's bytes come from, as one run over a file or its shards.
 
-    A home is a place where the engine runs: `native/` or `browser/`. Its `upload` reads its own sources in its own way:
-    natively by `read(offset, nbytes)`, in the page in JavaScript.
+    The engine only hands it on to `Device.upload`. Each home has its own: natively `native.files.FileSource`, in the
+    page the JavaScript class of `web/worker/weights/source.js`.
     """
-
-    size: int  # bytes
 
 
 class Device(Protocol):

@@ -26,8 +26,6 @@ from voxtab.native.serve import PORT, serve
 from voxtab.result import result
 from voxtab.transcriber import Transcriber
 
-SUBTITLES = {"srt": subtitles.srt, "vtt": subtitles.vtt}
-
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
@@ -68,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     transcribe.add_argument(
         "--format",
-        choices=("text", "srt", "vtt", "json"),
+        choices=("text", *subtitles.FORMATS, "json"),
         default="text",
         help="srt, vtt: subtitles, of one file; json: an object for one file, an array for several",
     )
@@ -180,7 +178,7 @@ def _complain(what: UserError | str):
 
 
 async def _transcribe(arguments) -> int:
-    if arguments.format in SUBTITLES and len(arguments.audio) > 1:
+    if arguments.format in subtitles.FORMATS and len(arguments.audio) > 1:
         raise UserError(f"--format {arguments.format} writes one file's subtitles: name one audio file at a time.")
     since = time.perf_counter()
     found = models.read_model(arguments.model, arguments.tokenizer)
@@ -246,7 +244,7 @@ async def _one_file(model: Model, audio: AudioFile, schedule: Schedule, argument
     finally:
         feeding.cancel()
         transcriber.close()
-    if make := SUBTITLES.get(arguments.format):
+    if make := subtitles.FORMATS.get(arguments.format):
         print(make(transcriber.words, transcriber.transcript), end="", flush=True)
     return {"audio": str(audio.path)} | result(
         transcriber, model=model.name, load_s=load_s, run_s=time.perf_counter() - since
