@@ -3,6 +3,7 @@
 import re
 
 from voxtab import config
+from voxtab.gpu.device import DEFAULT_LIMITS
 from web.conftest import CHECKOUT
 
 
@@ -15,6 +16,14 @@ def test_the_page_has_the_engines_numbers(browser, url):
         name: list(value) if isinstance(value := getattr(config, name), tuple) else value for name in numbers
     }
     assert len(numbers) == 5
+
+
+def test_the_page_asks_for_the_limits_that_the_engine_needs(browser, url):
+    page = browser.new_page()
+    page.goto(f"{url}/config.js")
+    needed = page.evaluate("async () => (await import('./page/machine.js')).NEEDED")
+    page.close()
+    assert needed == DEFAULT_LIMITS
 
 
 def test_the_pages_least_left_silence_is_the_engines():

@@ -3,12 +3,14 @@
 import { isSoftware } from "../software.js";
 
 // What the engine needs: WebGPU's default limits, which every full implementation has.
-const NEEDED = {
+export const NEEDED = {
   maxBufferSize: 268435456,
   maxStorageBufferBindingSize: 134217728,
   maxStorageBuffersPerShaderStage: 8,
   maxComputeInvocationsPerWorkgroup: 256,
   maxComputeWorkgroupStorageSize: 16384,
+  maxComputeWorkgroupSizeX: 256,
+  maxComputeWorkgroupsPerDimension: 65535,
 };
 
 // {stop: why it is impossible; warning: why it will be slow}, each a sentence for the user, or missing.
