@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""Step 4 for plain English: real speech in the form of synthesize.py, with word ends by Whisper-base.
+
+Where the list has no text (librispeech-speakers), Whisper-base writes it. Where it has one, Whisper is made to read
+it (forced decoding) and its attention tells the times. `sure` is the mean log-probability that Whisper gives the text:
+training leaves out what is least sure. --held-out takes the people kept for validation: every sixth reader of
+librispeech-speakers, every fifth of speechocean's speakers above 16 years, in order of their names."""
+import argparse
+import csv
+import json
+import re
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from compare_whisper import model_folder
+from english import normalised, proper_names, tidy, write_out
+
+
+def held_out(rows, corpus):
+    """speakers for validation"""
+    if corpus == "librispeech-speakers":
+        return set(sorted({r["speaker"] for r in rows})[::6])
+    if corpus == "speechocean-train":
+        return set(sorted({r["speaker"] for r in rows if int(re.search(r"age=(\d+)", r["note"])[1]) > 16})[::5])
+    return set()
+
+
+def as_written(text, names):
+    """words in the characters that the model writes, or None; of one or several sentences"""
+    text = re.sub(r"\s*(--|—|;|:)\s*", ", ", text.replace("’", "'").replace('"', "")).replace("-", " ").strip()
+    if not re.fullmatch(r"[A-Za-z',.?! ]+", text) or re.search(r"[A-Z]{2}", text) or not normalised(text):
+        return None
+    return write_out(re.sub(r"\.\.+", ",", re.sub(r" '|' ", " ", text)), names).split()
+
+
+class Reader:
+    """Whisper-base through faster-whisper"""
+
+    def __init__(self, folder, threads):
+        from faster_whisper import WhisperModel
+        from faster_whisper.tokenizer import Tokenizer
+        self.whisper = WhisperModel(model_folder(folder), device="cpu", compute_type="int8", cpu_threads=threads)
+        self.tokenizer = Tokenizer(self.whisper.hf_tokenizer, True, task="transcribe", language="en")
+
+    def text(self, samples):
+        segments, _ = self.whisper.transcribe(samples, language="en", beam_size=5, condition_on_previous_text=False)
+        return " ".join(s.text.strip() for s in segments)
+
+    def times(self, samples, words):
+        """end in seconds and log-probability of each word"""
+        features = self.whisper.feature_extractor(samples, padding=0)[:, :-1]
+        frames = features.shape[-1]
+        features = np.pad(features, ((0, 0), (0, min(100, 3000 - frames))), constant_values=features.min())
+        tokens = self.tokenizer.encode(" " + " ".join(words))
+        found = self.whisper.find_alignment(self.tokenizer, [tokens], self.whisper.encode(features), frames)[0]
+        ends, logs, at = [], [], 0
+        spoken = [(w["word"], float(w["end"]), float(np.log(max(w["probability"], 1e-9)))) for w in found]
+        for word in words:                              # one of ours may be several of Whisper's
+            have, log = "", []
+            while at < len(spoken) and len(have) < len(word):
+                have, end = have + spoken[at][0].strip(), spoken[at][1]
+                log.append(spoken[at][2])
+                at += 1
+            if have != word:
+                return None
+            ends.append(end)
+            logs.append(np.mean(log))
+        return ends, logs
+
+
+def before_the_pause(samples, ends):
+    """word ends moved back over silence: attention gives the place where the next word begins"""
+    hop = 320
+    loud = np.sqrt((samples[:len(samples) // hop * hop].reshape(-1, hop) ** 2).mean(1))
+    speech = np.flatnonzero(loud > 0.1 * np.percentile(loud, 95))
+    moved, start = [], 0.0
+    for end in ends:
+        inside = speech[(speech >= (start + 0.04) * 50) & (speech < end * 50)]
+        moved.append(min(end, (inside[-1] + 1) / 50 + 0.02) if len(inside) else end)
+        start = end
+    return moved
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("folder", help="where CORPUS.opus and CORPUS.tsv are, and text/*.txt")
+    a.add_argument("corpus", choices=["librispeech-speakers", "speechocean-train", "vctk-few"])
+    a.add_argument("out", help="prefix of the two files to write")
+    a.add_argument("--held-out", action="store_true")
+    a.add_argument("--threads", type=int, default=1)
+    a = a.parse_args()
+    folder = Path(a.folder)
+    with open(folder / f"{a.corpus}.tsv", encoding="utf-8") as f:
+        rows = list(csv.DictReader(f, delimiter="\t"))
+    kept = held_out(rows, a.corpus)
+    rows = [r for r in rows if (r["speaker"] in kept) == a.held_out]
+    names = proper_names(filter(None, (tidy(line) for p in folder.glob("text/*.txt") for line in p.read_text(encoding="utf-8").splitlines())))
+    samples, rate = soundfile.read(folder / f"{a.corpus}.opus", dtype="float32")
+    samples = soxr.resample(samples, rate, 16000) if rate != 16000 else samples
+    done, left_out = 0, 0
+    with tempfile.TemporaryDirectory() as scratch, open(a.out + ".i16", "wb") as audio, open(a.out + ".jsonl", "w", encoding="utf-8") as index:
+        reader = Reader(Path(scratch), a.threads)
+        for r in rows:
+            clip = samples[int(r["start"]):int(r["start"]) + int(r["length"])]
+            clip = clip / max(np.abs(clip).max(), 1e-3) * 0.5
+            words = as_written(r["text"] or reader.text(clip), names)
+            read = words and reader.times(clip, words)
+            if not read:
+                left_out += 1
+                continue
+            ends, logs = read
+            ends = before_the_pause(clip, ends)
+            audio.write(np.round(clip * 32767).astype("<i2").tobytes())
+            index.write(json.dumps({"start": done, "n": len(clip), "voice": r["speaker"], "group": a.corpus, "utterance": r["utterance"],
+                                    "sure": round(float(np.mean(logs)), 2), "first": 0.02,
+                                    "words": [[w, round(float(e), 2)] for w, e in zip(words, ends)]}) + "\n")
+            done += len(clip)
+    print(f"{a.corpus}: {done / 3600 / 16000:.2f} h, {left_out} clips left out; {len(kept)} speakers held out")
+
+
+if __name__ == "__main__":
+    main()
