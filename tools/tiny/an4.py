@@ -10,12 +10,18 @@ import numpy as np
 import soundfile
 import soxr
 
+from english import write_out
+from texts import DAYS, MONTHS
+
+NAMES = set(DAYS + MONTHS)
+
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("folder", help="where an4-train.opus, .tsv and -words.jsonl are")
     a.add_argument("out", help="prefix of the two files to write")
     a.add_argument("--held-out", action="store_true")
+    a.add_argument("--sentences", action="store_true", help="words as the model of plain English writes them: capitals, and a mark at the end")
     a = a.parse_args()
     folder = Path(a.folder)
     samples, rate = soundfile.read(folder / "an4-train.opus", dtype="float32")
@@ -33,6 +39,9 @@ def main():
             clip = samples[start:start + int(r["n16k"])]
             clip = np.round(clip / max(np.abs(clip).max(), 1e-3) * 0.5 * 32767).astype("<i2")
             aligned = words[r["utterance"]]
+            if a.sentences:
+                say = " ".join(w.upper() if len(w) == 1 else w for w, *_ in aligned)
+                aligned = [[w, *times] for w, (_, *times) in zip(write_out(say, NAMES).split(), aligned)]
             audio.write(clip.tobytes())
             index.write(json.dumps({"start": done, "n": len(clip), "voice": r["speaker"], "group": "an4", "utterance": r["utterance"],
                                     "first": aligned[0][1], "words": [[w, e] for w, _, e in aligned]}) + "\n")

@@ -33,7 +33,7 @@ def main():
     for u in a.utterances:
         samples, clip = clips[u]
         soundfile.write(out / f"{u}.flac", np.round(samples * 32768).astype("<i2"), 16000)
-        words = transcribe(model, vocabulary, [samples])[0]
+        words = transcribe(model, vocabulary, [samples], model.config.delay_tokens)[0]
         entries.append({"file": f"{u}.flac", "speaker": clip["voice"], "seconds": len(samples) / 16000, "reference": " ".join(w for w, _ in clip["words"]),
                         "reference_ends": [e for _, e in clip["words"]], "text": " ".join(w for w, _ in words), "ends": [e for _, e in words]})
         print(u, "|", entries[-1]["reference"], "|", entries[-1]["text"])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluate import group_of, print_groups, read_clips
+from evaluate import compared, group_of, print_groups, read_clips
 from texts import ONES, cardinal, ordinal
 
 MONEY = {"$": "dollars", "£": "pounds", "€": "euros"}
@@ -82,7 +82,7 @@ def main():
             clips = [c for c in read_clips(prefix) if not a.groups or c[1]["group"] in a.groups]
             for k, (samples, clip) in enumerate(clips):
                 text = " ".join(s.text for s in whisper.transcribe(samples, language="en", beam_size=5)[0])
-                reference = [w for w, _ in clip["words"]]
+                reference = [w for w, _ in compared(clip["words"])]
                 wrong = fewest_errors(text, reference)
                 if k < a.show:
                     print("  ", wrong, text)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Step 7: what the model writes, as the engine would: greedy, one token every 80 ms.
 
-WER (with the 95 % interval of a bootstrap over clips) and word-end errors of clips in the form of synthesize.py
+WER of normalised words (with the 95 % interval of a bootstrap over clips) and word-end errors of clips in the form of synthesize.py
 and an4.py, f32 or rounded to Q4_0, with either left silence; how many words it writes in a minute of silence,
 noise and tones; and the tokens themselves, for drafts.py."""
 import argparse
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from english import normalised
 from model import SAMPLES, Mel, load
 from vocabulary import FIRST, Vocabulary
 
@@ -21,18 +22,17 @@ def pad(samples, left, delay_tokens):
 
 
 @torch.no_grad()
-def write(model, clips, left=32, batch=64):
-    """clips: float32 arrays at 16 kHz -> for each the tokens of the whole stream, silence included"""
+def write(model, clips, delay, left=32, batch=64):
+    """clips: float32 arrays at 16 kHz, delay in tokens -> for each the tokens of the whole stream, silence included"""
     device = next(model.parameters()).device
     mel = Mel().to(device)
-    delay = model.config.delay_tokens
     order = sorted(range(len(clips)), key=lambda i: len(clips[i]))
     results = [None] * len(clips)
     for chosen in (order[i:i + batch] for i in range(0, len(order), batch)):
         streams = [pad(clips[i], left, delay) for i in chosen]
         lengths = [len(s) // SAMPLES for s in streams]
         audio = torch.from_numpy(np.stack([np.pad(s, (0, len(streams[-1]) - len(s))) for s in streams]).astype(np.float32)).to(device)
-        tokens = model.greedy(model.adapt(model.encode(mel(audio)))).cpu().numpy()
+        tokens = model.greedy(model.adapt(model.encode(mel(audio))), delay).cpu().numpy()
         for i, row, n in zip(chosen, tokens, lengths):
             results[i] = row[:n + 1].tolist()
     return results
@@ -51,10 +51,9 @@ def words_of(tokens, vocabulary, first):
     return [[w.decode("utf-8", "replace").strip(), t] for w, t in words]
 
 
-def transcribe(model, vocabulary, clips, left=32, batch=64):
-    """clips: float32 arrays at 16 kHz -> for each a list of [word, end in seconds]"""
-    first = left + model.config.delay_tokens + 1
-    return [words_of(tokens, vocabulary, first) for tokens in write(model, clips, left, batch)]
+def transcribe(model, vocabulary, clips, delay, left=32, batch=64):
+    """clips: float32 arrays at 16 kHz, delay in tokens -> for each a list of [word, end in seconds]"""
+    return [words_of(tokens, vocabulary, left + delay + 1) for tokens in write(model, clips, delay, left, batch)]
 
 
 def edits(reference, hypothesis):
@@ -92,14 +91,20 @@ def group_of(clip):
     return "an4 letters" if letters * 2 >= len(clip["words"]) else "an4 digits and words"
 
 
+def compared(words):
+    """[word, end] as they are compared: without capitals and marks"""
+    return [(n, end) for w, end in words for n in normalised(w)]
+
+
 def score(clips, results):
     """{group: [(errors, words) of each clip]}, word-end errors in seconds"""
     groups, ends = defaultdict(list), []
     for (_, clip), result in zip(clips, results):
-        wrong, equal = edits([w for w, _ in clip["words"]], [w for w, _ in result])
+        said, written = compared(clip["words"]), compared(result)
+        wrong, equal = edits([w for w, _ in said], [w for w, _ in written])
         for g in (group_of(clip), "all"):
-            groups[g].append((wrong, len(clip["words"])))
-        ends += [result[j][1] - clip["words"][i][1] for i, j in equal]
+            groups[g].append((wrong, len(said)))
+        ends += [written[j][1] - said[i][1] for i, j in equal]
     return groups, np.array(ends)
 
 
@@ -167,6 +172,7 @@ def main():
     a.add_argument("vocabulary", help="tekken.json")
     a.add_argument("clips", nargs="*", help="prefixes of clip files")
     a.add_argument("--q4", action="store_true", help="round the matrices to Q4_0, as the shipped file has them")
+    a.add_argument("--delay", type=int, metavar="MS", help="default: the model's own")
     a.add_argument("--left", type=int, default=32, help="silent tokens in front")
     a.add_argument("--from-first-word", action="store_true", help="cut the clips so that speech starts at sample 0")
     a.add_argument("--silence-before", type=float, default=0, metavar="MS", help="digital silence in front of each clip: moves it on the 80 ms grid")
@@ -179,15 +185,15 @@ def main():
     model, step = load(a.checkpoint, device=a.device)
     model.eval().quantise(a.q4)
     vocabulary = Vocabulary(a.vocabulary)
-    delay, streams = model.config.delay_tokens, []
-    print(f"step {step}, {'Q4_0' if a.q4 else 'f32'}, left silence {a.left}")
+    delay, streams = a.delay // 80 if a.delay else model.config.delay_tokens, []
+    print(f"step {step}, {'Q4_0' if a.q4 else 'f32'}, delay {80 * delay} ms, left silence {a.left}")
     for prefix in a.clips:
         clips = read_clips(prefix)
         if a.from_first_word:
             clips = [(s[int(c.get("first", 0.02) * 16000):], {**c, "words": [[w, e - c.get("first", 0.02)] for w, e in c["words"]]}) for s, c in clips]
         before = a.silence_before / 1000
         clips = [(np.pad(s, (round(before * 16000), 0)), {**c, "words": [[w, e + before] for w, e in c["words"]]}) for s, c in clips]
-        written = write(model, [s for s, _ in clips], a.left)
+        written = write(model, [s for s, _ in clips], delay, a.left)
         streams += [{"tokens": tokens, "delay_ms": 80 * delay} for tokens in written]
         results = [words_of(tokens, vocabulary, a.left + delay + 1) for tokens in written]
         report(Path(prefix).name, clips, results)
@@ -197,7 +203,7 @@ def main():
         Path(a.tokens).write_text(json.dumps(streams), encoding="utf-8")
     if a.sounds:
         names, samples = zip(*sounds())
-        for name, words in zip(names, transcribe(model, vocabulary, samples, a.left)):
+        for name, words in zip(names, transcribe(model, vocabulary, samples, delay, a.left)):
             print(f"{name:34s} {len(words):3d} words a minute", *[w for w, _ in words][:10])
 
 

@@ -70,7 +70,7 @@ def read_weights(path):
 
 
 def adain(x, gamma, beta):
-    """each channel of each clip with zero mean and unit variance over time, then the style's gain and offset"""
+    """each channel of each clip with zero mean and unit variance over time, then the style's gain and offset, in f32"""
     x = x.float()
     mean = x.mean(-1, keepdim=True)
     variance = (x - mean).square().mean(-1, keepdim=True)
@@ -78,17 +78,17 @@ def adain(x, gamma, beta):
 
 
 def adain_snake(x, gamma, beta, alpha):
-    x = adain(x, gamma, beta)
-    return x + torch.sin(alpha * x).square() / alpha
+    y = adain(x, gamma, beta)
+    return (y + torch.sin(alpha * y).square() / alpha).to(x.dtype)
 
 
 def adain_leaky(x, gamma, beta):
-    return F.leaky_relu(adain(x, gamma, beta), 0.2)
+    return F.leaky_relu(adain(x, gamma, beta), 0.2).to(x.dtype)
 
 
 class Kokoro:
     def __init__(self, weights, device, half=None, compiled=False):
-        """half: the type of the convolutions of the second half, None for f32"""
+        """half: the type of the decoder's convolutions, None for f32"""
         self.w = {k: v.to(device) for k, v in weights.items()}
         self.device, self.half = device, half
         self.lstms = {}
@@ -102,7 +102,7 @@ class Kokoro:
         return F.linear(x, self.w[name + ".weight"], self.w[name + ".bias"])
 
     def conv(self, x, name, function=F.conv1d, **options):
-        kind = self.half or x.dtype
+        kind = self.half if self.half and name.startswith("decoder.") else torch.float32
         bias = self.w.get(name + ".bias")
         return function(x.to(kind), self.w[name + ".weight"].to(kind), None if bias is None else bias.to(kind), **options)
 
@@ -255,8 +255,8 @@ class Speaker:
         return "mixed", mixed_style(self.styles[length], self.r), self.r.uniform(0.75, 1.35), pitch
 
     def features(self, texts, batch=256):
-        """first half of all texts: a list of (text, durations, x, t, style, pitch, name), features on the GPU"""
-        made = []
+        """first half of all texts: (text, durations, place of its features, style, pitch, name) of each, and the features [c, places]"""
+        made, prosody, content, places = [], [], [], 0
         by_length = {}
         for text in texts:
             by_length.setdefault(len(text["phonemes"]), []).append(text)
@@ -266,22 +266,27 @@ class Speaker:
                 names, styles, speeds, pitches = zip(*(self.voice(length) for _ in some))
                 style = torch.tensor(np.stack(styles), dtype=torch.float32, device=self.model.device)
                 durations, x, t = self.model.first_half(tokens, style, torch.tensor(speeds, dtype=torch.float32, device=self.model.device))
-                made += zip(some, durations.cpu().numpy(), x, t, style, pitches, names)
-        return made
+                prosody.append(x.transpose(0, 1).flatten(1))
+                content.append(t.transpose(0, 1).flatten(1))
+                starts = range(places, places + tokens.numel(), tokens.shape[1])
+                made += zip(some, durations.cpu().numpy(), starts, style, pitches, names)
+                places += tokens.numel()
+        return made, torch.cat(prosody, 1), torch.cat(content, 1)
 
     def speak(self, texts, frames_at_once=12000):
-        """yields (samples as int16, first, ends, text, voice)"""
-        made = sorted(self.features(texts), key=lambda m: m[1].sum())
+        """yields (samples as int16, ends, text, voice)"""
+        made, prosody, content = self.features(texts)
+        made.sort(key=lambda m: m[1].sum())
         while made:
             longest = int(made[-1][1].sum())
             longest += -longest % 16                    # few different shapes
             some = made[-max(1, frames_at_once // longest):]
             del made[-len(some):]
             counts = [np.append(m[1][:-1], longest - m[1][:-1].sum()) for m in some]
-            spread = lambda k: torch.stack([torch.repeat_interleave(m[k], torch.tensor(c, device=m[k].device), 1, output_size=longest)
-                                            for m, c in zip(some, counts)])
-            pitch = torch.tensor([m[5] for m in some], dtype=torch.float32, device=self.model.device)
-            samples = to_16k(self.model.second_half(spread(2), spread(3), torch.stack([m[4] for m in some]), pitch))
+            index = torch.tensor(np.stack([m[2] + np.repeat(np.arange(len(c)), c) for m, c in zip(some, counts)]), device=self.model.device)
+            spread = lambda features: features[:, index].transpose(0, 1)
+            pitch = torch.tensor([m[4] for m in some], dtype=torch.float32, device=self.model.device)
+            samples = to_16k(self.model.second_half(spread(prosody), spread(content), torch.stack([m[3] for m in some]), pitch))
             peaks = samples.abs().amax(1, keepdim=True)
             samples = (samples * (0.5 * 32767) / peaks.clamp(min=1e-6)).round().short().cpu().numpy()
             for (text, durations, *_, name), clip, peak in zip(some, samples, peaks[:, 0].tolist()):

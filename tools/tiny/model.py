@@ -27,8 +27,16 @@ class Config:
     decoder_window: int = 128                           # tokens of 80 ms
     head_dim: int = 64
     vocabulary: int = 2048
-    delay_tokens: int = 6
+    delay_tokens: int = 6                               # the default; with --delays in training others are understood too
     dropout: float = 0.05
+
+
+def config_of_shape(shape, **others):
+    """ENCODERxLAYERS,DECODERxLAYERS in widths, as in time_shapes.py: heads of 64, feed-forward three times as wide"""
+    (width, layers), (decoder_width, decoder_layers) = (map(int, part.split("x")) for part in shape.split(","))
+    return Config(encoder_width=width, encoder_layers=layers, encoder_heads=width // 64, encoder_hidden=3 * width,
+                  decoder_width=decoder_width, decoder_layers=decoder_layers, decoder_heads=decoder_width // 64,
+                  decoder_kv_heads=max(1, decoder_width // 128), decoder_hidden=3 * decoder_width, **others)
 
 
 def q4_0(w):
@@ -183,10 +191,11 @@ class Model(nn.Module):
             if isinstance(m, Matrix):
                 m.quantised = on
 
-    def time(self, device):
+    def time(self, delays):
+        """the conditioning [batch or 1, 1, width] for delays [batch or 1] in tokens"""
         half = self.config.decoder_width // 2
-        f = 10000 ** (-torch.arange(half, device=device).float() / half) * self.config.delay_tokens
-        return torch.cat([f.cos(), f.sin()])
+        f = 10000 ** (-torch.arange(half, device=delays.device).float() / half) * delays[:, None, None]
+        return torch.cat([f.cos(), f.sin()], -1)
 
     def encode(self, mel):
         """[batch, frames, 128] -> states [batch, frames / 2, width] after the last norm"""
@@ -202,24 +211,24 @@ class Model(nn.Module):
         x = states.reshape(states.shape[0], states.shape[1] // 4, -1)
         return self.projection2(F.gelu(self.projection0(x)))
 
-    def forward(self, audio, tokens):
-        """audio embeddings and input tokens of all positions -> logits of the next tokens"""
+    def forward(self, audio, tokens, delays):
+        """audio embeddings and input tokens of all positions, delays [batch] -> logits of the next tokens"""
         embeddings = self.tok_embeddings.value()
         x = audio + F.embedding(tokens, embeddings)
         cos, sin = rope_tables(x.shape[1], self.config.head_dim, x.device)
-        time = self.time(x.device)
+        time = self.time(delays)
         for layer in self.decoder:
             x = layer(x, cos, sin, time)
         return F.linear(self.norm(x), embeddings)
 
     @torch.no_grad()
-    def greedy(self, audio):
-        """audio embeddings [batch, N, width] -> tokens [batch, N + 1] as the engine makes them"""
+    def greedy(self, audio, delay):
+        """audio embeddings [batch, N, width], delay in tokens -> tokens [batch, N + 1] as the engine makes them"""
         c, (batch, length) = self.config, audio.shape[:2]
-        prompt = 33 + c.delay_tokens
+        prompt = 33 + delay
         tokens = torch.full((batch, length + 1), PAD, device=audio.device)
         tokens[:, 0] = BOS
-        embeddings, time = self.tok_embeddings.value(), self.time(audio.device)
+        embeddings, time = self.tok_embeddings.value(), self.time(torch.tensor([delay], device=audio.device))
         cos, sin = rope_tables(length, c.head_dim, audio.device)
         cache = [audio.new_zeros(2, batch, c.decoder_kv_heads, length, c.head_dim) for _ in self.decoder]
         for p in range(length):

@@ -2,7 +2,8 @@
 """Step 4 for plain English: real speech in the form of synthesize.py, with word ends by Whisper-base.
 
 Where the list has no text (librispeech-speakers), Whisper-base writes it. Where it has one, Whisper is made to read
-it (forced decoding) and its attention tells the times. `sure` is the mean log-probability that Whisper gives the text:
+it (forced decoding) and its attention tells the times; --words takes what is there from the list of
+an earlier run instead, and with --no-whisper leaves out the rest. `sure` is the mean log-probability that Whisper gives the text:
 training leaves out what is least sure. --held-out takes the people kept for validation: every sixth reader of
 librispeech-speakers, every fifth of speechocean's speakers above 16 years, in order of their names."""
 import argparse
@@ -43,20 +44,26 @@ class Reader:
     def __init__(self, folder, threads):
         from faster_whisper import WhisperModel
         from faster_whisper.tokenizer import Tokenizer
-        self.whisper = WhisperModel(model_folder(folder), device="cpu", compute_type="int8", cpu_threads=threads)
+        with tempfile.TemporaryDirectory() as scratch:
+            self.whisper = WhisperModel(model_folder(Path(scratch)), device="cpu", compute_type="int8", cpu_threads=threads)
         self.tokenizer = Tokenizer(self.whisper.hf_tokenizer, True, task="transcribe", language="en")
+        lines = (line for p in folder.glob("text/*.txt") for line in p.read_text(encoding="utf-8").splitlines())
+        self.names = proper_names(filter(None, map(tidy, lines)))
 
-    def text(self, samples):
-        segments, _ = self.whisper.transcribe(samples, language="en", beam_size=5, condition_on_previous_text=False)
-        return " ".join(s.text.strip() for s in segments)
-
-    def times(self, samples, words):
-        """end in seconds and log-probability of each word"""
+    def look(self, samples):
+        """the encoder's states, with a second of silence after the clip, and the clip's frames"""
         features = self.whisper.feature_extractor(samples, padding=0)[:, :-1]
         frames = features.shape[-1]
-        features = np.pad(features, ((0, 0), (0, min(100, 3000 - frames))), constant_values=features.min())
+        return self.whisper.encode(np.pad(features, ((0, 0), (0, min(100, 3000 - frames))), constant_values=features.min())), frames
+
+    def text(self, seen):
+        prompt = [*self.tokenizer.sot_sequence, self.tokenizer.no_timestamps]
+        return self.tokenizer.decode(self.whisper.model.generate(seen, [prompt], beam_size=1)[0].sequences_ids[0])
+
+    def times(self, seen, frames, words):
+        """end in seconds and log-probability of each word"""
         tokens = self.tokenizer.encode(" " + " ".join(words))
-        found = self.whisper.find_alignment(self.tokenizer, [tokens], self.whisper.encode(features), frames)[0]
+        found = self.whisper.find_alignment(self.tokenizer, [tokens], seen, frames)[0]
         ends, logs, at = [], [], 0
         spoken = [(w["word"], float(w["end"]), float(np.log(max(w["probability"], 1e-9)))) for w in found]
         for word in words:                              # one of ours may be several of Whisper's
@@ -70,6 +77,16 @@ class Reader:
             ends.append(end)
             logs.append(np.mean(log))
         return ends, logs
+
+    def read(self, clip, text):
+        """{"sure", "words"}, or None where Whisper cannot read the text"""
+        seen, frames = self.look(clip)
+        words = as_written(text or self.text(seen), self.names)
+        got = words and self.times(seen, frames, words)
+        if not got:
+            return None
+        ends = before_the_pause(clip, got[0])
+        return {"sure": round(float(np.mean(got[1])), 2), "words": [[w, round(float(e), 2)] for w, e in zip(words, ends)]}
 
 
 def before_the_pause(samples, ends):
@@ -91,6 +108,8 @@ def main():
     a.add_argument("corpus", choices=["librispeech-speakers", "speechocean-train", "vctk-few"])
     a.add_argument("out", help="prefix of the two files to write")
     a.add_argument("--held-out", action="store_true")
+    a.add_argument("--words", help="the .jsonl of an earlier run")
+    a.add_argument("--no-whisper", action="store_true")
     a.add_argument("--threads", type=int, default=1)
     a = a.parse_args()
     folder = Path(a.folder)
@@ -98,26 +117,23 @@ def main():
         rows = list(csv.DictReader(f, delimiter="\t"))
     kept = held_out(rows, a.corpus)
     rows = [r for r in rows if (r["speaker"] in kept) == a.held_out]
-    names = proper_names(filter(None, (tidy(line) for p in folder.glob("text/*.txt") for line in p.read_text(encoding="utf-8").splitlines())))
     samples, rate = soundfile.read(folder / f"{a.corpus}.opus", dtype="float32")
     samples = soxr.resample(samples, rate, 16000) if rate != 16000 else samples
+    known = {c["utterance"]: c for c in map(json.loads, open(a.words, encoding="utf-8"))} if a.words else {}
+    reader = None if a.no_whisper else Reader(folder, a.threads)
     done, left_out = 0, 0
-    with tempfile.TemporaryDirectory() as scratch, open(a.out + ".i16", "wb") as audio, open(a.out + ".jsonl", "w", encoding="utf-8") as index:
-        reader = Reader(Path(scratch), a.threads)
+    with open(a.out + ".i16", "wb") as audio, open(a.out + ".jsonl", "w", encoding="utf-8") as index:
         for r in rows:
             clip = samples[int(r["start"]):int(r["start"]) + int(r["length"])]
             clip = clip / max(np.abs(clip).max(), 1e-3) * 0.5
-            words = as_written(r["text"] or reader.text(clip), names)
-            read = words and reader.times(clip, words)
-            if not read:
+            entry = known.get(r["utterance"]) or (reader and reader.read(clip, r["text"]))
+            if entry is None:
                 left_out += 1
                 continue
-            ends, logs = read
-            ends = before_the_pause(clip, ends)
             audio.write(np.round(clip * 32767).astype("<i2").tobytes())
             index.write(json.dumps({"start": done, "n": len(clip), "voice": r["speaker"], "group": a.corpus, "utterance": r["utterance"],
-                                    "sure": round(float(np.mean(logs)), 2), "first": 0.02,
-                                    "words": [[w, round(float(e), 2)] for w, e in zip(words, ends)]}) + "\n")
+                                    "sure": entry["sure"], "first": 0.02, "words": entry["words"]}) + "\n")
+            index.flush()
             done += len(clip)
     print(f"{a.corpus}: {done / 3600 / 16000:.2f} h, {left_out} clips left out; {len(kept)} speakers held out")
 

@@ -180,13 +180,13 @@ class Pico:
 ENGINES = dict(hibari=HibariVoice, kokoro=Kokoro, flite=Flite, pico=Pico)
 
 
-def clip(engine, say, voice, r):
+def clip(engine, text, voice, r):
     """one clip cut to its words: (16 kHz int16 samples, [[word, end]]) or None where words and times do not match"""
     try:
-        spoken = engine.speak(say, voice, r)
+        spoken = engine.speak(text["say"], voice, r)
     except (KeyError, IndexError):
         return None
-    words = transcript(say)
+    words = text["text"].split() if "text" in text else transcript(text["say"])
     if spoken is None or len(spoken[2]) != len(words):
         return None
     samples, first, ends = spoken
@@ -216,7 +216,7 @@ def work(a, number):
                 break
             voice = r.choice(voices)
             tried += 1
-            got = clip(engine, text["say"], voice, r)
+            got = clip(engine, text, voice, r)
             if got is None:
                 continue
             samples, words = got
@@ -232,7 +232,7 @@ def work(a, number):
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("engine", choices=ENGINES)
-    a.add_argument("texts", help="the .jsonl of texts.py")
+    a.add_argument("texts", help="the .jsonl of texts.py or english.py")
     a.add_argument("out", help="prefix of the files to write")
     a.add_argument("--folder", default=".", help="Kokoro's files")
     a.add_argument("--hours", type=float, default=1.0, help="stop after so much audio in all")

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Step 3: the tokenizer, in Tekken's file format: 1000 special ids, 256 bytes, then merges
-learned on the training texts. Words are lower case and carry their leading space."""
+learned on the training texts. Words carry their leading space; marks after them are pieces of their own."""
 import argparse
 import base64
 import json
+import re
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -22,23 +23,32 @@ class Vocabulary:
         self.cache = {}
 
     def encode(self, word):
-        """ids of one word with its leading space: merge the pair of lowest rank until none is left"""
+        """ids of one word with its leading space"""
         if word not in self.cache:
-            parts = [bytes([b]) for b in (" " + word).encode()]
-            while len(parts) > 1:
-                best = min(range(len(parts) - 1), key=lambda i: self.rank.get(parts[i] + parts[i + 1], 1 << 30))
-                if parts[best] + parts[best + 1] not in self.rank:
-                    break
-                parts[best:best + 2] = [parts[best] + parts[best + 1]]
-            self.cache[word] = [FIRST + self.rank[p] for p in parts]
+            self.cache[word] = [FIRST + self.rank[p] for chunk in chunks(word) for p in self.merge(chunk)]
         return self.cache[word]
+
+    def merge(self, chunk):
+        """merge the pair of lowest rank until none is left"""
+        parts = [bytes([b]) for b in chunk.encode()]
+        while len(parts) > 1:
+            best = min(range(len(parts) - 1), key=lambda i: self.rank.get(parts[i] + parts[i + 1], 1 << 30))
+            if parts[best] + parts[best + 1] not in self.rank:
+                break
+            parts[best:best + 2] = [parts[best] + parts[best + 1]]
+        return parts
 
     def decode(self, ids):
         return b"".join(self.pieces[i - FIRST] for i in ids if i >= FIRST).decode("utf-8", "replace").strip()
 
 
+def chunks(word):
+    """what merges stay within: the word with its leading space, and the marks after it"""
+    return re.findall(r"[^,.?!]+|[,.?!]+", " " + word)
+
+
 def learn(counts, merges):
-    words = [([bytes([b]) for b in (" " + w).encode()], n) for w, n in counts.items()]
+    words = [([bytes([b]) for b in chunk.encode()], n) for w, n in counts.items() for chunk in chunks(w)]
     pairs, where = Counter(), defaultdict(set)
     for i, (parts, n) in enumerate(words):
         for pair in zip(parts, parts[1:]):
@@ -85,13 +95,14 @@ def tekken(pieces, delay_ms=480, left_silence_tokens=32):
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument("texts", help="the .jsonl of texts.py")
+    a.add_argument("texts", help="the .jsonl of texts.py or english.py")
     a.add_argument("out", help="tekken.json to write")
     a.add_argument("--size", type=int, default=2048, help="ids in all, special ones included")
     a = a.parse_args()
     counts = Counter()
     for line in open(a.texts, encoding="utf-8"):
-        counts.update(transcript(json.loads(line)["say"]))
+        text = json.loads(line)
+        counts.update(text["text"].split() if "text" in text else transcript(text["say"]))
     Path(a.out).write_text(json.dumps(tekken(learn(counts, a.size - FIRST - 256)), ensure_ascii=False) + "\n", encoding="utf-8")
     vocabulary = Vocabulary(a.out)
     tokens = sum(len(vocabulary.encode(w)) * n for w, n in counts.items())
