@@ -30,6 +30,22 @@ def held_out(rows, corpus):
     return set()
 
 
+def read_corpus(folder, corpus):
+    """(rows with start, length, speaker, utterance, text; samples at 16 kHz)"""
+    if corpus != "librivox":
+        with open(folder / f"{corpus}.tsv", encoding="utf-8") as f:
+            rows = list(csv.DictReader(f, delimiter="\t"))
+        samples, rate = soundfile.read(folder / f"{corpus}.opus", dtype="float32")
+        return rows, soxr.resample(samples, rate, 16000) if rate != 16000 else samples
+    rows, clips = [], []                                # Debian's pocketsphinx-testdata
+    for line in (folder / "transcription").read_text(encoding="utf-8").splitlines():
+        text, name = re.fullmatch(r"<s> (.*) </s> \((.*)\)", line).groups()
+        rows.append({"start": sum(map(len, clips)), "speaker": "librivox", "utterance": name, "text": text})
+        clips.append(soundfile.read(folder / f"{name}.wav", dtype="float32")[0])
+        rows[-1]["length"] = len(clips[-1])
+    return rows, np.concatenate(clips)
+
+
 def as_written(text, names):
     """words in the characters that the model writes, or None; of one or several sentences"""
     text = re.sub(r"\s*(--|—|;|:)\s*", ", ", text.replace("’", "'").replace('"', "")).replace("-", " ").strip()
@@ -41,13 +57,13 @@ def as_written(text, names):
 class Reader:
     """Whisper-base through faster-whisper"""
 
-    def __init__(self, folder, threads):
+    def __init__(self, texts, threads):
         from faster_whisper import WhisperModel
         from faster_whisper.tokenizer import Tokenizer
         with tempfile.TemporaryDirectory() as scratch:
             self.whisper = WhisperModel(model_folder(Path(scratch)), device="cpu", compute_type="int8", cpu_threads=threads)
         self.tokenizer = Tokenizer(self.whisper.hf_tokenizer, True, task="transcribe", language="en")
-        lines = (line for p in folder.glob("text/*.txt") for line in p.read_text(encoding="utf-8").splitlines())
+        lines = (line for p in texts.glob("*.txt") for line in p.read_text(encoding="utf-8").splitlines())
         self.names = proper_names(filter(None, map(tidy, lines)))
 
     def look(self, samples):
@@ -104,23 +120,21 @@ def before_the_pause(samples, ends):
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument("folder", help="where CORPUS.opus and CORPUS.tsv are, and text/*.txt")
-    a.add_argument("corpus", choices=["librispeech-speakers", "speechocean-train", "vctk-few"])
+    a.add_argument("folder", help="where CORPUS.opus and CORPUS.tsv are; for librivox the folder of that name in pocketsphinx-testdata")
+    a.add_argument("corpus", choices=["librispeech-speakers", "speechocean-train", "vctk-few", "librivox"])
     a.add_argument("out", help="prefix of the two files to write")
+    a.add_argument("--texts", help="folder of *.txt, for the names that are written with a capital")
     a.add_argument("--held-out", action="store_true")
     a.add_argument("--words", help="the .jsonl of an earlier run")
     a.add_argument("--no-whisper", action="store_true")
     a.add_argument("--threads", type=int, default=1)
     a = a.parse_args()
     folder = Path(a.folder)
-    with open(folder / f"{a.corpus}.tsv", encoding="utf-8") as f:
-        rows = list(csv.DictReader(f, delimiter="\t"))
+    rows, samples = read_corpus(folder, a.corpus)
     kept = held_out(rows, a.corpus)
     rows = [r for r in rows if (r["speaker"] in kept) == a.held_out]
-    samples, rate = soundfile.read(folder / f"{a.corpus}.opus", dtype="float32")
-    samples = soxr.resample(samples, rate, 16000) if rate != 16000 else samples
     known = {c["utterance"]: c for c in map(json.loads, open(a.words, encoding="utf-8"))} if a.words else {}
-    reader = None if a.no_whisper else Reader(folder, a.threads)
+    reader = None if a.no_whisper else Reader(Path(a.texts), a.threads)
     done, left_out = 0, 0
     with open(a.out + ".i16", "wb") as audio, open(a.out + ".jsonl", "w", encoding="utf-8") as index:
         for r in rows:

@@ -161,6 +161,7 @@ def main():
     a.add_argument("--planners", type=int, default=4, help="processes that plan streams")
     a.add_argument("--start-from", help="prefix of parameters to go on from, with a new schedule")
     a.add_argument("--quantise-from", type=float, default=0.8, help="share of the schedule after which weights are rounded")
+    a.add_argument("--f16", action="store_true", help="parameters in f16: half as large to carry")
     a.add_argument("--compile", action="store_true")
     a.add_argument("--device", default="cuda")
     a = a.parse_args()
@@ -237,7 +238,7 @@ def main():
             last_check = last_time = time.time()
     planners.stop()
     torch.save({"losses": losses.state_dict(), "optimisers": [o.state_dict() for o in made], "step": step, "spent": spent}, a.state)
-    save(model, a.out, step)
+    save(model, a.out, step, torch.float16 if a.f16 else torch.float32)
     print(f"stopped at step {step}, minute {spent:.2f} of {a.minutes}; hours {pool.hours()}")
     check(losses, vocabulary, valid, not a.encoder_only)
 
