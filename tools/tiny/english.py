@@ -50,7 +50,7 @@ def write_out(say, names):
 
 
 def tidy(line):
-    """one sentence in the characters that the model writes, or None"""
+    """a line in the characters that the model writes, or None"""
     line = re.sub(r"\s*(--|—|;|:)\s*", ", ", line.replace("_", "").replace("’", "'").replace('"', "")).strip(" ,'")
     line = re.sub(r"\s*,[\s,]*", ", ", re.sub(r"([.?!])[.?!]+", r"\1", line)).strip()
     words = line.split()

@@ -59,8 +59,8 @@ def tensors(model):
         yield from layer_tensors(layer, f"layers.{i}.")
 
 
-def metadata(config, left_silence_tokens):
-    kv = {"general.architecture": "voxtral_realtime", "general.name": "Voxtab tiny (self-test: letters, digits, dates, commands)",
+def metadata(config, title, left_silence_tokens):
+    kv = {"general.architecture": "voxtral_realtime", "general.name": title,
           "voxtral_realtime.default_delay_ms": 80 * config.delay_tokens, "voxtral_realtime.left_silence_tokens": left_silence_tokens}
     for part, heads, kv_heads, window in (("encoder", config.encoder_heads, config.encoder_heads, config.encoder_window),
                                           ("decoder", config.decoder_heads, config.decoder_kv_heads, config.decoder_window)):
@@ -106,7 +106,9 @@ def multiply_adds(model):
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("checkpoint", help="prefix of the three .pt files of train.py")
-    a.add_argument("out", help="folder with tekken.json; gets voxtab-tiny-q4.gguf (or voxtab-tiny-f32.gguf)")
+    a.add_argument("out", help="folder with tekken.json; gets NAME-q4.gguf (or NAME-f32.gguf)")
+    a.add_argument("--name", default="voxtab-tiny")
+    a.add_argument("--title", default="Voxtab tiny (self-test: letters, digits, dates, commands)", help="general.name in the file")
     a.add_argument("--left-silence-tokens", type=int, default=32)
     a.add_argument("--f32", action="store_true")
     a = a.parse_args()
@@ -117,8 +119,8 @@ def main():
         w = interleaved(w, heads) if heads else w
         quantise = w.ndim == 2 and not a.f32
         named[name] = (Q4_0 if quantise else F32, w.shape, (q4_0(w) if quantise else w.astype("<f4")).tobytes())
-    path = Path(a.out) / f"voxtab-tiny-{'f32' if a.f32 else 'q4'}.gguf"
-    write_gguf(path, named, metadata(model.config, a.left_silence_tokens))
+    path = Path(a.out) / f"{a.name}-{'f32' if a.f32 else 'q4'}.gguf"
+    write_gguf(path, named, metadata(model.config, a.title, a.left_silence_tokens))
     tekken = Path(a.out) / "tekken.json"
     t = json.loads(tekken.read_text(encoding="utf-8"))
     t["audio"] |= {"transcription_delay_ms": 80 * model.config.delay_tokens, "streaming_n_left_pad_tokens": a.left_silence_tokens}

@@ -19,10 +19,10 @@ import whisper_encoder
 from evaluate import edits, pad, read_clips, score, transcribe, word_error_rate
 from english import normalised
 from model import SAMPLES, Config, Mel, Model, config_of_shape, load, save
+from muon import Muon
 from streams import CHARACTERS, ENGLISH_SHARES, LEFT, LIVE, TINY_SHARES, Pool, disturb, mix, plan, spec_augment
 from vocabulary import Vocabulary
 
-WARM_UP = 0.08                                          # share of the schedule for CTC alone, in a new model
 LOOK_AHEAD = 10                                         # states by which the student may be later than its teacher
 IGNORED = -100
 
@@ -69,12 +69,13 @@ class Teacher:
 
 def optimisers(losses, peak, muon, device):
     """AdamW for all, or Muon for the matrices inside the two stacks"""
-    stacks = {p for part in (losses.model.encoder, losses.model.decoder) for p in part.parameters() if p.ndim == 2} if muon else set()
-    others = [p for p in losses.parameters() if p not in stacks]
+    stacks = [p for part in (losses.model.encoder, losses.model.decoder) for p in part.parameters() if p.ndim == 2] if muon else []
+    inside = {id(p) for p in stacks}
+    others = [p for p in losses.parameters() if id(p) not in inside]
     groups = [{"params": [p for p in others if p.ndim >= 2], "weight_decay": 0.05}, {"params": [p for p in others if p.ndim < 2], "weight_decay": 0}]
     made = [torch.optim.AdamW(groups, lr=peak, betas=(0.9, 0.98), fused=device == "cuda")]
     if muon:
-        made.append(torch.optim.Muon(list(stacks), lr=peak, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"))
+        made.append(Muon(stacks, lr=peak, weight_decay=0.05))
     return made
 
 
@@ -159,6 +160,7 @@ def main():
     a.add_argument("--encoder-only", action="store_true", help="no decoder: to compare ways of training the encoder")
     a.add_argument("--muon", action="store_true", help="Muon for the matrices of the stacks")
     a.add_argument("--planners", type=int, default=4, help="processes that plan streams")
+    a.add_argument("--warm-up", type=float, default=0.08, help="share of the schedule for the encoder alone; 0 where it is trained already")
     a.add_argument("--start-from", help="prefix of parameters to go on from, with a new schedule")
     a.add_argument("--quantise-from", type=float, default=0.8, help="share of the schedule after which weights are rounded")
     a.add_argument("--f16", action="store_true", help="parameters in f16: half as large to carry")
@@ -173,7 +175,7 @@ def main():
     config = losses.model.config
     if a.start_from:
         losses.model.load_state_dict(load(a.start_from)[0].state_dict())
-    warm_up = 2 if a.encoder_only else 0 if a.start_from else WARM_UP
+    warm_up = 2 if a.encoder_only else a.warm_up
     model, mel = losses.model, Mel().to(a.device)
     teacher = Teacher(a.teacher, a.device) if a.teacher else None
     made = optimisers(losses, a.peak, a.muon, a.device)
