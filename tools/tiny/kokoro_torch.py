@@ -21,6 +21,7 @@ import torch.nn.functional as F
 
 from synthesize import HELD_OUT, LEAD, PHONEME_PUNCTUATION, TAIL
 
+MOST_PHONEMES = 300
 RATE, FRAME = 24000, 600                                # samples a second, and in one frame of the durations
 LSTMS = ["predictor.text_encoder.lstms.0", "predictor.text_encoder.lstms.2", "predictor.text_encoder.lstms.4",
          "predictor.lstm", "text_encoder.lstm", "predictor.shared"]    # in order of their numbers in the graph
@@ -237,15 +238,26 @@ def mixed_style(table, r):
     return np.concatenate([timbre[:128], (timbre if r.random() < 0.6 else mix())[128:]])
 
 
+def read_styles(folder):
+    """{voice: [phonemes in the text, 256]}, from voices/*.bin or from what pack_styles wrote"""
+    if (folder / "styles.npz").exists():
+        return {name: table.astype(np.float32) for name, table in np.load(folder / "styles.npz").items()}
+    return {p.stem: np.fromfile(p, np.float32).reshape(-1, 256) for p in sorted((folder / "voices").glob("*.bin"))}
+
+
+def pack_styles(folder, out):
+    """a third of their size: f16, for texts of up to MOST_PHONEMES"""
+    np.savez(out, **{name: table[:MOST_PHONEMES + 1].astype(np.float16) for name, table in read_styles(folder).items()})
+
+
 class Speaker:
     """texts in, clips out"""
 
     def __init__(self, folder, model, held_out, seed):
         self.model, self.held_out, self.r = model, held_out, np.random.default_rng(seed)
         self.vocab = json.loads((folder / "vocab.json").read_text())["vocab"]
-        paths = [p for p in sorted((folder / "voices").glob("*.bin")) if (p.stem in HELD_OUT["kokoro"]) == held_out]
-        self.names = [p.stem for p in paths]
-        self.styles = np.stack([np.fromfile(p, np.float32).reshape(-1, 256) for p in paths], 1)     # [length, voice, 256]
+        styles = {name: table for name, table in read_styles(folder).items() if (name in HELD_OUT["kokoro"]) == held_out}
+        self.names, self.styles = list(styles), np.stack(list(styles.values()), 1)      # [length, voice, 256]
 
     def voice(self, length):
         if self.held_out:                               # validation: the voices as they are
@@ -300,7 +312,7 @@ class Speaker:
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument("folder", help="kokoro.pt (or kokoro.onnx), vocab.json, voices/*.bin")
+    a.add_argument("folder", help="kokoro.pt (or kokoro.onnx), vocab.json, voices/*.bin (or styles.npz)")
     a.add_argument("texts", help="the .jsonl of phonemise.py")
     a.add_argument("out", help="prefix of the two files to write")
     a.add_argument("--hours", type=float, default=1.0, help="stop after so much audio")

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Step 1b for plain English: phonemes of hibari-tts beside each text of english.py, for kokoro_torch.py.
-Leaves out what has unknown signs, another number of words, or more than 300 phonemes."""
+Leaves out what has unknown signs, another number of words, or too many phonemes."""
 import argparse
 import json
 from pathlib import Path
 
-from kokoro_torch import word_marks
+from kokoro_torch import MOST_PHONEMES, word_marks
 from synthesize import linked
 
 
@@ -23,7 +23,7 @@ def main():
             text = json.loads(line)
             count += 1
             phonemes = "".join(c for c in " ".join(phonemize(linked(text["say"]))) if c in vocab)
-            if 2 < len(phonemes) <= 300 and phonemes.strip(" ,.?!") and len(word_marks(phonemes)[1]) == len(text["text"].split()):
+            if 2 < len(phonemes) <= MOST_PHONEMES and phonemes.strip(" ,.?!") and len(word_marks(phonemes)[1]) == len(text["text"].split()):
                 out.write(json.dumps({"group": text["group"], "text": text["text"], "phonemes": phonemes}, ensure_ascii=False) + "\n")
                 kept += 1
     print(kept, "of", count, "texts")

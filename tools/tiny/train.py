@@ -2,8 +2,8 @@
 """Step 5: train on DATA/*.i16 (clips of synthesize.py, kokoro_torch.py, an4.py and real.py; files may still be growing).
 
 The schedule is in minutes of training, kept in the state file, so that a run may be cut into
-calls: CTC on the encoder alone first, then the whole model, at last with weights rounded to
-Q4_0 in the forward pass (with --start-from: no CTC alone). Writes OUT-{0,1,2}.pt (parameters) and STATE (all that resuming needs)."""
+calls: CTC (and the teacher) on the encoder alone first, then the whole model, at last with weights rounded to
+Q4_0 in the forward pass. Writes OUT-{0,1,2}.pt (parameters) and STATE (all that resuming needs)."""
 import argparse
 import math
 import time
