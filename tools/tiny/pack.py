@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Clip files to one Opus file and its index, for carrying, and back."""
+
 import argparse
 import json
 from pathlib import Path
@@ -36,7 +37,9 @@ def unpack(prefix, out):
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("what", choices=["pack", "unpack"])
-    a.add_argument("prefixes", nargs="+", help="pack: clip files, then the packed prefix; unpack: packed prefix, then clip prefix")
+    a.add_argument(
+        "prefixes", nargs="+", help="pack: clip files, then the packed prefix; unpack: packed prefix, then clip prefix"
+    )
     a = a.parse_args()
     if a.what == "pack":
         pack(a.prefixes[:-1], a.prefixes[-1])

@@ -1,36 +1,48 @@
 """Training streams made new at every step: clips laid on a time line of 16 s, augmented on the GPU,
 with the token that the model should write at each position."""
+
 import json
 import math
 from pathlib import Path
 
 import numpy as np
 import torch
-
+from english import normalised
 from model import SAMPLES
 from vocabulary import BOS, FIRST, PAD, WORD
 
-LEFT, LIVE = 32, 200                                    # silent tokens in front, tokens of audio
-SPAN = 1 << 18                                          # samples generated, a little more than LIVE tokens
-SHARES = dict(an4=0.22, kokoro=0.36, hibari=0.14, flite=0.14, pico=0.14)
-CHARACTERS = {c: i + 1 for i, c in enumerate("abcdefghijklmnopqrstuvwxyz' ")}     # 0 is CTC's blank
+LEFT, LIVE = 32, 200  # silent tokens in front, tokens of audio
+SPAN = 1 << 18  # samples generated, a little more than LIVE tokens
+TINY_SHARES = {"an4": 0.22, "kokoro": 0.36, "hibari": 0.14, "flite": 0.14, "pico": 0.14}
+ENGLISH_SHARES = {
+    "kokoro": 0.64,
+    "flite": 0.03,
+    "pico": 0.03,
+    "an4": 0.05,
+    "vctk": 0.02,
+    "librispeech": 0.09,
+    "speechocean": 0.14,
+}
+REAL = ("an4", "vctk", "librispeech", "speechocean")
+SURE = -4.5  # real clips whose text Whisper finds less likely are left out
+CHARACTERS = {c: i + 1 for i, c in enumerate("abcdefghijklmnopqrstuvwxyz' ")}  # 0 is CTC's blank
 MOST_CLIPS = 24
 
 
 class Pool:
     """all clips of DIR/*.i16 in one GPU tensor; `refresh` takes in what was written since"""
 
-    def __init__(self, folder, vocabulary, device, hours=40):
-        self.folder, self.vocabulary = Path(folder), vocabulary
+    def __init__(self, folder, vocabulary, device, shares=TINY_SHARES, hours=40):
+        self.folder, self.vocabulary, self.shares = Path(folder), vocabulary, shares
         self.samples = torch.zeros(int(hours * 3600 * 16000), dtype=torch.int16, device=device)
         self.filled, self.read = 4, {}
-        self.clips = {name: [] for name in SHARES}
+        self.clips = {name: [] for name in shares}
         self.refresh()
 
     def refresh(self):
         for index in sorted(self.folder.glob("*.jsonl")):
             lines_read, samples_read = self.read.get(index, (0, 0))
-            lines = [line for line in index.read_text(encoding="utf-8").split("\n")[:-1]][lines_read:]
+            lines = list(index.read_text(encoding="utf-8").split("\n")[:-1])[lines_read:]
             if not lines:
                 continue
             clips = [json.loads(line) for line in lines]
@@ -38,10 +50,12 @@ class Pool:
             new = np.fromfile(index.with_suffix(".i16"), "<i2", end - samples_read, offset=2 * samples_read)
             if self.filled + len(new) + 4 > len(self.samples):
                 return
-            self.samples[self.filled:self.filled + len(new)] = torch.from_numpy(new).to(self.samples.device)
+            self.samples[self.filled : self.filled + len(new)] = torch.from_numpy(new).to(self.samples.device)
             kind = index.stem.split("-")[0]
             for c in clips:
-                words = [(e, self.vocabulary.encode(w), w) for w, e in c["words"]]
+                if c.get("sure", 0) < SURE or c["n"] > LIVE * SAMPLES * 0.98:
+                    continue
+                words = [(e, self.vocabulary.encode(w), " ".join(normalised(w))) for w, e in c["words"]]
                 self.clips[kind].append((self.filled + c["start"] - samples_read, c["n"], c.get("first", 0.02), words))
             self.filled += len(new)
             self.read[index] = (lines_read + len(lines), end)
@@ -63,36 +77,40 @@ def write_tokens(words, length, delay_tokens, left=LEFT):
             ids, free = [WORD] + ids, due
         if free + len(ids) > length + 1:
             break
-        tokens[free:free + len(ids)] = ids
+        tokens[free : free + len(ids)] = ids
         free += len(ids)
     return tokens
 
 
-def plan(pool, batch, delay_tokens, r):
-    """who speaks when in each stream: NumPy arrays for `mix`, tokens and characters for the losses"""
-    kinds = [k for k in SHARES if pool.clips[k]]
-    shares = np.array([SHARES[k] for k in kinds])
-    shares /= shares.sum()
-    length = LEFT + LIVE + delay_tokens + 11
+def plan(clips, shares, batch, delays, r):
+    """who speaks when in each stream: NumPy arrays for `mix`; tokens, delays and characters for the losses"""
+    kinds = [k for k in shares if clips[k]]
+    odds = np.array([shares[k] for k in kinds])
+    odds /= odds.sum()
+    length = LEFT + LIVE + max(delays) + 11
     begin = np.full((batch, MOST_CLIPS), SPAN)
     source, count = np.zeros((batch, MOST_CLIPS), np.int64), np.zeros((batch, MOST_CLIPS), np.int64)
     rate, gain = np.ones((batch, MOST_CLIPS), np.float32), np.ones((batch, MOST_CLIPS), np.float32)
     live = np.full(batch, LIVE * SAMPLES)
+    chosen = r.choice(delays, batch)
     tokens, characters = [], []
     for b in range(batch):
         if r.random() < 0.3:
             live[b] = r.integers(1 * 16000, LIVE * SAMPLES)
         words, at = [], 0
         for k in range(0 if r.random() < 0.08 else MOST_CLIPS):
-            kind = kinds[r.choice(len(kinds), p=shares)]
-            start, n, first, spoken = pool.clips[kind][r.integers(len(pool.clips[kind]))]
-            speed = r.uniform(0.86, 1.16) if kind == "an4" else r.uniform(0.8, 1.25)
-            if k == 0 and r.random() < 0.3:                          # speech from the very first sample
+            kind = kinds[r.choice(len(kinds), p=odds)]
+            start, n, first, spoken = clips[kind][r.integers(len(clips[kind]))]
+            speed = r.uniform(0.86, 1.16) if kind in REAL else r.uniform(0.8, 1.25)
+            if k == 0 and r.random() < 0.3:  # speech from the very first sample
                 skip = int(first * 16000)
                 start, n, spoken = start + skip, n - skip, [(e - first, i, w) for e, i, w in spoken]
             else:
                 u = r.random()
-                at += int(16000 * (r.uniform(0.05, 0.4) if u < 0.35 else r.uniform(0.3, 1.5) if u < 0.85 else r.uniform(1.5, 6)))
+                at += int(
+                    16000
+                    * (r.uniform(0.05, 0.4) if u < 0.35 else r.uniform(0.3, 1.5) if u < 0.85 else r.uniform(1.5, 6))
+                )
             duration = int(n / speed) - 1
             if at + duration > live[b]:
                 if k:
@@ -105,13 +123,19 @@ def plan(pool, batch, delay_tokens, r):
         order = np.argsort(begin[b], kind="stable")
         for x in (begin, source, count, rate, gain):
             x[b] = x[b][order]
-        tokens.append(write_tokens([(e, ids) for e, ids, _ in words], length, delay_tokens))
+        tokens.append(write_tokens([(e, ids) for e, ids, _ in words], length, chosen[b]))
         characters.append([CHARACTERS[c] for c in " ".join(w for *_, w in words)])
     sizes = np.array([len(c) for c in characters])
     padded = np.zeros((batch, max(1, sizes.max())), np.int64)
     for b, c in enumerate(characters):
-        padded[b, :len(c)] = c
-    return dict(begin=begin, source=source, count=count, rate=rate, gain=gain, live=live), np.stack(tokens), padded, sizes
+        padded[b, : len(c)] = c
+    return (
+        {"begin": begin, "source": source, "count": count, "rate": rate, "gain": gain, "live": live},
+        np.stack(tokens),
+        chosen,
+        padded,
+        sizes,
+    )
 
 
 def uniform(shape, low, high, device):
@@ -119,16 +143,18 @@ def uniform(shape, low, high, device):
 
 
 def mix(pool, plan):
-    """-> [batch, tokens * 1280] samples with the silence around them"""
+    """-> [batch, tokens * 1280] samples as a microphone has them, and the clips as they were"""
     device = pool.samples.device
     p = {k: torch.from_numpy(v).to(device, non_blocking=True) for k, v in plan.items()}
     batch = len(p["begin"])
-    chance = lambda share: (torch.rand(batch, 1, device=device) < share).float()
+
+    def chance(share):
+        return (torch.rand(batch, 1, device=device) < share).float()
 
     # the clips, each at its own rate: pitch, formants and tempo move together
     t = torch.arange(SPAN, device=device).expand(batch, SPAN)
     k = (torch.searchsorted(p["begin"], t.contiguous(), right=True) - 1).clamp(min=0)
-    local = (t - p["begin"].gather(1, k))
+    local = t - p["begin"].gather(1, k)
     inside = (local >= 0) & (local < p["count"].gather(1, k))
     local = local.float() * p["rate"].gather(1, k)
     whole = local.floor()
@@ -137,7 +163,8 @@ def mix(pool, plan):
     a, b, c, d = (pool.samples[index + i].float() / 32768 for i in (-1, 0, 1, 2))
     x = b + 0.5 * f * (c - a + f * (2 * a - 5 * b + 4 * c - d + f * (3 * (b - c) + d - a)))
     x = x * p["gain"].gather(1, k) * inside
-    power = (x ** 2).sum(1, keepdim=True) / inside.sum(1, keepdim=True).clamp(min=1)
+    clean = x[:, : LIVE * SAMPLES]
+    power = (x**2).sum(1, keepdim=True) / inside.sum(1, keepdim=True).clamp(min=1)
     speech = torch.where(power > 1e-7, power, 0.01).sqrt()
     del t, k, local, whole, f, index, a, b, c, d, inside
 
@@ -163,25 +190,41 @@ def mix(pool, plan):
     low, high = low * chance(0.3), torch.where(chance(0.3) > 0, high, 9000.0)
     microphone = curve(4) / (1 + (low / frequency.clamp(min=1)) ** 4) / (1 + (frequency / high) ** 12)
     # noise: coloured, with slow swells; other people far away; tones
-    noise = torch.fft.irfft(torch.fft.rfft(torch.randn(batch, SPAN, device=device)) * curve(8) * frequency.clamp(min=50) ** -uniform((batch, 1), 0, 1.2, device))
-    swell = torch.nn.functional.interpolate(torch.randn(batch, 1, 40, device=device) * uniform((batch, 1, 1), 0, 0.6, device), SPAN, mode="linear")[:, 0]
+    noise = torch.fft.irfft(
+        torch.fft.rfft(torch.randn(batch, SPAN, device=device))
+        * curve(8)
+        * frequency.clamp(min=50) ** -uniform((batch, 1), 0, 1.2, device)
+    )
+    swell = torch.nn.functional.interpolate(
+        torch.randn(batch, 1, 40, device=device) * uniform((batch, 1, 1), 0, 0.6, device), SPAN, mode="linear"
+    )[:, 0]
     noise = noise * swell.exp()
-    noise = noise / noise.norm(dim=1, keepdim=True) * SPAN ** 0.5 * 10 ** (-uniform((batch, 1), 5, 40, device) / 20) * chance(0.85)
+    noise = (
+        noise
+        / noise.norm(dim=1, keepdim=True)
+        * SPAN**0.5
+        * 10 ** (-uniform((batch, 1), 5, 40, device) / 20)
+        * chance(0.85)
+    )
     others = x.roll(1, 0).roll(SPAN // 3, 1)
     noise = noise + others / 0.1 * 10 ** (-uniform((batch, 1), 12, 30, device) / 20) * chance(0.12)
     t = torch.arange(SPAN, device=device) / 16000
     for _ in range(2):
-        tone = torch.sin(2 * math.pi * uniform((batch, 1), 0, 1, device) ** 3 * 4000 * t + uniform((batch, 1), 0, 6, device))
-        on = torch.sin(2 * math.pi * uniform((batch, 1), 0.02, 1.5, device) * t + uniform((batch, 1), 0, 6, device)) > uniform((batch, 1), -1.5, 0.8, device)
+        tone = torch.sin(
+            2 * math.pi * uniform((batch, 1), 0, 1, device) ** 3 * 4000 * t + uniform((batch, 1), 0, 6, device)
+        )
+        on = torch.sin(
+            2 * math.pi * uniform((batch, 1), 0.02, 1.5, device) * t + uniform((batch, 1), 0, 6, device)
+        ) > uniform((batch, 1), -1.5, 0.8, device)
         noise = noise + tone * on * 10 ** (-uniform((batch, 1), 5, 35, device) / 20) * chance(0.1)
     x = torch.fft.irfft((spectrum + torch.fft.rfft(noise * speech)) * microphone)
 
     # level, clipping, and digital silence where the audio is over
-    level = x.norm(dim=1, keepdim=True) / SPAN ** 0.5
+    level = x.norm(dim=1, keepdim=True) / SPAN**0.5
     x = x / level.clamp(min=1e-4) * 10 ** (uniform((batch, 1), -46, -14, device) / 20)
-    x = x.clamp(-1, 1)[:, :LIVE * SAMPLES]
+    x = x.clamp(-1, 1)[:, : LIVE * SAMPLES]
     x = x * (torch.arange(LIVE * SAMPLES, device=device) < p["live"][:, None])
-    return x
+    return x, clean
 
 
 def spec_augment(mel):
@@ -200,10 +243,10 @@ def spec_augment(mel):
     return mel
 
 
-def disturb(tokens, first, r):
+def disturb(tokens, r):
     """input tokens: now and then another text token, as after a mistake of the model's own"""
     noisy = tokens.copy()
-    text = (tokens >= FIRST) & (np.arange(tokens.shape[1]) >= first) & (r.random(tokens.shape) < 0.07)
+    text = (tokens >= FIRST) & (r.random(tokens.shape) < 0.07)
     pool = tokens[tokens >= FIRST]
     if text.any():
         noisy[text] = r.choice(pool, text.sum())

@@ -1,16 +1,27 @@
 #!/usr/bin/env python3
 """Step 3: the tokenizer, in Tekken's file format: 1000 special ids, 256 bytes, then merges
-learned on the training texts. Words are lower case and carry their leading space."""
+learned on the training texts. Words carry their leading space; marks after them are pieces of their own."""
+
 import argparse
 import base64
 import json
+import re
 from collections import Counter, defaultdict
 from pathlib import Path
 
 from texts import transcript
 
 BOS, PAD, WORD, FIRST = 1, 32, 33, 1000
-NAMES = {0: "<unk>", 1: "<s>", 2: "</s>", 11: "<pad>", 24: "[AUDIO]", 25: "[BEGIN_AUDIO]", 32: "[STREAMING_PAD]", 33: "[STREAMING_WORD]"}
+NAMES = {
+    0: "<unk>",
+    1: "<s>",
+    2: "</s>",
+    11: "<pad>",
+    24: "[AUDIO]",
+    25: "[BEGIN_AUDIO]",
+    32: "[STREAMING_PAD]",
+    33: "[STREAMING_WORD]",
+}
 
 
 class Vocabulary:
@@ -22,23 +33,32 @@ class Vocabulary:
         self.cache = {}
 
     def encode(self, word):
-        """ids of one word with its leading space: merge the pair of lowest rank until none is left"""
+        """ids of one word with its leading space"""
         if word not in self.cache:
-            parts = [bytes([b]) for b in (" " + word).encode()]
-            while len(parts) > 1:
-                best = min(range(len(parts) - 1), key=lambda i: self.rank.get(parts[i] + parts[i + 1], 1 << 30))
-                if parts[best] + parts[best + 1] not in self.rank:
-                    break
-                parts[best:best + 2] = [parts[best] + parts[best + 1]]
-            self.cache[word] = [FIRST + self.rank[p] for p in parts]
+            self.cache[word] = [FIRST + self.rank[p] for chunk in chunks(word) for p in self.merge(chunk)]
         return self.cache[word]
+
+    def merge(self, chunk):
+        """merge the pair of lowest rank until none is left"""
+        parts = [bytes([b]) for b in chunk.encode()]
+        while len(parts) > 1:
+            best = min(range(len(parts) - 1), key=lambda i: self.rank.get(parts[i] + parts[i + 1], 1 << 30))
+            if parts[best] + parts[best + 1] not in self.rank:
+                break
+            parts[best : best + 2] = [parts[best] + parts[best + 1]]
+        return parts
 
     def decode(self, ids):
         return b"".join(self.pieces[i - FIRST] for i in ids if i >= FIRST).decode("utf-8", "replace").strip()
 
 
+def chunks(word):
+    """what merges stay within: the word with its leading space, and the marks after it"""
+    return re.findall(r"[^,.?!]+|[,.?!]+", " " + word)
+
+
 def learn(counts, merges):
-    words = [([bytes([b]) for b in (" " + w).encode()], n) for w, n in counts.items()]
+    words = [([bytes([b]) for b in chunk.encode()], n) for w, n in counts.items() for chunk in chunks(w)]
     pairs, where = Counter(), defaultdict(set)
     for i, (parts, n) in enumerate(words):
         for pair in zip(parts, parts[1:]):
@@ -57,7 +77,7 @@ def learn(counts, merges):
             j = 0
             while j + 1 < len(parts):
                 if (parts[j], parts[j + 1]) == pair:
-                    parts[j:j + 2] = [piece]
+                    parts[j : j + 2] = [piece]
                 j += 1
             for p in zip(parts, parts[1:]):
                 pairs[p] += n
@@ -74,25 +94,47 @@ def tekken(pieces, delay_ms=480, left_silence_tokens=32):
             return piece.decode()
         except UnicodeDecodeError:
             return None
-    return {"config": {"pattern": r" ?[^\s]+|\s+", "num_vocab_tokens": len(pieces), "default_vocab_size": FIRST + len(pieces),
-                       "default_num_special_tokens": FIRST, "version": "v7"},
-            "vocab": [{"rank": i, "token_bytes": base64.b64encode(p).decode(), "token_str": text(p)} for i, p in enumerate(pieces)],
-            "special_tokens": [{"rank": i, "token_str": NAMES.get(i, f"<SPECIAL_{i}>"), "is_control": True} for i in range(FIRST)],
-            "audio": {"sampling_rate": 16000, "frame_rate": 12.5, "audio_encoding_config": {"num_mel_bins": 128, "hop_length": 160, "window_size": 400},
-                      "transcription_delay_ms": delay_ms, "streaming_look_ahead_ms": 2.5, "streaming_look_back_ms": 52.5,
-                      "streaming_n_left_pad_tokens": left_silence_tokens, "transcription_format": "streaming"}}
+
+    return {
+        "config": {
+            "pattern": r" ?[^\s]+|\s+",
+            "num_vocab_tokens": len(pieces),
+            "default_vocab_size": FIRST + len(pieces),
+            "default_num_special_tokens": FIRST,
+            "version": "v7",
+        },
+        "vocab": [
+            {"rank": i, "token_bytes": base64.b64encode(p).decode(), "token_str": text(p)} for i, p in enumerate(pieces)
+        ],
+        "special_tokens": [
+            {"rank": i, "token_str": NAMES.get(i, f"<SPECIAL_{i}>"), "is_control": True} for i in range(FIRST)
+        ],
+        "audio": {
+            "sampling_rate": 16000,
+            "frame_rate": 12.5,
+            "audio_encoding_config": {"num_mel_bins": 128, "hop_length": 160, "window_size": 400},
+            "transcription_delay_ms": delay_ms,
+            "streaming_look_ahead_ms": 2.5,
+            "streaming_look_back_ms": 52.5,
+            "streaming_n_left_pad_tokens": left_silence_tokens,
+            "transcription_format": "streaming",
+        },
+    }
 
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument("texts", help="the .jsonl of texts.py")
+    a.add_argument("texts", help="the .jsonl of texts.py or english.py")
     a.add_argument("out", help="tekken.json to write")
     a.add_argument("--size", type=int, default=2048, help="ids in all, special ones included")
     a = a.parse_args()
     counts = Counter()
-    for line in open(a.texts, encoding="utf-8"):
-        counts.update(transcript(json.loads(line)["say"]))
-    Path(a.out).write_text(json.dumps(tekken(learn(counts, a.size - FIRST - 256)), ensure_ascii=False) + "\n", encoding="utf-8")
+    for line in Path(a.texts).read_text(encoding="utf-8").splitlines():
+        text = json.loads(line)
+        counts.update(text["text"].split() if "text" in text else transcript(text["say"]))
+    Path(a.out).write_text(
+        json.dumps(tekken(learn(counts, a.size - FIRST - 256)), ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     vocabulary = Vocabulary(a.out)
     tokens = sum(len(vocabulary.encode(w)) * n for w, n in counts.items())
     print(vocabulary.size, "ids;", round(tokens / sum(counts.values()), 2), "tokens a word")

@@ -1,0 +1,91 @@
+"""What needs torch, in the environment that README.md makes. The project's own tests do without torch."""
+
+import kokoro_torch
+import model
+import muon
+import numpy as np
+import pytest
+import real
+import streams
+import torch
+import whisper_encoder
+
+
+def small(**others):
+    return model.Model(model.config_of_shape("64x1,128x1", vocabulary=1300, **others)).eval()
+
+
+def test_muon_of_many_matrices_is_that_of_each():
+    torch.manual_seed(1)
+    ours = [torch.nn.Parameter(torch.randn(*shape)) for shape in ((8, 32), (8, 32), (32, 8))]
+    theirs = [torch.nn.Parameter(p.detach().clone()) for p in ours]
+    a = muon.Muon(ours, lr=0.1, weight_decay=0.05)
+    b = torch.optim.Muon(theirs, lr=0.1, weight_decay=0.05, adjust_lr_fn="match_rms_adamw")
+    for _ in range(3):
+        for p, q in zip(ours, theirs, strict=True):
+            p.grad = torch.randn_like(p)
+            q.grad = p.grad.clone()
+        a.step()
+        b.step()
+    for p, q in zip(ours, theirs, strict=True):
+        assert (p - q).abs().max() < 0.02 * q.abs().max()
+
+
+def test_streams_of_different_delays_in_one_batch():
+    m = small()
+    audio, tokens = torch.randn(2, 80, 128), torch.randint(1000, 1300, (2, 80))
+    together = m(audio, tokens, torch.tensor([3, 30]))
+    for i, delay in enumerate((3, 30)):
+        assert torch.allclose(m(audio[i : i + 1], tokens[i : i + 1], torch.tensor([delay]))[0], together[i], atol=1e-4)
+    assert not torch.allclose(together[0], m(audio[:1], tokens[:1], torch.tensor([30]))[0], atol=1e-3)
+
+
+def test_greedy_decoding_is_the_forward_pass_step_by_step():
+    m = small()
+    audio = torch.randn(1, 60, 128)
+    tokens = m.greedy(audio, 3)
+    logits = m(audio, tokens[:, :-1], torch.tensor([3]))
+    assert (tokens[0, :36] == torch.tensor([1] + [32] * 35)).all() and (
+        logits[0, 35:].argmax(-1) == tokens[0, 36:]
+    ).all()
+
+
+def test_a_longer_delay_moves_every_word():
+    words = [(0.5, [1005]), (1.0, [1006, 1007])]
+    early, late = (streams.write_tokens(words, 80, delay) for delay in (3, 12))
+
+    def at(tokens):
+        return np.flatnonzero(tokens >= 1000)
+
+    assert (at(late) - at(early) == 9).all() and len(at(early)) == 3
+
+
+def test_word_ends_move_back_over_the_pause():
+    r = np.random.default_rng(1)
+    samples = np.concatenate([r.standard_normal(8000), np.zeros(8000), r.standard_normal(8000)]) * 0.1
+    assert real.before_the_pause(samples, [1.0, 1.5]) == pytest.approx([0.52, 1.5], abs=0.03)
+
+
+def test_people_are_in_training_or_in_validation():
+    rows = [
+        {"speaker": f"{i:04}", "note": f"age={age}|f"}
+        for i, age in enumerate([8, 17, 30, 16, 20, 41, 22, 19, 25, 33, 28])
+    ]
+    kept = real.held_out(rows, "speechocean-train")
+    assert kept == {"0001", "0007"}
+
+
+def test_marks_of_words_in_phonemes():
+    assert kokoro_torch.word_marks("həlˈO, ðɪs.") == (0, [4, 9])
+
+
+def test_resampling_keeps_a_tone():
+    t = torch.arange(24000) / 24000
+    tone = kokoro_torch.to_16k(torch.sin(2 * torch.pi * 440 * t)[None])
+    assert torch.allclose(tone[0], torch.sin(2 * torch.pi * 440 * torch.arange(16000) / 16000), atol=1e-3)
+
+
+def test_a_matrix_in_int8_is_nearly_itself():
+    w = torch.randn(6, 5, 3)
+    q, scale = whisper_encoder.to_int8(w)
+    assert q.dtype == torch.int8 and (q.float() * scale[:, None, None] - w).abs().max() < w.abs().max() / 250
