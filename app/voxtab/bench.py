@@ -48,7 +48,7 @@ async def bench(model: Model, samples, audio: str, load_s: float, *, repeat: boo
         "date": date.today().isoformat(),
         "platform": sys.platform,
         "model": model.name,
-        "adapter": model.device.adapter.as_json(),
+        "gpu": model.device.adapter.as_json(),
         "variants": vars(model.kernels.variants),
         "wrong_variants": model.wrong_variants,
         "delay_ms": model.config.delay_ms,

@@ -34,7 +34,7 @@ def test_the_figures(browser, server, files, audio):
     expect(at(page, "copy")).to_be_visible()
     assert (figures["model"], figures["audio"], figures["platform"]) == ("tiny-q4.gguf", "short.wav", "emscripten")
     vendor = page.evaluate("navigator.gpu.requestAdapter().then(({ info }) => info.vendor)")
-    assert figures["adapter"]["vendor"] == vendor != "" and "Chrome" in figures["browser"]
+    assert figures["gpu"]["vendor"] == vendor != "" and "Chrome" in figures["browser"]
     assert figures["rtf"]["least"] <= figures["rtf"]["median"] <= figures["rtf"]["most"]
     assert figures["live_step_ms"]["median"] > 0 and figures["gb_per_s"] > 0 and figures["load_s"] > 0
     at(page, "audio-file").set_input_files(files / "short.wav")

@@ -169,7 +169,7 @@ def _run(arguments) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
     except OSError as error:  # for example, stdout is a file and the disk is full
-        print(f"voxtab: {error}.", file=sys.stderr)
+        _complain(f"The system refused a read or a write ({error.strerror}): see that the disk has room.")
         return 1
 
 
