@@ -46,7 +46,7 @@ async function boot() {
     Promise.race([failing(), loadPyodide({ indexURL: `${here}pyodide/`, _loadSnapshot: memory() })]),
     wheels(),
   ]);
-  for (const part of installer) python.unpackArchive(part, "wheel");
+  for (const installing of installer) python.unpackArchive(installing, "wheel");
   const path = `/tmp/${site.wheel.split("/").pop()}`;
   python.FS.writeFile(path, wheel);
   await python.pyimport("micropip").install.callKwargs(`emfs:${path}`, { deps: false });

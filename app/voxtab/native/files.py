@@ -51,10 +51,10 @@ class FileSource:
         index = bisect_right(self._ends, offset)
         while view:
             within = offset - (self._ends[index] - self._stamps[index][0])
-            piece = view[: self._ends[index] - offset]
-            self._read_shard(index, within, piece)
-            view = view[len(piece) :]
-            offset += len(piece)
+            within_shard = view[: self._ends[index] - offset]
+            self._read_shard(index, within, within_shard)
+            view = view[len(within_shard) :]
+            offset += len(within_shard)
             index += 1
 
     def _read_shard(self, index: int, offset: int, view: memoryview) -> None:

@@ -75,13 +75,13 @@ def read_config(directory: Directory, hugging_face: dict | None = None) -> Model
     if hugging_face is None:
         encoder, decoder = (
             {
-                field: directory.metadata.get(f"voxtral_realtime.{part}.{key}", known[field])
+                field: directory.metadata.get(f"voxtral_realtime.{stack}.{key}", known[field])
                 for field, key in _METADATA_KEYS.items()
             }
-            for part, known in (("encoder", ENCODER_4B), ("decoder", DECODER_4B))
+            for stack, known in (("encoder", ENCODER_4B), ("decoder", DECODER_4B))
         )
     else:
-        encoder, decoder = (_from_config_json(hugging_face, part) for part in ("audio_config", "text_config"))
+        encoder, decoder = (_from_config_json(hugging_face, section) for section in ("audio_config", "text_config"))
     width = _shape(directory, ENCODER_NORM, 1)[0]
     vocabulary, decoder_width = _shape(directory, EMBEDDING, 2)
     config = ModelConfig(
@@ -167,9 +167,9 @@ def _ada_width(directory: Directory) -> int:
     return width
 
 
-def _from_config_json(config: dict, part: str) -> dict:
+def _from_config_json(config: dict, section: str) -> dict:
     try:
-        stack = config[part]
+        stack = config[section]
         return {
             "heads": stack["num_attention_heads"],
             "kv_heads": stack.get("num_key_value_heads", stack["num_attention_heads"]),
@@ -180,7 +180,7 @@ def _from_config_json(config: dict, part: str) -> dict:
         }
     except (KeyError, TypeError, AttributeError) as error:
         raise ModelError(
-            f"config.json has no usable {part} ({error}): use the config.json of a Voxtral Realtime model."
+            f"config.json has no usable {section} ({error}): use the config.json of a Voxtral Realtime model."
         ) from None
 
 

@@ -19,7 +19,7 @@ export class Shards {
     this.away = []; // chunks whose memory is not back, the oldest first: {file, length, expected: its sum, or null}
     this.checks = []; // pieces that are being checked, the oldest first: the same, and {check: a promise}
     this.checkers = [];
-    this.turn = 0; // which checker gets the next piece
+    this.next = 0; // which checker gets the next piece
     this.free = []; // memory of pieces that were checked
   }
 
@@ -56,7 +56,7 @@ export class Shards {
     return null;
   }
 
-  // Takes the memory of the oldest chunk that is away. A piece goes on to the checker whose turn it is, which may still
+  // Takes the memory of the oldest chunk that is away. A piece goes on to the next checker, which may still
   // have to finish its last one. Throws if that one's sum differs.
   async takeBack(memory) {
     const chunk = this.away.shift();
@@ -66,7 +66,7 @@ export class Shards {
     }
     if (this.checks.length === CHECKERS) await this.finishOldest();
     if (this.checkers.length < CHECKERS) this.checkers.push(new Checker());
-    const check = this.checkers[this.turn++ % CHECKERS].check(new Uint8Array(memory, 0, chunk.length));
+    const check = this.checkers[this.next++ % CHECKERS].check(new Uint8Array(memory, 0, chunk.length));
     this.checks.push({ ...chunk, check });
   }
 
