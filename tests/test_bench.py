@@ -8,7 +8,7 @@ import soundfile
 
 from bench import engine
 from voxtab import bench
-from voxtab.model import PASSES_SUBMITTED, PROMPT_ROWS, Model
+from voxtab.model import PASSES_SUBMITTED, PROMPT_ROWS
 from voxtab.native import models
 
 ORACLE = Path(__file__).parent / "oracle" / "delay480"
@@ -23,9 +23,7 @@ def found():
 
 @pytest.fixture(scope="module")
 def model(run, device, found):
-    return run(
-        Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test", cache_f16=False)
-    )
+    return run(found.load(device, cache_f16=False))
 
 
 @pytest.fixture

@@ -52,13 +52,8 @@ def load(run, device):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(decoder, "PAD", draft)
                 loaded[key] = run(
-                    Model.load(
+                    found.load(
                         device,
-                        found.directory,
-                        found.config,
-                        found.source,
-                        found.tokenizer,
-                        name="test",
                         cache_f16=name is None,
                         variants=variants,
                     )
@@ -213,13 +208,8 @@ def test_rings_that_grow(run, device, monkeypatch, name):
     monkeypatch.setattr(decoder, "FIRST_POSITIONS", 40)
     found = models.read_model(ORACLE / name / "tiny-q4.gguf")
     model = run(
-        Model.load(
+        found.load(
             device,
-            found.directory,
-            found.config,
-            found.source,
-            found.tokenizer,
-            name="test",
             cache_f16=False,
             variants=replace(Variants.of(GpuAdapter(is_software=True)), block_tokens=8, drafts=PROMPT_ROWS - 1),
         )
@@ -232,13 +222,8 @@ def test_the_layout_of_real_gpus(run, device):
     """On a real GPU's layout, lanes share rows, and one row goes through another kernel than several rows."""
     found = models.read_model()
     model = run(
-        Model.load(
+        found.load(
             device,
-            found.directory,
-            found.config,
-            found.source,
-            found.tokenizer,
-            name="test",
             variants=Variants(drafts=3),
         )
     )

@@ -7,7 +7,6 @@ import pytest
 import soundfile
 
 from voxtab import resources
-from voxtab.model import Model
 from voxtab.native import models
 from voxtab.transcriber import Transcriber
 
@@ -18,7 +17,7 @@ SPOKEN = {clip["file"]: clip for clip in json.loads((resources.embedded_model() 
 @pytest.fixture(scope="module")
 def model(run, device):
     found = models.read_model()
-    return run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="tiny"))
+    return run(found.load(device))
 
 
 def transcribe(run, model, *feeds, **options):
@@ -55,7 +54,7 @@ def test_shards_of_the_model(run, device, tmp_path):
     ):
         (tmp_path / name).write_bytes(piece)
     found = models.read_model(tmp_path, resources.embedded_model() / "tekken.json")
-    model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="shards"))
+    model = run(found.load(device))
     _, transcriber = transcribe(run, model, soundfile.read(clip, dtype="float32")[0])
     assert transcriber.transcript == SPOKEN[clip.name]["reference"]
 

@@ -15,7 +15,6 @@ from voxtab import decoder
 from voxtab.config import MAX_POSITIONS
 from voxtab.encoder import block_samples
 from voxtab.kv_cache import KvCache
-from voxtab.model import Model
 from voxtab.native import models
 from voxtab.transcriber import Transcriber
 
@@ -42,11 +41,7 @@ class Case:
         self.samples = soundfile.read(folder / "clip.flac", dtype="float32")[0]
         self.f16 = cache == "f16"
         self.found = found = models.read_model(self.path)
-        self.model = run(
-            Model.load(
-                device, found.directory, found.config, found.source, found.tokenizer, name=name, cache_f16=self.f16
-            )
-        )
+        self.model = run(found.load(device, cache_f16=self.f16))
         self.lab = Lab(device, self.model.kernels, run)  # the model's pipelines are compiled already
         self.run = run
 
@@ -309,13 +304,8 @@ def test_rings_that_grow_keep_the_text(case, name, device, run, monkeypatch):
     found, grown, grow = c.found, [], KvCache.grow
     monkeypatch.setattr(KvCache, "grow", lambda cache, positions: grown.append(positions) or grow(cache, positions))
     model = run(
-        Model.load(
+        found.load(
             device,
-            found.directory,
-            found.config,
-            found.source,
-            found.tokenizer,
-            name=name,
             cache_f16=False,
             variants=replace(c.model.kernels.variants, block_tokens=8),
         )

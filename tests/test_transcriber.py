@@ -18,7 +18,6 @@ from voxtab.config import EOS
 from voxtab.errors import AudioError, ModelError, UserError
 from voxtab.gpu.device import GpuAdapter
 from voxtab.gpu.variants import Variants
-from voxtab.model import Model
 from voxtab.native import models
 from voxtab.tokenizer import TextDecoder
 from voxtab.transcriber import ROOM_SECONDS, Transcriber
@@ -34,9 +33,7 @@ TOKENS = json.loads((ORACLE / "expected.json").read_text())["tokens_q4_0"]
 
 def load(run, device, path, f16=False):
     found = models.read_model(path, ORACLE / "tekken.json")
-    return found, run(
-        Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="test", cache_f16=f16)
-    )
+    return found, run(found.load(device, cache_f16=f16))
 
 
 @pytest.fixture(scope="module")
@@ -284,7 +281,7 @@ def test_silence_of_a_flush_adds_no_text(run, model):
 
 def test_a_model_that_computes_nan(run, device):
     found = models.read_model(ORACLE / "tiny-q4.gguf")
-    damaged = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="damaged"))
+    damaged = run(found.load(device))
     for part in damaged.decoder.weights.decoder[0].w2.parts:
         device.write(part.scales, 0, bytes([0, 0x7E] * part.rows))  # NaN in f16
     transcriber = Transcriber(damaged)
@@ -395,13 +392,8 @@ def test_the_layout_of_real_gpus(run, device):
     variants = Variants.of(GpuAdapter())
     assert variants != Variants.of(GpuAdapter(is_software=True))
     model = run(
-        Model.load(
+        found.load(
             device,
-            found.directory,
-            found.config,
-            found.source,
-            found.tokenizer,
-            name="test",
             cache_f16=False,
             variants=variants,
         )

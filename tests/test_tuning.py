@@ -9,7 +9,6 @@ from voxtab import resources, tuning
 from voxtab.errors import ModelError, UserError
 from voxtab.gpu.device import GpuAdapter
 from voxtab.gpu.variants import LINEAR, Variants
-from voxtab.model import Model
 from voxtab.native import models
 from voxtab.tuning import fastest_linear
 
@@ -19,13 +18,8 @@ ORACLE = Path(__file__).parent / "oracle" / "delay480"
 def choice(run, device, damage=lambda model: None) -> tuple[str, list[str]]:
     found = models.read_model(ORACLE / "tiny-q4.gguf")
     model = run(
-        Model.load(
+        found.load(
             device,
-            found.directory,
-            found.config,
-            found.source,
-            found.tokenizer,
-            name="test",
             variants=Variants(subgroup=4),
         )
     )

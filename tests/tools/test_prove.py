@@ -9,7 +9,6 @@ import soundfile
 
 from lab import assert_close
 from voxtab.config import Schedule
-from voxtab.model import Model
 from voxtab.native import models
 
 ROOT = Path(__file__).parents[2]
@@ -24,9 +23,7 @@ def prove():
 def test_all_logits_are_those_of_the_tokens(prove, device, run):
     """The oracle's own tokens give its logits; a changed token gives other logits from there on."""
     found = models.read_model(ORACLE / "tiny-q4.gguf")
-    model = run(
-        Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="tiny", cache_f16=False)
-    )
+    model = run(found.load(device, cache_f16=False))
     samples = soundfile.read(ORACLE / "clip.flac", dtype="float32")[0]
     tokens = run(prove["transcribed"](model, samples))
     logits = run(prove["all_logits"](model, samples, tokens))

@@ -9,7 +9,6 @@ import soundfile
 
 from synthetic import SMALL, VOXTRAL_4B, directory, write_model
 from voxtab.config import FIRST_TEXT_TOKEN, PAD
-from voxtab.model import Model
 from voxtab.native import cli, models
 from voxtab.transcriber import Transcriber
 
@@ -79,7 +78,7 @@ def test_the_published_layout():
 def test_tokens_vary_and_pads_come_again_and_again(folder, device, run):
     """Tokens also depend on the audio: silence of the same length gives other tokens."""
     found = models.read_model(folder)
-    model = run(Model.load(device, found.directory, found.config, found.source, found.tokenizer, name="small"))
+    model = run(found.load(device))
     samples = soundfile.read(CLIP, dtype="float32")[0]
 
     def tokens(samples):

@@ -1,12 +1,14 @@
 """Models in local files, on the native GPU."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from voxtab import resources
 from voxtab.config import ModelConfig
 from voxtab.errors import ModelError, TokenizerError
+from voxtab.gpu.device import Device
 from voxtab.gpu.variants import Variants
 from voxtab.model import Model
 from voxtab.native.files import FileSource, find_model, read_directory
@@ -14,6 +16,8 @@ from voxtab.native.gpu import NativeDevice
 from voxtab.tokenizer import Tokenizer
 from voxtab.weights import checkpoint
 from voxtab.weights.directory import Directory
+
+Progress = Callable[[int], None] | None  # called with the bytes so far
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,22 @@ class LocalModel:
     config: ModelConfig
     tokenizer: Tokenizer
     tokenizer_path: Path
+
+    async def load(
+        self, device: Device, *, cache_f16: bool = True, variants: Variants | None = None, progress: Progress = None
+    ) -> Model:
+        """Bring the weights to a device that is open (`Model.load`)."""
+        return await Model.load(
+            device,
+            self.directory,
+            self.config,
+            self.source,
+            self.tokenizer,
+            name=self.name,
+            cache_f16=cache_f16,
+            variants=variants,
+            progress=progress,
+        )
 
 
 def read_model(path: str | Path | None = None, tokenizer: str | Path | None = None) -> LocalModel:
@@ -68,7 +88,7 @@ async def open_model(
     """Read a model (as `read_model` does), open the GPU and bring the weights there.
 
     `cache` is the type of cached keys and values, "f16" or "f32". `progress` gets the bytes so far.
-    Raises UserError for what the user can fix: no adapter, broken files.
+    Raises UserError for what the user can fix: no GPU, broken files.
     """
     return await load_model(read_model(path, tokenizer), cache=cache, default_limits=default_limits, progress=progress)
 
@@ -81,17 +101,8 @@ async def load_model(
         raise ValueError(f"cache is {cache!r}: use 'f16' or 'f32'")
     device = await NativeDevice.open(default_limits=default_limits)
     try:
-        return await Model.load(
-            device,
-            local.directory,
-            local.config,
-            local.source,
-            local.tokenizer,
-            name=local.name,
-            cache_f16=cache == "f16",
-            variants=Variants.pinned(device.adapter, variants) if variants else None,
-            progress=progress,
-        )
+        pinned = Variants.pinned(device.adapter, variants) if variants else None
+        return await local.load(device, cache_f16=cache == "f16", variants=pinned, progress=progress)
     except BaseException:
         device.close()
         raise
