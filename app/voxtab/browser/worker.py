@@ -43,9 +43,8 @@ class Worker:
         self._close()
         if self.opening:
             self.opening.cancel()
-        self.opening = asyncio.ensure_future(open_model(request, self._lost))
-        self.opened = await self.opening
-        return self.opened.facts
+        self.opening = asyncio.ensure_future(self._open(request))
+        return (await self.opening).facts
 
     async def cancel(self, request: Any) -> dict:
         """Stop opening."""
@@ -95,6 +94,11 @@ class Worker:
         return await self.measuring
 
     # --- what they share
+
+    async def _open(self, request: Any) -> OpenModel:
+        # Noted at once: a request that comes before `open` goes on must find this model to close it.
+        self.opened = await open_model(request, self._lost)
+        return self.opened
 
     def _open_model(self) -> OpenModel:
         if not self.opened:

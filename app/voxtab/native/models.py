@@ -83,7 +83,7 @@ async def open_model(
     *,
     cache: str = "f16",
     default_limits: bool = False,
-    progress=None,
+    progress: Progress = None,
 ) -> Model:
     """Read a model (as `read_model` does), open the GPU and bring the weights there.
 
@@ -94,7 +94,12 @@ async def open_model(
 
 
 async def load_model(
-    local: LocalModel, *, cache: str = "f16", default_limits: bool = False, variants: str | None = None, progress=None
+    local: LocalModel,
+    *,
+    cache: str = "f16",
+    default_limits: bool = False,
+    variants: str | None = None,
+    progress: Progress = None,
 ) -> Model:
     """`variants` pins some of the kernels': see `Variants.pinned`."""
     if cache not in ("f16", "f32"):

@@ -1,7 +1,6 @@
 """The AudioWorklet's blocks, from a processor that the test drives as a browser does."""
 
 import numpy as np
-import pytest
 
 from voxtab.config import LOOKAHEAD_SAMPLES, SAMPLES_PER_TOKEN
 
@@ -32,14 +31,6 @@ def captured(page, rate, quanta):
         }""",
         [rate, quanta, QUANTUM],
     )
-
-
-@pytest.fixture(scope="module")
-def page(browser, url):
-    page = browser.new_page()
-    page.goto(f"{url}/config.js")  # any document of the site
-    yield page
-    page.close()
 
 
 def test_a_block_is_sent_as_soon_as_it_completes_a_tokens_audio(page):

@@ -37,14 +37,6 @@ def opened(page, data):
     return np.frombuffer(base64.b64decode(samples), "float32"), seconds
 
 
-@pytest.fixture(scope="module")
-def page(browser, url):
-    page = browser.new_page()
-    page.goto(f"{url}/config.js")  # any document of the site
-    yield page
-    page.close()
-
-
 EXTENSIBLE = (
     struct.pack("<HHIIHHHHIH", 0xFFFE, 1, RATE, 2 * RATE, 2, 16, 22, 16, 4, 1)
     + b"\x00\x00\x00\x00\x10\x00\x80\x00\x00\xaa\x008\x9bq"

@@ -6,14 +6,6 @@ import pytest
 from web.audio.tones import RATE, tone
 
 
-@pytest.fixture(scope="module")
-def page(browser, url):
-    page = browser.new_page()
-    page.goto(f"{url}/config.js")  # any document of the site
-    yield page
-    page.close()
-
-
 def resampled(page, samples, rate, block=128):
     return np.array(
         page.evaluate(
