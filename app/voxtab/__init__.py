@@ -8,16 +8,55 @@ async for word in transcriber:
     print(word.text, word.start, word.end)
 """
 
+import importlib
 import sys
+from typing import TYPE_CHECKING
 
-from voxtab.errors import AudioError, DeviceError, ModelError, TokenizerError, UserError
-from voxtab.model import Model
-from voxtab.transcriber import Transcriber
-from voxtab.words import Word
+__version__ = "0.1.0"
 
-__all__ = ["AudioError", "DeviceError", "Model", "ModelError", "TokenizerError", "Transcriber", "UserError", "Word"]
+if TYPE_CHECKING:
+    from voxtab.errors import AudioError, DeviceError, ModelError, TokenizerError, UserError
+    from voxtab.model import Model
+    from voxtab.native.models import open_model
+    from voxtab.transcriber import Transcriber
+    from voxtab.words import Word
+
+__all__ = [
+    "AudioError",
+    "DeviceError",
+    "Model",
+    "ModelError",
+    "TokenizerError",
+    "Transcriber",
+    "UserError",
+    "Word",
+]
+
+# A name is imported when it is first used: so the command's help, and what it refuses, come at once.
+_MODULES = {
+    "AudioError": "errors",
+    "DeviceError": "errors",
+    "Model": "model",
+    "ModelError": "errors",
+    "TokenizerError": "errors",
+    "Transcriber": "transcriber",
+    "UserError": "errors",
+    "Word": "words",
+}
 
 if sys.platform != "emscripten":  # the page brings its own models; see browser/worker.py
-    from voxtab.native.models import open_model
+    _NATIVE = {"open_model": "native.models"}
+    _MODULES |= _NATIVE
+    __all__ += [*_NATIVE]
 
-    __all__ += ["open_model"]
+
+def __getattr__(name: str):
+    if name not in _MODULES:
+        raise AttributeError(f"module 'voxtab' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"voxtab.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

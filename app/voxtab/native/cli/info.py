@@ -1,0 +1,61 @@
+"""`voxtab info`."""
+
+import argparse
+import asyncio
+from collections import Counter
+
+from voxtab.errors import DeviceError
+from voxtab.native.cli.parser import add_tokenizer
+
+DESCRIPTION = "What a model is, what it needs, and what the GPU grants."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", nargs="?", help="as --model of transcribe; without it, the embedded model")
+    add_tokenizer(parser)
+
+
+def run(arguments) -> int:
+    return asyncio.run(_run(arguments))
+
+
+async def _run(arguments) -> int:
+    from voxtab.native import models
+    from voxtab.native.gpu import NativeDevice
+
+    found = models.read_model(arguments.model, arguments.tokenizer)
+    config, tensors = found.config, found.directory.tensors.values()
+    types = Counter(tensor.type for tensor in tensors)
+    decoder, encoder = config.decoder, config.encoder
+    print(f"model       {found.name}")
+    version = f" version {found.directory.version}" if found.directory.version else ""
+    print(
+        f"dialect     {found.directory.dialect}{version}, "
+        f"{'half-split' if config.half_rope else 'interleaved'} rows of wq and wk"
+    )
+    print("tensors     " + ", ".join(f"{count} {type}" for type, count in types.most_common()))
+    print(f"size        {found.source.size:,} bytes")
+    for name, stack in (("encoder", encoder), ("decoder", decoder)):
+        print(
+            f"{name}     {stack.layers} layers of {stack.width}, {stack.heads} heads of {stack.head_dim} "
+            f"over {stack.kv_heads}, hidden {stack.hidden}, window {stack.window}"
+        )
+    print(f"vocabulary  {config.vocabulary} tokens")
+    print(f"tokenizer   {found.tokenizer_path}, {len(found.tokenizer)} tokens")
+    print(f"defaults    delay {config.delay_ms} ms, left silence {config.left_silence_tokens} tokens")
+    caches = sum(stack.layers * stack.window * 2 * stack.kv_heads * stack.head_dim * 2 for stack in (encoder, decoder))
+    weights = sum(tensor.nbytes for tensor in tensors)
+    print(
+        f"needs       {(weights + caches) / 1e9:.2f} GB of GPU memory: weights {weights / 1e9:.2f}, "
+        f"caches with full windows {caches / 1e9:.2f}"
+    )
+    try:
+        device = await NativeDevice.open()
+    except DeviceError as error:
+        print(f"GPU         none: {error}")
+        return 0
+    gpu = device.adapter
+    print(f"GPU         {gpu.name} ({gpu.backend}{', in software' if gpu.is_software else ''})")
+    print("grants      " + ", ".join(f"{name} {value:,}" for name, value in device.limits.items()))
+    device.close()
+    return 0
