@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from voxtab.errors import AudioError, DeviceError, ModelError, TokenizerError, UserError
     from voxtab.model import Model
-    from voxtab.native.models import open_model
+    from voxtab.native.models import open_model as open_model
     from voxtab.transcriber import Transcriber
     from voxtab.words import Word
 

@@ -1,8 +1,8 @@
 """The command `voxtab`: what it understands, and how it ends.
 
-Each subcommand has a module of its name here, with `add_arguments(parser)` and `run(arguments) -> exit status`. A module
-imports at its top only what describes its arguments. All else, NumPy and wgpu for example, it imports where it runs: so
-help, and what is refused, come at once.
+Each subcommand has a module of its name here, with `add_arguments(parser)` and `run(arguments) -> exit status`. At its
+top a module imports only what describes its arguments. All else, NumPy and wgpu for example, it imports where it runs,
+so that help, and what is refused, come at once.
 """
 
 import importlib
