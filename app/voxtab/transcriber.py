@@ -15,14 +15,18 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator
 
-from voxtab.blocks import Blocks
+from voxtab.blocks import BLOCKS_IN_FLIGHT, Blocks
 from voxtab.config import SAMPLE_RATE, SAMPLES_PER_TOKEN
 from voxtab.errors import AudioError, ModelError
+from voxtab.gpu.variants import MOST_BLOCK_TOKENS
 from voxtab.model import Model
 from voxtab.tokenizer import TextDecoder
 from voxtab.words import Word, WordTimer
 
-ROOM_SECONDS = 10  # how much audio may wait before `room` makes the caller wait
+# How much audio may wait before `room` makes the caller wait. It is enough for all blocks in flight, so that a file
+# begins with whole blocks: with less, the first ones would be of one position each.
+ROOM_SECONDS = 12
+assert ROOM_SECONDS * SAMPLE_RATE > (BLOCKS_IN_FLIGHT * MOST_BLOCK_TOKENS + 1) * SAMPLES_PER_TOKEN
 LARGEST_SAMPLE = 100  # samples beyond +-100 are not in -1..1: probably int16 data
 CHECKED_EVERY = 16  # check every 16th sample for that: enough to notice int16 data
 

@@ -3,7 +3,9 @@
 import { SAMPLE_RATE } from "../config.js";
 import { Failure } from "../failure.js";
 
-const BLOCK_SAMPLES = 5 * SAMPLE_RATE;
+// As long as ROOM_SECONDS in app/voxtab/transcriber.py: the first block is then enough for the engine to begin with
+// whole blocks of its own.
+const BLOCK_SAMPLES = 12 * SAMPLE_RATE;
 
 // Resolves with {name, live: false, seconds, blocks()}. blocks() yields Float32Arrays, whose memory the caller may
 // transfer, and can be called again. Throws a Failure.

@@ -9,9 +9,9 @@ from voxtab.browser.messages import post_event
 from voxtab.config import SAMPLE_RATE, Schedule
 from voxtab.model import Model
 from voxtab.result import result
-from voxtab.transcriber import Transcriber
+from voxtab.transcriber import ROOM_SECONDS, Transcriber
 
-FEED_SAMPLES = 10 * SAMPLE_RATE  # copied into Python's heap at a time
+FEED_SAMPLES = ROOM_SECONDS * SAMPLE_RATE  # copied into Python's heap at a time
 REPORT_SECONDS = 0.5  # between reports of how much audio the text covers, also where there is no text
 
 

@@ -8,6 +8,7 @@ from voxtab.errors import UserError
 from voxtab.gpu.device import GpuAdapter
 
 STAGED_ROWS = 2  # rows of x that a workgroup of linear_staged takes at most
+MOST_BLOCK_TOKENS = 64  # tokens whose states are made at once, at most
 FEW_ROWS = 8  # rows of x in a live step or a decoder pass, at most; a file's block has more
 KEPT_BYTES = 148  # workgroup memory that linear_staged needs for 32 columns of a row of x
 ALIGNMENT_BYTES = 32  # most bytes lost between its variables, as each begins at a multiple of 16
@@ -22,7 +23,7 @@ PINS = {  # what the other fields can be, except `linear`, which depends on the 
     "attention": (0, 64, 128, 256),
     "attention_groups": range(1, 1 << 16),
     "attention_splits": range(1, 1 << 16),
-    "block_tokens": range(1, 65),
+    "block_tokens": range(1, MOST_BLOCK_TOKENS + 1),
     "drafts": range(FEW_ROWS),
 }
 

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from voxtab import resources
+from voxtab.transcriber import ROOM_SECONDS
 from web.audio.tones import RATE, loudest_hertz, tone
 from web.fake_engine import wav
 
@@ -41,7 +42,7 @@ EXTENSIBLE = (
     struct.pack("<HHIIHHHHIH", 0xFFFE, 1, RATE, 2 * RATE, 2, 16, 22, 16, 4, 1)
     + b"\x00\x00\x00\x00\x10\x00\x80\x00\x00\xaa\x008\x9bq"
 )
-NOISE = rng.uniform(-1, 1, (90000, 2)).astype("float32")  # longer than a block of five seconds
+NOISE = rng.uniform(-1, 1, (ROOM_SECONDS * RATE + 5000, 2)).astype("float32")  # longer than a block
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,18 @@ def test_wav_is_taken_as_libsndfile_takes_it(page, data):
     got, seconds = opened(page, data)
     assert np.array_equal(got, expected.mean(axis=1))
     assert seconds == len(expected) / RATE
+
+
+def test_the_first_block_fills_the_engines_room(page):
+    first = page.evaluate(
+        """async data => {
+        const { openAudio } = await import("./audio/file.js");
+        const audio = await openAudio(new Blob([Uint8Array.fromBase64(data)]), "clip");
+        for await (const block of audio.blocks()) return block.length;
+    }""",
+        base64.b64encode(encoded(NOISE, RATE, format="WAV", subtype="PCM_16")).decode(),
+    )
+    assert first == ROOM_SECONDS * RATE
 
 
 def test_wav_that_was_cut_off(page):
