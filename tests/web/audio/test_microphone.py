@@ -347,6 +347,35 @@ def test_microphone_that_the_system_pauses(speaking, url, lets):
         wait_for(page, "done")
 
 
+def test_microphone_that_is_unplugged(speaking, url):
+    """What was said until then is transcribed and kept."""
+    with page_on(speaking, url) as page:
+        page.evaluate(
+            """() => {
+            const open = MediaDevices.prototype.getUserMedia;
+            MediaDevices.prototype.getUserMedia = async function (...how) {
+              const stream = await open.apply(this, how);
+              window.unplug = () => {
+                const [track] = stream.getAudioTracks();
+                track.stop();
+                track.dispatchEvent(new Event("ended"));
+              };
+              return stream;
+            };
+        }"""
+        )
+        speak(page, 0.5)
+        page.evaluate("unplug()")
+        wait_for(page, "done")
+        expect(at(page, "error")).to_contain_text(
+            "The microphone was disconnected. What you said until then is transcribed."
+        )
+        expect(page.get_by_role("meter")).to_be_hidden()
+        samples, _ = recording(page)
+        assert len(samples) == fed(page)[-1]["fed"] >= 0.5 * RATE
+        expect(at(page, "speak")).to_be_enabled()
+
+
 def test_the_page_does_not_close_over_a_recording(speaking, url):
     with page_on(speaking, url) as page:
         speak(page, 0.2)
