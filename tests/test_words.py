@@ -68,9 +68,29 @@ def test_without_spaces_a_word_is_an_emission_group(pieces, expected):
     assert texts(*pieces) == expected
 
 
-def test_a_word_ends_one_token_before_its_first_text_token():
+def test_a_word_ends_one_token_before_the_first_text_token_of_its_last_group():
     pieces = ["P"] * 10 + ["W", " so", "P", "me", "P", "W", " day", "s"]
-    assert ends(*pieces) == [80 * (11 - 1) / 1000, 80 * (16 - 1) / 1000]
+    assert ends(*pieces) == [80 * (13 - 1) / 1000, 80 * (16 - 1) / 1000]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        ["P", "W", " 5", "P", "P", "5", "P", "P", "5", "-", "P", "P", "0", "P", "1", "P", "2", "P", "P", "3"],
+        ["P", "W", " 5", "P", "W", "5", "P", "W", "5", "P", "W", "-", "0", "1", "2", "P", "W", "", "3"],
+        ["P", "W", " so", "P", "P", "me"],
+        ["P", "W", " ", "८", "P", "", "९"],
+    ],
+)
+def test_a_word_that_comes_in_several_groups_ends_with_the_last(pieces):
+    """As a number does that is dictated digit by digit."""
+    last_group = max(k for k, piece in enumerate(pieces) if pieces[k - 1] in ("P", "W") and piece not in ("P", "W"))
+    assert ends(*pieces) == [80 * (last_group - 1) / 1000]
+    assert ends(*pieces, "P", "P", ".", "P", '"') == [80 * (last_group - 1) / 1000]  # punctuation is not spoken
+
+
+def test_a_second_word_of_a_group_does_not_end_before_itself():
+    assert ends("P", "P", "W", " a", " b", "c") == [0.16, 0.24]
 
 
 def test_the_first_token_is_the_one_whose_text_was_held_back():

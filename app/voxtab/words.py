@@ -40,7 +40,9 @@ class WordTimer:
     lie between. Chinese and Japanese have no spaces: next to their characters, each group of text tokens after a
     control token (pad or word) counts as a word.
 
-    A word's end is measured, within about 100 ms. Its start is an estimate: the end minus the time that its
+    A word's end is measured, within about 100 ms, from the first text token after a control token: the tokens right
+    after it only spell what was heard. A number that is dictated digit by digit comes in several such groups, and ends
+    with the last one that has a letter or a digit. A word's start is an estimate: the end minus the time that its
     letters take, but not before the end of the previous word.
 
     The texts of all words, joined, are the transcript without its white space.
@@ -57,6 +59,7 @@ class WordTimer:
         # and token 8 goes on, the word begins in 7.
         self._begun = 0
         self._pending = False  # such a beginning has come, and the rest has not
+        self._group_begun = 0  # k of the first text token after a control token
         self._silences: list[tuple[float, float]] = []  # seconds of live audio, seconds inserted there
 
     def push(self, token: int, text: str, k: int) -> list[Word]:
@@ -71,6 +74,8 @@ class WordTimer:
             return []
         if not self._pending:
             self._begun = k
+            if self._group_starts:
+                self._group_begun = k
         words = self._add(text, k)
         self._held = not text
         self._pending = self._held or self._after_space
@@ -112,6 +117,8 @@ class WordTimer:
             if self._starts_word(run):
                 words += self._close()
                 self._end = self._seconds(self._begun)
+            elif any(map(str.isalnum, run)):
+                self._end = max(self._end, self._seconds(self._group_begun))
             self._text += run
             self._after_space = self._group_starts = False
             self._begun = k

@@ -71,7 +71,7 @@ def test_text_of_one_file_and_of_two(voxtab):
 
 
 def test_json_of_one_file(voxtab):
-    status, out, err = voxtab("transcribe", "--model", GGUF, "--format", "json", CLIP)
+    status, out, err = voxtab("transcribe", "--model", GGUF, "--format", "json", "--tokens", CLIP)
     result = json.loads(out)
     assert status == 0 and err == ""
     assert result["tokens"] == EXPECTED["tokens_q4_0"]
@@ -91,10 +91,10 @@ def test_json_of_one_file(voxtab):
 def test_subtitles_of_one_file(voxtab, format):
     """The subtitles' words are the JSON's words."""
     status, out, err = voxtab("transcribe", "--model", GGUF, "--format", format, CLIP)
-    result = json.loads(voxtab("transcribe", "--model", GGUF, "--format", "json", CLIP)[1])
+    result = json.loads(voxtab("transcribe", "--model", GGUF, "--format", "json", "--tokens", CLIP)[1])
     words = [Word(**word) for word in result["words"]]
     assert status == 0 and err == "" and "-->" in out
-    assert out == getattr(subtitles, format)(words, result["text"])
+    assert out == subtitles.FORMATS[format](subtitles.segments(words, result["text"]))
     refused(voxtab("transcribe", "--model", GGUF, "--format", format, CLIP, CLIP), "one audio file at a time")
 
 
@@ -123,7 +123,7 @@ def test_bench(voxtab, monkeypatch):
 def test_json_of_several_files_with_a_bad_one(voxtab, tmp_path):
     bad = tmp_path / "bad.wav"
     bad.write_bytes(b"no audio")
-    status, out, err = voxtab("transcribe", "--model", GGUF, "--format", "json", CLIP, bad, CLIP)
+    status, out, err = voxtab("transcribe", "--model", GGUF, "--format", "json", "--tokens", CLIP, bad, CLIP)
     results = json.loads(out)
     assert status == 2 and [result["audio"] for result in results] == [CLIP, CLIP]
     assert err.count("\n") == 1 and str(bad) in err
@@ -136,7 +136,7 @@ def test_safetensors_and_a_tokenizer_in_the_parent(voxtab, tmp_path):
     for name in ("model.safetensors", "config.json"):
         shutil.copy(ORACLE / name, folder)
     shutil.copy(ORACLE / "tekken.json", tmp_path)
-    status, out, _ = voxtab("transcribe", "--model", folder, "--format", "json", CLIP)
+    status, out, _ = voxtab("transcribe", "--model", folder, "--format", "json", "--tokens", CLIP)
     assert status == 0 and json.loads(out)["tokens"] == EXPECTED["tokens_f32"]
 
 
@@ -152,7 +152,7 @@ def test_shards_cut_anywhere_equal_the_file(voxtab, tmp_path, cut):
     for i, piece in enumerate(pieces):
         (folder / f"shard-a{chr(97 + i)}").write_bytes(piece)
     status, out, err = voxtab(
-        "transcribe", "--model", folder, "--tokenizer", ORACLE / "tekken.json", "--format", "json", CLIP
+        "transcribe", "--model", folder, "--tokenizer", ORACLE / "tekken.json", "--format", "json", "--tokens", CLIP
     )
     assert (status, err) == (0, "") and json.loads(out)["tokens"] == EXPECTED["tokens_q4_0"]
 
@@ -161,7 +161,7 @@ def test_shards_cut_anywhere_equal_the_file(voxtab, tmp_path, cut):
 def test_chunk_length_changes_nothing(voxtab, monkeypatch, chunk):
     fed, original = [], Transcriber.feed
     monkeypatch.setattr(Transcriber, "feed", lambda self, samples: (fed.append(len(samples)), original(self, samples)))
-    status, out, _ = voxtab("transcribe", "--model", GGUF, "--chunk-ms", chunk, "--format", "json", CLIP)
+    status, out, _ = voxtab("transcribe", "--model", GGUF, "--chunk-ms", chunk, "--format", "json", "--tokens", CLIP)
     assert status == 0 and json.loads(out)["tokens"] == EXPECTED["tokens_q4_0"]
     assert set(fed[:-1]) == {16 * chunk} and sum(fed) == soundfile.info(CLIP).frames
 
@@ -179,7 +179,7 @@ def test_awkward_audio_is_transcribed(voxtab, tmp_path, kind):
     }[kind]
     path = tmp_path / "audio.wav"
     soundfile.write(path, samples, rate, subtype="FLOAT")
-    status, out, err = voxtab("transcribe", "--model", GGUF, "--format", "json", path)
+    status, out, err = voxtab("transcribe", "--model", GGUF, "--format", "json", "--tokens", path)
     result = json.loads(out)
     assert (status, err) == (0, "")
     assert len(result["tokens"]) == 32 + -(-round(result["audio_seconds"] * 16000) // 1280) + 6 + 11
@@ -455,7 +455,7 @@ def test_audio_that_is_damaged_in_the_middle(voxtab, tmp_path):
     data = bytearray(path.read_bytes())
     data[len(data) // 2 : len(data) // 2 + 64] = bytes(64)
     path.write_bytes(data)
-    status, out, err = voxtab("transcribe", "--model", GGUF, "--format", "json", path)
+    status, out, err = voxtab("transcribe", "--model", GGUF, "--format", "json", "--tokens", path)
     assert status == 2 and err.count("\n") == 1 and "damaged.flac ends after" in err and "of 10.0 s" in err
     assert 3 < json.loads(out)["audio_seconds"] < 6
 
@@ -547,7 +547,7 @@ def test_a_driver_that_computes_a_kernel_wrongly(voxtab, monkeypatch):
     assert status == 0 and err.startswith(warning) and err.count("\n") == 1
     assert figures["variants"]["linear"] in ("plain", "staged")
     assert figures["wrong_variants"] == ["staged_packed"]
-    status, out, err = voxtab("transcribe", "--model", GGUF, "--format", "json", CLIP)
+    status, out, err = voxtab("transcribe", "--model", GGUF, "--format", "json", "--tokens", CLIP)
     assert status == 0 and err.startswith(warning) and json.loads(out)["tokens"] == EXPECTED["tokens_q4_0"]
 
 

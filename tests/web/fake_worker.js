@@ -15,7 +15,6 @@ const MODEL = {
 };
 const RESULT = {
   text: " Hello tab. It works.",
-  tokens: [1, 32, 33],
   audio_seconds: 1.5,
   delay_ms: 480,
   model: "voxtral-q4.gguf",
@@ -42,6 +41,7 @@ const USUAL = {
     ],
     result: {
       result: RESULT,
+      tokens: [1, 32, 33],
       subtitles: { srt: "1\n00:00:00,100 --> …", vtt: "WEBVTT\n\n00:00:00.100 --> …" },
     },
   },

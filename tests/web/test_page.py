@@ -63,7 +63,7 @@ def wait_for(page, state):
 
 
 def tokens(page) -> list[int]:
-    return page.evaluate("voxtab.result.tokens")
+    return page.evaluate("voxtab.tokens")
 
 
 def check(page, oracle="delay480"):
@@ -175,7 +175,7 @@ def test_in_an_iframe_of_another_origin(page, server, elsewhere, clips):
     frame = page.frame_locator("iframe")
     expect(frame.locator("html")).to_have_attribute("data-state", "done", timeout=60000)
     (inner,) = [frame for frame in page.frames if "/site/" in frame.url]
-    assert inner.evaluate("voxtab.result.tokens") == EXPECTED["delay480"]
+    assert inner.evaluate("voxtab.tokens") == EXPECTED["delay480"]
 
 
 def test_microphone(browser, server, clips):

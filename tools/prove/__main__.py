@@ -132,7 +132,7 @@ def page_tokens(site: Path, model: Path, wav: Path) -> tuple[list[int], str]:
         page.wait_for_function("['done', 'error'].includes(document.documentElement.dataset.state)", timeout=600_000)
         if page.evaluate("document.documentElement.dataset.state") == "error":
             sys.exit(f"tools/prove: the page failed: {page.get_by_test_id('error').text_content()}")
-        tokens = page.evaluate("voxtab.result.tokens")
+        tokens = page.evaluate("voxtab.tokens")
         gpu = page.evaluate(
             "navigator.gpu.requestAdapter()"
             ".then(({ info }) => `${info.vendor} ${info.architecture} ${info.description}`)"

@@ -1,6 +1,6 @@
 // Names that the JavaScript of web/ and tests/web/ gets from elsewhere.
 
 interface Window {
-  voxtab: { result: any };
+  voxtab: { result: any; tokens: any };
 }
 declare const script: any; // what a test says to fake_worker.js

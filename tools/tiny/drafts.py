@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""How many tokens a decoder pass could yield if pads were drafted: from `voxtab transcribe --format json` or
-`evaluate.py --tokens` on stdin.
+"""How many tokens a decoder pass could yield if pads were drafted: from
+`voxtab transcribe --format json --tokens` or `evaluate.py --tokens` on stdin.
 
 A pass over one known token and K drafted pads keeps the pads that the model predicts too, up to the first other
 token, which it yields as well; the text is that of the plain loop. Neither the prompt nor the pads after a stream's

@@ -203,7 +203,7 @@ def main():
     a.add_argument(
         "--tokens",
         metavar="JSON",
-        help="write the tokens of every clip, as `voxtab transcribe --format json` has them (with the default --left)",
+        help="write the tokens of every clip, as `voxtab transcribe --format json --tokens` does (with default --left)",
     )
     a.add_argument("--sounds", action="store_true", help="words a minute in silence, noise and tones")
     a.add_argument("--device", default="cpu")

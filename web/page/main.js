@@ -11,8 +11,8 @@ import { allows, enter, fail, isListening, state, stopVerb } from "./state.js";
 import { audioFailed, hasUnsavedWords, transcribe } from "./transcribing.js";
 import * as view from "./view.js";
 
-// For programs that drive the page: the command line's JSON of the last transcription that finished.
-window.voxtab = { result: null };
+// For programs that drive the page: the command line's JSON of the last transcription that finished, and its token ids.
+window.voxtab = { result: null, tokens: null };
 
 const chosen = { model: [], tokenizer: null }; // files of a model that is not complete yet
 

@@ -70,13 +70,13 @@ class Job {
     if (this.retried) view.begin(state.shown, recording);
     else view.error(null);
     view.note(null);
-    window.voxtab.result = null;
+    Object.assign(window.voxtab, { result: null, tokens: null });
     view.state("transcribing", audio.live ? "Listening: speak now." : `Transcribing ${audio.name}…`);
     let saved = null;
     let failure = null;
     try {
-      const { result, subtitles } = await this.stream();
-      window.voxtab.result = result;
+      const { result, tokens, subtitles } = await this.stream();
+      Object.assign(window.voxtab, { result, tokens });
       state.shown.unfinished = false;
       state.model.reopened = false;
       if (result.words.length) saved = subtitles;
@@ -98,7 +98,7 @@ class Job {
   }
 
   // Feeds the audio at the engine's pace: a feed is answered once at most ROOM_SECONDS of audio wait
-  // (app/voxtab/transcriber.py). Resolves with the answer to `finish`, {result, subtitles}.
+  // (app/voxtab/transcriber.py). Resolves with the answer to `finish`, {result, tokens, subtitles}.
   async stream() {
     const settings = view.settings();
     this.delay = settings.delay_ms / 1000;

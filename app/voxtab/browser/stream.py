@@ -8,7 +8,7 @@ from voxtab import subtitles
 from voxtab.browser.messages import post_event
 from voxtab.config import SAMPLE_RATE, Schedule
 from voxtab.model import Model
-from voxtab.result import result
+from voxtab.result import Result
 from voxtab.transcriber import ROOM_SECONDS, Transcriber
 
 FEED_SAMPLES = ROOM_SECONDS * SAMPLE_RATE  # copied into Python's heap at a time
@@ -49,7 +49,7 @@ class Stream:
             self._transcriber.flush()
 
     async def finish(self) -> dict:
-        """The result, as the command line has it, and the subtitles, once all text is out."""
+        """The result, as the command line has it, its token ids, and the subtitles, once all text is out."""
         async with self._in_order:
             await self._check_reading()
             self._transcriber.finish()
@@ -73,11 +73,12 @@ class Stream:
         finally:
             reporting.cancel()
             transcriber.close()
-        words, transcript = transcriber.words, transcriber.transcript
         run_s = time.perf_counter() - self._since
+        result = Result.of(transcriber, model=self._model.name, load_s=self._load_s, run_s=run_s)
         return {
-            "result": result(transcriber, model=self._model.name, load_s=self._load_s, run_s=run_s),
-            "subtitles": {name: make(words, transcript) for name, make in subtitles.FORMATS.items()},
+            "result": result.as_dict(),
+            "tokens": result.tokens,
+            "subtitles": {name: make(result.segments) for name, make in subtitles.FORMATS.items()},
         }
 
     async def _report(self) -> None:

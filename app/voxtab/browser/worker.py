@@ -72,7 +72,7 @@ class Worker:
         return {}
 
     async def finish(self, request: Any) -> dict:
-        """{result, subtitles: {srt, vtt}} of the whole stream."""
+        """{result, tokens, subtitles: {srt, vtt, tsv}} of the whole stream."""
         stream = self._running()
         try:
             return await stream.finish()

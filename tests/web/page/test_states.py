@@ -45,7 +45,7 @@ def test_file(browser, url):
         at(page, "audio-file").set_input_files(SECOND)
         wait_for(page, "done")
         assert at(page, "transcript").text_content() == " Hello tab. It works."
-        assert page.evaluate("voxtab.result.tokens") == [1, 32, 33]
+        assert page.evaluate("voxtab.tokens") == [1, 32, 33]
         assert calls(page, "start") == [{"id": 2, "verb": "start", "delay_ms": 480, "left_silence_tokens": 32}]
         assert fed(page)[-1]["fed"] == 16000
         expect(at(page, "save-wav")).to_be_hidden()

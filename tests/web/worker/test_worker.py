@@ -280,7 +280,7 @@ def test_text_comes_while_feeding(bare, server):
     texts = [event for event in events if event["event"] == "text"]
     assert "".join(event["text"] for event in texts) == result["text"]
     assert 0 < texts[0]["audio_seconds"] < texts[-1]["audio_seconds"] <= result["audio_seconds"]
-    assert set(result) == {"text", "tokens", "words", "audio_seconds", "delay_ms", "model", "timings"}
+    assert set(result) == {"text", "segments", "words", "audio_seconds", "delay_ms", "model", "timings"}
 
 
 def test_stop_and_start_again(bare, server):

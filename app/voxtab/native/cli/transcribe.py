@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from voxtab.model import Model
     from voxtab.native.audio import AudioFile
+    from voxtab.result import Result
     from voxtab.transcriber import Transcriber
 
 DESCRIPTION = "Audio files to text, on stdout."
@@ -49,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="text",
         help="srt, vtt: subtitles, of one file; json: an object for one file, an array for several",
     )
+    parser.add_argument("--tokens", action="store_true", help="token ids in the JSON too")
     parser.add_argument(
         "--chunk-ms",
         type=milliseconds,
@@ -89,24 +91,25 @@ async def _transcribe(arguments) -> int:
         for audio in files:
             try:
                 results.append(await _one_file(model, audio, schedule, arguments, load_s))
-                audio.check_whole(results[-1]["audio_seconds"])
+                audio.check_whole(results[-1].audio_seconds)
             except UserError as error:
                 complain(error)
                 status = 2
     finally:
         await model.device.done()  # also after Ctrl-C: readbacks under way still need the event loop
     if arguments.format == "json":
+        dicts = [result.as_dict(tokens=arguments.tokens) for result in results]
         if len(arguments.audio) > 1:
-            print(json.dumps(results, ensure_ascii=False))
-        elif results:
-            print(json.dumps(results[0], ensure_ascii=False))
+            print(json.dumps(dicts, ensure_ascii=False))
+        elif dicts:
+            print(json.dumps(dicts[0], ensure_ascii=False))
     return status
 
 
-async def _one_file(model: Model, audio: AudioFile, schedule: Schedule, arguments, load_s: float) -> dict:
+async def _one_file(model: Model, audio: AudioFile, schedule: Schedule, arguments, load_s: float) -> Result:
     from tqdm import tqdm
 
-    from voxtab.result import result
+    from voxtab.result import Result
     from voxtab.transcriber import Transcriber
 
     since = time.perf_counter()
@@ -131,11 +134,12 @@ async def _one_file(model: Model, audio: AudioFile, schedule: Schedule, argument
     finally:
         feeding.cancel()
         transcriber.close()
-    if make := subtitles.FORMATS.get(arguments.format):
-        print(make(transcriber.words, transcriber.transcript), end="", flush=True)
-    return {"audio": str(audio.path)} | result(
-        transcriber, model=model.name, load_s=load_s, run_s=time.perf_counter() - since
+    result = Result.of(
+        transcriber, model=model.name, load_s=load_s, run_s=time.perf_counter() - since, audio=str(audio.path)
     )
+    if arguments.format in subtitles.FORMATS:
+        print(result.formatted(arguments.format), end="", flush=True)
+    return result
 
 
 async def _feed(transcriber: Transcriber, audio: AudioFile, chunk: int) -> None:
