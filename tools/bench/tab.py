@@ -22,10 +22,14 @@ from playwright.sync_api import Page, sync_playwright
 from synthetic import VOXTRAL_4B, write_model
 from voxtab.bench import spread
 from voxtab.config import ModelConfig
-from voxtab.native.serve import site_server
+from voxtab.native.server.run import serving
+from voxtab.native.server.site import Site
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
+
+# Cross-origin isolated pages have clocks of 5 us instead of 100.
+ISOLATED = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
 
 _NARROW = replace(VOXTRAL_4B.decoder, width=64, heads=2, kv_heads=1, head_dim=32, hidden=64, window=64)
 # All layers of the 4B model, each as narrow as the kernels allow. The host's work does not depend on the width.
@@ -61,17 +65,10 @@ def served(site: Path | None = None, *, folders: dict[str, Path] | None = None, 
         for folder in (copy, bench):
             boot = folder / "worker/boot.js"
             boot.write_text(worker + boot.read_text())
-        with site_server(copy, port=0) as server:
-            files = server.get_app()
-            # Cross-origin isolated pages have clocks of 5 us instead of 100.
-            files.add_headers_function = _isolate
-            for name, folder in (folders or {}).items():
-                files.add_files(folder, name)
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-            try:
-                yield f"http://127.0.0.1:{server.server_port}"
-            finally:
-                server.shutdown()
+        for name, folder in (folders or {}).items():
+            Path(copy, name).symlink_to(folder.absolute())
+        with serving(Site(copy, ISOLATED)) as url:
+            yield url
 
 
 @contextmanager
@@ -100,11 +97,6 @@ def _tab(config: ModelConfig) -> Iterator[Page]:
             page.goto(f"{url}/bench/bench.html")
             assert page.evaluate("crossOriginIsolated")
             yield page
-
-
-def _isolate(headers, path, url):
-    headers["Cross-Origin-Opener-Policy"] = "same-origin"
-    headers["Cross-Origin-Embedder-Policy"] = "require-corp"
 
 
 def tab_step(steps: int = 300) -> dict:

@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import threading
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -31,7 +30,8 @@ from playwright.sync_api import TimeoutError, sync_playwright
 
 from synthetic import TINY, VOXTRAL_4B
 from voxtab.config import ModelConfig
-from voxtab.native.serve import site_server
+from voxtab.native.server.run import serving
+from voxtab.native.server.site import Site
 
 HERE = Path(__file__).resolve().parent
 VERSION = "1.30.0"
@@ -198,8 +198,7 @@ def compare(config: ModelConfig, least_ms: float, repeats: int, seconds: float) 
             "layers": write_layers(Path(scratch, "layers.onnx"), config),
             "head": write_head(Path(scratch, "head.onnx"), config),
         }
-        with site_server(scratch, port=0) as server:
-            threading.Thread(target=server.serve_forever, daemon=True).start()
+        with serving(Site(scratch, {})) as url:
             browser = playwright.chromium.launch(
                 executable_path=shutil.which("chromium-headless-shell"),
                 chromium_sandbox=False,
@@ -208,7 +207,7 @@ def compare(config: ModelConfig, least_ms: float, repeats: int, seconds: float) 
             try:
                 page = browser.new_page()
                 page.on("pageerror", lambda error: print(error, file=sys.stderr))
-                page.goto(f"http://127.0.0.1:{server.server_port}/")
+                page.goto(url)
                 page.wait_for_function("window.ready")
                 results = {}
                 for name, (model, nbytes) in models.items():
@@ -235,7 +234,6 @@ def compare(config: ModelConfig, least_ms: float, repeats: int, seconds: float) 
                 } | results
             finally:
                 browser.close()
-                server.shutdown()
 
 
 def main():

@@ -25,7 +25,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import deque
 from pathlib import Path
@@ -42,7 +41,8 @@ from voxtab.encoder import block_samples
 from voxtab.gpu.kernels import TOKENS_RING
 from voxtab.model import Model
 from voxtab.native import models
-from voxtab.native.serve import site_server
+from voxtab.native.server.run import serving
+from voxtab.native.server.site import Site
 from voxtab.transcriber import Transcriber
 
 TOOLS = Path(__file__).resolve().parents[1]
@@ -120,15 +120,15 @@ def page_tokens(site: Path, model: Path, wav: Path) -> tuple[list[int], str]:
         (site / name).unlink(missing_ok=True)
         (site / name).symlink_to(target)
     manifest = "manifest.json" if (model / "manifest.json").is_file() else next(model.glob("*.gguf")).name
-    with site_server(site, port=0) as server, sync_playwright() as playwright:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    # Playwright's wait_for_function needs a page without a content security policy.
+    with serving(Site(site, {})) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium-headless-shell"),
             chromium_sandbox=False,
             args=["--enable-unsafe-webgpu"],
         )
         page = browser.new_page()
-        page.goto(f"http://127.0.0.1:{server.server_port}/?model=proof-model/{manifest}&audio=proof.wav&autostart=1")
+        page.goto(f"{url}/?model=proof-model/{manifest}&audio=proof.wav&autostart=1")
         page.wait_for_function("['done', 'error'].includes(document.documentElement.dataset.state)", timeout=600_000)
         if page.evaluate("document.documentElement.dataset.state") == "error":
             sys.exit(f"tools/prove: the page failed: {page.get_by_test_id('error').text_content()}")
@@ -138,7 +138,6 @@ def page_tokens(site: Path, model: Path, wav: Path) -> tuple[list[int], str]:
             ".then(({ info }) => `${info.vendor} ${info.architecture} ${info.description}`)"
         )
         browser.close()
-        server.shutdown()
     return tokens, gpu
 
 

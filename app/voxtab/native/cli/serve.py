@@ -1,22 +1,69 @@
 """`voxtab serve`."""
 
 import argparse
+import os
+from pathlib import Path
 
-DESCRIPTION = "Serve the page that tools/build_site wrote, until interrupted."
+from voxtab.native.cli.parser import add_model
+
+DESCRIPTION = "Serve the page that tools/build_site wrote, and an API as OpenAI's and vLLM's, until interrupted."
+_SITE = "dist/site"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("site", nargs="?", default="dist/site", metavar="DIR", help="default: %(default)s")
+    parser.add_argument("site", nargs="?", metavar="DIR", help=f"the page; default: {_SITE}, if it is there")
     parser.add_argument(
         "--host",
         default="127.0.0.1",
         help="browsers give WebGPU to https pages and to this machine's own; default: %(default)s",
     )
     parser.add_argument("--port", type=int, default=8000, help="0 takes a free one; default: %(default)s")
+    add_model(parser)
+    parser.add_argument(
+        "--api-key",
+        metavar="KEY",
+        help="what clients of the API must send; needed if other machines can reach it; default: VOXTAB_API_KEY of the "
+        "environment, where other users of this machine cannot read it",
+    )
+    parser.add_argument("--no-api", action="store_true", help="only the page")
+    parser.add_argument(
+        "--queue", type=_count, default=8, metavar="N", help="streams that may wait for the model; default: %(default)s"
+    )
+    parser.add_argument(
+        "--max-upload-mb", type=_positive, default=1000, metavar="N", help="of one upload; default: %(default)s"
+    )
+    parser.add_argument(
+        "--max-minutes", type=_positive, default=240, metavar="N", help="of audio in one stream; default: %(default)s"
+    )
 
 
 def run(arguments) -> int:
-    from voxtab.native.serve import serve
+    from voxtab.native.server.limits import Limits
+    from voxtab.native.server.run import serve
 
-    serve(arguments.site, arguments.host, arguments.port)
+    site = arguments.site
+    if site is None and (arguments.no_api or Path(_SITE).exists()):
+        site = _SITE
+    serve(
+        site,
+        arguments.host,
+        arguments.port,
+        model=arguments.model,
+        tokenizer=arguments.tokenizer,
+        key=arguments.api_key or os.environ.get("VOXTAB_API_KEY") or None,
+        limits=Limits(arguments.queue, 1_000_000 * arguments.max_upload_mb, 60 * arguments.max_minutes),
+        api=not arguments.no_api,
+    )
     return 0
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 6:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a number from 0 to 999999")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if (number := _count(text)) == 0:
+        raise argparse.ArgumentTypeError("0 is too few")
+    return number

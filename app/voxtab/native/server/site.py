@@ -1,0 +1,78 @@
+"""The files of the page that tools/build_site wrote."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from starlette.responses import FileResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Message, Receive, Scope, Send
+
+from voxtab.errors import UserError
+
+BLOCK_BYTES = 1 << 18  # of a file, read and sent at once
+# The machine's own table of types may be wrong (.js in Windows' registry).
+TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".json": "application/json",
+    ".wasm": "application/wasm",
+    ".wgsl": "text/plain",
+    ".txt": "text/plain",
+    ".png": "image/png",
+    ".flac": "audio/flac",
+    ".zip": "application/zip",
+}
+# What the page does: its own scripts, styles and Workers, Python as WebAssembly, recordings as blob:, its icon as
+# data:, and models and audio from any address that the user names. A Worker has the policy of its script's answer.
+PAGE_HEADERS = MappingProxyType(
+    {
+        "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
+        "img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self'; worker-src 'self' blob:; "
+        "manifest-src 'self'; connect-src 'self' blob: data: https: http:; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'self'",
+        "Referrer-Policy": "no-referrer",
+    }
+)
+# One range of bytes. Others are ignored, as RFC 9110 allows, and the whole file is sent.
+_ONE_RANGE = re.compile(rb"\s*bytes\s*=\s*(\d+\s*-\s*\d*|-\s*\d+)\s*", re.IGNORECASE | re.ASCII)
+
+
+class Site(StaticFiles):
+    """Serves a folder: types, validation, single ranges. Links in it are followed. UserError without a site.
+
+    `headers` are added to each answer; those of the page say what it may do.
+    """
+
+    def __init__(self, folder: str | Path, headers: Mapping[str, str] = PAGE_HEADERS):
+        if not Path(folder, "index.html").is_file():
+            raise UserError(f"{folder} holds no index.html: build the site with tools/build_site and give its folder.")
+        super().__init__(directory=folder, html=True, follow_symlink=True)
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        self._headers.append((b"cache-control", b"no-cache"))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *self._headers]}
+            await send(message)
+
+        if scope["type"] == "http":
+            scope = {**scope, "headers": [header for header in scope["headers"] if not self._is_ignored(scope, header)]}
+        await super().__call__(scope, receive, send_with_headers)
+
+    @staticmethod
+    def _is_ignored(scope: Scope, header: tuple[bytes, bytes]) -> bool:
+        name, value = header
+        return name == b"range" and (scope["method"] != "GET" or not _ONE_RANGE.fullmatch(value))
+
+    def file_response(self, full_path, stat_result, scope, status_code=200) -> Response:
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        if isinstance(response, FileResponse):
+            response.chunk_size = BLOCK_BYTES
+            type = TYPES.get(Path(full_path).suffix, "application/octet-stream")
+            response.headers["content-type"] = f"{type}; charset=utf-8" if type.startswith("text/") else type
+        return response

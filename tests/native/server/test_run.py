@@ -1,0 +1,206 @@
+"""How the server starts, what it stands, and how it ends."""
+
+import asyncio
+import resource
+import signal
+import socket
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from native.server.conftest import CLIP, LONG_BYTES, MODEL, Served, port_of, served, start
+from native.server.test_realtime import append, heard, pcm
+from native.server.test_transcriptions import form, post, refused, wav
+from voxtab.errors import UserError
+from voxtab.native.server.run import bound
+
+WHOLE = bytes(range(100))
+
+
+@pytest.fixture
+def many_files():
+    """This process opens as many connections as the server does."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(4096, limits[0]), limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+# --- many clients
+
+
+def test_a_thousand_connections_at_once(server, many_files):
+    """Each gets its answer whole: half of them a file, half a range of it."""
+
+    async def ask(i: int) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        range = "Range: bytes=10-19\r\n" if i % 2 else ""
+        writer.write(f"GET /models/a.gguf HTTP/1.1\r\nHost: localhost\r\n{range}Connection: close\r\n\r\n".encode())
+        answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        return answer
+
+    async def main():
+        return await asyncio.wait_for(asyncio.gather(*(ask(i) for i in range(1000))), 300)
+
+    for i, answer in enumerate(asyncio.run(main())):
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 206 " if i % 2 else b"HTTP/1.1 200 "), head
+        assert body == (WHOLE[10:20] if i % 2 else WHOLE)
+
+
+def test_three_hundred_slow_clients_hold_nobody(free, many_files):
+    """A hundred that read nothing of a long file, a hundred in the middle of a request, a hundred of an upload."""
+    body, type = form()
+    upload = (
+        f"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: a\r\nContent-Type: {type}\r\nContent-Length: 900000\r\n\r\n"
+    )
+    beginnings = [
+        b"GET /models/long.gguf HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: local",
+        upload.replace("Host: a", "Host: localhost").encode() + body[:1000],
+    ]
+    slow = [socket.create_connection(("127.0.0.1", free.port), timeout=60) for _ in range(300)]
+    try:
+        for i, client in enumerate(slow):
+            client.sendall(beginnings[i % 3])
+        for _ in range(20):
+            assert free.ask("/models/a.gguf")[2] == WHOLE
+        assert post(free)[0] == 200
+        with connect(free.socket) as session:
+            append(session, pcm())
+            heard(session, "transcription.delta")
+        # Nothing was lost by being slow.
+        slow[0].sendall(b"")
+        answer = b""
+        while len(answer) < LONG_BYTES:
+            answer += slow[0].recv(1 << 20)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        slow[1].sendall(b"host\r\n\r\n")
+        assert slow[1].recv(1000).startswith(b"HTTP/1.1 200 ")
+    finally:
+        for client in slow:
+            client.close()
+
+
+# --- the start
+
+
+def test_the_page_alone(tmp_path):
+    """It prints the address once it answers there, serves files that change meanwhile, and ends with Ctrl-C."""
+    index = tmp_path / "index.html"
+    index.write_text("old")
+    process = start(tmp_path, "--host", "127.0.0.2", "--port", 0, "--no-api")
+    address = process.stdout.readline().strip()
+    assert address.startswith("http://127.0.0.2:") and not address.endswith(":8000/")
+    index.write_text("changed")
+    with urllib.request.urlopen(address, timeout=60) as answer:
+        assert answer.read() == b"changed"
+    with pytest.raises(urllib.error.HTTPError) as answer:
+        urllib.request.urlopen(f"{address}v1/models", timeout=60)
+    with answer.value as answer:
+        assert answer.code == 503 and b"--no-api" in answer.read()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "") and "The API is off" in out
+
+
+@pytest.mark.parametrize("missing", ["websockets", "python_multipart", "prometheus_client"])
+def test_the_page_needs_no_extra(site, missing):
+    """Without a package of the extra `serve`, there is the page, and the API says what to install."""
+    without = f"import sys; sys.modules[{missing!r}] = None"
+    with served(site, before=without) as server:
+        assert server.ask("/")[0] == 200
+        assert "voxtab[serve]" in server.process.stdout.readline()
+        refused(server.ask("/v1/models"), 503, "voxtab[serve]")
+    process = start(site, "--model", MODEL, "--port", 0, before=without)
+    assert "voxtab[serve]" in process.communicate(timeout=60)[1] and process.returncode == 2
+
+
+def test_the_api_alone(tmp_path):
+    with served("--model", MODEL, cwd=tmp_path) as server:
+        assert server.ask("/")[0] == 404
+        assert server.ask("/v1/models")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["nowhere"], "nowhere holds no index.html"),
+        (["--no-api"], "dist/site holds no index.html"),
+        (["--model", "nowhere.gguf"], "nowhere.gguf"),
+        (["--model", CLIP], "clip.flac"),
+        (["--no-api", "--model", MODEL], "no API"),
+        (["--port", "99999"], "ports are 0 to 65535"),
+        (["--port", "-1"], "ports are 0 to 65535"),
+        (["--host", "nowhere.invalid", "--api-key", "x"], "nowhere.invalid"),
+        (["--host", "a..b", "--api-key", "x"], "no name of a host"),
+        (["--queue", "-1"], "--queue"),
+        (["--max-upload-mb", "0"], "--max-upload-mb"),
+        (["--max-minutes", "many"], "--max-minutes"),
+    ],
+)
+def test_what_is_refused(tmp_path, arguments, words):
+    with start(*arguments, cwd=tmp_path) as process:
+        try:
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, out) == (2, "") and words in err
+    assert err.startswith("voxtab") and err.count("\n") == 1 and err.endswith(".\n")
+
+
+def test_a_port_that_is_taken(tmp_path):
+    with bound("127.0.0.1", 0) as listener, pytest.raises(UserError, match="--port"):
+        bound("127.0.0.1", listener.getsockname()[1])
+
+
+# --- the end
+
+
+@pytest.mark.parametrize("how, status", [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+def test_what_runs_is_ended(site, how, status):
+    """A live stream gets its last text; a file that waits gets an error; a slow download ends nothing late."""
+    process = start(site, "--model", MODEL, "--port", 0)
+    server = Served(process, port_of(process))
+    with connect(server.socket) as session, connect(server.socket) as idle, ThreadPoolExecutor(2) as clients:
+        download = socket.create_connection(("127.0.0.1", server.port))
+        download.sendall(b"GET /models/long.gguf HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        append(session, pcm())
+        server.until(lambda health: health["running"] == 1, "running")
+        waiting = clients.submit(post, server)
+        server.until(lambda health: health["waiting"] == 1, "waiting")
+        process.send_signal(how)
+        assert heard(session, "transcription.done")[-1]["text"]
+        assert refused(waiting.result(), 503)["code"] == "server_ending"
+        for connection in (session, idle):
+            with pytest.raises(ConnectionClosed) as closed:
+                while True:
+                    connection.recv(timeout=60)
+            assert closed.value.rcvd.code == 1001
+        _, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (status, "")
+        download.close()
+
+
+def test_a_file_that_runs_is_ended(site):
+    with ThreadPoolExecutor(1) as clients:
+        process = start(site, "--model", MODEL, "--port", 0)
+        server = Served(process, port_of(process))
+        events = clients.submit(post, server, "a.wav", wav(600), stream="true")
+        server.until(lambda health: health["running"] == 1, "running")
+        process.send_signal(signal.SIGTERM)
+        assert b'"server_ending"' in events.result()[2]
+        assert process.communicate(timeout=60)[1] == ""
+
+
+def test_it_ends_while_the_model_opens(site):
+    process = start(site, "--model", MODEL, "--port", 0)
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60)[1] == "" and process.returncode == 130
