@@ -1,25 +1,29 @@
 """The native seam: uploads at any offset, readbacks that lag, limits, and out of memory."""
 
 import asyncio
+import contextlib
+import gc
+import re
+import threading
+import time
 from dataclasses import replace
 
 import pytest
 
-from voxtab.errors import DeviceError, UserError
+from voxtab.errors import DeviceError, ModelError, UserError
 from voxtab.gpu import device as seam
 from voxtab.gpu.kernels import Kernels
 from voxtab.gpu.variants import Variants
-from voxtab.native import models
+from voxtab.native import gpu, models, webgpu
 from voxtab.native.gpu import NativeDevice
 
 
 class Bytes:
     def __init__(self, data):
-        self.data, self.size, self.reads = data, len(data), []
+        self.data = data
 
-    def read(self, offset, nbytes):
-        self.reads.append((offset, nbytes))
-        return self.data[offset : offset + nbytes]
+    def read_into(self, offset, view):
+        view[:] = self.data[offset : offset + len(view)]
 
 
 def contents(device, run, buffer, nbytes):
@@ -92,14 +96,123 @@ def test_a_model_that_does_not_open_gives_the_device_back(run, monkeypatch):
 
 
 def test_out_of_memory(device, monkeypatch):
-    import wgpu
+    create, before = webgpu.create_buffer, device.nbytes
 
-    def full(**_):
-        raise wgpu.GPUOutOfMemoryError("Not enough memory left.")
+    def full(*arguments):
+        webgpu.on_error(None, webgpu.OUT_OF_MEMORY, webgpu.text("Not enough memory left."), None, None)
+        return create(*arguments)
 
-    monkeypatch.setattr(device._device, "create_buffer", full)
+    monkeypatch.setattr(webgpu, "create_buffer", full)
     with pytest.raises(DeviceError, match="1,000,000 bytes \\(tok_embeddings\\)"):
         device.buffer(1_000_000, "tok_embeddings")
+    assert device.nbytes == before
+
+
+def test_a_fault_is_told_where_it_is_made(device, run):
+    """Not at some later call."""
+    with pytest.raises(RuntimeError, match="greater than the maximum"):
+        device.buffer(1 << 40, "far too large")
+    with pytest.raises(RuntimeError, match="nowhere"):
+        run(device.pipeline("argmax", {"nowhere": 1}))
+    buffer = device.buffer(16)
+    device.free(buffer)
+
+
+def test_a_fault_in_a_plan_is_told_by_every_later_read(run):
+    """What runs after it may be wrong."""
+
+    async def go():
+        device = await NativeDevice.open(default_limits=True)
+        try:
+            buffer, empty = device.buffer(16), device.plan([])
+            assert await device.run(empty, (buffer, 0, 16)) == bytes(16)
+            device.copy(buffer, buffer, 8)  # within one buffer: WebGPU refuses it
+            for _ in range(2):
+                with pytest.raises(RuntimeError, match="same buffer"):
+                    await device.run(empty, (buffer, 0, 16))
+        finally:
+            device.close()
+
+    run(go())
+
+
+def test_reads_of_a_closed_device_end(run):
+    async def go():
+        device = await NativeDevice.open(default_limits=True)
+        buffer, empty = device.buffer(16), device.plan([])
+        reads = [device.run(empty, (buffer, 0, 16)) for _ in range(100)]
+        device.close()
+        with contextlib.suppress(RuntimeError):
+            for read in reads:
+                assert await read == bytes(16)
+
+    run(go())
+
+
+def test_a_device_that_nothing_refers_to_is_closed(run):
+    device = run(NativeDevice.open(default_limits=True))
+    closed, threads = device._close, device._queue._threads
+    del device
+    gc.collect()
+    assert not closed.alive and not any(thread.is_alive() for thread in threads)
+
+
+def test_a_cancelled_upload_stops_reading(device, run):
+    reads, first = [], threading.Event()
+
+    class Slow:
+        def read_into(self, offset, view):
+            reads.append(offset)
+            first.set()
+            time.sleep(0.01)
+
+    async def go():
+        buffer = device.buffer(16)
+        uploading = asyncio.ensure_future(device.upload(Slow(), [(0, 16, buffer, 0, 0)] * 1000))
+        await asyncio.to_thread(first.wait)
+        uploading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await uploading
+        count = len(reads)
+        await device.done()
+        device.free(buffer)
+        assert len(reads) == count < 900
+
+    run(go())
+
+
+def test_an_upload_tells_what_its_source_says(device, run):
+    class Broken:
+        def read_into(self, offset, view):
+            if offset == 40:
+                raise ModelError("the file is gone.")
+
+    buffer = device.buffer(16)
+    with pytest.raises(ModelError, match="gone"):
+        run(device.upload(Broken(), [(i, 16, buffer, 0, 0) for i in range(100)]))
+    device.free(buffer)
+
+
+def test_the_gpus_are_listed_and_one_is_chosen(run):
+    found = gpu.adapters()
+    run(NativeDevice.open(gpu=len(found) - 1)).close()
+    for index in (len(found), -1):
+        with pytest.raises(DeviceError, match=f"no GPU {index} .*0 is {re.escape(found[0].facts.name)}"):
+            run(NativeDevice.open(gpu=index))
+
+
+def test_the_strongest_gpu_is_first(monkeypatch):
+    """By the adapter's kind: lavapipe comes after every other one, wherever the driver lists it."""
+    kinds, _adapter = iter([webgpu.CPU, 2, 1]), gpu._adapter
+
+    def adapter(lib, handle):
+        _, found = _adapter(lib, handle)
+        kind = next(kinds)
+        return webgpu.STRONGEST_FIRST.index(kind), replace(found, facts=replace(found.facts, device=str(kind)))
+
+    monkeypatch.setattr(gpu, "_adapter", adapter)
+    monkeypatch.setattr(webgpu, "adapters", lambda handles=webgpu.adapters(): handles[:1] * 3)
+    assert [found.facts.device for found in gpu.adapters()] == ["1", "2", str(webgpu.CPU)]
 
 
 def test_bindings_are_read_from_the_shader():

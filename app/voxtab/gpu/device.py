@@ -22,9 +22,6 @@ DEFAULT_LIMITS = {
     "maxComputeWorkgroupsPerDimension": 65535,
 }
 
-# Waiting for the queue about this often keeps a driver's staging memory small during an upload.
-UPLOAD_BACKPRESSURE_BYTES = 64 << 20
-
 Upload = tuple[int, int, int, int, int]  # source offset, nbytes, buffer, buffer offset, plan or 0
 Range = tuple[int, int, int]  # buffer, offset, nbytes
 

@@ -1,64 +1,108 @@
-"""The seam on wgpu-py (Vulkan, Metal, DirectX 12)."""
+"""The seam on wgpu-native (Vulkan, Metal, DirectX 12), called straight at its C library."""
 
-import importlib
-import re
+import asyncio
+import ctypes
+import os
+import threading
+import weakref
 from collections.abc import Awaitable, Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
 from voxtab import resources
 from voxtab.errors import DeviceError
-from voxtab.gpu.device import (
-    DEFAULT_LIMITS,
-    UPLOAD_BACKPRESSURE_BYTES,
-    Device,
-    GpuAdapter,
-    Range,
-    Upload,
-    bindings,
-    check_limits,
-)
+from voxtab.gpu.device import DEFAULT_LIMITS, Device, GpuAdapter, Range, Upload, bindings, check_limits
+from voxtab.native import webgpu
+from voxtab.native.gpu_queue import Dispatches, GpuQueue, running_future
 
-_USAGE = 128 | 4 | 8  # STORAGE | COPY_SRC | COPY_DST
-_UNIFORM = 64
-_READBACK_USAGE = 1 | 8  # MAP_READ | COPY_DST
-_NVIDIA_SUBGROUP = 32
+_USAGE = webgpu.USAGE_STORAGE | webgpu.USAGE_COPY_SRC | webgpu.USAGE_COPY_DST
+# An upload reads this many chunks ahead, straight into memory that the GPU copies from.
+_STAGING_BUFFERS = 8
+_READERS = 4  # threads: one copies from the page cache slower than a GPU from them
 
 
-def _kebab(limit: str) -> str:
-    return re.sub(r"[A-Z]", lambda letter: "-" + letter[0].lower(), limit)
+@dataclass(frozen=True)
+class NativeAdapter:
+    """A GPU of this machine, not opened yet."""
+
+    handle: int
+    facts: GpuAdapter
+    grants: webgpu.Limits
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """What it can grant, by WebGPU's names."""
+        return {name: getattr(self.grants, name) for name in DEFAULT_LIMITS}
+
+
+@dataclass(frozen=True)
+class _Buffer:
+    handle: int
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class _Group:
+    handle: int
+
+
+@dataclass(frozen=True)
+class _Pipeline:
+    handle: int
+    layout: int  # of its bind group
+
+
+@dataclass
+class _Shared:
+    """What pipelines share. Several threads compile; `lock` is held only while something new is made."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    modules: dict[str, Future[int]] = field(default_factory=dict)  # by WGSL
+    layouts: dict[tuple[str, ...], tuple[int, int]] = field(default_factory=dict)  # of a bind group, of a pipeline
 
 
 class NativeDevice:
-    """See `voxtab.gpu.device.Device`."""
+    """See `voxtab.gpu.device.Device`. Any thread may call it, if calls that depend on each other come in order."""
 
     @classmethod
-    async def open(cls, library: str = "wgpu", default_limits: bool = False) -> "NativeDevice":
-        """The strongest GPU, with all it grants or, with `default_limits`, just WebGPU's guaranteed limits.
+    async def open(cls, default_limits: bool = False, gpu: int = 0) -> "NativeDevice":
+        """The GPU of that index in `adapters`, the strongest is 0, with all it grants.
 
-        `library` is a package with wgpu-py's interface. Raises DeviceError if there is no usable GPU.
+        With `default_limits`, just with WebGPU's guaranteed limits. Raises DeviceError if there is no such GPU, or none
+        that is good enough.
         """
-        wgpu = importlib.import_module(library)
-        try:
-            adapter = await wgpu.gpu.request_adapter_async(power_preference="high-performance")
-        except RuntimeError as error:
-            raise DeviceError(
-                "No GPU was found: install a Vulkan driver (on Debian, mesa-vulkan-drivers gives a software one)."
-            ) from error
-        granted = {name: int(adapter.limits[_kebab(name)]) for name in DEFAULT_LIMITS}
-        check_limits(granted, adapter.info["device"])
-        limits = DEFAULT_LIMITS if default_limits else granted
-        features = ["subgroup"] if "subgroup" in adapter.features else []
-        device = await adapter.request_device_async(
-            required_features=features, required_limits={_kebab(name): value for name, value in limits.items()}
-        )
-        return cls(wgpu, device, limits, _facts(adapter.info, limits, bool(features)))
+        return await asyncio.to_thread(cls._open, default_limits, gpu)
 
-    def __init__(self, wgpu, device, limits: dict[str, int], adapter: GpuAdapter):
-        self._wgpu, self._device, self._queue = wgpu, device, device.queue
+    @classmethod
+    def _open(cls, default_limits: bool, gpu: int) -> "NativeDevice":
+        found = adapters()
+        if not 0 <= gpu < len(found):
+            names = ", ".join(f"{i} is {adapter.facts.name}" for i, adapter in enumerate(found))
+            raise DeviceError(f"There is no GPU {gpu} ({names}): choose one of these.")
+        adapter = found[gpu]
+        check_limits(adapter.limits, adapter.facts.device)
+        asked = webgpu.Limits.from_buffer_copy(adapter.grants)
+        if default_limits:
+            for name, value in DEFAULT_LIMITS.items():
+                setattr(asked, name, value)
+        features = [webgpu.SUBGROUP] if adapter.facts.subgroup > 1 else []
+        device = webgpu.create_device(adapter.handle, asked, features)
+        return cls(device, DEFAULT_LIMITS if default_limits else adapter.limits, adapter.facts)
+
+    def __init__(self, device: int, limits: dict[str, int], adapter: GpuAdapter):
+        self._lib, self._device = webgpu.library(), device
         self.limits, self.adapter, self.nbytes = dict(limits), adapter, 0
-        self._objects: dict[int, Any] = {}  # wgpu-py's buffers, pipelines and bind groups, and plans
-        self._layouts: dict[int, Any] = {}
-        self._readbacks: list = []
+        self._objects: dict[int, _Buffer | _Group | _Pipeline | Dispatches] = {}
+        self._shared = _Shared()
+        self._compilers = ThreadPoolExecutor(os.cpu_count(), "voxtab-compile")
+        queue = self._lib.wgpuDeviceGetQueue(device)
+        self._queue = GpuQueue(self._lib, device, queue)
+        # Without `close`, it is closed when nothing refers to it any more, or the interpreter ends.
+        self._close = weakref.finalize(
+            self, _close, self._lib, device, queue, self._queue, self._compilers, self._objects, self._shared
+        )
         self._last = 0
         self._nothing = self.buffer(4, "nothing")
 
@@ -68,85 +112,157 @@ class NativeDevice:
         return self._last
 
     def buffer(self, nbytes: int, label: str = "", uniform: bool = False) -> int:
-        try:
-            usage = _USAGE | _UNIFORM if uniform else _USAGE
-            buffer = self._device.create_buffer(size=-(-nbytes // 16) * 16, usage=usage, label=label)
-        except self._wgpu.GPUOutOfMemoryError:
+        size = -(-nbytes // 16) * 16
+        usage = _USAGE | webgpu.USAGE_UNIFORM if uniform else _USAGE
+        handle = webgpu.create_buffer(self._lib, self._device, size, usage, label)
+        if fault := webgpu.take_fault():
+            self._lib.wgpuBufferRelease(handle)
+            if not isinstance(fault, DeviceError):
+                raise fault
             raise DeviceError(
                 f"The GPU has no room for another {nbytes:,} bytes ({label}): close what else uses it, "
                 "or use a smaller model."
-            ) from None
-        self.nbytes += buffer.size
-        return self._handle(buffer)
+            )
+        self.nbytes += size
+        return self._handle(_Buffer(handle, size))
 
     def free(self, handle: int) -> None:
         thing = self._objects.pop(handle)
-        self._layouts.pop(handle, None)
-        if hasattr(thing, "destroy"):  # a buffer
-            self.nbytes -= thing.size
-            thing.destroy()
+        if isinstance(thing, _Buffer):
+            self.nbytes -= thing.nbytes
+        if not isinstance(thing, list):  # a plan
+            self._queue.release(thing.handle, *_RELEASED[type(thing)])
 
     def write(self, buffer: int, offset: int, data) -> None:
-        self._queue.write_buffer(self._objects[buffer], offset, data)
+        self._queue.write(self._objects[buffer].handle, offset, bytes(data))
 
     def copy(self, source: int, target: int, nbytes: int) -> None:
-        encoder = self._device.create_command_encoder()
-        encoder.copy_buffer_to_buffer(self._objects[source], 0, self._objects[target], 0, nbytes)
-        self._queue.submit([encoder.finish()])
+        self._queue.copy(self._objects[source].handle, self._objects[target].handle, nbytes)
 
     async def upload(self, source, table: list[Upload], progress: Callable[[int], None] | None = None) -> None:
-        total = waited = 0
-        for offset, nbytes, buffer, buffer_offset, plan in table:
-            data = source.read(offset, nbytes)
-            self.write(buffer, buffer_offset, data + bytes(-nbytes % 4))
-            if plan:
-                self.run(plan)
-            total += nbytes
-            if total - waited >= UPLOAD_BACKPRESSURE_BYTES:
-                await self.done()
-                waited = total
-            if progress:
-                progress(total)
-        await self.done()
+        loop, stopped = asyncio.get_running_loop(), threading.Event()
+        report = partial(loop.call_soon_threadsafe, progress) if progress else lambda nbytes: None
+        uploading = loop.run_in_executor(None, self._upload, source, table, report, stopped)
+        try:
+            await asyncio.shield(uploading)
+        except asyncio.CancelledError:
+            stopped.set()
+            await uploading  # its thread still uses the device
+            raise
+
+    def _upload(self, source, table: list[Upload], report: Callable[[int], Any], stopped: threading.Event) -> None:
+        size = -(-max(nbytes for _, nbytes, *_ in table) // 4) * 4
+        count = min(_STAGING_BUFFERS, len(table))
+        staging = [self._staging(size) for _ in range(count)]
+        readers = ThreadPoolExecutor(min(_READERS, count), "voxtab-read")
+
+        def read(address: Future[int], offset: int, nbytes: int) -> int:
+            """Read a row to an address, once it is known. Returns its bytes with the zeros that fill the last word."""
+            padded = -(-nbytes // 4) * 4
+            view = memoryview((ctypes.c_char * padded).from_address(address.result())).cast("B")
+            source.read_into(offset, view[:nbytes])
+            view[nbytes:] = bytes(padded - nbytes)
+            return padded
+
+        try:
+            reading = [readers.submit(read, address, *row[:2]) for (_, address), row in zip(staging, table)]
+            total = 0
+            for i, (_, nbytes, buffer, offset, plan) in enumerate(table):
+                padded = reading[i % count].result()
+                if stopped.is_set():
+                    return
+                dispatches = self._objects[plan] if plan else []
+                handle = staging[i % count][0]
+                free = self._queue.stage(handle, self._objects[buffer].handle, offset, padded, dispatches)
+                staging[i % count] = handle, free
+                if i + count < len(table):
+                    reading[i % count] = readers.submit(read, free, *table[i + count][:2])
+                total += nbytes
+                report(total)
+        finally:
+            readers.shutdown(cancel_futures=True)
+            for handle, free in staging:
+                free.exception()  # waits until the GPU has copied
+                self._queue.release(handle, *_RELEASED[_Buffer])
+        for _, free in staging:
+            free.result()
+
+    def _staging(self, nbytes: int) -> tuple[int, Future]:
+        """A mapped buffer to copy from, and its address."""
+        usage, address = webgpu.USAGE_MAP_WRITE | webgpu.USAGE_COPY_SRC, running_future()
+        handle = webgpu.create_buffer(self._lib, self._device, nbytes, usage, "staging", mapped=True)
+        webgpu.raise_fault()
+        address.set_result(self._lib.wgpuBufferGetMappedRange(handle, 0, nbytes))
+        return handle, address
 
     async def pipeline(self, name: str, constants: dict[str, float]) -> int:
+        loop = asyncio.get_running_loop()
+        return self._handle(await loop.run_in_executor(self._compilers, self._compile, name, constants))
+
+    def _compile(self, name: str, constants: dict[str, float]) -> _Pipeline:
         # naga knows subgroups without the line that Tint requires.
         wgsl = resources.shader(name).replace("enable subgroups;\n", "")
-        layout = self._device.create_bind_group_layout(
-            entries=[{"binding": i, "visibility": 4, "buffer": {"type": kind}} for i, kind in enumerate(bindings(wgsl))]
+        group_layout, layout = self._layout(tuple(bindings(wgsl)))
+        entries = (webgpu.ConstantEntry * len(constants))(
+            *((None, webgpu.text(key), value) for key, value in constants.items())
         )
-        handle = self._handle(
-            await self._device.create_compute_pipeline_async(
-                label=name,
-                layout=self._device.create_pipeline_layout(bind_group_layouts=[layout]),
-                compute={
-                    "module": self._device.create_shader_module(label=name, code=wgsl),
-                    "entry_point": "main",
-                    "constants": constants,
-                },
-            )
+        compute = webgpu.ComputeState(None, self._module(name, wgsl), webgpu.text("main"), len(constants), entries)
+        handle = self._lib.wgpuDeviceCreateComputePipeline(
+            self._device, webgpu.ComputePipelineDescriptor(None, webgpu.text(name), layout, compute)
         )
-        self._layouts[handle] = layout
-        return handle
+        webgpu.raise_fault()
+        return _Pipeline(handle, group_layout)
+
+    def _module(self, name: str, wgsl: str) -> int:
+        with self._shared.lock:
+            is_new = wgsl not in self._shared.modules
+            module = self._shared.modules.setdefault(wgsl, Future())
+        if is_new:  # parse it without the lock; whoever needs it too waits
+            chain = webgpu.ChainedStruct(None, webgpu.SHADER_SOURCE_WGSL)
+            code = webgpu.ShaderSourceWGSL(chain, webgpu.text(wgsl))
+            descriptor = webgpu.ShaderModuleDescriptor(ctypes.pointer(code.chain), webgpu.text(name))
+            module.set_result(self._lib.wgpuDeviceCreateShaderModule(self._device, descriptor))
+            webgpu.raise_fault()
+        return module.result()
+
+    def _layout(self, kinds: tuple[str, ...]) -> tuple[int, int]:
+        with self._shared.lock:
+            if kinds not in self._shared.layouts:
+                entries = (webgpu.BindGroupLayoutEntry * len(kinds))()
+                for i, kind in enumerate(kinds):
+                    entries[i].binding, entries[i].visibility = i, webgpu.COMPUTE
+                    entries[i].buffer.type = webgpu.BINDING_TYPES[kind]
+                group = ctypes.c_void_p(
+                    self._lib.wgpuDeviceCreateBindGroupLayout(
+                        self._device, webgpu.BindGroupLayoutDescriptor(None, webgpu.text(""), len(kinds), entries)
+                    )
+                )
+                layout = self._lib.wgpuDeviceCreatePipelineLayout(
+                    self._device, webgpu.PipelineLayoutDescriptor(None, webgpu.text(""), 1, ctypes.pointer(group), 0)
+                )
+                webgpu.raise_fault()
+                self._shared.layouts[kinds] = group.value, layout
+            return self._shared.layouts[kinds]
 
     def bind(self, pipeline: int, buffers: list[int]) -> int:
-        return self._handle(
-            self._device.create_bind_group(
-                layout=self._layouts[pipeline],
-                entries=[
-                    {
-                        "binding": i,
-                        "resource": {"buffer": self._objects[buffer], "offset": 0, "size": self._objects[buffer].size},
-                    }
-                    for i, buffer in enumerate(buffers)
-                ],
-            )
+        bound = [self._objects[buffer] for buffer in buffers]
+        entries = (webgpu.BindGroupEntry * len(bound))(
+            *((None, i, buffer.handle, 0, buffer.nbytes) for i, buffer in enumerate(bound))
         )
+        layout = self._objects[pipeline].layout
+        handle = self._lib.wgpuDeviceCreateBindGroup(
+            self._device, webgpu.BindGroupDescriptor(None, _NO_LABEL, layout, len(bound), entries)
+        )
+        webgpu.raise_fault()
+        return self._handle(_Group(handle))
 
     def plan(self, commands: list[int]) -> int:
         known = self._objects
         return self._handle(
-            [(known[commands[i]], known[commands[i + 1]], *commands[i + 2 : i + 5]) for i in range(0, len(commands), 5)]
+            [
+                (known[commands[i]].handle, known[commands[i + 1]].handle, *commands[i + 2 : i + 5])
+                for i in range(0, len(commands), 5)
+            ]
         )
 
     @overload
@@ -154,74 +270,97 @@ class NativeDevice:
     @overload
     def run(self, plan: int, read: Range, times: int = 1) -> Awaitable[bytes]: ...
     def run(self, plan: int, read: Range | None = None, times: int = 1) -> Awaitable[bytes] | None:
-        encoder = self._device.create_command_encoder()
-        compute = encoder.begin_compute_pass()
-        last = None
-        for pipeline, group, x, y, z in self._objects[plan] * times:
-            if pipeline is not last:
-                compute.set_pipeline(pipeline)
-                last = pipeline
-            compute.set_bind_group(0, group)
-            compute.dispatch_workgroups(x, y, z)
-        compute.end()
+        dispatches = self._objects[plan]
         if read is None:
-            self._queue.submit([encoder.finish()])
-            return None
+            return self._queue.run(dispatches, times)
         buffer, offset, nbytes = read
-        readback = self._readback(nbytes)
-        encoder.copy_buffer_to_buffer(self._objects[buffer], offset, readback, 0, nbytes)
-        self._queue.submit([encoder.finish()])
-        return _Read(self._readbacks, readback, readback.map_async("READ", 0, nbytes), nbytes)
+        return _Read(self._queue.read(dispatches, times, (self._objects[buffer].handle, offset, nbytes)))
 
     async def done(self) -> None:
-        # By a small readback: wgpu-py 0.32's on_submitted_work_done_async raises TypeError.
-        empty = self._handle([])
+        empty = self.plan([])
         await self.run(empty, (self._nothing, 0, 4))
         self.free(empty)
 
-    def _readback(self, nbytes: int):
-        for i, buffer in enumerate(self._readbacks):
-            if buffer.size >= nbytes:
-                return self._readbacks.pop(i)
-        return self._device.create_buffer(size=max(nbytes, 4096), usage=_READBACK_USAGE, label="readback")
-
     def close(self) -> None:
-        self._objects.clear()
-        self._readbacks.clear()
-        self._device.destroy()
+        self._close()
 
 
 if TYPE_CHECKING:
     _has_all_that_callers_use: type[Device] = NativeDevice
 
+_NO_LABEL = webgpu.text("")
+# How each kind of object is given back: by the library's functions of these names.
+_RELEASED: dict[type, tuple[str, ...]] = {
+    _Buffer: ("wgpuBufferDestroy", "wgpuBufferRelease"),
+    _Group: ("wgpuBindGroupRelease",),
+    _Pipeline: ("wgpuComputePipelineRelease",),
+}
+
 
 class _Read:
     """Bytes on their way back; awaited late, or never if a stream is abandoned."""
 
-    def __init__(self, pool: list, readback, promise, nbytes: int):
-        self._pool, self._readback, self._promise, self._nbytes = pool, readback, promise, nbytes
+    def __init__(self, future: Future):
+        self._future = future
 
     def __await__(self) -> Generator[Any, Any, bytes]:  # again, if a first await was cancelled
-        yield from self._promise.__await__()
-        data = bytes(self._readback.read_mapped(0, self._nbytes))
-        self._readback.unmap()
-        self._pool.append(self._readback)
-        return data
+        return (yield from asyncio.wrap_future(self._future).__await__())
 
 
-def _facts(info: dict[str, Any], limits: dict[str, int], subgroups: bool) -> GpuAdapter:
-    subgroup = 1
-    if subgroups:
-        # wgpu-py 0.32 spells `subgroup_min_size` this way, and gives 4 for NVIDIA, where it is 32.
-        subgroup = _NVIDIA_SUBGROUP if info["vendor"] == "NVIDIA" else int(info["stackgroup_min_size"])
-    return GpuAdapter(
-        vendor=str(info["vendor"]),
-        device=str(info["device"]),
-        description=str(info["description"]),
-        backend=str(info["backend_type"]),
-        is_software=info["adapter_type"] == "CPU",
+def _close(lib, device, queue, gpu_queue: GpuQueue, compilers, objects: dict, shared: _Shared) -> None:
+    """Wait for what still uses a device, then give everything back."""
+    compilers.shutdown(cancel_futures=True)
+    gpu_queue.stop()
+    for thing in objects.values():
+        if not isinstance(thing, list):  # a plan
+            for name in _RELEASED[type(thing)]:
+                getattr(lib, name)(thing.handle)
+    objects.clear()
+    for module in shared.modules.values():
+        lib.wgpuShaderModuleRelease(module.result())
+    for group, layout in shared.layouts.values():
+        lib.wgpuPipelineLayoutRelease(layout)
+        lib.wgpuBindGroupLayoutRelease(group)
+    lib.wgpuQueueRelease(queue)
+    lib.wgpuDeviceDestroy(device)
+    lib.wgpuDeviceRelease(device)
+
+
+# --- which GPUs there are
+
+
+def adapters() -> list[NativeAdapter]:
+    """This machine's GPUs, the strongest first, as far as their kind tells. DeviceError if there is none."""
+    lib = webgpu.library()
+    found = [_adapter(lib, handle) for handle in webgpu.adapters()]
+    if not found:
+        raise DeviceError(
+            "No GPU was found: install a Vulkan driver (on Debian, mesa-vulkan-drivers gives a software one)."
+        )
+    return [adapter for _, adapter in sorted(found, key=lambda pair: pair[0])]
+
+
+def _adapter(lib, handle: int) -> tuple[int, NativeAdapter]:
+    """A GPU, after its place among those of other kinds."""
+    info, granted = webgpu.AdapterInfo(), webgpu.Limits()
+    lib.wgpuAdapterGetInfo(handle, info)
+    lib.wgpuAdapterGetLimits(handle, granted)
+    facts = GpuAdapter(
+        vendor=str(info.vendor),
+        device=str(info.device),
+        description=str(info.description),
+        backend=webgpu.BACKENDS.get(info.backendType, ""),
+        is_software=info.adapterType == webgpu.CPU,
         packed_dot=True,
-        subgroup=subgroup,
-        largest_workgroup=min(limits["maxComputeInvocationsPerWorkgroup"], limits["maxComputeWorkgroupSizeX"]),
-        workgroup_storage=limits["maxComputeWorkgroupStorageSize"],
+        subgroup=_subgroup(info) if lib.wgpuAdapterHasFeature(handle, webgpu.SUBGROUP) else 1,
+        largest_workgroup=min(granted.maxComputeInvocationsPerWorkgroup, granted.maxComputeWorkgroupSizeX),
+        workgroup_storage=granted.maxComputeWorkgroupStorageSize,
     )
+    place = webgpu.STRONGEST_FIRST.index(info.adapterType)
+    lib.wgpuAdapterInfoFreeMembers(info)
+    return place, NativeAdapter(handle, facts, granted)
+
+
+def _subgroup(info: webgpu.AdapterInfo) -> int:
+    """The fewest invocations of a subgroup. wgpu-native 29 does not say; every GPU has 4, and NVIDIA's have 32."""
+    return info.subgroupMinSize or (32 if str(info.vendor) == "NVIDIA" else 4)
