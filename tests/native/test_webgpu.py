@@ -121,7 +121,7 @@ def test_callback(header, name):
 def test_values(values):
     assert {name: getattr(webgpu, name) for name in VALUES} == {name: values(found) for name, found in VALUES.items()}
     kinds = ("DiscreteGPU", "IntegratedGPU", "Unknown", "CPU")
-    assert webgpu.STRONGEST_FIRST == tuple(values(f"WGPUAdapterType_{kind}") for kind in kinds)
+    assert tuple(values(f"WGPUAdapterType_{kind}") for kind in kinds) == webgpu.STRONGEST_FIRST
     for number, name in webgpu.BACKENDS.items():
         assert values(f"WGPUBackendType_{name}") == number
     for status in ("RequestDeviceStatus", "MapAsyncStatus"):

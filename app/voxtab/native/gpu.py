@@ -8,14 +8,13 @@ import weakref
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
 from voxtab import resources
 from voxtab.errors import DeviceError
 from voxtab.gpu.device import DEFAULT_LIMITS, Device, GpuAdapter, Range, Upload, bindings, check_limits
 from voxtab.native import webgpu
-from voxtab.native.gpu_queue import Dispatches, GpuQueue, running_future
+from voxtab.native.gpu_queue import GpuQueue, running_future
 
 _USAGE = webgpu.USAGE_STORAGE | webgpu.USAGE_COPY_SRC | webgpu.USAGE_COPY_DST
 # An upload reads this many chunks ahead, straight into memory that the GPU copies from.
@@ -94,7 +93,7 @@ class NativeDevice:
     def __init__(self, device: int, limits: dict[str, int], adapter: GpuAdapter):
         self._lib, self._device = webgpu.library(), device
         self.limits, self.adapter, self.nbytes = dict(limits), adapter, 0
-        self._objects: dict[int, _Buffer | _Group | _Pipeline | Dispatches] = {}
+        self._objects: dict[int, Any] = {}  # _Buffer, _Group, _Pipeline, or a plan's dispatches
         self._shared = _Shared()
         self._compilers = ThreadPoolExecutor(os.cpu_count(), "voxtab-compile")
         queue = self._lib.wgpuDeviceGetQueue(device)
@@ -141,7 +140,11 @@ class NativeDevice:
 
     async def upload(self, source, table: list[Upload], progress: Callable[[int], None] | None = None) -> None:
         loop, stopped = asyncio.get_running_loop(), threading.Event()
-        report = partial(loop.call_soon_threadsafe, progress) if progress else lambda nbytes: None
+
+        def report(nbytes: int) -> None:
+            if progress:
+                loop.call_soon_threadsafe(progress, nbytes)
+
         uploading = loop.run_in_executor(None, self._upload, source, table, report, stopped)
         try:
             await asyncio.shield(uploading)
@@ -203,9 +206,9 @@ class NativeDevice:
         # naga knows subgroups without the line that Tint requires.
         wgsl = resources.shader(name).replace("enable subgroups;\n", "")
         group_layout, layout = self._layout(tuple(bindings(wgsl)))
-        entries = (webgpu.ConstantEntry * len(constants))(
-            *((None, webgpu.text(key), value) for key, value in constants.items())
-        )
+        entries = (webgpu.ConstantEntry * len(constants))()
+        for entry, (key, value) in zip(entries, constants.items()):
+            entry.key, entry.value = webgpu.text(key), value
         compute = webgpu.ComputeState(None, self._module(name, wgsl), webgpu.text("main"), len(constants), entries)
         handle = self._lib.wgpuDeviceCreateComputePipeline(
             self._device, webgpu.ComputePipelineDescriptor(None, webgpu.text(name), layout, compute)
@@ -221,8 +224,12 @@ class NativeDevice:
             chain = webgpu.ChainedStruct(None, webgpu.SHADER_SOURCE_WGSL)
             code = webgpu.ShaderSourceWGSL(chain, webgpu.text(wgsl))
             descriptor = webgpu.ShaderModuleDescriptor(ctypes.pointer(code.chain), webgpu.text(name))
-            module.set_result(self._lib.wgpuDeviceCreateShaderModule(self._device, descriptor))
-            webgpu.raise_fault()
+            handle = self._lib.wgpuDeviceCreateShaderModule(self._device, descriptor)
+            if fault := webgpu.take_fault():
+                self._lib.wgpuShaderModuleRelease(handle)
+                module.set_exception(fault)
+            else:
+                module.set_result(handle)
         return module.result()
 
     def _layout(self, kinds: tuple[str, ...]) -> tuple[int, int]:
@@ -241,14 +248,14 @@ class NativeDevice:
                     self._device, webgpu.PipelineLayoutDescriptor(None, webgpu.text(""), 1, ctypes.pointer(group), 0)
                 )
                 webgpu.raise_fault()
-                self._shared.layouts[kinds] = group.value, layout
+                self._shared.layouts[kinds] = group.value or 0, layout
             return self._shared.layouts[kinds]
 
     def bind(self, pipeline: int, buffers: list[int]) -> int:
         bound = [self._objects[buffer] for buffer in buffers]
-        entries = (webgpu.BindGroupEntry * len(bound))(
-            *((None, i, buffer.handle, 0, buffer.nbytes) for i, buffer in enumerate(bound))
-        )
+        entries = (webgpu.BindGroupEntry * len(bound))()
+        for i, (entry, buffer) in enumerate(zip(entries, bound)):
+            entry.binding, entry.buffer, entry.size = i, buffer.handle, buffer.nbytes
         layout = self._objects[pipeline].layout
         handle = self._lib.wgpuDeviceCreateBindGroup(
             self._device, webgpu.BindGroupDescriptor(None, _NO_LABEL, layout, len(bound), entries)
@@ -272,7 +279,8 @@ class NativeDevice:
     def run(self, plan: int, read: Range | None = None, times: int = 1) -> Awaitable[bytes] | None:
         dispatches = self._objects[plan]
         if read is None:
-            return self._queue.run(dispatches, times)
+            self._queue.run(dispatches, times)
+            return None
         buffer, offset, nbytes = read
         return _Read(self._queue.read(dispatches, times, (self._objects[buffer].handle, offset, nbytes)))
 
@@ -317,7 +325,8 @@ def _close(lib, device, queue, gpu_queue: GpuQueue, compilers, objects: dict, sh
                 getattr(lib, name)(thing.handle)
     objects.clear()
     for module in shared.modules.values():
-        lib.wgpuShaderModuleRelease(module.result())
+        if not module.exception():
+            lib.wgpuShaderModuleRelease(module.result())
     for group, layout in shared.layouts.values():
         lib.wgpuPipelineLayoutRelease(layout)
         lib.wgpuBindGroupLayoutRelease(group)

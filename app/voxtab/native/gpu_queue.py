@@ -1,7 +1,7 @@
 """What goes to a GPU, in order, from a thread of its own; and what comes back, by another.
 
-So the caller's event loop waits neither for the recording of a plan (2 us a dispatch, thousands in a file's block) nor for
-the GPU. What is submitted runs in the order of the calls.
+So the caller's event loop waits neither for the recording of a plan (2 us a dispatch, thousands in a file's block) nor
+for the GPU. What is submitted runs in the order of the calls.
 """
 
 import ctypes

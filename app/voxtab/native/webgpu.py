@@ -1,11 +1,11 @@
 """The part of webgpu.h that the native device calls, in wgpu-native: the C library that the package `wgpu` brings.
 
 That package's own Python is not imported. It parses its C header in every process, and again for every struct that is
-used for the first time: together more than a second. Its wrappers take 14 us a launch, where a call takes 1.
+used for the first time: together more than a second. Its wrappers take 14 us a launch, where these calls take 2.
 
-wgpu-native may be called from several threads at once: its objects are counted references (Rust's Arc), and the wgpu-core
-behind them locks what it shares. Only an encoder and its pass belong to one thread at a time. Each call reports its error
-to the device's error callback before it returns, in the thread that called; so a fault is kept by thread (`take_fault`).
+wgpu-native may be called from several threads at once: its objects are counted references (Rust's Arc), and wgpu-core
+behind them locks what it shares. Only an encoder and its pass belong to one thread at a time. A call reports its error
+to the device's error callback before it returns, in the thread that called; so a fault is kept by thread: `take_fault`.
 
 `FUNCTIONS` and the structs are compared with the header in tests/native/test_webgpu.py.
 """
@@ -67,9 +67,7 @@ def _struct(name: str, *fields, chain: bool = True) -> type[Structure]:
 
 
 def _callback(name: str, function) -> type[Structure]:
-    return _struct(
-        name, ("mode", c_int), ("callback", function), ("userdata1", c_void_p), ("userdata2", c_void_p)
-    )
+    return _struct(name, ("mode", c_int), ("callback", function), ("userdata1", c_void_p), ("userdata2", c_void_p))
 
 
 OnDevice = ctypes.CFUNCTYPE(None, c_int, c_void_p, StringView, c_void_p, c_void_p)
@@ -77,23 +75,59 @@ OnMapped = ctypes.CFUNCTYPE(None, c_int, StringView, c_void_p, c_void_p)
 OnError = OnLost = ctypes.CFUNCTYPE(None, POINTER(c_void_p), c_int, StringView, c_void_p, c_void_p)
 
 _LIMITS_64 = {"maxUniformBufferBindingSize", "maxStorageBufferBindingSize", "maxBufferSize"}
-_LIMITS = """maxTextureDimension1D maxTextureDimension2D maxTextureDimension3D maxTextureArrayLayers maxBindGroups
-maxBindGroupsPlusVertexBuffers maxBindingsPerBindGroup maxDynamicUniformBuffersPerPipelineLayout
-maxDynamicStorageBuffersPerPipelineLayout maxSampledTexturesPerShaderStage maxSamplersPerShaderStage
-maxStorageBuffersPerShaderStage maxStorageTexturesPerShaderStage maxUniformBuffersPerShaderStage
-maxUniformBufferBindingSize maxStorageBufferBindingSize minUniformBufferOffsetAlignment minStorageBufferOffsetAlignment
-maxVertexBuffers maxBufferSize maxVertexAttributes maxVertexBufferArrayStride maxInterStageShaderVariables
-maxColorAttachments maxColorAttachmentBytesPerSample maxComputeWorkgroupStorageSize maxComputeInvocationsPerWorkgroup
-maxComputeWorkgroupSizeX maxComputeWorkgroupSizeY maxComputeWorkgroupSizeZ maxComputeWorkgroupsPerDimension
-maxImmediateSize""".split()
-Limits = _struct("Limits", *((name, c_uint64 if name in _LIMITS_64 else c_uint32) for name in _LIMITS))
-AdapterInfo = _struct(
-    "AdapterInfo",
-    *((name, StringView) for name in ("vendor", "architecture", "device", "description")),
-    ("backendType", c_int),
-    ("adapterType", c_int),
-    *((name, c_uint32) for name in ("vendorID", "deviceID", "subgroupMinSize", "subgroupMaxSize")),
-)
+_LIMITS = [
+    "maxTextureDimension1D",
+    "maxTextureDimension2D",
+    "maxTextureDimension3D",
+    "maxTextureArrayLayers",
+    "maxBindGroups",
+    "maxBindGroupsPlusVertexBuffers",
+    "maxBindingsPerBindGroup",
+    "maxDynamicUniformBuffersPerPipelineLayout",
+    "maxDynamicStorageBuffersPerPipelineLayout",
+    "maxSampledTexturesPerShaderStage",
+    "maxSamplersPerShaderStage",
+    "maxStorageBuffersPerShaderStage",
+    "maxStorageTexturesPerShaderStage",
+    "maxUniformBuffersPerShaderStage",
+    "maxUniformBufferBindingSize",
+    "maxStorageBufferBindingSize",
+    "minUniformBufferOffsetAlignment",
+    "minStorageBufferOffsetAlignment",
+    "maxVertexBuffers",
+    "maxBufferSize",
+    "maxVertexAttributes",
+    "maxVertexBufferArrayStride",
+    "maxInterStageShaderVariables",
+    "maxColorAttachments",
+    "maxColorAttachmentBytesPerSample",
+    "maxComputeWorkgroupStorageSize",
+    "maxComputeInvocationsPerWorkgroup",
+    "maxComputeWorkgroupSizeX",
+    "maxComputeWorkgroupSizeY",
+    "maxComputeWorkgroupSizeZ",
+    "maxComputeWorkgroupsPerDimension",
+    "maxImmediateSize",
+]
+
+
+class Limits(Structure):
+    _fields_ = [
+        ("nextInChain", POINTER(ChainedStruct)),
+        *((name, c_uint64 if name in _LIMITS_64 else c_uint32) for name in _LIMITS),
+    ]
+
+
+class AdapterInfo(Structure):
+    _fields_ = [
+        ("nextInChain", POINTER(ChainedStruct)),
+        *((name, StringView) for name in ("vendor", "architecture", "device", "description")),
+        ("backendType", c_int),
+        ("adapterType", c_int),
+        *((name, c_uint32) for name in ("vendorID", "deviceID", "subgroupMinSize", "subgroupMaxSize")),
+    ]
+
+
 InstanceDescriptor = _struct(
     "InstanceDescriptor",
     ("requiredFeatureCount", c_size_t),
@@ -318,9 +352,7 @@ def create_device(adapter: int, limits: Limits, features: list[int]) -> int:
     return device
 
 
-def create_buffer(
-    lib: ctypes.CDLL, device: int, nbytes: int, usage: int, label: str = "", mapped: bool = False
-) -> int:
+def create_buffer(lib: ctypes.CDLL, device: int, nbytes: int, usage: int, label: str = "", mapped: bool = False) -> int:
     """A handle; of a broken buffer if there is a fault."""
     return lib.wgpuDeviceCreateBuffer(device, BufferDescriptor(None, text(label), usage, nbytes, mapped))
 
