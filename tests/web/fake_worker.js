@@ -1,7 +1,8 @@
 // A Worker that speaks the page's protocol and does what a test says; `script` comes before this file.
 // script: {verb: [what happens at its first call, at its second, ...]}; the last entry repeats; {} is the usual answer.
 // An entry may have events (posted first), result or error (the answer), after (ms before it), silent (no answer),
-// crash. script.boots: false: Python never starts.
+// crash. script.boots: false: Python never starts; script.dies: the verb after which it does nothing any more. The
+// message {verb: "die"} has the same effect.
 
 const MODEL = {
   name: "voxtral-q4.gguf",
@@ -50,11 +51,15 @@ const USUAL = {
 const calls = {};
 const waiting = new Map(); // verb -> id of a call without an answer
 let fed = 0;
+let dead = false;
 
 if (script.boots !== false) postMessage({ event: "progress", stage: "python", done: 1, total: 1 });
 
 self.onmessage = async ({ data }) => {
   const { id, verb } = data;
+  dead ||= verb === "die";
+  if (dead) return;
+  if (verb === "live") return postMessage({ event: "live" });
   const entries = script[verb] ?? [];
   const given = entries[Math.min(calls[verb] ?? 0, entries.length - 1)] ?? {};
   const entry = given.error || given.silent || given.crash ? given : { ...USUAL[verb], ...given };
@@ -73,6 +78,8 @@ self.onmessage = async ({ data }) => {
     postMessage({ event: "fake-call", call: JSON.parse(JSON.stringify(plain)) });
   }
   if (verb === "start") fed = 0;
+  dead = verb === script.dies;
+  if (dead) return;
   for (const event of entry.events ?? []) postMessage(event);
   if (entry.after) await new Promise((resolve) => setTimeout(resolve, entry.after));
   if (entry.crash)

@@ -5,8 +5,15 @@ import { Failure } from "../failure.js";
 
 const STOP_MS = 3000; // a Worker that has not stopped by then is terminated
 
-// Events, for `on`: progress, text and covered, each with the Worker's message; and gone, with a Failure of kind 'lost'
-// or 'crash': the model that was open is gone. A call of `open` starts a Worker if there is none.
+// A Worker can die without an event: Firefox 153 now and then puts one to sleep for ever while it starts another. So the
+// page asks for a sign of life, which boot.js gives, each second. Seconds are counted by a timer, not by the clock, so
+// that a machine's sleep does not count.
+const QUIET_SECONDS = 5; // the user is told
+const DEAD_SECONDS = 15; // the Worker is terminated
+
+// Events, for `on`: progress, text and covered, each with the Worker's message; quiet, with true when the Worker gives
+// no sign of life and false when it does again; and gone, with a Failure of kind 'lost', 'crash' or 'silent': the model
+// that was open is gone. A call of `open` starts a Worker if there is none.
 class Engine extends EventTarget {
   constructor() {
     super();
@@ -15,6 +22,8 @@ class Engine extends EventTarget {
     this._worker = null;
     this._held = null; // calls made while Python starts, which can still be taken back; null once it has started
     this._gone = null; // why calls fail until the next `open`: a Failure
+    this._silence = 0; // seconds since the Worker's last message
+    this._watch = null; // the timer that counts them
   }
 
   on(event, act) {
@@ -32,6 +41,8 @@ class Engine extends EventTarget {
       event.preventDefault();
       this._crash(event.message ?? "its files did not load");
     };
+    this._silence = 0;
+    this._watch = setInterval(() => this._listen(), 1000);
   }
 
   get isRunning() {
@@ -75,12 +86,29 @@ class Engine extends EventTarget {
 
   close(error = new Failure("aborted", "Stopped.")) {
     this._worker?.terminate();
+    clearInterval(this._watch);
     this._worker = null;
     this._held = null;
     this._rejectAll(error);
   }
 
+  // Once a second.
+  _listen() {
+    this._silence++;
+    if (this._silence === QUIET_SECONDS) this._tell("quiet", true);
+    if (this._silence < DEAD_SECONDS) return this._worker.postMessage({ verb: "live" });
+    const error = new Failure("silent", `The engine has not answered for ${DEAD_SECONDS} seconds.`);
+    this.close(error);
+    this._end(error);
+  }
+
+  _tell(event, detail) {
+    this.dispatchEvent(new CustomEvent(event, { detail }));
+  }
+
   _take(message) {
+    if (this._silence >= QUIET_SECONDS) this._tell("quiet", false);
+    this._silence = 0;
     if (this._held && message.stage === "python" && message.done) {
       for (const [held, transfer] of this._held) this._worker.postMessage(held, transfer);
       this._held = null;
@@ -88,7 +116,7 @@ class Engine extends EventTarget {
     if (message.event === "lost") {
       this._end(new Failure("lost", message.message));
     } else if (message.event) {
-      this.dispatchEvent(new CustomEvent(message.event, { detail: message }));
+      this._tell(message.event, message);
     } else {
       const call = this._pending.get(message.id);
       this._pending.delete(message.id);
@@ -111,7 +139,7 @@ class Engine extends EventTarget {
   _end(error) {
     this._gone = error;
     this._rejectAll(error);
-    this.dispatchEvent(new CustomEvent("gone", { detail: error }));
+    this._tell("gone", error);
   }
 
   _rejectAll(error) {

@@ -12,8 +12,8 @@ export const SELF_TEST = { label: "the self-test model", model: null, tokenizer:
 
 // Resolves with true once the model is open. request: {label, model, tokenizer, variants}, the last three as the Worker
 // takes them; variants, from a link, replace those that the engine would choose. quiet: keep the error that is on show.
-// reopened: the engine went away, and this is the model that was open.
-export async function openModel(request, { quiet = false, reopened = false } = {}) {
+// reopened: the engine went away, and this is the model that was open. again: the engine fell silent while it opened.
+export async function openModel(request, { quiet = false, reopened = false, again = false } = {}) {
   if (!allows("openModel")) return;
   const former = state.phase === "opening" ? state.model : null;
   // reopened stays true until something was transcribed; answer: a promise of the answer to `open`, once it is called.
@@ -44,6 +44,10 @@ export async function openModel(request, { quiet = false, reopened = false } = {
     if (state.model !== model) return;
     if (error.kind === "aborted") return openingStopped(request);
     enter("closed", { model: null });
+    if (error.kind === "silent" && !again) {
+      view.error(`${error.message} It was started again.`);
+      return openModel(request, { quiet: true, reopened, again: true });
+    }
     view.model("None.");
     const waiting = state.job ? ` ${state.job.title} will be transcribed once a model is open.` : "";
     fail(error.message + waiting, () => openModel(request), `Could not open ${request.label}.`);
@@ -83,6 +87,10 @@ function openingStopped(request) {
 
 engine.on("progress", (message) => {
   if (state.phase === "opening") progress.ofOpening(state.model.request.label, message);
+});
+
+engine.on("quiet", (quiet) => {
+  view.note(quiet ? "The engine has not answered for some seconds. If that goes on, it is started again." : null);
 });
 
 engine.on("gone", ({ message }) => {

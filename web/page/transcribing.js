@@ -8,7 +8,7 @@ import * as progress from "./progress.js";
 import { allows, enter, fail, state } from "./state.js";
 import * as view from "./view.js";
 
-const ENGINE_GONE = ["lost", "crash", "device"]; // kinds of failures after which no model is open
+const ENGINE_GONE = ["lost", "crash", "silent", "device"]; // kinds of failures after which no model is open
 
 // audio: {name, live, seconds, blocks()}, a file or a Recording, which may still grow. It waits if no model is open.
 export async function transcribe(audio) {

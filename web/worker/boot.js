@@ -60,6 +60,7 @@ gpu.prepare();
 const booted = boot();
 booted.catch(reportError); // the page gets it as the Worker's `error` event
 self.onmessage = async ({ data }) => {
+  if (data.verb === "live") return post({ event: "live" }); // a sign of life: engine.js
   const receive = await booted;
   try {
     receive(data);

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from web.fake_engine import SECOND, at, calls, drop, drop_paths, fed, hear, page_on, wait_for, wav
+from web.fake_engine import GOOD_GPU, SECOND, at, calls, drop, drop_paths, fed, hear, page_on, wait_for, wav
 
 TEXT = {"event": "text", "text": " Some words", "audio_seconds": 0.5}
 LOST = {"event": "lost", "message": "The GPU was lost."}
@@ -435,6 +435,41 @@ def test_worker_crashes_while_opening(browser, url):
         at(page, "retry").click()
         expect(page.locator("html")).to_have_attribute("data-state", "error")
         assert page.evaluate("window.made.length") == 2
+
+
+# A second of the page's timers takes 50 ms.
+QUICK = GOOD_GPU + "{ const every = setInterval; window.setInterval = (act, ms) => every(act, ms / 20); }"
+
+
+def test_worker_that_falls_silent_while_opening(browser, url):
+    """It is started again, once. A Worker that dies without an event: Firefox does this now and then."""
+    with page_on(browser, url, {"dies": "open"}, gpu=QUICK, state="loading") as page:
+        expect(at(page, "note")).to_contain_text("The engine has not answered for some seconds.")
+        expect(at(page, "error")).to_contain_text("not answered for 15 seconds. It was started again.")
+        wait_for(page, "error")
+        expect(at(page, "error")).to_contain_text("not answered for 15 seconds.")
+        expect(at(page, "note")).to_be_hidden()
+        assert page.evaluate("window.made.length") == len(calls(page, "open")) == 2
+        at(page, "retry").click()
+        wait_for(page, "loading")
+        page.wait_for_function("window.made.length === 3")
+
+
+def test_worker_that_falls_silent_while_transcribing(browser, url):
+    """What it has heard is transcribed again by another one."""
+    with page_on(browser, url, gpu=QUICK) as page:
+        page.evaluate("made[0].postMessage({ verb: 'die' })")
+        at(page, "audio-file").set_input_files(SECOND)
+        expect(at(page, "error")).to_contain_text("The text so far is kept below")
+        wait_for(page, "done")
+        assert page.evaluate("window.made.length") == 2
+
+
+def test_worker_that_is_busy_for_a_while(browser, url):
+    with page_on(browser, url, {"dies": "open"}, state="loading") as page:
+        expect(at(page, "note")).to_contain_text("The engine has not answered for some seconds.", timeout=15000)
+        hear(page, event="live")
+        expect(at(page, "note")).to_be_hidden()
 
 
 def test_worker_that_is_missing(browser, url):
