@@ -78,7 +78,8 @@ class Heads:
 class _Made:
     """Cache shared by a recorder and those from its `with_variants`: pipelines, buffers of parameters, bind groups."""
 
-    pipelines: dict[tuple, asyncio.Future] = field(default_factory=dict)
+    pipelines: dict[tuple, int] = field(default_factory=dict)
+    compiling: dict[tuple, asyncio.Future] = field(default_factory=dict)  # those that are not pipelines yet
     params: dict[tuple, int] = field(default_factory=dict)
     binds: dict[tuple, int] = field(default_factory=dict)
 
@@ -389,15 +390,15 @@ class Kernels:
         """Compile what is new: all at once, but one by one on a software GPU, whose compiler needs much memory."""
         if self.device.adapter.is_software:
             for dispatch in dispatches:
-                await self._pipeline(dispatch.kernel, dispatch.constants)
+                await self._compile(dispatch.kernel, dispatch.constants)
         else:
-            await asyncio.gather(*(self._pipeline(d.kernel, d.constants) for d in dispatches))
+            await asyncio.gather(*(self._compile(*key) for key in {(d.kernel, d.constants): None for d in dispatches}))
 
     def plan_compiled(self, dispatches: list[Dispatch]) -> int:
         """The plan of dispatches whose kernels are compiled already."""
         commands = []
         for dispatch in dispatches:
-            pipeline = self._made.pipelines[dispatch.kernel, dispatch.constants].result()
+            pipeline = self._made.pipelines[dispatch.kernel, dispatch.constants]
             buffers = (self._param(dispatch.params), *dispatch.buffers)
             key = (pipeline, buffers)
             if key not in self._made.binds:
@@ -416,8 +417,8 @@ class Kernels:
     def close(self) -> None:
         """Free everything that was made with this recorder and those that share it, which cannot be used any more."""
         made = self._made
-        pipelines = [pipeline.result() for pipeline in made.pipelines.values()]
-        for handle in (*made.binds.values(), *made.params.values(), *pipelines, self.unused, self._unwritten):
+        handles = *made.binds.values(), *made.params.values(), *made.pipelines.values(), self.unused, self._unwritten
+        for handle in handles:
             self.device.free(handle)
 
     def _dispatch(self, kernel, constants, params, buffers, grid) -> Dispatch:
@@ -429,11 +430,14 @@ class Kernels:
     def _tile(self, rows: int) -> int:
         return min(MAX_ROWS, 1 << (rows - 1).bit_length())
 
-    def _pipeline(self, kernel: str, constants: tuple) -> asyncio.Future:
-        key = (kernel, constants)
-        if key not in self._made.pipelines:
-            self._made.pipelines[key] = asyncio.ensure_future(self.device.pipeline(kernel, dict(constants)))
-        return self._made.pipelines[key]
+    async def _compile(self, kernel: str, constants: tuple) -> None:
+        made, key = self._made, (kernel, constants)
+        if key in made.pipelines:
+            return
+        if key not in made.compiling:
+            made.compiling[key] = asyncio.ensure_future(self.device.pipeline(kernel, dict(constants)))
+        made.pipelines[key] = await made.compiling[key]
+        made.compiling.pop(key, None)
 
     def _param(self, values: tuple[int, ...]) -> int:
         if values not in self._made.params:

@@ -38,6 +38,10 @@ class FileSource:
         self.size: int = self._ends[-1]  # bytes
         self.label = str(self._paths[0] if len(paths) == 1 else self._paths[0].parent)  # for messages
 
+    def identity(self) -> list[tuple[str, int, int, int]]:
+        """Path, bytes, time of the last change and inode of each shard: what a file is, unless somebody deceives us."""
+        return [(str(path), *stamp, path.stat().st_ino) for path, stamp in zip(self._paths, self._stamps, strict=True)]
+
     def read(self, offset: int, nbytes: int) -> bytes:
         data = bytearray(nbytes)
         self.read_into(offset, memoryview(data))

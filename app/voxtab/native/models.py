@@ -1,5 +1,7 @@
 """Models in local files, on the native GPU."""
 
+import asyncio
+import functools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,8 +13,10 @@ from voxtab.errors import ModelError, TokenizerError
 from voxtab.gpu.device import Device
 from voxtab.gpu.variants import Variants
 from voxtab.model import Model
+from voxtab.native import known_variants
 from voxtab.native.files import FileSource, find_model, read_directory
 from voxtab.native.gpu import NativeDevice
+from voxtab.native.threads import in_thread
 from voxtab.tokenizer import Tokenizer
 from voxtab.weights import checkpoint
 from voxtab.weights.directory import Directory
@@ -83,14 +87,17 @@ async def open_model(
     *,
     cache: str = "f16",
     default_limits: bool = False,
+    gpu: int = 0,
     progress: Progress = None,
 ) -> Model:
     """Read a model (as `read_model` does), open the GPU and bring the weights there.
 
-    `cache` is the type of cached keys and values, "f16" or "f32". `progress` gets the bytes so far.
+    `cache` is the type of cached keys and values, "f16" or "f32". `gpu` is one of this machine's, the strongest is 0.
+    `progress` gets the bytes so far. All this happens in other threads: the event loop goes on.
     Raises UserError for what the user can fix: no GPU, broken files.
     """
-    return await load_model(read_model(path, tokenizer), cache=cache, default_limits=default_limits, progress=progress)
+    local = await asyncio.to_thread(read_model, path, tokenizer)
+    return await load_model(local, cache=cache, default_limits=default_limits, gpu=gpu, progress=progress)
 
 
 async def load_model(
@@ -98,16 +105,28 @@ async def load_model(
     *,
     cache: str = "f16",
     default_limits: bool = False,
+    gpu: int = 0,
     variants: str | None = None,
     progress: Progress = None,
 ) -> Model:
-    """`variants` pins some of the kernels': see `Variants.pinned`."""
+    """As `open_model`. `variants` pins some of the kernels': see `Variants.pinned`."""
     if cache not in ("f16", "f32"):
         raise ValueError(f"cache is {cache!r}: use 'f16' or 'f32'")
-    device = await NativeDevice.open(default_limits=default_limits)
+    report = functools.partial(asyncio.get_running_loop().call_soon_threadsafe, progress) if progress else None
+    return await in_thread(_load(local, cache == "f16", default_limits, gpu, variants, report))
+
+
+async def _load(
+    local: LocalModel, cache_f16: bool, default_limits: bool, gpu: int, pins: str | None, progress: Progress
+) -> Model:
+    device = await NativeDevice.open(default_limits, gpu)
     try:
-        pinned = Variants.pinned(device.adapter, variants) if variants else None
-        return await local.load(device, cache_f16=cache == "f16", variants=pinned, progress=progress)
+        case = known_variants.case(device.adapter, local.source)
+        variants = Variants.pinned(device.adapter, pins) if pins else known_variants.find(case, device.adapter)
+        model = await local.load(device, cache_f16=cache_f16, variants=variants, progress=progress)
+        if model.tuned:
+            known_variants.remember(case, f"linear={model.kernels.variants.linear}")
+        return model
     except BaseException:
         device.close()
         raise
