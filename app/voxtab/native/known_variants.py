@@ -1,8 +1,8 @@
 """The kernel variants that were fastest when a model was opened before, so that they are not tried again.
 
 Kept in the user's cache folder as {case: pins}, as the page keeps them in the browser. A case is all that the choice
-and its check depend on: the shaders, the GPU with its driver, and the model's files as they were. If one of these differs,
-the case is not found; a file that cannot be read is as if it were not there.
+and its check depend on: the shaders, the GPU with its driver, and the model's files as they were. If one of these
+differs, the case is not found; a record that cannot be read is as if it were not there.
 """
 
 import hashlib

@@ -1,7 +1,6 @@
 """Models in local files, on the native GPU."""
 
 import asyncio
-import functools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -112,7 +111,12 @@ async def load_model(
     """As `open_model`. `variants` pins some of the kernels': see `Variants.pinned`."""
     if cache not in ("f16", "f32"):
         raise ValueError(f"cache is {cache!r}: use 'f16' or 'f32'")
-    report = functools.partial(asyncio.get_running_loop().call_soon_threadsafe, progress) if progress else None
+    loop = asyncio.get_running_loop()
+
+    def report(nbytes: int) -> None:
+        if progress:
+            loop.call_soon_threadsafe(progress, nbytes)
+
     return await in_thread(_load(local, cache == "f16", default_limits, gpu, variants, report))
 
 
