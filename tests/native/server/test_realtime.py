@@ -24,9 +24,9 @@ DELTA = "conversation.item.input_audio_transcription.delta"
 COMPLETED = "conversation.item.input_audio_transcription.completed"
 
 
-def pcm(rate: int = 16000) -> bytes:
-    """The clip as mono 16-bit samples."""
-    samples, its_rate = soundfile.read(CLIP, dtype="float32")
+def pcm(rate: int = 16000, clip=CLIP) -> bytes:
+    """A clip as mono 16-bit samples."""
+    samples, its_rate = soundfile.read(clip, dtype="float32")
     return (soxr.resample(samples, its_rate, rate) * 32768).clip(-32768, 32767).astype("<i2").tobytes()
 
 

@@ -204,3 +204,47 @@ def test_it_ends_while_the_model_opens(site):
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=60)[1] == "" and process.returncode == 130
+
+
+# --- what goes wrong here
+
+
+def test_a_full_disk(site):
+    """As a limit on files' sizes, which fails in the same places."""
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))"
+    with served(site, before=limit) as server:
+        for seconds in (60, 200):  # in the server's memory until it is copied, and not
+            assert refused(post(server, "a.wav", wav(seconds)), 507)["code"] == "disk_full"
+        with connect(server.socket) as session:
+            append(session, bytes(100_000), 100_000)
+            assert heard(session, "error")[-1]["code"] == "disk_full"
+        assert server.ask("/")[0] == 200
+
+
+def test_a_model_that_does_not_open(site):
+    """It is told to who asked, and tried again with the next stream; a model that was named ends the server."""
+    fails = "from voxtab.native import models\nfrom voxtab.errors import DeviceError\n"
+    fails += "async def load_model(*_, **__): raise DeviceError('No GPU was found.')\nmodels.load_model = load_model"
+    with served(site, before=fails) as server:
+        for _ in range(2):
+            assert refused(post(server), 503, "No GPU was found.")["code"] == "model_unavailable"
+            assert server.ask("/health")[0] == 503 and server.health()["status"] == "failed"
+        assert server.ask("/")[0] == 200
+    process = start(site, "--model", MODEL, "--port", 0, before=fails)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (2, "voxtab: No GPU was found.\n")
+
+
+def test_a_model_that_is_lost(site):
+    """A GPU that fails in the middle fails that stream; the next one has the model again."""
+    fails = "from voxtab.model import Model\nencode = Model.encode\n"
+    fails += "def once(*_, **__):\n    Model.encode = encode\n    raise RuntimeError('lost')\n"
+    fails += "from voxtab.native.server import streams\nload = streams.Streams._open\n"
+    fails += "async def then(self):\n    await load(self)\n    streams.Streams._open, Model.encode = load, once\n"
+    fails += "streams.Streams._open = then"
+    process = start(site, "--port", 0, before=fails)
+    server = Served(process, port_of(process))
+    refused(post(server), 500, "mistake")
+    assert post(server)[0] == 200
+    process.terminate()
+    assert "RuntimeError: lost" in process.communicate(timeout=60)[1]

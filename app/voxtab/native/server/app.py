@@ -75,18 +75,16 @@ def application(
 
     `key` and `local`: see `Access`.
     """
+    off = ApiError(503, missing)
 
     async def page(scope: Scope, receive: Receive, send: Send) -> None:
-        if not site or _is_api(scope["path"]):
-            raise HTTPException(404)
-        await site(scope, receive, send)
+        if scope["type"] == "http" and site and not _is_api(scope["path"]):
+            return await site(scope, receive, send)
+        await (ApiError(404, f"There is no {scope['path']} here.") if api else off).response()(scope, receive, send)
 
     async def refused(request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException):
-            if not _is_api(request.url.path):
-                return PlainTextResponse(f"{error.detail}\n", error.status_code, error.headers)
-            words = f"{request.method} {request.url.path}: {error.detail}." if api else missing
-            error = ApiError(error.status_code if api else 503, words)
+            return PlainTextResponse(f"{error.detail}\n", error.status_code, error.headers)
         return (error if isinstance(error, ApiError) else mistake()).response()
 
     return Starlette(

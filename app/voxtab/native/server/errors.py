@@ -36,3 +36,7 @@ class ApiError(Exception):
 def mistake() -> ApiError:
     """For the client, when the fault is the server's; its log has the traceback."""
     return ApiError(500, "The server made a mistake: its log tells which.", code="internal_error")
+
+
+def disk_full() -> ApiError:
+    return ApiError(507, "The server's disk has no room for the audio: try again later.", code="disk_full")

@@ -9,7 +9,7 @@ import numpy as np
 import soxr
 
 from voxtab.config import SAMPLE_RATE
-from voxtab.native.server.errors import ApiError
+from voxtab.native.server.errors import ApiError, disk_full
 from voxtab.native.server.limits import LIVE_LAG_SECONDS, Limits, Share
 from voxtab.native.server.streams import Turn
 
@@ -32,8 +32,12 @@ class LiveAudio:
         if self._written - self._read + len(pcm) > self._limits.upload_bytes:
             raise ApiError(413, "Too much audio waits for the model: send it later.", code="audio_too_far_ahead")
         self._share.take(len(pcm))
-        self._file.seek(self._written)
-        self._file.write(pcm)
+        try:
+            self._file.seek(self._written)
+            self._file.write(pcm)
+            self._file.flush()
+        except OSError:
+            raise disk_full() from None
         self._written += len(pcm)
         self._news.set()
 

@@ -172,7 +172,7 @@ class _Stream:
         except ApiError as error:
             self._fail(error)
         except UserError as error:
-            self._fail(ApiError(400, str(error), code="processing_error"))
+            self._fail(ApiError(503, str(error), code="model_unavailable"))
         except Exception:
             self._fail(mistake())
             logger.exception("A live stream failed")

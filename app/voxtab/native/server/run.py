@@ -25,6 +25,7 @@ from voxtab.native.server.site import Site
 
 if TYPE_CHECKING:
     from voxtab.model import Model
+    from voxtab.native.server.streams import Streams
 
 _BACKLOG = 2048  # connections that the system holds until they are accepted
 _CLOSING_SECONDS = 2  # downloads may take so long to end; streams have ended before
@@ -60,29 +61,31 @@ def serve(
         )
     served = None if missing else Api(_loader(model, tokenizer), _shown_name(model), limits or Limits())
     listener = bound(host, port)
-    _allow_many_files()
+    connections = _allow_many_files() // 2 - 50  # each may have a file open too
     _log_in_sentences()
     url = address(host, listener)
     if site:
         print(f"{url}/", flush=True)
     print(f"{url}/v1" if served else f"The API is off: {missing}", flush=True)
     app = application(site, served, key=key, local=is_loopback(host), missing=f"The API is off: {missing}")
-    asyncio.run(_serve(app, served, listener, bool(model)))
+    config = _config(app, served is not None, connections)
+    asyncio.run(_serve(_Server(config, served), served if model else None, listener))
 
 
-async def _serve(app: ASGIApp, api: Api | None, listener: socket.socket, open_now: bool) -> None:
-    server = _Server(_config(app, api is not None), api)
+async def _serve(server: _Server, opened: Api | None, listener: socket.socket) -> None:
+    """Serve, and meanwhile open the model of `opened`. If it does not open, end, and raise UserError."""
 
-    async def open_model() -> None:
-        assert api
-        await api.streams.open()
-        if api.streams.problem:
+    async def open_model(streams: Streams) -> None:
+        await streams.open()
+        if streams.problem:
             server.should_exit = True
 
-    opening = asyncio.ensure_future(open_model()) if open_now else None
+    opening = asyncio.ensure_future(open_model(opened.streams)) if opened else None
     await server.serve(sockets=[listener])
-    if opening and api and api.streams.problem:
-        raise UserError(api.streams.problem)
+    if opening:
+        opening.cancel()
+    if opened and opened.streams.problem:
+        raise UserError(opened.streams.problem)
 
 
 class _Server(uvicorn.Server):
@@ -110,12 +113,15 @@ def serving(app: ASGIApp) -> Iterator[str]:
         thread.join()
 
 
-def _config(app: ASGIApp, websockets: bool) -> uvicorn.Config:
+def _config(app: ASGIApp, websockets: bool, connections: int | None = None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="asyncio",
         http="h11",
         ws="websockets-sansio" if websockets else "none",
+        ws_per_message_deflate=False,  # audio in base64 is not worth the time
+        proxy_headers=False,
+        limit_concurrency=connections,
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -153,16 +159,17 @@ def address(host: str, listener: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
 
 
-def _allow_many_files() -> None:
-    """Each connection is an open file, and so is each download. Systems allow few unless a program asks for more."""
+def _allow_many_files() -> int:
+    """How many files may be open. Systems allow few unless a program asks for more; each connection is one too."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
-        return
+        return _MOST_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most
 
 
 def _log_in_sentences() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from voxtab.errors import UserError
@@ -105,6 +105,12 @@ class Streams:
         except (asyncio.CancelledError, GeneratorExit):
             outcome = "gone"
             raise
+        except (ApiError, UserError):
+            raise
+        except Exception:
+            # Perhaps the GPU is lost, which a driver may do at any time. The next stream opens the model again.
+            self._forget_model()
+            raise
         finally:
             self._turns.remove(turn)
             self._tell()
@@ -120,6 +126,12 @@ class Streams:
         if self._opening and not self.model:
             self._opening.cancel()
             await asyncio.wait([self._opening])
+
+    def _forget_model(self) -> None:
+        model, self.model, self._opening = self.model, None, None
+        if model:
+            with suppress(Exception):
+                model.close()
 
     def _check_open(self) -> None:
         if self.closing.is_set():

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from voxtab.config import SAMPLE_RATE, Schedule
-from voxtab.errors import UserError
+from voxtab.errors import AudioError, UserError
 from voxtab.native.audio import AudioFile, open_audio
 from voxtab.native.server.deltas import Deltas
 from voxtab.native.server.errors import ApiError, mistake
@@ -29,6 +29,7 @@ from voxtab.words import Word
 _TYPES = {"srt": "application/x-subrip", "vtt": "text/vtt"}
 _FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
 _GRANULARITIES = ("word", "segment")
+_QUIET_SECONDS = 15  # proxies cut connections on which nothing comes for long
 # Clients in typed languages need these numbers in each segment. The model has no such figures: these raise no doubt.
 _NO_FIGURES = {
     "seek": 0,
@@ -155,8 +156,10 @@ class Transcriptions:
             async with aclosing(turn.text(self._samples(turn, audio), wishes.delay_ms)) as texts:
                 async for text in texts:
                     yield text
-        except UserError as error:
+        except AudioError as error:
             raise _about_audio(error, audio.path, "The audio") from None
+        except UserError as error:
+            raise ApiError(503, str(error), code="model_unavailable") from None
 
     async def _samples(self, turn: Turn, audio: AudioFile) -> AsyncIterator[np.ndarray]:
         """The file's blocks, decoded in another thread."""
@@ -199,7 +202,11 @@ class _Waiting:
 
     async def lines(self) -> AsyncIterator[bytes]:
         while True:
-            await self._news.wait()
+            try:
+                async with asyncio.timeout(_QUIET_SECONDS):
+                    await self._news.wait()
+            except TimeoutError:
+                yield b": wait\n\n"
             self._news.clear()
             note, self._note = self._note, ""
             text = self._deltas.take()

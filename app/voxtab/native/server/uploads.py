@@ -11,7 +11,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from voxtab.native.server.errors import ApiError
+from voxtab.native.server.errors import ApiError, disk_full
 from voxtab.native.server.limits import UPLOAD_PAUSE_SECONDS, Limits, Share
 
 _FORM_BYTES = 1 << 20  # of all that is not the file's content
@@ -32,6 +32,8 @@ async def upload(request: Request, limits: Limits, share: Share) -> AsyncIterato
     parser = MultiPartParser(request.headers, _body(request, limits, share), max_files=1, max_fields=100)
     try:
         form = await parser.parse()
+    except OSError:
+        raise disk_full() from None
     except MultiPartException as error:
         raise ApiError(400, f"The form cannot be read ({error.message.rstrip('.')}): send one file in it.") from None
     try:
@@ -41,7 +43,10 @@ async def upload(request: Request, limits: Limits, share: Share) -> AsyncIterato
         # The parser's file has no name on the disk, and a decoder needs one.
         with tempfile.TemporaryDirectory(prefix="voxtab-") as folder:
             path = Path(folder, "audio")
-            await asyncio.to_thread(_copy, file, path)
+            try:
+                await asyncio.to_thread(_copy, file, path)
+            except OSError:
+                raise disk_full() from None
             yield form, file, path
     finally:
         await form.close()
