@@ -4,6 +4,7 @@ import asyncio
 import resource
 import signal
 import socket
+import sys
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from native.server.conftest import CLIP, LONG_BYTES, MODEL, Served, port_of, ser
 from native.server.test_realtime import append, heard, pcm
 from native.server.test_transcriptions import form, post, refused, wav
 from voxtab.errors import UserError
+from voxtab.native import cli
 from voxtab.native.server.run import bound
 
 WHOLE = bytes(range(100))
@@ -28,6 +30,27 @@ def many_files():
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(4096, limits[0]), limits[1]))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@pytest.fixture
+def voxtab(capfd, monkeypatch):
+    """Runs `voxtab serve`, which must not come to serve; -> (status, stdout, stderr)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["voxtab", "serve", *map(str, arguments)])
+        monkeypatch.setattr(asyncio, "run", None)
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return end.value.code, *capfd.readouterr()
+
+    return run
+
+
+def refuses(result, words):
+    """Status 2, nothing on stdout, one sentence on stderr that has the words."""
+    status, out, err = result
+    assert (status, out) == (2, "") and words in err
+    assert err.startswith("voxtab") and err.count("\n") == 1 and err.endswith(".\n")
 
 
 # --- many clients
@@ -105,21 +128,26 @@ def test_the_page_alone(tmp_path):
         urllib.request.urlopen(f"{address}v1/models", timeout=60)
     with answer.value as answer:
         assert answer.code == 503 and b"--no-api" in answer.read()
+    assert "The API is off" in process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (130, "") and "The API is off" in out
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
 
 
 @pytest.mark.parametrize("missing", ["websockets", "python_multipart", "prometheus_client"])
-def test_the_page_needs_no_extra(site, missing):
-    """Without a package of the extra `serve`, there is the page, and the API says what to install."""
-    without = f"import sys; sys.modules[{missing!r}] = None"
-    with served(site, before=without) as server:
+def test_the_api_needs_the_extra(voxtab, site, monkeypatch, missing):
+    monkeypatch.setitem(sys.modules, missing, None)
+    refuses(voxtab(site, "--model", MODEL), "pip install 'voxtab[serve]'")
+
+
+def test_the_page_does_not(site):
+    """Without the packages of the extra `serve`, the page is there, and the API says what to install."""
+    with served(
+        site, before="import sys; sys.modules['websockets'] = sys.modules['prometheus_client'] = None"
+    ) as server:
         assert server.ask("/")[0] == 200
         assert "voxtab[serve]" in server.process.stdout.readline()
         refused(server.ask("/v1/models"), 503, "voxtab[serve]")
-    process = start(site, "--model", MODEL, "--port", 0, before=without)
-    assert "voxtab[serve]" in process.communicate(timeout=60)[1] and process.returncode == 2
 
 
 def test_the_api_alone(tmp_path):
@@ -145,14 +173,15 @@ def test_the_api_alone(tmp_path):
         (["--max-minutes", "many"], "--max-minutes"),
     ],
 )
-def test_what_is_refused(tmp_path, arguments, words):
-    with start(*arguments, cwd=tmp_path) as process:
-        try:
-            out, err = process.communicate(timeout=60)
-        finally:
-            process.kill()
-    assert (process.returncode, out) == (2, "") and words in err
-    assert err.startswith("voxtab") and err.count("\n") == 1 and err.endswith(".\n")
+def test_what_is_refused(voxtab, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    refuses(voxtab(*arguments), words)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_other_machines_need_a_key(voxtab, site, monkeypatch, host):
+    monkeypatch.delenv("VOXTAB_API_KEY", raising=False)
+    refuses(voxtab(site, "--host", host), "--api-key")
 
 
 def test_a_port_that_is_taken(tmp_path):
@@ -163,9 +192,8 @@ def test_a_port_that_is_taken(tmp_path):
 # --- the end
 
 
-@pytest.mark.parametrize("how, status", [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
-def test_what_runs_is_ended(site, how, status):
-    """A live stream gets its last text; a file that waits gets an error; a slow download ends nothing late."""
+def test_what_runs_is_ended(site):
+    """A live stream gets its last text, a file that waits an error, and a slow download holds nothing up."""
     process = start(site, "--model", MODEL, "--port", 0)
     server = Served(process, port_of(process))
     with connect(server.socket) as session, connect(server.socket) as idle, ThreadPoolExecutor(2) as clients:
@@ -175,7 +203,7 @@ def test_what_runs_is_ended(site, how, status):
         server.until(lambda health: health["running"] == 1, "running")
         waiting = clients.submit(post, server)
         server.until(lambda health: health["waiting"] == 1, "waiting")
-        process.send_signal(how)
+        process.send_signal(signal.SIGTERM)
         assert heard(session, "transcription.done")[-1]["text"]
         assert refused(waiting.result(), 503)["code"] == "server_ending"
         for connection in (session, idle):
@@ -184,7 +212,7 @@ def test_what_runs_is_ended(site, how, status):
                     connection.recv(timeout=60)
             assert closed.value.rcvd.code == 1001
         _, err = process.communicate(timeout=60)
-        assert (process.returncode, err) == (status, "")
+        assert (process.returncode, err) == (-signal.SIGTERM, "")
         download.close()
 
 
