@@ -1,8 +1,8 @@
 """The command as a user runs it: its output, its exit status, and what it says about wrong input."""
 
-import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import struct
@@ -15,10 +15,8 @@ import pytest
 import soundfile
 
 from voxtab import bench, resources, subtitles
-from voxtab.errors import AudioError
 from voxtab.gpu.variants import LINEAR, Variants
 from voxtab.native import cli
-from voxtab.native.audio import open_audio
 from voxtab.transcriber import Transcriber
 from voxtab.words import Word
 
@@ -181,7 +179,8 @@ def test_awkward_audio_is_transcribed(voxtab, tmp_path, kind):
     soundfile.write(path, samples, rate, subtype="FLOAT")
     status, out, err = voxtab("transcribe", "--model", GGUF, "--format", "json", "--tokens", path)
     result = json.loads(out)
-    assert (status, err) == (0, "")
+    told = {"silent": "it is silent", "10 ms": "it is far quieter than speech"}
+    assert status == 0 and (told[kind] in err if kind in told else err == "")
     assert len(result["tokens"]) == 32 + -(-round(result["audio_seconds"] * 16000) // 1280) + 6 + 11
     if kind == "stereo":  # equal channels average to the clip, bit for bit
         assert result["tokens"] == EXPECTED["tokens_q4_0"]
@@ -438,26 +437,17 @@ def test_bad_audio(voxtab, no_gpu, tmp_path, kind):
     refused(voxtab("transcribe", path), path)
 
 
-def test_a_decoder_says_nothing_of_its_own(voxtab, tmp_path):
-    """libmpg123 writes to file descriptor 2 about damaged files."""
-    whole, cut = tmp_path / "whole.mp3", tmp_path / "cut.mp3"
-    soundfile.write(whole, np.resize(soundfile.read(CLIP)[0], 80000), 16000)
-    cut.write_bytes(whole.read_bytes()[:9000])
-    status, out, err = voxtab("transcribe", "--model", GGUF, cut)
-    assert status == 2 and out.strip()
-    assert err.startswith(f"voxtab: {cut} ends after ") and err.count("\n") == 1
-
-
-def test_audio_that_is_damaged_in_the_middle(voxtab, tmp_path):
-    """What comes before the damage is printed, and a message says that the rest is missing."""
-    path = tmp_path / "damaged.flac"
-    soundfile.write(path, np.random.default_rng(0).uniform(-0.1, 0.1, 160000), 16000)
+def test_damage_is_told_and_the_rest_is_transcribed(voxtab, tmp_path):
+    """What comes before and after is in the text. Decoders write nothing of their own to file descriptor 2."""
+    path = tmp_path / "damaged.mp3"
+    soundfile.write(path, np.resize(soundfile.read(CLIP)[0], 160000), 16000)
     data = bytearray(path.read_bytes())
-    data[len(data) // 2 : len(data) // 2 + 64] = bytes(64)
+    data[len(data) // 2 : len(data) // 2 + 2000] = bytes(2000)
     path.write_bytes(data)
-    status, out, err = voxtab("transcribe", "--model", GGUF, "--format", "json", "--tokens", path)
-    assert status == 2 and err.count("\n") == 1 and "damaged.flac ends after" in err and "of 10.0 s" in err
-    assert 3 < json.loads(out)["audio_seconds"] < 6
+    status, out, err = voxtab("transcribe", "--model", GGUF, "--format", "json", path)
+    told = rf"voxtab: {path}: 0\.\d+ s at 4\.\d+ s: damaged or missing, and left out\.\n"
+    assert status == 2 and re.fullmatch(told, err), err
+    assert 9 < json.loads(out)["audio_seconds"] < 9.9
 
 
 def test_samples_of_another_scale(voxtab, tmp_path):
@@ -469,16 +459,6 @@ def test_samples_of_another_scale(voxtab, tmp_path):
     status, out, err = voxtab("transcribe", "--model", GGUF, path, CLIP)
     assert status == 2 and err.count("\n") == 1 and "divide int16 samples by 32768" in err
     assert out.endswith(text)
-
-
-@pytest.mark.parametrize("missing, whole", [(0.4, True), (0.6, False)])
-def test_how_much_may_be_missing_at_the_end(tmp_path, missing, whole):
-    """The missing part is allowed if a person would not notice it."""
-    path = tmp_path / "cut.wav"
-    soundfile.write(path, np.zeros(16000, np.float32), 16000)
-    audio = open_audio(path)
-    with contextlib.nullcontext() if whole else pytest.raises(AudioError, match="cut.wav ends after 0.4 of 1.0 s"):
-        audio.check_whole(1 - missing)
 
 
 def test_no_stdout():
@@ -493,7 +473,7 @@ def test_audio_that_goes_bad_in_the_middle(voxtab, tmp_path):
     soundfile.write(path, samples, 16000, subtype="FLOAT")
     status, out, err = voxtab("transcribe", "--model", GGUF, path, CLIP)
     assert status == 2 and err.count("\n") == 1 and "late.wav" in err and "5.000" in err
-    late, good = out.splitlines()
+    late, good, _ = out.split("\n")
     assert late and good + "\n" == voxtab("transcribe", "--model", GGUF, CLIP)[1]
 
 

@@ -1,131 +1,279 @@
-"""Audio files -> samples: 16 kHz, mono, float32, a block at a time. Native only."""
+"""Audio of any kind -> samples: 16 kHz, mono, float32, a block at a time. Native only."""
 
+import asyncio
+import contextlib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from stat import S_ISDIR, S_ISREG
+import threading
+from collections.abc import AsyncGenerator, Generator, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
-import soundfile
 import soxr
 
 from voxtab.config import SAMPLE_RATE
 from voxtab.errors import AudioError
+from voxtab.native.decoding import Decoding
+from voxtab.native.sources import shown
 
-# Read at a time, at the file's own rate. Few, because a FLAC file that is cut off loses the block with the cut.
-BLOCK_SAMPLES = 1 << 14
-CUT_SECONDS = 0.5  # a file that is this much shorter than its header says is cut off
-
-
-class _Forward(soundfile.SoundFile):
-    """A file that is only read forward.
-
-    soundfile seeks after each read when it may, and then fails on FLAC files that do not know their length.
-    """
-
-    def seekable(self):
-        return False
+BLOCK_SECONDS = 0.1  # of the file's own samples: mixed, checked and resampled together
+SILENT = 1e-4  # of full scale: what is never louder is silent
+QUIET = 0.01  # what is never louder than this is far below speech
+CANCELLED = 0.1  # channels whose mean has less than this part of the power that unrelated channels would have
+MOST_DAMAGE = 10  # times as long as what can be decoded of a file's beginning: more is no audio
+READ_AHEAD = 16  # blocks that wait for the consumer of AudioFile.stream()
 
 
-@dataclass(frozen=True)
+class Note(str):
+    """What the listener of an audio file should know: one sentence, to follow its name."""
+
+    lost: bool  # audio is missing in the transcript: the command's exit status is 2
+
+    def __new__(cls, text: str, lost: bool = False):
+        note = super().__new__(cls, text)
+        note.lost = lost
+        return note
+
+
+@dataclass
 class AudioFile:
-    """A file that holds audio. Made by open_audio()."""
+    """Audio that is decoded while it is read. Made by open_audio()."""
 
-    path: Path
-    rate: int  # of the file, in Hz
-    seconds: float | None  # by the file's header; less is there if it is cut off. None: unknown
+    name: str  # a path, an address, or "standard input"
+    rate: int  # of the audio as it was recorded, in Hz
+    seconds: float | None  # by the header, or an estimate: for a progress bar. None: unknown
+    live: bool = False  # comes as it is spoken, or may: a pipe
+    notes: list[Note] = field(default_factory=list)  # complete once samples() is exhausted
+    _source: str | os.PathLike = ""
+    _decoding: Decoding | None = None  # of what cannot be opened again
 
-    def samples(self, block_samples: int = BLOCK_SAMPLES) -> Iterator[np.ndarray]:
-        """Blocks [samples] float32 of 16 kHz mono, of varying size, none empty. Each call reads the file anew.
+    def samples(self) -> Generator[np.ndarray]:
+        """Blocks [samples] float32 of 16 kHz mono, of varying size, none empty. Each call reads the file anew; a pipe
+        can be read only once.
 
-        Channels are averaged. Audio of another rate is resampled by soxr at quality HQ, as mistral-common
-        does; 16 kHz mono passes untouched. A file that is cut off or damaged ends where decoding ends.
-        `block_samples` is how much of the file is in memory; the joined blocks do not depend on it.
-        Raises AudioError at a sample that is NaN or infinite.
+        Channels are averaged; where they cancel each other, one of them is taken. Another rate is resampled by soxr at
+        quality HQ, as mistral-common does; 16 kHz mono passes untouched. What is damaged is left out, and told in
+        `notes`.
+        Raises AudioError at a sample that is NaN or infinite, and when the bytes stop coming: what came before is good.
         """
-        blocks = self._blocks(block_samples)
-        if self.rate == SAMPLE_RATE:
-            yield from blocks
-            return
-        resampler = soxr.ResampleStream(self.rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
-        for block in blocks:
-            if len(resampled := resampler.resample_chunk(block)):
-                yield resampled
-        if len(resampled := resampler.resample_chunk(np.zeros(0, "float32"), last=True)):
-            yield resampled
+        self.notes.clear()
+        decoding, self._decoding = self._decoding or Decoding(self._source), None
+        mix, level = _Mix(), _Level()
+        try:
+            yield from _resampled(self._mono(decoding, mix, level))
+            if decoding.nothing_readable:
+                raise decoding.not_audio()
+            if level.peak is None:
+                raise AudioError(f"{shown(self.name)} holds no samples: it is empty or cut off.")
+        finally:
+            self.notes += _notes(decoding, mix, level)
+            decoding.close()
 
-    def check_whole(self, seconds: float) -> None:
-        """Raises AudioError if `seconds`, the length of all samples, is less than the file's header says."""
-        if seconds < (self.seconds or 0) - CUT_SECONDS:
-            raise AudioError(
-                f"{_shown(self.path)} ends after {seconds:.1f} of {self.seconds:.1f} s: it is cut off or damaged. "
-                "Get the file again for the rest."
-            )
-
-    def _blocks(self, block_samples: int) -> Iterator[np.ndarray]:
-        """Blocks [samples] float32 in the file's own rate, channels averaged."""
-        done = 0
-        with _open(self.path) as file:
-            while True:
-                try:
-                    block = file.read(block_samples, dtype="float32", always_2d=True)
-                except soundfile.LibsndfileError:
-                    return  # cut off or damaged: what came before is good
-                if not len(block):
-                    return
-                block = block[:, 0] if file.channels == 1 else _mean(block)
-                finite = np.isfinite(block)
-                if not finite.all():
-                    at = (done + int(finite.argmin())) / self.rate
-                    raise AudioError(
-                        f"{_shown(self.path)} holds a sample that is not a finite number at {at:.3f} s: "
-                        "export the audio again."
-                    )
+    async def stream(self) -> AsyncGenerator[np.ndarray]:
+        """samples(), decoded in a thread of its own: the event loop never waits for a disk, a pipe or a network."""
+        async with contextlib.aclosing(_in_thread(self.samples())) as blocks:
+            async for block in blocks:
                 yield block
-                done += len(block)
+
+    def _mono(self, decoding: Decoding, mix: "_Mix", level: "_Level") -> Iterator[tuple[int, np.ndarray]]:
+        """(rate, [samples] float32)"""
+        done = 0.0
+        for rate, block in _joined(decoding.blocks()):
+            mono = mix.mono(block, block.shape[1] / rate)
+            finite = np.isfinite(mono)
+            if not finite.all():
+                at = done + int(finite.argmin()) / rate
+                raise AudioError(
+                    f"{shown(self.name)} holds a sample that is not a finite number at {at:.3f} s: "
+                    "export the audio again."
+                )
+            level.add(mono)
+            yield rate, mono
+            done += block.shape[1] / rate
 
 
-def open_audio(path) -> AudioFile:
-    """Look whether `path` is audio: WAV, FLAC, OGG, Opus, MP3 and other formats of libsndfile.
+def open_audio(source: str | os.PathLike) -> AudioFile:
+    """Look whether `source` is audio, or a video with sound, that PyAV (FFmpeg) can decode.
 
-    Any rate, any number of channels. Raises AudioError if it is not, or holds no samples.
+    source: a path of a file or pipe, "-" for standard input, or an http(s) address. Any format, rate and number of
+    channels. Of several audio tracks the first is taken. Raises AudioError if there is nothing to decode.
     """
-    path = Path(path)
-    try:
-        kind = path.stat().st_mode
-    except FileNotFoundError:
-        raise AudioError(f"{_shown(path)} does not exist: name an audio file.") from None
-    except OSError as error:
-        raise AudioError(f"{_shown(path)} cannot be read ({error.strerror}): name an audio file.") from None
-    if not S_ISREG(kind):
-        what = "is a directory" if S_ISDIR(kind) else "is not a regular file"
-        raise AudioError(f"{_shown(path)} {what}: name an audio file.")
-    with _open(path) as file:
-        unknown = file.frames == 2**63 - 1
-        audio = AudioFile(path, file.samplerate, None if unknown else file.frames / file.samplerate)
-    if next(audio.samples(), None) is None:
-        raise AudioError(f"{_shown(path)} holds no samples: it is empty or cut off.")
+    decoding = Decoding(source)
+    live = not decoding.source.reopens
+    audio = AudioFile(decoding.source.name, decoding.rate, decoding.expected_seconds, live, [], source, decoding)
+    if not live:
+        _check_beginning(audio, decoding)
     return audio
 
 
-def _mean(block: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore", invalid="ignore"):  # _blocks() checks for NaN and infinity
-        return block.mean(axis=1)
+def _check_beginning(audio: AudioFile, decoding: Decoding) -> None:
+    """FFmpeg finds some frames of audio in any large file. Raises AudioError if they are the smallest part."""
+    decoded = 0
+    with contextlib.closing(audio.samples()) as blocks:
+        for block in blocks:
+            decoded += len(block)
+            if decoded >= SAMPLE_RATE:
+                break
+        if sum(damage.seconds for damage in decoding.damage) > MOST_DAMAGE * decoded / SAMPLE_RATE:
+            raise decoding.not_audio()
+    audio.notes.clear()
 
 
-def _open(path: Path) -> _Forward:
+def _joined(blocks: Iterator[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:
+    """Blocks of BLOCK_SECONDS; shorter ones where the rate or the number of channels changes, and at the end.
+
+    Also before an error is passed on: what came before it is good.
+    """
+    waiting: list[np.ndarray] = []
+    kind, count = (0, 0), 0  # (rate, channels), samples that wait
     try:
-        # As bytes, because a file's name need not be valid text. On Windows it is text.
-        return _Forward(path if os.name == "nt" else os.fsencode(path))
-    except (soundfile.LibsndfileError, TypeError):  # TypeError: a .raw file, which does not say its format
-        raise AudioError(
-            f"{_shown(path)} is not audio that can be read: convert it to WAV, FLAC, OGG, Opus or MP3, "
-            "for example with ffmpeg."
-        ) from None
+        for rate, block in blocks:
+            if waiting and (rate, len(block)) != kind:
+                yield kind[0], np.concatenate(waiting, axis=1)
+                waiting, count = [], 0
+            kind = rate, len(block)
+            waiting.append(block)
+            count += block.shape[1]
+            size = max(1, round(rate * BLOCK_SECONDS))
+            if count >= size:
+                whole = np.concatenate(waiting, axis=1)
+                for start in range(0, count - size + 1, size):
+                    yield rate, whole[:, start : start + size]
+                waiting = [whole[:, count - count % size :]] if count % size else []
+                count %= size
+    except AudioError:
+        if waiting:
+            yield kind[0], np.concatenate(waiting, axis=1)
+        raise
+    if waiting:
+        yield kind[0], np.concatenate(waiting, axis=1)
 
 
-def _shown(path: Path) -> str:
-    """A name as it stands in a message: on one line, without control characters for a terminal, not too long."""
-    name = str(path) if str(path).isprintable() else repr(str(path))[1:-1]
-    return name if len(name) <= 200 else name[:200] + "..."
+class _Mix:
+    """Channels -> one. They are averaged; where they cancel each other out, the loudest one is taken."""
+
+    def __init__(self):
+        self.seconds = self.cancelled_seconds = 0.0
+        self._kept: dict[
+            int, int
+        ] = {}  # number of channels -> the channel to take: always the same, or there are clicks
+
+    def mono(self, block: np.ndarray, seconds: float) -> np.ndarray:
+        """[channels, samples] -> [samples]"""
+        channels = len(block)
+        self.seconds += seconds
+        if channels == 1:
+            return block[0]
+        with np.errstate(over="ignore", invalid="ignore"):  # the caller checks for NaN and infinity
+            mean = block.mean(axis=0)
+            power = block.var(axis=1)
+            if mean.var() * channels < CANCELLED * power.mean():
+                self.cancelled_seconds += seconds
+                return block[self._kept.setdefault(channels, int(power.argmax()))]
+        return mean
+
+
+class _Level:
+    """How loud the samples were."""
+
+    def __init__(self):
+        self._low, self._high = np.inf, -np.inf
+
+    def add(self, block: np.ndarray) -> None:
+        self._low, self._high = min(self._low, block.min()), max(self._high, block.max())
+
+    @property
+    def peak(self) -> float | None:
+        """Half of the range from the lowest sample to the highest: without a constant offset. None: no samples."""
+        return (self._high - self._low) / 2 if self._high >= self._low else None
+
+    @property
+    def offset(self) -> float:
+        return (self._high + self._low) / 2
+
+
+def _resampled(blocks: Iterator[tuple[int, np.ndarray]]) -> Iterator[np.ndarray]:
+    """(rate, [samples]) -> [samples] at 16 kHz."""
+    resampler, of_rate = None, SAMPLE_RATE
+    try:
+        for rate, block in blocks:
+            if rate != of_rate:
+                yield from _rest(resampler)
+                of_rate = rate
+                resampler = rate != SAMPLE_RATE and soxr.ResampleStream(rate, SAMPLE_RATE, 1, "float32", "HQ") or None
+            if not resampler:
+                yield block
+            elif len(resampled := resampler.resample_chunk(np.ascontiguousarray(block))):
+                yield resampled
+    except AudioError:
+        yield from _rest(resampler)
+        raise
+    yield from _rest(resampler)
+
+
+def _rest(resampler) -> Iterator[np.ndarray]:
+    if resampler and len(rest := resampler.resample_chunk(np.zeros(0, "float32"), last=True)):
+        yield rest
+
+
+def _notes(decoding: Decoding, mix: _Mix, level: _Level) -> Iterator[Note]:
+    if tracks := decoding.tracks:
+        yield Note(f"has {len(tracks)} audio tracks ({', '.join(tracks)}): the first one is transcribed.")
+    for pause, what in ((False, "damaged or missing, and left out"), (True, "without sound, and left out")):
+        if places := [damage for damage in decoding.damage if damage.pause == pause]:
+            listed = ", ".join(f"{place.seconds:.2f} s at {place.at:.2f} s" for place in places[:5])
+            more = f", and {len(places) - 5} more places" if len(places) > 5 else ""
+            yield Note(f"{listed}{more}: {what}.", lost=not pause)
+    if mix.cancelled_seconds > min(1, mix.seconds / 2):
+        yield Note(
+            f"its channels cancel each other out for {mix.cancelled_seconds:.1f} of {mix.seconds:.1f} s, as if one is "
+            "inverted: there one of them is transcribed."
+        )
+    if (peak := level.peak) is not None and peak < QUIET:
+        loudest = f"the loudest sample is {peak:.5f} of full scale"
+        if abs(level.offset) > QUIET:
+            loudest += f" from a constant {level.offset:.2f}"
+        if peak < SILENT:
+            yield Note(f"it is silent ({loudest}): see that the right input was recorded.")
+        else:
+            yield Note(
+                f"it is far quieter than speech ({loudest}), so text may be missing: record or export it louder."
+            )
+
+
+async def _in_thread(blocks: Generator[np.ndarray]) -> AsyncGenerator[np.ndarray]:
+    """The items of `blocks`, made in a daemon thread, READ_AHEAD of them at most."""
+    loop = asyncio.get_running_loop()
+    items: asyncio.Queue = asyncio.Queue()
+    room = threading.Semaphore(READ_AHEAD)
+    stopped = threading.Event()
+
+    def hand_over(block, end):
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(items.put_nowait, (block, end))
+
+    def work():
+        end: BaseException = StopAsyncIteration()
+        try:
+            with contextlib.closing(blocks):
+                for block in blocks:
+                    room.acquire()
+                    if stopped.is_set():
+                        return
+                    hand_over(block, None)
+        except BaseException as error:
+            end = error
+        hand_over(None, end)
+
+    threading.Thread(target=work, name="voxtab audio", daemon=True).start()
+    try:
+        while True:
+            block, end = await items.get()
+            if isinstance(end, StopAsyncIteration):
+                return
+            if end:
+                raise end
+            yield block
+            room.release()
+    finally:
+        stopped.set()
+        room.release()

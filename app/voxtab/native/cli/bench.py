@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import time
+from pathlib import Path
 
 from voxtab import resources
 from voxtab.native.cli.parser import add_model
@@ -37,7 +38,7 @@ async def _run(arguments) -> int:
     load_s = time.perf_counter() - since
     print(
         json.dumps(
-            await bench(model, samples, audio.path.name, load_s, repeat=not arguments.audio),
+            await bench(model, samples, Path(audio.name).name, load_s, repeat=not arguments.audio),
             indent=1,
             ensure_ascii=False,
         )

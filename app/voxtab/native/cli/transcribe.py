@@ -7,7 +7,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from voxtab import subtitles
@@ -17,18 +17,17 @@ from voxtab.native.cli.parser import add_model, milliseconds
 from voxtab.native.cli.stderr import complain
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from voxtab.model import Model
     from voxtab.native.audio import AudioFile
     from voxtab.result import Result
-    from voxtab.transcriber import Transcriber
 
 DESCRIPTION = "Audio files to text, on stdout."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("audio", nargs="+", help="WAV, FLAC, OGG, Opus, MP3, ...; any rate, any number of channels")
+    parser.add_argument(
+        "audio", nargs="+", help='audio or video in any format: files, "-" for standard input, http(s) addresses'
+    )
     add_model(parser)
     parser.add_argument(
         "--delay-ms",
@@ -74,6 +73,7 @@ async def _transcribe(arguments) -> int:
     schedule = found.config.schedule(arguments.delay_ms, arguments.left_silence_tokens)
     from voxtab.native.audio import open_audio
     from voxtab.native.cli.loading import load
+    from voxtab.native.sources import shown
 
     status, files = 0, []
     for path in arguments.audio:  # all that can be wrong is found before the GPU is opened
@@ -91,10 +91,12 @@ async def _transcribe(arguments) -> int:
         for audio in files:
             try:
                 results.append(await _one_file(model, audio, schedule, arguments, load_s))
-                audio.check_whole(results[-1].audio_seconds)
             except UserError as error:
                 complain(error)
                 status = 2
+            for note in audio.notes:
+                complain(f"{shown(audio.name)}: {note}")
+                status = 2 if note.lost else status
     finally:
         await model.device.done()  # also after Ctrl-C: readbacks under way still need the event loop
     if arguments.format == "json":
@@ -109,63 +111,32 @@ async def _transcribe(arguments) -> int:
 async def _one_file(model: Model, audio: AudioFile, schedule: Schedule, arguments, load_s: float) -> Result:
     from tqdm import tqdm
 
+    from voxtab.native.feeding import text_of
     from voxtab.result import Result
     from voxtab.transcriber import Transcriber
 
     since = time.perf_counter()
     transcriber = Transcriber(model, schedule.delay_ms, schedule.left_silence_tokens)
-    feeding = asyncio.ensure_future(_feed(transcriber, audio, arguments.chunk_ms * SAMPLE_RATE // 1000))
+    texts = text_of(transcriber, audio.stream(), chunk=arguments.chunk_ms * SAMPLE_RATE // 1000, live=audio.live)
     printing = arguments.format == "text"
-    try:
-        with tqdm(
-            total=audio.seconds and round(audio.seconds, 1),
-            unit="s",
-            desc=audio.path.name,
-            leave=False,
-            disable=printing and sys.stdout.isatty() or None,
-        ) as bar:
-            async for text in transcriber.text():
+    with tqdm(
+        total=audio.seconds and round(audio.seconds, 1),
+        unit="s",
+        desc=Path(audio.name).name,
+        leave=False,
+        disable=printing and sys.stdout.isatty() or None,
+    ) as bar:
+        try:
+            async for text in texts:
                 if printing and text:
                     print(text, end="", flush=True)
                 bar.update(min(transcriber.done_seconds, bar.total or float("inf")) - bar.n)
-        if printing:
-            print(flush=True)
-        await feeding
-    finally:
-        feeding.cancel()
-        transcriber.close()
-    result = Result.of(
-        transcriber, model=model.name, load_s=load_s, run_s=time.perf_counter() - since, audio=str(audio.path)
-    )
+        finally:
+            await texts.aclose()
+            if printing:
+                print(flush=True)
+    run_s = time.perf_counter() - since
+    result = Result.of(transcriber, model=model.name, load_s=load_s, run_s=run_s, audio=audio.name)
     if arguments.format in subtitles.FORMATS:
         print(result.formatted(arguments.format), end="", flush=True)
     return result
-
-
-async def _feed(transcriber: Transcriber, audio: AudioFile, chunk: int) -> None:
-    """Feed a file in chunks of `chunk` samples, never far ahead of the model: long files do not fill the memory."""
-    try:
-        for samples in _chunks(audio, chunk):
-            transcriber.feed(samples)
-            await transcriber.room()
-    finally:
-        # Also if the file is damaged or a feed is refused: what came before is transcribed, and the text loop ends too.
-        if not transcriber.closed:
-            transcriber.finish()
-
-
-def _chunks(audio: AudioFile, chunk: int) -> Iterator[np.ndarray]:
-    """A file's samples, `chunk` at a time, then the rest. On a bad file, yields the good samples, then raises."""
-    import numpy as np
-
-    waiting = np.zeros(0, np.float32)
-    try:
-        for block in audio.samples():
-            waiting = np.concatenate([waiting, block])
-            while len(waiting) >= chunk:
-                yield waiting[:chunk]
-                waiting = waiting[chunk:]
-    except UserError:
-        yield waiting
-        raise
-    yield waiting

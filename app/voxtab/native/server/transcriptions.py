@@ -157,7 +157,7 @@ class Transcriptions:
                 async for text in texts:
                     yield text
         except AudioError as error:
-            raise _about_audio(error, audio.path, "The audio") from None
+            raise _about_audio(error, audio.name, "The audio") from None
         except UserError as error:
             raise ApiError(503, str(error), code="model_unavailable") from None
 
