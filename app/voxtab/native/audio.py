@@ -57,38 +57,22 @@ class AudioFile:
         """
         self.notes.clear()
         decoding, self._decoding = self._decoding or Decoding(self._source), None
-        mix, level = _Mix(), _Level()
+        conversion = Conversion(self.name)
         try:
-            yield from _resampled(self._mono(decoding, mix, level))
+            yield from conversion.samples(decoding.blocks())
             if decoding.nothing_readable:
                 raise decoding.not_audio()
-            if level.peak is None:
+            if conversion.peak is None:
                 raise AudioError(f"{shown(self.name)} holds no samples: it is empty or cut off.")
         finally:
-            self.notes += _notes(decoding, mix, level)
+            self.notes += [*_notes(decoding), *conversion.notes()]
             decoding.close()
 
     async def stream(self) -> AsyncGenerator[np.ndarray]:
         """samples(), decoded in a thread of its own: the event loop never waits for a disk, a pipe or a network."""
-        async with contextlib.aclosing(_in_thread(self.samples())) as blocks:
+        async with contextlib.aclosing(in_thread(self.samples())) as blocks:
             async for block in blocks:
                 yield block
-
-    def _mono(self, decoding: Decoding, mix: "_Mix", level: "_Level") -> Iterator[tuple[int, np.ndarray]]:
-        """(rate, [samples] float32)"""
-        done = 0.0
-        for rate, block in _joined(decoding.blocks()):
-            mono = mix.mono(block, block.shape[1] / rate)
-            finite = np.isfinite(mono)
-            if not finite.all():
-                at = done + int(finite.argmin()) / rate
-                raise AudioError(
-                    f"{shown(self.name)} holds a sample that is not a finite number at {at:.3f} s: "
-                    "export the audio again."
-                )
-            level.add(mono)
-            yield rate, mono
-            done += block.shape[1] / rate
 
 
 def open_audio(source: str | os.PathLike) -> AudioFile:
@@ -148,47 +132,70 @@ def _joined(blocks: Iterator[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.
         yield kind[0], np.concatenate(waiting, axis=1)
 
 
-class _Mix:
-    """Channels -> one. They are averaged; where they cancel each other out, the loudest one is taken."""
+class Conversion:
+    """Blocks of any rate and channels -> 16 kHz mono, and what is to say about their level."""
 
-    def __init__(self):
-        self.seconds = self.cancelled_seconds = 0.0
-        self._kept: dict[
-            int, int
-        ] = {}  # number of channels -> the channel to take: always the same, or there are clicks
-
-    def mono(self, block: np.ndarray, seconds: float) -> np.ndarray:
-        """[channels, samples] -> [samples]"""
-        channels = len(block)
-        self.seconds += seconds
-        if channels == 1:
-            return block[0]
-        with np.errstate(over="ignore", invalid="ignore"):  # the caller checks for NaN and infinity
-            mean = block.mean(axis=0)
-            power = block.var(axis=1)
-            if mean.var() * channels < CANCELLED * power.mean():
-                self.cancelled_seconds += seconds
-                return block[self._kept.setdefault(channels, int(power.argmax()))]
-        return mean
-
-
-class _Level:
-    """How loud the samples were."""
-
-    def __init__(self):
+    def __init__(self, name: str):
+        self._name = name
+        self._seconds = self._cancelled_seconds = 0.0
+        # Number of channels -> the channel to take: always the same, or there are clicks.
+        self._kept: dict[int, int] = {}
         self._low, self._high = np.inf, -np.inf
 
-    def add(self, block: np.ndarray) -> None:
-        self._low, self._high = min(self._low, block.min()), max(self._high, block.max())
+    def samples(self, blocks: Iterator[tuple[int, np.ndarray]]) -> Iterator[np.ndarray]:
+        """(rate, [channels, samples]) -> [samples]. Raises AudioError at a sample that is not a finite number."""
+        return _resampled(self._mono(_joined(blocks)))
 
     @property
     def peak(self) -> float | None:
         """Half of the range from the lowest sample to the highest: without a constant offset. None: no samples."""
         return (self._high - self._low) / 2 if self._high >= self._low else None
 
-    @property
-    def offset(self) -> float:
-        return (self._high + self._low) / 2
+    def notes(self) -> Iterator[Note]:
+        if self._cancelled_seconds > min(1, self._seconds / 2):
+            yield Note(
+                f"its channels cancel each other out for {self._cancelled_seconds:.1f} of {self._seconds:.1f} s, "
+                "as if one is inverted: there one of them is transcribed."
+            )
+        if (peak := self.peak) is not None and peak < QUIET:
+            loudest, offset = f"the loudest sample is {peak:.5f} of full scale", (self._high + self._low) / 2
+            if abs(offset) > QUIET:
+                loudest += f" from a constant {offset:.2f}"
+            if peak < SILENT:
+                yield Note(f"it is silent ({loudest}): see that the right input was recorded.")
+            else:
+                yield Note(
+                    f"it is far quieter than speech ({loudest}), so text may be missing: record or export it louder."
+                )
+
+    def _mono(self, blocks: Iterator[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:
+        """(rate, [channels, samples]) -> (rate, [samples])"""
+        for rate, block in blocks:
+            seconds = block.shape[1] / rate
+            mono = self._mixed(block, seconds)
+            finite = np.isfinite(mono)
+            if not finite.all():
+                at = self._seconds + int(finite.argmin()) / rate
+                raise AudioError(
+                    f"{shown(self._name)} holds a sample that is not a finite number at {at:.3f} s: "
+                    "export the audio again."
+                )
+            self._low, self._high = min(self._low, mono.min()), max(self._high, mono.max())
+            yield rate, mono
+            self._seconds += seconds
+
+    def _mixed(self, block: np.ndarray, seconds: float) -> np.ndarray:
+        """[channels, samples] -> [samples]: the channels' mean; where they cancel each other out, the loudest one."""
+        channels = len(block)
+        if channels == 1:
+            return block[0]
+        with np.errstate(over="ignore", invalid="ignore"):  # the caller checks for NaN and infinity
+            mean = block.mean(axis=0)
+            power = block.var(axis=1)
+            if mean.var() * channels < CANCELLED * power.mean():
+                self._cancelled_seconds += seconds
+                return block[self._kept.setdefault(channels, int(power.argmax()))]
+        return mean
 
 
 def _resampled(blocks: Iterator[tuple[int, np.ndarray]]) -> Iterator[np.ndarray]:
@@ -215,7 +222,7 @@ def _rest(resampler) -> Iterator[np.ndarray]:
         yield rest
 
 
-def _notes(decoding: Decoding, mix: _Mix, level: _Level) -> Iterator[Note]:
+def _notes(decoding: Decoding) -> Iterator[Note]:
     if tracks := decoding.tracks:
         yield Note(f"has {len(tracks)} audio tracks ({', '.join(tracks)}): the first one is transcribed.")
     for pause, what in ((False, "damaged or missing, and left out"), (True, "without sound, and left out")):
@@ -223,24 +230,9 @@ def _notes(decoding: Decoding, mix: _Mix, level: _Level) -> Iterator[Note]:
             listed = ", ".join(f"{place.seconds:.2f} s at {place.at:.2f} s" for place in places[:5])
             more = f", and {len(places) - 5} more places" if len(places) > 5 else ""
             yield Note(f"{listed}{more}: {what}.", lost=not pause)
-    if mix.cancelled_seconds > min(1, mix.seconds / 2):
-        yield Note(
-            f"its channels cancel each other out for {mix.cancelled_seconds:.1f} of {mix.seconds:.1f} s, as if one is "
-            "inverted: there one of them is transcribed."
-        )
-    if (peak := level.peak) is not None and peak < QUIET:
-        loudest = f"the loudest sample is {peak:.5f} of full scale"
-        if abs(level.offset) > QUIET:
-            loudest += f" from a constant {level.offset:.2f}"
-        if peak < SILENT:
-            yield Note(f"it is silent ({loudest}): see that the right input was recorded.")
-        else:
-            yield Note(
-                f"it is far quieter than speech ({loudest}), so text may be missing: record or export it louder."
-            )
 
 
-async def _in_thread(blocks: Generator[np.ndarray]) -> AsyncGenerator[np.ndarray]:
+async def in_thread(blocks: Generator[np.ndarray]) -> AsyncGenerator[np.ndarray]:
     """The items of `blocks`, made in a daemon thread, READ_AHEAD of them at most."""
     loop = asyncio.get_running_loop()
     items: asyncio.Queue = asyncio.Queue()
