@@ -15,10 +15,11 @@ from websockets.sync.client import connect
 
 from native.server.conftest import CLIP
 from voxtab.native.server import live
-from voxtab.native.server.dialects import DELAYS_MS
+from voxtab.native.server.dialects import DELAYS_MS, Utterance, VllmDialect
 from voxtab.native.server.errors import ApiError
 from voxtab.native.server.limits import Disk, Limits
 from voxtab.native.server.live import LiveAudio
+from voxtab.native.server.realtime import _Outbox
 
 DELTA = "conversation.item.input_audio_transcription.delta"
 COMPLETED = "conversation.item.input_audio_transcription.completed"
@@ -326,3 +327,37 @@ def test_audio_that_waits_has_its_limits():
     for audio in (second, third):
         audio.close()
     assert disk.used == 0
+
+
+def test_a_client_that_does_not_read_is_left():
+    """Its text is joined; of other events, so many may wait."""
+
+    class Socket:
+        sent = []
+        closed = None
+        reads = None
+
+        async def send_text(self, text):
+            self.sent.append(json.loads(text))
+            await self.reads.wait()
+
+        async def close(self, *how):
+            self.closed = how
+
+    async def main():
+        socket, outbox, utterance = Socket(), _Outbox(), Utterance()
+        socket.reads = asyncio.Event()
+        sending = asyncio.ensure_future(outbox.send_to(socket))
+        for word in ("one", " two", " three"):
+            utterance.deltas.add(word)
+            outbox.put_text(VllmDialect(), utterance)
+            await asyncio.sleep(0)
+        for i in range(5000):
+            outbox.put({"type": "error", "i": i})
+        socket.reads.set()
+        await sending
+        return socket
+
+    socket = asyncio.run(main())
+    deltas = [event["delta"] for event in socket.sent if event["type"] == "transcription.delta"]
+    assert deltas == ["one", " two three"] and len(socket.sent) < 1010 and socket.closed[0] == 1008

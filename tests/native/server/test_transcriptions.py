@@ -1,5 +1,6 @@
 """POST /v1/audio/transcriptions, as OpenAI's package, curl and other programs ask."""
 
+import asyncio
 import io
 import json
 import socket
@@ -7,7 +8,9 @@ import subprocess
 import sys
 import wave
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
+import numpy as np
 import openai
 import pytest
 import soundfile
@@ -16,6 +19,9 @@ from websockets.sync.client import connect
 from native.server.conftest import CLIP, MODEL
 from native.server.test_realtime import append, closed_when_done, pcm, say
 from voxtab.native.server.deltas import Deltas
+from voxtab.native.server.errors import ApiError
+from voxtab.native.server.limits import Limits
+from voxtab.native.server.transcriptions import Transcriptions
 
 SECONDS = soundfile.info(CLIP).duration
 
@@ -110,7 +116,11 @@ def test_server_sent_events(client, text):
 
 
 def test_an_empty_recording(client, server):
-    assert create(client, file=("a.wav", wav(1))).usage.seconds == 1
+    """Silence is told, in every format; no audio at all is refused."""
+    answer = create(client, file=("a.wav", wav(1)))
+    assert answer.usage.seconds == 1 and "silent" in answer.notes[0]
+    assert "silent" in post(server, "a.wav", wav(1), response_format="vtt")[1]["Voxtab-Notes"]
+    assert b"silent" in post(server, "a.wav", wav(1), stream="true")[2]
     refused(post(server, "a.wav", wav(0)), 400, "a.wav")
 
 
@@ -187,6 +197,23 @@ def test_what_is_not_audio(server, content):
 
 
 @pytest.mark.parametrize(
+    "playlist",
+    [
+        "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n",
+        "ffconcat version 1.0\nfile '{}'\n",
+    ],
+)
+def test_a_playlist_fetches_nothing(server, playlist):
+    """Neither a file of this machine nor an address that it can reach."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        for place in (CLIP.as_uri(), CLIP, f"http://127.0.0.1:{listener.getsockname()[1]}/a.flac"):
+            refused(post(server, "a.m3u8", playlist.format(place).encode()), 400, "a.m3u8")
+        listener.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+@pytest.mark.parametrize(
     "body, type",
     [
         (b"{}", "application/json"),
@@ -213,9 +240,31 @@ def test_an_upload_that_is_too_large(server):
 
 
 def test_audio_that_is_too_long(server):
-    assert refused(post(server, "a.wav", wav(61)), 413, "1 minutes")["code"] == "audio_too_long"
-    status, _, body = post(server, "a.wav", wav(61), stream="true")
+    assert refused(post(server, "a.wav", wav(100)), 413, "1 minutes")["code"] == "audio_too_long"
+    status, _, body = post(server, "a.wav", wav(100), stream="true")
     assert status == 200 and json.loads(body.split(b"data: ")[-1])["error"]["code"] == "audio_too_long"
+
+
+def test_audio_that_is_longer_than_it_says():
+    class Audio:
+        seconds = None
+
+        async def stream(self):
+            while True:
+                yield np.zeros(16000, np.float32)
+
+    class Turn:
+        is_ending = False
+
+    async def main():
+        endpoint = Transcriptions(SimpleNamespace(limits=Limits(audio_seconds=3)), None)
+        with pytest.raises(ApiError, match="longer than 0.05 minutes"):
+            async for _ in endpoint._samples(Turn(), Audio()):
+                heard.append(1)
+
+    heard = []
+    asyncio.run(main())
+    assert len(heard) == 3
 
 
 def test_other_addresses(server):

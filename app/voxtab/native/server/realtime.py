@@ -165,7 +165,7 @@ class _Stream:
             with self._streams.turn("live") as turn:
                 async for place in turn.places():
                     self._outbox.put({"type": "voxtab.queued", "place": place})
-                async with aclosing(turn.text(self.live.samples(turn), self._delay_ms)) as texts:
+                async with aclosing(turn.text(self.live.samples(turn), self._delay_ms, live=True)) as texts:
                     async for text in texts:
                         self._add(text, turn)
             self._end(turn)
@@ -223,7 +223,8 @@ class _Outbox:
         self._news = asyncio.Event()
 
     def put(self, *events: dict) -> None:
-        self._events.extend(events)
+        if not self._closed:
+            self._events.extend(events)
         if len(self._events) > _MOST_EVENTS:
             self.close(_POLICY, "Events were not read.")
         self._news.set()

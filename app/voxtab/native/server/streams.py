@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import aclosing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from voxtab.errors import UserError
+from voxtab.native.feeding import text_of
 from voxtab.native.server.errors import ApiError
 from voxtab.native.server.limits import CLOSING_SECONDS, Limits
 from voxtab.native.server.metrics import Metrics
@@ -206,20 +207,14 @@ class Turn:
         self.since = time.monotonic()
         self._streams.measure_wait(self.since - self._asked)
 
-    async def text(self, samples: AsyncIterator[np.ndarray], delay_ms: int | None = None) -> AsyncGenerator[str]:
-        """Transcribe blocks [samples] float32 of 16 kHz mono. Yields text as `Transcriber.text` does.
-
-        What `samples` raises is raised here: a UserError once all that came before it is transcribed, else at once.
-        """
-        transcriber = self.transcriber = Transcriber(self.model, delay_ms)
-        feeding = asyncio.ensure_future(self._feed(transcriber, samples))
-        try:
-            async for text in transcriber.text():
+    async def text(
+        self, samples: AsyncIterator[np.ndarray], delay_ms: int | None = None, *, live: bool = False
+    ) -> AsyncGenerator[str]:
+        """Transcribe blocks [samples] float32 of 16 kHz mono: `feeding.text_of`."""
+        self.transcriber = Transcriber(self.model, delay_ms)
+        async with aclosing(text_of(self.transcriber, samples, live=live)) as texts:
+            async for text in texts:
                 yield text
-            await feeding
-        finally:
-            feeding.cancel()
-            transcriber.close()
 
     def result(self, notes: tuple[str, ...] = ()) -> Result:
         """Of the text that was iterated over. `notes` are what is wrong with the audio."""
@@ -227,17 +222,3 @@ class Turn:
         return Result.of(
             self.transcriber, model=self.model.name, load_s=0, run_s=time.monotonic() - self.since, notes=notes
         )
-
-    @staticmethod
-    async def _feed(transcriber: Transcriber, samples: AsyncIterator[np.ndarray]) -> None:
-        try:
-            async for block in samples:
-                transcriber.feed(block)
-                await transcriber.room()
-            transcriber.finish()
-        except UserError:
-            transcriber.finish()
-            raise
-        except BaseException:
-            transcriber.close()
-            raise

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from contextlib import aclosing, closing
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from starlette.datastructures import FormData
@@ -22,6 +23,7 @@ from voxtab.native.server.errors import ApiError, mistake
 from voxtab.native.server.limits import Disk
 from voxtab.native.server.streams import Streams, Turn
 from voxtab.native.server.uploads import upload
+from voxtab.native.sources import shown
 from voxtab.result import Result
 from voxtab.subtitles import Segment
 from voxtab.words import Word
@@ -29,6 +31,7 @@ from voxtab.words import Word
 _TYPES = {"srt": "application/x-subrip", "vtt": "text/vtt"}
 _FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
 _GRANULARITIES = ("word", "segment")
+_DOUBT = 1.5  # the length that a file tells may be an estimate: so much over the limit is believed
 _QUIET_SECONDS = 15  # proxies cut connections on which nothing comes for long
 # Clients in typed languages need these numbers in each segment. The model has no such figures: these raise no doubt.
 _NO_FIGURES = {
@@ -90,31 +93,23 @@ class Transcriptions:
             with closing(self._disk.share()) as share:
                 async with upload(request, self._streams.limits, share) as (form, file, path):
                     wishes = Wishes.of(form)
-                    audio = await self._open(path, file.filename)
+                    audio = await _Upload.opened(path, shown(file.filename or "The audio"))
                     answer = self._events if wishes.stream else self._answer
                     await _unless_gone(receive, answer(audio, wishes, scope, receive, send))
         except ClientDisconnect:
             pass
 
-    async def _open(self, path, name: str | None) -> AudioFile:
-        """The uploaded audio. Its messages have the client's name for it, not that of the file here."""
-        try:
-            audio = await asyncio.to_thread(open_audio, path)
-        except UserError as error:
-            raise _about_audio(error, path, name) from None
-        return audio
-
-    async def _answer(self, audio: AudioFile, wishes: Wishes, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, audio: _Upload, wishes: Wishes, scope: Scope, receive: Receive, send: Send) -> None:
         with self._streams.turn("file") as turn:
             async for _ in turn.places():
                 pass
             async with aclosing(self._text(turn, audio, wishes)) as texts:
                 async for _ in texts:
                     pass
-            result = turn.result(notes=tuple(getattr(audio, "notes", ())))
+            result = turn.result(audio.notes)
         await _response(result, wishes)(scope, receive, send)
 
-    async def _events(self, audio: AudioFile, wishes: Wishes, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _events(self, audio: _Upload, wishes: Wishes, scope: Scope, receive: Receive, send: Send) -> None:
         """Server-sent events. The stream goes at the model's pace, not the reader's: what is not sent yet is joined."""
         waiting = _Waiting()
 
@@ -127,7 +122,7 @@ class Transcriptions:
                     async with aclosing(self._text(turn, audio, wishes)) as texts:
                         async for text in texts:
                             waiting.add(text)
-                    result = turn.result(notes=tuple(getattr(audio, "notes", ())))
+                    result = turn.result(audio.notes)
                 waiting.end(_done(result))
             except ApiError as error:
                 if not started.done():
@@ -151,32 +146,60 @@ class Transcriptions:
             transcribing.cancel()
             await asyncio.wait([transcribing])
 
-    async def _text(self, turn: Turn, audio: AudioFile, wishes: Wishes) -> AsyncGenerator[str]:
+    async def _text(self, turn: Turn, audio: _Upload, wishes: Wishes) -> AsyncGenerator[str]:
         try:
-            async with aclosing(turn.text(self._samples(turn, audio), wishes.delay_ms)) as texts:
+            async with aclosing(turn.text(self._samples(turn, audio.file), wishes.delay_ms)) as texts:
                 async for text in texts:
                     yield text
         except AudioError as error:
-            raise _about_audio(error, audio.name, "The audio") from None
+            raise audio.refused(error) from None
         except UserError as error:
             raise ApiError(503, str(error), code="model_unavailable") from None
 
     async def _samples(self, turn: Turn, audio: AudioFile) -> AsyncIterator[np.ndarray]:
-        """The file's blocks, decoded in another thread."""
+        """The file's blocks, until the server ends."""
         most, samples = self._streams.limits.audio_seconds, 0
-        blocks = audio.samples()
-        while (block := await asyncio.to_thread(next, blocks, None)) is not None:
-            samples += len(block)
-            if max(samples / SAMPLE_RATE, audio.seconds or 0) > most:
-                raise ApiError(
-                    413,
-                    f"The audio is longer than {most / 60:g} minutes, which this server takes: cut it.",
-                    code="audio_too_long",
-                    param="file",
-                )
-            if turn.is_ending:
-                raise ApiError(503, "The server is ending: send the audio again later.", code="server_ending")
-            yield block
+        too_long = ApiError(
+            413,
+            f"The audio is longer than {most / 60:g} minutes, which this server takes: cut it.",
+            code="audio_too_long",
+            param="file",
+        )
+        if (audio.seconds or 0) > most * _DOUBT:
+            raise too_long
+        async with aclosing(audio.stream()) as blocks:
+            async for block in blocks:
+                samples += len(block)
+                if samples > most * SAMPLE_RATE:
+                    raise too_long
+                if turn.is_ending:
+                    raise ApiError(503, "The server is ending: send the audio again later.", code="server_ending")
+                yield block
+
+
+@dataclass(frozen=True)
+class _Upload:
+    """Uploaded audio. What is said about it has the client's name for it, not that of the file here."""
+
+    file: AudioFile
+    path: Path
+    name: str
+
+    @classmethod
+    async def opened(cls, path: Path, name: str) -> _Upload:
+        """Raises ApiError if it is not audio."""
+        try:
+            return cls(await asyncio.to_thread(open_audio, path), path, name)
+        except AudioError as error:
+            raise _not_audio(error, path, name) from None
+
+    def refused(self, error: AudioError) -> ApiError:
+        return _not_audio(error, self.path, self.name)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is wrong with it, once it was read."""
+        return tuple(note.replace(str(self.path), self.name) for note in self.file.notes)
 
 
 class _Waiting:
@@ -229,10 +252,12 @@ def _done(result: Result) -> dict:
 
 def _response(result: Result, wishes: Wishes) -> Response:
     text = result.text.strip()
+    # These formats have no room for notes, but an empty text must not come without a word.
+    headers = {"Voxtab-Notes": " ".join(result.notes).encode("ascii", "replace").decode()} if result.notes else None
     if wishes.format in _TYPES:
-        return Response(result.formatted(wishes.format), media_type=_TYPES[wishes.format])
+        return Response(result.formatted(wishes.format), headers=headers, media_type=_TYPES[wishes.format])
     if wishes.format == "text":
-        return PlainTextResponse(text + "\n")
+        return PlainTextResponse(text + "\n", headers=headers)
     answer: dict = {"text": text} | _told(result)
     if wishes.format == "verbose_json":
         answer |= {"task": "transcribe", "language": wishes.language, "duration": result.audio_seconds}
@@ -256,8 +281,8 @@ def _told(result: Result) -> dict:
     return {"usage": usage} | ({"notes": [*result.notes]} if result.notes else {})
 
 
-def _about_audio(error: UserError, path, name: str | None) -> ApiError:
-    return ApiError(400, str(error).replace(str(path), name or "The audio"), code="invalid_audio", param="file")
+def _not_audio(error: AudioError, path: Path, name: str) -> ApiError:
+    return ApiError(400, str(error).replace(str(path), name), code="invalid_audio", param="file")
 
 
 async def _unless_gone(receive: Receive, answering: Awaitable[None]) -> None:
