@@ -85,7 +85,12 @@ class Engine extends EventTarget {
   }
 
   close(error = new Failure("aborted", "Stopped.")) {
-    this._worker?.terminate();
+    if (this._worker) {
+      // Messages that it had posted before may still come.
+      this._worker.onmessage = this._worker.onmessageerror = null;
+      this._worker.onerror = (event) => event.preventDefault();
+      this._worker.terminate();
+    }
     clearInterval(this._watch);
     this._worker = null;
     this._held = null;
