@@ -57,7 +57,7 @@ def test_pages_of_this_machine_are_not(server):
         assert json.loads(session.recv())["type"] == "session.created"
 
 
-@pytest.mark.parametrize("given", [None, "Bearer wrong", "Bearer ", "Basic x", f"Bearer {KEY}x"])
+@pytest.mark.parametrize("given", [None, "Bearer wrong", "Bearer ", f"Basic {KEY}", f"Bearer {KEY}x"])
 def test_a_key(locked, given):
     headers = {"Authorization": given.encode()} if given else {}
     for path in ("/v1/models", "/metrics", "/v1/none"):
@@ -69,6 +69,10 @@ def test_a_key(locked, given):
 def test_with_the_key_any_page_and_any_name(locked):
     status, headers, _ = locked.ask(
         "/v1/models", Host="voice.example", Origin="https://app.example", Authorization=f"Bearer {KEY}".encode()
+    )
+    assert status == 200 and headers["Access-Control-Allow-Origin"] == "*"
+    status, headers, _ = locked.ask(  # a browser asks first, without the key
+        "/v1/models", "OPTIONS", Origin="https://app.example", Access_Control_Request_Method="GET"
     )
     assert status == 200 and headers["Access-Control-Allow-Origin"] == "*"
 

@@ -23,7 +23,10 @@ class LiveAudio:
     def __init__(self, rate: int, limits: Limits, share: Share):
         self.ended = False
         self._rate, self._limits, self._share = rate, limits, share
-        self._file = tempfile.TemporaryFile(prefix="voxtab-")  # noqa: SIM115
+        try:
+            self._file = tempfile.TemporaryFile(buffering=0, prefix="voxtab-")  # noqa: SIM115
+        except OSError:
+            raise disk_full() from None
         self._written = self._read = 0  # bytes
         self._news = asyncio.Event()
 
@@ -34,10 +37,11 @@ class LiveAudio:
         self._share.take(len(pcm))
         try:
             self._file.seek(self._written)
-            self._file.write(pcm)
-            self._file.flush()
+            whole = self._file.write(pcm) == len(pcm)
         except OSError:
-            raise disk_full() from None
+            whole = False
+        if not whole:
+            raise disk_full()
         self._written += len(pcm)
         self._news.set()
 

@@ -126,7 +126,12 @@ class Session:
             self._stream = _Stream(self._dialect, self._streams, self._disk, self._outbox)
             self._tasks.add(self._stream.task)
             self._stream.task.add_done_callback(self._tasks.discard)
-        self._stream.live.append(pcm)
+        try:
+            self._stream.live.append(pcm)
+        except ApiError:
+            self._stream.commit()  # what came before is good, but nothing may follow a gap
+            self._stream = None
+            raise
 
     def _commit(self, event: dict) -> None:
         if not self._dialect.commits(event):

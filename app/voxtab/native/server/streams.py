@@ -109,7 +109,7 @@ class Streams:
         except (ApiError, UserError):
             raise
         except Exception:
-            # Perhaps the GPU is lost, which a driver may do at any time. The next stream opens the model again.
+            # Perhaps the GPU is lost, which may happen at any time. The model is opened again for the next stream.
             self._forget_model()
             raise
         finally:
@@ -133,6 +133,8 @@ class Streams:
         if model:
             with suppress(Exception):
                 model.close()
+        if len(self._turns) > 1:  # the next stream is there already
+            self.open()
 
     def _check_open(self) -> None:
         if self.closing.is_set():

@@ -124,13 +124,13 @@ class Transcriptions:
                             waiting.add(text)
                     result = turn.result(audio.notes)
                 waiting.end(_done(result))
-            except ApiError as error:
+            except Exception as problem:
+                error = problem if isinstance(problem, ApiError) else mistake()
                 if not started.done():
                     started.set_exception(error)
                 waiting.end({"type": "error", "error": error.body})
-            except Exception:
-                waiting.end({"type": "error", "error": mistake().body})
-                raise
+                if error is not problem:
+                    raise
 
         started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         transcribing = asyncio.ensure_future(transcribe())
