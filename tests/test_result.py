@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from voxtab import subtitles
-from voxtab.result import SUFFIXES, Result
+from voxtab.result import Result
 from voxtab.words import Word
 
 WORDS = [Word("Hello", 0.10004, 0.4), Word("tab.", 0.5, 0.8), Word("It", 2.5, 2.6), Word("works.", 2.7, 3.0)]
@@ -54,7 +54,7 @@ def test_json():
     assert (told.as_dict()["audio"], told.as_dict()["notes"]) == ("a.wav", ["It is silent."])
 
 
-@pytest.mark.parametrize("name", SUFFIXES)
+@pytest.mark.parametrize("name", ["text", *subtitles.FORMATS, "json"])
 def test_every_format_is_whole_lines(name):
     content = RESULT.formatted(name)
     assert "Hello" in content and content.endswith("\n")

@@ -1,6 +1,7 @@
 """What one transcription gives: the same from the command line, in Python and in the page."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
@@ -9,9 +10,6 @@ from voxtab import subtitles
 from voxtab.subtitles import Segment
 from voxtab.transcriber import Transcriber
 from voxtab.words import Word
-
-# The name of a format -> the suffix of its file.
-SUFFIXES = {"text": "txt", **{name: name for name in subtitles.FORMATS}, "json": "json"}
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Result:
         load_s: float,
         run_s: float,
         audio: str | None = None,
-        notes: tuple[str, ...] = (),
+        notes: Iterable[object] = (),
     ) -> "Result":
         """Of a transcriber after finish() and iteration. `rtf` is run_s per second of audio, None without any.
 
@@ -61,7 +59,7 @@ class Result:
             model,
             timings,
             audio,
-            notes,
+            tuple(map(str, notes)),
         )
 
     def __str__(self) -> str:

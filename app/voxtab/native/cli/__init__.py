@@ -5,12 +5,15 @@ top a module imports only what describes its arguments. All else, NumPy and wgpu
 so that help, and what is refused, come at once.
 """
 
+import argparse
 import importlib
 import io
 import os
 import sys
 
+from voxtab import __version__
 from voxtab.errors import UserError
+from voxtab.native.cli import hints
 from voxtab.native.cli.parser import Parser
 from voxtab.native.cli.stderr import complain, quiet_libraries
 
@@ -24,22 +27,45 @@ COMMANDS = {
 
 
 def main() -> None:
-    arguments = parser().parse_args()
+    whole, commands = parsers()
+    words = sys.argv[1:]
+    if not words:
+        whole.print_help()
+        whole.exit(0)
+    arguments = _parsed(whole, commands, words)
     with quiet_libraries():
         sys.exit(_run(arguments))
 
 
-def parser() -> Parser:
+def _parsed(whole: Parser, commands: dict[str, Parser], words: list[str]) -> argparse.Namespace:
+    """Ends the process, with one sentence, at a word that is not understood."""
+    first = words[0]
+    if first not in commands:
+        if first not in whole.options:
+            whole.error(hints.no_command(first, commands))
+        return whole.parse_args(words)
+    command = commands[first]
+    if wrong := hints.hint(words[1:], command.options):
+        command.error(wrong)
+    arguments, rest = whole.parse_known_args(words)
+    if rest:
+        command.error(hints.unknown(rest[0], command.options))
+    return arguments
+
+
+def parsers() -> tuple[Parser, dict[str, Parser]]:
+    """The parser of the whole command line, and those of the commands."""
     whole = Parser(
         prog="voxtab", description="Streaming speech recognition on your own GPU; nothing leaves the machine."
     )
-    commands = whole.add_subparsers(dest="command", required=True, parser_class=Parser)
+    whole.add_argument("--version", action="version", version=f"voxtab {__version__}")
+    commands = whole.add_subparsers(required=True, parser_class=Parser)
     for name, what in COMMANDS.items():
         module = importlib.import_module(f"voxtab.native.cli.{name}")
         command = commands.add_parser(name, help=what, description=module.DESCRIPTION)
         module.add_arguments(command)
         command.set_defaults(run=module.run)
-    return whole
+    return whole, dict(commands.choices)
 
 
 def _run(arguments) -> int:

@@ -1,14 +1,26 @@
 """How arguments are read, and those that several commands take."""
 
 import argparse
+import os
+import re
 
 from voxtab import resources
 
+# Names of whisper's models, which people may give to --model.
+_WHISPERS = re.compile(r"(tiny|base|small|medium|large|turbo|distil)([-.][\w.-]*)?")
+
 
 class Parser(argparse.ArgumentParser):
+    def __init__(self, **settings):
+        super().__init__(allow_abbrev=False, **settings)
+
     def error(self, message):
         """One sentence, without the usage lines."""
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help.\n")
+
+    @property
+    def options(self) -> list[str]:
+        return list(self._option_string_actions)
 
 
 def milliseconds(text: str) -> int:
@@ -17,9 +29,18 @@ def milliseconds(text: str) -> int:
     return int(text)
 
 
+def model_path(text: str) -> str:
+    if _WHISPERS.fullmatch(text) and not os.path.exists(text):
+        raise argparse.ArgumentTypeError(
+            f"{text} is a model of whisper, and Voxtab runs Voxtral Mini 4B Realtime: give the path of its file"
+        )
+    return text
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
+        type=model_path,
         metavar="M",
         help="a .gguf file, a folder of raw shards, or a folder with model.safetensors and config.json, such as "
         f"Voxtral Mini 4B Realtime; default: the {resources.EMBEDDED_MODEL_NAME}",

@@ -1,34 +1,62 @@
 """`voxtab transcribe`."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
-import json
+import contextlib
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from voxtab import subtitles
-from voxtab.config import DELAYS_MS, SAMPLE_RATE, Schedule
-from voxtab.errors import UserError
+from voxtab.config import DELAYS_MS, SAMPLE_RATE
+from voxtab.errors import DeviceError, UserError
+from voxtab.native.cli.inputs import Input, find_inputs
+from voxtab.native.cli.outputs import ALL, SUFFIXES, Output, choose_output
 from voxtab.native.cli.parser import add_model, milliseconds
 from voxtab.native.cli.stderr import complain
 
 if TYPE_CHECKING:
-    from voxtab.model import Model
     from voxtab.native.audio import AudioFile
-    from voxtab.result import Result
+    from voxtab.native.transcription import Transcription
 
-DESCRIPTION = "Audio files to text, on stdout."
+DESCRIPTION = "Audio to text: on stdout, or in files."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "audio", nargs="+", help='audio or video in any format: files, "-" for standard input, http(s) addresses'
-    )
+    add_audio(parser)
     add_model(parser)
+    add_schedule(parser)
+    parser.add_argument(
+        "--format",
+        choices=(*SUFFIXES, ALL),
+        metavar="F",
+        help="text (default); srt, vtt: subtitles; tsv; json: an object, or an array for several; jsonl: a line for "
+        "each; all: every one, with --output-dir",
+    )
+    parser.add_argument("--timestamps", action="store_true", help="text in lines with their times, as they come")
+    parser.add_argument("--tokens", action="store_true", help="token ids in the JSON too")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="write one audio's result there; its suffix may tell the format"
+    )
+    parser.add_argument("--output-dir", metavar="DIR", help="write each result there: talk.mp3 -> DIR/talk.txt")
+    parser.add_argument(
+        "--chunk-ms",
+        type=milliseconds,
+        default=1000,
+        metavar="N",
+        help="feed the audio in chunks of this length; the result does not depend on it",
+    )
+
+
+def add_audio(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "audio",
+        nargs="+",
+        help='audio or video in any format: files, folders, "-" for standard input, http(s) addresses',
+    )
+    parser.add_argument("--recursive", action="store_true", help="look into the folders of folders too")
+
+
+def add_schedule(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--delay-ms",
         type=int,
@@ -43,100 +71,92 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="silent tokens of 80 ms in front of the audio, 32 or more: 32 as trained; 33 plus the delay in tokens "
         "keeps all speech after the prompt, and each costs a step; default: the model's, usually 32",
     )
-    parser.add_argument(
-        "--format",
-        choices=("text", *subtitles.FORMATS, "json"),
-        default="text",
-        help="srt, vtt: subtitles, of one file; json: an object for one file, an array for several",
-    )
-    parser.add_argument("--tokens", action="store_true", help="token ids in the JSON too")
-    parser.add_argument(
-        "--chunk-ms",
-        type=milliseconds,
-        default=1000,
-        metavar="N",
-        help="feed the audio in chunks of this length; the result does not depend on it",
-    )
 
 
 def run(arguments) -> int:
-    return asyncio.run(_transcribe(arguments))
+    return asyncio.run(_Run(arguments).all())
 
 
-async def _transcribe(arguments) -> int:
-    if arguments.format in subtitles.FORMATS and len(arguments.audio) > 1:
-        raise UserError(f"--format {arguments.format} writes one file's subtitles: name one audio file at a time.")
-    from voxtab.native import models
+class _Run:
+    def __init__(self, arguments):
+        self._arguments = arguments
+        self._status = 0
 
-    since = time.perf_counter()
-    found = models.read_model(arguments.model, arguments.tokenizer)
-    schedule = found.config.schedule(arguments.delay_ms, arguments.left_silence_tokens)
-    from voxtab.native.audio import open_audio
-    from voxtab.native.cli.loading import load
-    from voxtab.native.sources import shown
+    def _wrong(self, what: UserError | str) -> None:
+        complain(what)
+        self._status = 2
 
-    status, files = 0, []
-    for path in arguments.audio:  # all that can be wrong is found before the GPU is opened
+    async def all(self) -> int:
+        """First comes what can be wrong without looking into the audio, then the first audio is opened, then the GPU.
+
+        So a mistake is told at once.
+        """
+        arguments = self._arguments
+        inputs = find_inputs(arguments.audio, arguments.recursive, self._wrong)
+        output = choose_output(arguments, inputs)
+        if not inputs:
+            return self._status
+        since = time.perf_counter()
+        from voxtab.native import models
+
+        found = models.read_model(arguments.model, arguments.tokenizer)
+        self._schedule = found.config.schedule(arguments.delay_ms, arguments.left_silence_tokens)
+        numbered = enumerate(inputs, 1)
+        opened = next(((i, each, audio) for i, each in numbered if (audio := self._open(each))), None)
+        if opened is None:
+            return self._status
+        from voxtab.native.cli.progress import load
+
+        self._model = await load(found)
+        self._load_s, self._count = time.perf_counter() - since, len(inputs)
         try:
-            files.append(open_audio(path))
-        except UserError as error:
-            complain(error)
-            status = 2
-    if not files:
-        return status
-    model = await load(found)
-    load_s = time.perf_counter() - since
-    results = []
-    try:
-        for audio in files:
-            try:
-                results.append(await _one_file(model, audio, schedule, arguments, load_s))
-            except UserError as error:
-                complain(error)
-                status = 2
-            for note in audio.notes:
-                complain(f"{shown(audio.name)}: {note}")
-                status = 2 if note.lost else status
-    finally:
-        await model.device.done()  # also after Ctrl-C: readbacks under way still need the event loop
-    if arguments.format == "json":
-        dicts = [result.as_dict(tokens=arguments.tokens) for result in results]
-        if len(arguments.audio) > 1:
-            print(json.dumps(dicts, ensure_ascii=False))
-        elif dicts:
-            print(json.dumps(dicts[0], ensure_ascii=False))
-    return status
-
-
-async def _one_file(model: Model, audio: AudioFile, schedule: Schedule, arguments, load_s: float) -> Result:
-    from tqdm import tqdm
-
-    from voxtab.native.feeding import text_of
-    from voxtab.result import Result
-    from voxtab.transcriber import Transcriber
-
-    since = time.perf_counter()
-    transcriber = Transcriber(model, schedule.delay_ms, schedule.left_silence_tokens)
-    texts = text_of(transcriber, audio.stream(), chunk=arguments.chunk_ms * SAMPLE_RATE // 1000, live=audio.live)
-    printing = arguments.format == "text"
-    with tqdm(
-        total=audio.seconds and round(audio.seconds, 1),
-        unit="s",
-        desc=Path(audio.name).name,
-        leave=False,
-        disable=printing and sys.stdout.isatty() or None,
-    ) as bar:
-        try:
-            async for text in texts:
-                if printing and text:
-                    print(text, end="", flush=True)
-                bar.update(min(transcriber.done_seconds, bar.total or float("inf")) - bar.n)
+            await self._one(*opened, output)
+            for i, each in numbered:
+                if audio := self._open(each):
+                    await self._one(i, each, audio, output)
         finally:
-            await texts.aclose()
-            if printing:
-                print(flush=True)
-    run_s = time.perf_counter() - since
-    result = Result.of(transcriber, model=model.name, load_s=load_s, run_s=run_s, audio=audio.name)
-    if arguments.format in subtitles.FORMATS:
-        print(result.formatted(arguments.format), end="", flush=True)
-    return result
+            output.close()
+            await self._model.device.done()  # also after Ctrl-C: readbacks under way still need the event loop
+        return self._status
+
+    def _open(self, audio: Input) -> "AudioFile | None":
+        from voxtab.native.audio import open_audio
+
+        try:
+            return open_audio(audio.source)
+        except UserError as error:
+            self._wrong(error)
+            return None
+
+    async def _one(self, i: int, named: Input, audio: "AudioFile", output: Output) -> None:
+        from voxtab.native.cli.inputs import shown
+        from voxtab.native.transcription import Transcription
+
+        chunk = self._arguments.chunk_ms * SAMPLE_RATE // 1000
+        transcription = Transcription(self._model, audio, self._schedule, load_s=self._load_s, chunk=chunk)
+        label = named.place.name if self._count == 1 else f"{i}/{self._count} {named.place.name}"
+        output.begin(named)
+        try:
+            await self._show(transcription, audio, label, output)
+        except BaseException as error:
+            output.fail()
+            if not isinstance(error, UserError) or isinstance(error, DeviceError):
+                raise
+            self._wrong(error)
+        else:
+            output.end(transcription.result())
+        for note in audio.notes:
+            complain(f"{shown(audio.name)}: {note}")
+            if note.lost:
+                self._status = 2
+
+    async def _show(self, transcription: "Transcription", audio: "AudioFile", label: str, output: Output) -> None:
+        """Hand on the text as it comes, with a progress bar where that does not disturb it."""
+        from voxtab.native.cli.progress import audio_bar
+
+        transcriber, hidden = transcription.transcriber, output.shows_text and sys.stdout.isatty()
+        async with contextlib.aclosing(transcription.text()) as texts:
+            with audio_bar(audio.seconds, label, hidden) as bar:
+                async for text in texts:
+                    output.push(text, transcriber)
+                    bar.update(min(transcriber.done_seconds, bar.total or float("inf")) - bar.n)

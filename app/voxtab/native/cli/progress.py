@@ -1,0 +1,29 @@
+"""Progress bars on stderr, where that is a terminal."""
+
+from tqdm import tqdm
+
+from voxtab.model import Model
+from voxtab.native import models
+from voxtab.native.cli.stderr import complain
+
+
+def audio_bar(seconds: float | None, label: str, hidden: bool) -> tqdm:
+    """How much of an audio is done, and how long the rest takes; without its length, only how much is done."""
+    return tqdm(
+        total=seconds and round(seconds, 1),
+        desc=label,
+        leave=False,
+        disable=True if hidden else None,  # None: unless stderr is a terminal
+        bar_format="{desc}: {percentage:3.0f}% |{bar}| {n:.0f} of {total:.0f} s, {remaining} left"
+        if seconds
+        else "{desc}: {n:.0f} s in {elapsed}",
+    )
+
+
+async def load(found: models.LocalModel) -> Model:
+    """The model on the GPU; a warning that came with it goes to stderr."""
+    with tqdm(total=found.source.size, unit="B", unit_scale=True, desc="loading", leave=False, disable=None) as bar:
+        model = await models.load_model(found, progress=lambda done: bar.update(done - bar.n))
+    if model.warning:
+        complain(model.warning)
+    return model

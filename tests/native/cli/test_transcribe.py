@@ -1,0 +1,220 @@
+"""`voxtab transcribe`: what goes where, and when. tests/native/test_cli.py has the command as a whole."""
+
+import io
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from voxtab import resources, subtitles
+from voxtab.native import cli, models
+from voxtab.native.cli import outputs, progress
+from voxtab.transcriber import Transcriber
+
+CLIPS = resources.embedded_clips()
+SPOKEN = {
+    clip["file"]: clip["reference"]
+    for clip in json.loads((resources.embedded_model() / "clips/clips.json").read_text(encoding="utf-8"))
+}
+FIRST, SECOND = CLIPS[:2]
+
+
+@pytest.fixture(scope="module")
+def opened(device, run):
+    return run(models.read_model().load(device))
+
+
+@pytest.fixture
+def voxtab(capfd, monkeypatch, opened):
+    """Runs `voxtab transcribe` with a model that is open already; returns (status, stdout, stderr)."""
+
+    async def load(found):
+        return opened
+
+    monkeypatch.setattr(progress, "load", load)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["voxtab", "transcribe", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return end.value.code or 0, *capfd.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def talks(tmp_path):
+    for name, clip in (("a.flac", FIRST), ("deep/b.flac", SECOND)):
+        (tmp_path / "talks" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(clip, tmp_path / "talks" / name)
+    return tmp_path / "talks"
+
+
+def files(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_several_have_their_names_in_front(voxtab, talks):
+    a, b = SPOKEN[FIRST.name], SPOKEN[SECOND.name]
+    assert voxtab("--recursive", talks) == (0, f"{talks}/a.flac: {a}\n{talks}/deep/b.flac: {b}\n", "")
+    assert voxtab(talks) == (0, f"{talks}/a.flac: {a}\n", "")  # a folder may get a second file
+    assert voxtab(talks / "a.flac") == (0, f"{a}\n", "")
+
+
+def test_timestamps(voxtab, talks, tmp_path):
+    status, out, err = voxtab(talks / "a.flac", "--timestamps")
+    assert (status, err) == (0, "") and re.fullmatch(
+        rf"\[00:0\d\.\d{{3}} --> 00:0\d\.\d{{3}}\] {SPOKEN[FIRST.name]}\n", out
+    )
+    assert voxtab(talks, "--timestamps")[1] == f"{talks}/a.flac: {out}"
+    assert voxtab(talks / "a.flac", "--timestamps", "-o", tmp_path / "a.txt") == (0, "", "")
+    assert (tmp_path / "a.txt").read_text() == out
+
+
+def test_a_timed_line_of_an_hour():
+    line = outputs.timed_line(subtitles.Segment("late", 3599.5, 3601))
+    assert line == "[59:59.500 --> 01:00:01.000] late\n"
+
+
+def test_timestamps_come_as_segments_are_complete(voxtab, tmp_path, monkeypatch):
+    """The first line is out before the last audio is fed."""
+    path = tmp_path / "long.wav"
+    pause = np.zeros(30 * 16000)
+    soundfile.write(path, np.concatenate([soundfile.read(FIRST)[0], pause, soundfile.read(SECOND)[0], pause]), 16000)
+    printed, finish = [], Transcriber.finish
+    monkeypatch.setattr(outputs, "print", lambda text, **_: printed.append(text), raising=False)
+    monkeypatch.setattr(Transcriber, "finish", lambda self: (printed.append("fed"), finish(self)))
+    assert voxtab(path, "--timestamps")[0] == 0
+    assert len(printed) == 3 and printed.index("fed") == 1
+    assert SPOKEN[FIRST.name] in printed[0] and SPOKEN[SECOND.name] in printed[2]
+
+
+def test_a_folder_of_results(voxtab, talks, tmp_path):
+    out = tmp_path / "new" / "out"
+    assert voxtab("--recursive", talks, "--format", "all", "--output-dir", out) == (0, "", "")
+    kinds = ("json", "srt", "tsv", "txt", "vtt")
+    assert files(out) == [f"{name}.{kind}" for name in ("a", "deep/b") for kind in kinds]
+    result = json.loads((out / "deep/b.json").read_text())
+    assert result["text"] == SPOKEN[SECOND.name] and result["audio"] == str(talks / "deep/b.flac")
+    assert [segment["text"] for segment in result["segments"]] == [result["text"]] and "tokens" not in result
+    assert (out / "a.txt").read_text() == SPOKEN[FIRST.name] + "\n"
+    assert (out / "a.srt").read_text() == voxtab(talks / "a.flac", "--format", "srt")[1]
+
+
+@pytest.mark.parametrize("name, format", [("x.srt", "srt"), ("x.VTT", "vtt"), ("x.jsonl", "json"), ("x", "text")])
+def test_one_file(voxtab, tmp_path, name, format):
+    """Its suffix tells the format."""
+    path = tmp_path / name
+    path.write_text("before")
+    assert voxtab(FIRST, "-o", path) == (0, "", "")
+    expected, content = voxtab(FIRST, "--format", format)[1], path.read_text()
+    if format == "json":
+        expected, content = (json.loads(text)["segments"] for text in (expected, content))
+    assert content == expected and files(tmp_path) == [name]
+    voxtab(FIRST, "-o", path, "--format", "tsv")
+    assert path.read_text().startswith("start\tend\ttext\n")
+
+
+@pytest.mark.parametrize("format", ["json", "jsonl"])
+def test_each_result_is_written_when_it_is_done(voxtab, talks, tmp_path, format, monkeypatch):
+    """So a later failure loses nothing; a JSON array is complete even then."""
+    started = Transcriber.__init__
+    count = iter(range(9))
+
+    def fail_at_the_second(self, *arguments):
+        if next(count) == 1:
+            raise KeyboardInterrupt
+        started(self, *arguments)
+
+    monkeypatch.setattr(Transcriber, "__init__", fail_at_the_second)
+    status, out, err = voxtab("--recursive", talks, "--format", format, "--tokens")
+    assert (status, err) == (130, "")
+    results = json.loads(out) if format == "json" else [json.loads(line) for line in out.splitlines()]
+    assert [result["text"] for result in results] == [SPOKEN[FIRST.name]] and results[0]["tokens"]
+    count = iter(range(9))
+    assert voxtab("--recursive", talks, "--format", format, "--output-dir", tmp_path / "out")[0] == 130
+    assert files(tmp_path / "out") == [f"a.{format}"]
+
+
+def test_a_json_array_of_none(voxtab, talks, monkeypatch):
+    (talks / "a.flac").write_bytes((talks / "a.flac").read_bytes()[:5000])
+
+    def refuse(self, samples):
+        raise cli.UserError("No.")
+
+    monkeypatch.setattr(Transcriber, "feed", refuse)
+    status, out, err = voxtab("--recursive", talks, "--format", "json")
+    assert status == 2 and json.loads(out) == [] and err.count("voxtab: No.\n") == 2
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["{a}", "{b}", "--format", "srt"], "--output-dir"),
+        (["{folder}", "--format", "vtt"], "--output-dir"),
+        (["{a}", "--format", "all"], "--output-dir"),
+        (["{a}", "--format", "all", "-o", "x"], "--output-dir"),
+        (["{a}", "{b}", "-o", "x.txt"], "--output-dir"),
+        (["{folder}", "-o", "x.txt"], "--output-dir"),
+        (["{a}", "-o", "{folder}"], "is a folder: write into it with --output-dir"),
+        (["{a}", "-o", "nowhere/"], "is a folder: write into it with --output-dir"),
+        (["{a}", "-o", "{a}"], "is the audio itself"),
+        (["{a}", "-o", "{a}/x"], "cannot be written to"),
+        (["{a}", "--output-dir", "{a}"], "cannot be written to"),
+        (["{a}", "--output-dir", "x", "-o", "y"], "give one of them"),
+        (["{a}", "--timestamps", "--format", "srt"], "has times anyway"),
+        (["{a}", "--tokens"], "--format json"),
+        (["{a}", "{b}", "{folder}/a.mp3", "--output-dir", "x"], "a.mp3 does not exist"),
+    ],
+)
+def test_what_does_not_fit_together(voxtab, talks, monkeypatch, tmp_path, arguments, words):
+    monkeypatch.setattr(progress, "load", None)
+    monkeypatch.chdir(tmp_path)
+    names = {"a": talks / "a.flac", "b": talks / "deep/b.flac", "folder": talks}
+    if "a.mp3" in words:
+        (talks / "a.flac").write_bytes(b"")
+        (talks / "deep/b.flac").write_bytes(b"")
+    status, out, err = voxtab(*(argument.format(**names) for argument in arguments))
+    assert status == 2 and out == "" and words in err and err.startswith("voxtab: ")
+    assert files(tmp_path) == ["talks/a.flac", "talks/deep/b.flac"] and (talks / "a.flac").exists()
+
+
+def test_progress_with_the_time_that_is_left(voxtab, monkeypatch):
+    """Only where stderr is a terminal, and nothing of it stays there."""
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    bar = progress.audio_bar(10.0, "talk.mp3", hidden=False)
+    assert bar.disable
+    monkeypatch.setattr(sys, "stderr", terminal)
+    for seconds, shown in (
+        (10.0, r"talk.mp3:  50% \|#+ *\| 5 of 10 s, \d\d:\d\d left"),
+        (None, r"talk.mp3: 5 s in 00:0"),
+    ):
+        with progress.audio_bar(seconds, "talk.mp3", hidden=False) as bar:
+            bar.ascii, bar.mininterval = True, 0
+            bar.update(5)
+        assert re.search(shown, terminal.getvalue()), terminal.getvalue()
+    assert progress.audio_bar(10.0, "talk.mp3", hidden=True).disable
+
+
+def test_standard_input(talks):
+    """A pipe is read as it comes. In a process of its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "voxtab", "transcribe", "-", "--format", "json"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    out, err = process.communicate(FIRST.read_bytes(), timeout=300)
+    assert (process.returncode, err) == (0, b"") and json.loads(out)["text"] == SPOKEN[FIRST.name]
