@@ -1,11 +1,12 @@
 """Voxtab: streaming speech recognition in a browser tab and natively.
 
-model = await voxtab.open_model("voxtral-q4.gguf")
-transcriber = voxtab.Transcriber(model)
-transcriber.feed(samples)           # 16 kHz mono float32, as often as you like
-transcriber.finish()
-async for word in transcriber:
-    print(word.text, word.start, word.end)
+    result = voxtab.transcribe("talk.mp3", model="voxtral-q4.gguf")
+    print(result.text)
+
+    for word in voxtab.stream("talk.mp3"):
+        print(word.text, word.start, word.end)
+
+`native/library.py` has these calls, and `transcriber.py` the stream that they use.
 """
 
 import importlib
@@ -17,7 +18,15 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from voxtab.errors import AudioError, DeviceError, ModelError, TokenizerError, UserError
     from voxtab.model import Model
-    from voxtab.native.models import open_model as open_model
+    from voxtab.native.audio import AudioFile as AudioFile
+    from voxtab.native.audio import open_audio as open_audio
+    from voxtab.native.library import open_model as open_model
+    from voxtab.native.library import open_model_async as open_model_async
+    from voxtab.native.library import stream as stream
+    from voxtab.native.library import transcribe as transcribe
+    from voxtab.native.library import transcribe_async as transcribe_async
+    from voxtab.result import Result
+    from voxtab.subtitles import Segment
     from voxtab.transcriber import Transcriber
     from voxtab.words import Word
 
@@ -26,6 +35,8 @@ __all__ = [
     "DeviceError",
     "Model",
     "ModelError",
+    "Result",
+    "Segment",
     "TokenizerError",
     "Transcriber",
     "UserError",
@@ -38,14 +49,24 @@ _MODULES = {
     "DeviceError": "errors",
     "Model": "model",
     "ModelError": "errors",
+    "Result": "result",
+    "Segment": "subtitles",
     "TokenizerError": "errors",
     "Transcriber": "transcriber",
     "UserError": "errors",
     "Word": "words",
 }
 
-if sys.platform != "emscripten":  # the page brings its own models; see browser/worker.py
-    _NATIVE = {"open_model": "native.models"}
+if sys.platform != "emscripten":  # the page brings its own models and audio; see browser/worker.py
+    _NATIVE = {
+        "AudioFile": "native.audio",
+        "open_audio": "native.audio",
+        "open_model": "native.library",
+        "open_model_async": "native.library",
+        "stream": "native.library",
+        "transcribe": "native.library",
+        "transcribe_async": "native.library",
+    }
     _MODULES |= _NATIVE
     __all__ += [*_NATIVE]
 

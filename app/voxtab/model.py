@@ -229,6 +229,12 @@ class Model:
             self.device.write(self._rotations[transformer], 0, rope.rotations(transformer.stack, positions * per_token))
         self.device.run(self._cache_plans["rotate"])
 
+    def __enter__(self) -> "Model":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
     def close(self) -> None:
         """Free the GPU's memory; the model cannot be used afterwards."""
         self.device.close()

@@ -34,9 +34,9 @@ CHECKED_EVERY = 16  # check every 16th sample for that: enough to notice int16 d
 class Transcriber:
     """One stream of audio through a model, which serves one transcriber at a time.
 
-        transcriber = Transcriber(model)
-        transcriber.feed(samples); ...; transcriber.finish()
-        async for word in transcriber: ...          # or: async for text in transcriber.text()
+        with Transcriber(model) as transcriber:             # or close() it
+            transcriber.feed(samples); ...; transcriber.finish()
+            async for word in transcriber: ...              # or: async for text in transcriber.text()
 
     Work happens while the iterator is awaited. `feed`, `flush` and `finish` only note what has come, and may be
     called while it waits, on the same event loop's thread. How the audio is cut into feeds changes nothing. You may
@@ -76,6 +76,12 @@ class Transcriber:
             model.transcriber._wake()
         model.transcriber = self
         self.blocks = Blocks(model, self.schedule, first_rotation)
+
+    def __enter__(self) -> "Transcriber":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
 
     # --- audio in
 

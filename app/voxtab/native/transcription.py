@@ -1,20 +1,21 @@
 """One audio on its way through a model to its result: for the command, the library and the batch."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, Iterator
 
 import numpy as np
 
 from voxtab.config import SAMPLE_RATE, Schedule
 from voxtab.model import Model
-from voxtab.native.audio import AudioFile
+from voxtab.native.audio import AudioFile, in_thread
 from voxtab.native.feeding import text_of
 from voxtab.result import Result
 from voxtab.transcriber import Transcriber
 
 
 class Transcription:
-    """`audio` is an AudioFile, or samples [samples] float32 of 16 kHz mono.
+    """`audio` is an AudioFile, samples [samples] float32 of 16 kHz mono, or blocks of such samples that come by
+    themselves.
 
     Iterate over text(), then take result(). A model serves one at a time.
     """
@@ -22,7 +23,7 @@ class Transcription:
     def __init__(
         self,
         model: Model,
-        audio: AudioFile | np.ndarray,
+        audio: AudioFile | np.ndarray | Iterator[np.ndarray],
         schedule: Schedule,
         *,
         load_s: float = 0.0,
@@ -31,7 +32,13 @@ class Transcription:
         """`load_s`: for the result. `chunk`: samples to feed at a time; the result does not depend on it."""
         self._model, self._load_s, self._chunk = model, load_s, chunk
         self._file = audio if isinstance(audio, AudioFile) else None
-        self._blocks = audio.stream() if isinstance(audio, AudioFile) else _once(audio)
+        self._live = True
+        if isinstance(audio, AudioFile):
+            self._blocks, self._live = audio.stream(), audio.live
+        elif isinstance(audio, np.ndarray):
+            self._blocks, self._live = _once(audio), False
+        else:
+            self._blocks = in_thread(block for block in audio)
         self._since = time.perf_counter()
         self.transcriber = Transcriber(model, schedule.delay_ms, schedule.left_silence_tokens)
 
@@ -40,8 +47,7 @@ class Transcription:
 
         Raises UserError where the audio cannot be read on, after the text of what came before.
         """
-        live = bool(self._file and self._file.live)
-        texts = text_of(self.transcriber, self._blocks, chunk=self._chunk, live=live)
+        texts = text_of(self.transcriber, self._blocks, chunk=self._chunk, live=self._live)
         try:
             async for text in texts:
                 yield text
@@ -60,5 +66,5 @@ class Transcription:
         )
 
 
-async def _once(samples: np.ndarray) -> AsyncIterator[np.ndarray]:
+async def _once(samples: np.ndarray) -> AsyncGenerator[np.ndarray]:
     yield samples

@@ -1,0 +1,308 @@
+"""transcribe(), stream() and what goes with them, as a program uses them."""
+
+import asyncio
+import doctest
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from array import array
+
+import numpy as np
+import pytest
+import soundfile
+
+import voxtab
+from voxtab import resources
+from voxtab.native import library, models
+
+CLIPS = resources.embedded_clips()
+SPOKEN = {
+    clip["file"]: clip["reference"]
+    for clip in json.loads((resources.embedded_model() / "clips/clips.json").read_text(encoding="utf-8"))
+}
+TEXTS = [SPOKEN[clip.name] for clip in CLIPS]
+SAMPLES = soundfile.read(CLIPS[0], dtype="float32")[0]
+
+
+@pytest.fixture(scope="module")
+def model(device):
+    """The embedded model, opened as open_model() opens it, with the kernels of the tests' device."""
+    found = models.read_model()
+    return library._wait(found.load(device))
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """The files that the examples name, with the embedded model as the large one."""
+    monkeypatch.chdir(tmp_path)
+    (gguf,) = resources.embedded_model().glob("*.gguf")
+    shutil.copy(gguf, "voxtral-q4.gguf")
+    shutil.copy(resources.embedded_model() / "tekken.json", ".")
+    for name, clip in (("talk.mp3", CLIPS[0]), ("a.wav", CLIPS[0]), ("b.flac", CLIPS[1])):
+        shutil.copy(clip, name)
+    return tmp_path
+
+
+@pytest.fixture
+def shared_device(device, monkeypatch):
+    """Models that the test opens by a path share the tests' device, whose kernels are compiled."""
+
+    async def load_model(found, **_):
+        model = await found.load(device)
+        model.close = lambda: None
+        return model
+
+    monkeypatch.setattr(models, "load_model", load_model)
+
+
+@pytest.mark.parametrize("name", ["open_model", "transcribe", "transcribe_async", "stream"])
+def test_examples(files, shared_device, name):
+    """The docstrings' examples."""
+    (example,) = doctest.DocTestFinder(recurse=False).find(
+        getattr(library, name), name, globs={"voxtab": voxtab, "asyncio": asyncio}
+    )
+    told = []
+    doctest.DocTestRunner().run(example, out=told.append)
+    assert example.examples and not told, "".join(told)
+
+
+@pytest.mark.parametrize(
+    "audio",
+    [
+        str(CLIPS[0]),
+        CLIPS[0],
+        lambda: voxtab.open_audio(CLIPS[0]),
+        SAMPLES,
+        SAMPLES.astype(np.float64),
+        array("f", SAMPLES),
+        memoryview(SAMPLES),
+        np.repeat(SAMPLES, 2)[::2],
+    ],
+    ids=["str", "path", "open_audio", "float32", "float64", "array", "memoryview", "strided"],
+)
+def test_audio_of_any_kind(model, audio):
+    audio = audio() if callable(audio) else audio
+    result = voxtab.transcribe(audio, model=model)
+    assert str(result) == result.text == TEXTS[0] and [word.text for word in result.words] == TEXTS[0].split()
+    assert result.audio_seconds == pytest.approx(len(SAMPLES) / 16000) and result.delay_ms == 480
+    is_file = isinstance(audio, str | type(CLIPS[0]) | voxtab.AudioFile)
+    assert result.audio == (str(CLIPS[0]) if is_file else None)
+
+
+def test_blocks_that_come_by_themselves(model):
+    """Words come while the blocks do; where the loop is left early, the blocks end."""
+    closed = threading.Event()
+
+    def microphone():
+        try:
+            for _ in range(100):
+                yield from np.array_split(np.concatenate([SAMPLES, np.zeros(16000, np.float32)]), 40)
+        finally:
+            closed.set()
+
+    heard = []
+    for word in voxtab.stream(microphone(), model=model):
+        heard.append(word.text)
+        if len(heard) == 7:
+            break
+    assert heard == [*TEXTS[0].split(), *TEXTS[0].split()[:2]] and closed.wait(60)
+    blocks = iter(np.array_split(SAMPLES, 9))
+    assert [word.text for word in voxtab.stream(blocks, model=model)] == TEXTS[0].split()
+
+
+@pytest.mark.parametrize(
+    "audio, words",
+    [
+        (np.zeros(100, np.int16), "divide int16 samples by 32768"),
+        (np.zeros((100, 2), np.float32), "average channels"),
+        ("/nowhere/talk.mp3", "/nowhere/talk.mp3"),
+        ([0.0, 0.1], "one-dimensional"),
+        (np.full(1000, np.nan, np.float32), "finite"),
+        (np.full(1000, 1e4, np.float32), "divide int16"),
+    ],
+)
+def test_audio_that_is_refused(model, audio, words):
+    """The same from every call, and the model is free afterwards."""
+    with pytest.raises(voxtab.AudioError, match=words):
+        voxtab.transcribe(audio, model=model)
+    with pytest.raises(voxtab.AudioError, match=words):
+        list(voxtab.stream(audio, model=model))
+    with pytest.raises(voxtab.AudioError, match=words):
+        asyncio.run(voxtab.transcribe_async(audio, model=model))
+    assert model.transcriber is None
+
+
+def test_what_else_is_refused(model):
+    with pytest.raises(voxtab.UserError, match="100 ms"):
+        voxtab.transcribe(SAMPLES, model=model, delay_ms=100)
+    with pytest.raises(voxtab.ModelError, match="/nowhere"):
+        voxtab.transcribe(SAMPLES, model="/nowhere")
+    with pytest.raises(voxtab.ModelError, match="/nowhere"):
+        voxtab.open_model("/nowhere")
+    with pytest.raises(TypeError, match="open_model"):
+        voxtab.transcribe(SAMPLES, model=model, tokenizer="tekken.json")
+
+
+def test_in_a_running_loop(model):
+    """As in a notebook: the plain call works, and awaiting does not hold up the loop."""
+
+    async def cell():
+        plain = voxtab.transcribe(SAMPLES, model=model).text
+        streamed = " ".join(word.text for word in voxtab.stream(SAMPLES, model=model))
+        ticks = 0
+
+        async def tick():
+            nonlocal ticks
+            while True:
+                ticks += 1
+                await asyncio.sleep(0)
+
+        ticking = asyncio.ensure_future(tick())
+        awaited = (await voxtab.transcribe_async(SAMPLES, model=model)).text
+        ticking.cancel()
+        return plain, streamed, awaited, ticks
+
+    *texts, ticks = asyncio.run(cell())
+    assert texts == [TEXTS[0]] * 3 and ticks > 10
+
+
+def test_calls_at_once_take_turns(model):
+    """From one loop and from several threads."""
+
+    async def several():
+        return await asyncio.gather(*(voxtab.transcribe_async(clip, model=model) for clip in CLIPS[:2]))
+
+    assert [result.text for result in asyncio.run(several())] == TEXTS[:2]
+    texts = {}
+    threads = [
+        threading.Thread(target=lambda clip=clip: texts.update({clip: voxtab.transcribe(clip, model=model).text}))
+        for clip in CLIPS[:2]
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [texts[clip] for clip in CLIPS[:2]] == TEXTS[:2]
+
+
+def test_a_call_that_is_cancelled_frees_the_model(model):
+    async def cancelled():
+        call = asyncio.ensure_future(voxtab.transcribe_async(np.resize(SAMPLES, 100 * 16000), model=model))
+        while model.transcriber is None:
+            await asyncio.sleep(0.001)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+    asyncio.run(cancelled())
+    assert voxtab.transcribe(SAMPLES, model=model).text == TEXTS[0]
+
+
+def test_context_managers(model, run):
+    async def words():
+        with voxtab.Transcriber(model) as transcriber:
+            transcriber.feed(SAMPLES)
+            transcriber.finish()
+            assert [word.text async for word in transcriber] == TEXTS[0].split()
+        assert transcriber.closed and model.transcriber is None
+
+    run(words())
+
+
+def program(code):
+    """(status, stdout, stderr) of a process of its own."""
+    environment = os.environ | {"XDG_RUNTIME_DIR": os.getcwd()}  # without it, a driver says so
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=500, env=environment)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_model_given_by_its_path_is_closed(files):
+    """Also if the transcription fails. The model and a process of its own end without a word."""
+    code = """
+import voxtab
+from voxtab.native.gpu import NativeDevice
+open_devices, close = [], NativeDevice.close
+NativeDevice.close = lambda self: (open_devices.append(self), close(self))
+print(voxtab.transcribe("talk.mp3", model="voxtral-q4.gguf").text)
+try:
+    voxtab.transcribe("talk.mp3", model="voxtral-q4.gguf", delay_ms=100)
+except voxtab.UserError as error:
+    print(error)
+with voxtab.open_model() as model:
+    print(next(iter(voxtab.stream("talk.mp3", model=model))).text)
+print(len(open_devices))
+"""
+    status, out, err = program(code)
+    assert (status, err) == (0, "")
+    text, refusal, word, closed = out.splitlines()
+    assert text == TEXTS[0] and "100 ms" in refusal and word == TEXTS[0].split()[0] and closed == "2"
+
+
+def test_a_process_ends_in_the_middle_of_a_transcription(files):
+    code = """
+import voxtab
+model = voxtab.open_model()
+words = voxtab.stream("talk.mp3", model=model)
+print(next(words).text)
+"""
+    assert program(code) == (0, TEXTS[0].split()[0] + "\n", "")
+
+
+def test_importing_is_cheap_and_lists_all_names():
+    code = "import json, sys, voxtab; print(json.dumps([dir(voxtab), [*sys.modules]]))"
+    names, modules = json.loads(subprocess.check_output([sys.executable, "-c", code]))
+    assert {*voxtab.__all__, "__version__"} <= {*names}
+    assert not {"numpy", "av", "wgpu", "asyncio", "voxtab.model"} & {*modules}
+    for name in voxtab.__all__:
+        assert getattr(voxtab, name).__module__.startswith("voxtab.")
+    with pytest.raises(AttributeError, match="transcrib"):
+        voxtab.transcrib  # noqa: B018
+
+
+def test_the_version_is_said_once():
+    assert voxtab.__version__ == importlib.metadata.version("voxtab")
+
+
+def test_types(tmp_path):
+    """What a type checker sees in a program that uses Voxtab."""
+    (tmp_path / "use.py").write_text(
+        """
+import numpy as np
+import voxtab
+
+with voxtab.open_model("m.gguf") as model:
+    result = voxtab.transcribe("talk.mp3", model=model, delay_ms=480)
+    reveal_type(result.text)
+    reveal_type([segment.start for segment in result.segments])
+    reveal_type([word.text for word in voxtab.stream(np.zeros(1, np.float32), model=model)])
+    reveal_type(voxtab.open_audio("talk.mp3").seconds)
+    reveal_type(voxtab.__version__)
+
+async def go() -> str:
+    with await voxtab.open_model_async() as model:
+        return (await voxtab.transcribe_async("talk.mp3", model=model)).text
+
+voxtab.transcribe(3)
+"""
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "--config-file=", "--cache-dir", tmp_path]
+        + ["use.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    told = [line.partition(": ")[2] for line in done.stdout.splitlines()]
+    assert [line.split('"')[1] for line in told if line.startswith("note: Revealed")] == [
+        "str",
+        "list[float]",
+        "list[str]",
+        "float | None",
+        "str",
+    ]
+    (error,) = [line for line in told if line.startswith("error")]
+    assert 'Argument 1 to "transcribe"' in error
