@@ -13,7 +13,21 @@ PACKAGE = ROOT / "app/voxtab"
 
 # What only one home may import. The engine, which is everything outside these folders, imports none of it.
 HOMES = {
-    "native": {"av", "numpy", "platformdirs", "sounddevice", "soxr", "tqdm", "starlette", "uvicorn", "wgpu"},
+    "native": {
+        *(
+            "av",
+            "filelock",
+            "numpy",
+            "platformdirs",
+            "ray",
+            "sounddevice",
+            "soxr",
+            "starlette",
+            "tqdm",
+            "uvicorn",
+            "wgpu",
+        )
+    },
     "browser": {"js", "page", "pyodide", "pyodide_js"},
 }
 # Files of the package that may import the native home.

@@ -23,7 +23,7 @@ def sources(folder: str, *patterns: str) -> set[str]:
 
 
 def test_each_wheel_holds_the_engine_and_one_home(tmp_path):
-    modules = sources("app/voxtab", "**/*.py")
+    modules = sources("app/voxtab", "**/*.py", "**/*.md", "py.typed")
     browser = {name for name in modules if name.startswith("browser/")}
     native = {name for name in modules if name.startswith("native/")} | {"__main__.py"}
     shaders = {f"shaders/{name}" for name in sources("shaders", "*.*", "parts/*.*")}

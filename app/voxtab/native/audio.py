@@ -11,9 +11,8 @@ import numpy as np
 import soxr
 
 from voxtab.config import SAMPLE_RATE
-from voxtab.errors import AudioError
+from voxtab.errors import AudioError, shown
 from voxtab.native.decoding import Decoding
-from voxtab.native.sources import shown
 
 BLOCK_SECONDS = 0.1  # of the file's own samples: mixed, checked and resampled together
 SILENT = 1e-4  # of full scale: what is never louder is silent

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import av
 import numpy as np
 
-from voxtab.errors import AudioError
-from voxtab.native.sources import OggLinks, open_source, shown
+from voxtab.errors import AudioError, shown
+from voxtab.native.sources import OggLinks, open_source
 
 LEAST_RATE = 1000  # Hz; less is a damaged header
 DAMAGE_SECONDS = (

@@ -272,7 +272,8 @@ class _Task(Generic[_T]):
         self._loop.call_soon_threadsafe(self._begin, coroutine)
 
     def cancel(self) -> None:
-        self._loop.call_soon_threadsafe(lambda: self._task.cancel())
+        if not self.ended.done():
+            self._loop.call_soon_threadsafe(lambda: self._task.cancel())
 
     def _begin(self, coroutine: Coroutine[Any, Any, _T]) -> None:
         self._task = self._loop.create_task(coroutine)

@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from voxtab.errors import AudioError
+from voxtab.errors import AudioError, shown
 
 STDIN = "standard input"
 WEB_TIMEOUT = 30  # seconds without an answer, or without a byte of it
@@ -181,14 +181,6 @@ def open_source(name: str | os.PathLike) -> Source:
         why = error.strerror if isinstance(error, OSError) else error
         raise AudioError(f"{shown(path)} cannot be read ({why}): name an audio file.") from None
     return Source(file, str(path), reopens=stat.S_ISREG(kind))
-
-
-def shown(name: str | os.PathLike) -> str:
-    """A name as it stands in a message: on one line, without control characters for a terminal, not too long."""
-    text = os.fspath(name)
-    text = text if isinstance(text, str) else os.fsdecode(text)
-    text = text if text.isprintable() else repr(text)[1:-1]
-    return text if len(text) <= 200 else text[:200] + "..."
 
 
 def _stdin() -> io.FileIO:

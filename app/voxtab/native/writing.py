@@ -5,18 +5,17 @@ import os
 import secrets
 from pathlib import Path
 
-ASIDE = ".voxtab-"  # begins the names of files that are being written
 
-
-def write_whole(path: Path, content: str) -> None:
+def write_whole(path: Path, content: str, aside: Path | None = None) -> None:
     """Write a file as UTF-8, and the folders that it lies in.
 
     It is written aside and renamed: whenever this process is killed, the former file is there or the whole new one.
+    `aside`: where to write it first, on the same file system, overwriting what is there; default: a new name beside it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{ASIDE}{os.getpid()}-{secrets.token_hex(4)}")
+    aside = aside or path.with_name(f".voxtab-{secrets.token_hex(8)}")
     try:
-        with open(aside, "x", encoding="utf-8", errors="replace", newline="\n") as file:
+        with open(aside, "w", encoding="utf-8", errors="replace", newline="\n") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from voxtab import resources, subtitles
-from voxtab.native import cli, models
+from voxtab.native import cli, formats, models
 from voxtab.native.cli import outputs, progress
 from voxtab.transcriber import Transcriber
 
@@ -34,7 +34,7 @@ def opened(device, run):
 def voxtab(capfd, monkeypatch, opened):
     """Runs `voxtab transcribe` with a model that is open already; returns (status, stdout, stderr)."""
 
-    async def load(found):
+    async def load(found, gpu):
         return opened
 
     monkeypatch.setattr(progress, "load", load)
@@ -78,15 +78,17 @@ def test_timestamps(voxtab, talks, tmp_path):
 
 
 def test_a_timed_line_of_an_hour():
-    line = outputs.timed_line(subtitles.Segment("late", 3599.5, 3601))
+    line = formats.timed_line(subtitles.Segment("late", 3599.5, 3601))
     assert line == "[59:59.500 --> 01:00:01.000] late\n"
 
 
 def test_timestamps_come_as_segments_are_complete(voxtab, tmp_path, monkeypatch):
     """The first line is out before the last audio is fed."""
     path = tmp_path / "long.wav"
-    pause = np.zeros(30 * 16000)
-    soundfile.write(path, np.concatenate([soundfile.read(FIRST)[0], pause, soundfile.read(SECOND)[0], pause]), 16000)
+    pause = np.zeros(2 * 16000)
+    soundfile.write(
+        path, np.concatenate([soundfile.read(FIRST)[0], pause, soundfile.read(SECOND)[0], *7 * [pause]]), 16000
+    )
     printed, finish = [], Transcriber.finish
     monkeypatch.setattr(outputs, "print", lambda text, **_: printed.append(text), raising=False)
     monkeypatch.setattr(Transcriber, "finish", lambda self: (printed.append("fed"), finish(self)))

@@ -20,6 +20,7 @@ from voxtab.native.cli.stderr import complain, quiet_libraries
 COMMANDS = {
     "transcribe": "audio files to text",
     "listen": "what a microphone hears, as it is spoken",
+    "batch": "many audio files, each with a result of its own",
     "info": "what a model is and what it needs",
     "bench": "how fast this machine is",
     "serve": "the page on this machine",

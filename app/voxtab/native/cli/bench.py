@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from voxtab import resources
-from voxtab.native.cli.parser import add_model
+from voxtab.native.cli.parser import add_gpu, add_model
 
 DESCRIPTION = "Measure a model on this machine: JSON on stdout."
 
@@ -15,6 +15,7 @@ DESCRIPTION = "Measure a model on this machine: JSON on stdout."
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("audio", nargs="?", help="what to transcribe; default: a bundled clip, repeated to a minute")
     add_model(parser)
+    add_gpu(parser)
 
 
 def run(arguments) -> int:
@@ -34,7 +35,7 @@ async def _run(arguments) -> int:
     audio = open_audio(arguments.audio or resources.embedded_clips()[0])
     samples = np.concatenate(list(audio.samples()))
     since = time.perf_counter()
-    model = await load(found)
+    model = await load(found, arguments.gpu)
     load_s = time.perf_counter() - since
     print(
         json.dumps(

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterable
 
 from voxtab.native.cli.inputs import AUDIO_SUFFIXES, is_address
-from voxtab.native.cli.outputs import ALL, SUFFIXES
+from voxtab.native.formats import ALL, SUFFIXES
 
 _DECODING = "leave it out, for the model has no such setting"
 _LANGUAGE = "leave it out, for the model hears by itself which language is spoken"

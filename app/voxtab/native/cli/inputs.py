@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from voxtab.errors import shown
+
 STDIN = "-"
 
 # What is audio, or video with sound, in a folder. A file that is named itself may have any suffix.
@@ -95,12 +97,6 @@ def find_inputs(names: list[str], recursive: bool, complain: Callable[[str], Non
 
 def is_address(name: str) -> bool:
     return name.lower().startswith(("http://", "https://"))
-
-
-def shown(name: str) -> str:
-    """A name as it stands in a message: on one line, without control characters for a terminal, not too long."""
-    name = name if name.isprintable() else repr(name)[1:-1]
-    return name if len(name) <= 200 else name[:200] + "..."
 
 
 def _in_folder(folder: Path, recursive: bool, complain: Callable[[str], None]) -> list[Input]:

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import signal
 
+from voxtab.errors import shown
 from voxtab.native.cli.parser import add_model
 from voxtab.native.cli.stderr import complain
 
@@ -49,10 +50,9 @@ def _list() -> int:
 async def _listen(arguments) -> int:
     from voxtab.native import models
     from voxtab.native.audio import in_thread
-    from voxtab.native.cli.loading import load
+    from voxtab.native.cli.progress import load
     from voxtab.native.feeding import text_of
     from voxtab.native.microphone import Microphone
-    from voxtab.native.sources import shown
     from voxtab.transcriber import Transcriber
 
     found = models.read_model(arguments.model, arguments.tokenizer)

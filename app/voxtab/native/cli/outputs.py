@@ -6,33 +6,14 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from voxtab import subtitles
-from voxtab.errors import UserError
-from voxtab.native.cli.inputs import AUDIO_SUFFIXES, Input, shown
+from voxtab.errors import UserError, shown
+from voxtab.native.cli.inputs import AUDIO_SUFFIXES, Input
+from voxtab.native.formats import ALL, SUFFIXES, Format, timed_line
 from voxtab.native.writing import write_whole
 
 if TYPE_CHECKING:
     from voxtab.result import Result
     from voxtab.transcriber import Transcriber
-
-SUFFIXES = {"text": "txt", **{name: name for name in subtitles.FORMATS}, "json": "json", "jsonl": "jsonl"}
-ALL = "all"  # all of them but jsonl, which has what json has
-
-
-class Format:
-    """How a result is written."""
-
-    def __init__(self, name: str, *, timestamps: bool = False, tokens: bool = False):
-        self.names = [name] if name != ALL else [each for each in SUFFIXES if each != "jsonl"]
-        self.timestamps, self.tokens = timestamps, tokens
-
-    def contents(self, result: "Result") -> dict[str, str]:
-        """The suffix of each file -> what it holds."""
-        return {SUFFIXES[name]: self._content(name, result) for name in self.names}
-
-    def _content(self, name: str, result: "Result") -> str:
-        if name == "text" and self.timestamps:
-            return "".join(map(timed_line, result.segments))
-        return result.formatted("json" if name == "jsonl" else name, tokens=self.tokens)
 
 
 class Output:
@@ -166,7 +147,7 @@ def choose_output(arguments, inputs: list[Input]) -> Output:
         if arguments.output is not None:
             raise UserError("-o and --output-dir both say where to write: give one of them.")
         folder = Path(arguments.output_dir)
-        _check_writable(folder)
+        check_writable(folder)
         return Files(format, folder_places(inputs, folder))
     if name == ALL:
         raise UserError("--format all writes several files: say where with --output-dir DIR.")
@@ -199,12 +180,6 @@ def folder_places(inputs: list[Input], folder: Path) -> dict[Input, Path]:
     return {audio: folder / place for audio, place in places.items()}
 
 
-def timed_line(segment: subtitles.Segment) -> str:
-    """[00:00.000 --> 00:02.000] text"""
-    start, end = (subtitles.clock(time).removeprefix("00:") for time in (segment.start, segment.end))
-    return f"[{start} --> {end}] {segment.text}\n"
-
-
 def _one_file(path: str, format: Format, inputs: list[Input], several: bool) -> OneFile:
     if os.path.isdir(path) or path.endswith(("/", os.sep)):
         raise UserError(f"{shown(path)} is a folder: write into it with --output-dir {shown(path)}.")
@@ -213,7 +188,7 @@ def _one_file(path: str, format: Format, inputs: list[Input], several: bool) -> 
     for audio in inputs:
         if os.path.exists(path) and os.path.exists(audio.source) and os.path.samefile(path, audio.source):
             raise UserError(f"{shown(path)} is the audio itself: name another file for its text with -o.")
-    _check_writable(Path(path).absolute().parent)
+    check_writable(Path(path).absolute().parent)
     return OneFile(format, {audio: Path(path) for audio in inputs})
 
 
@@ -223,7 +198,7 @@ def _format_of(path: str | None) -> str | None:
     return next((name for name, each in SUFFIXES.items() if each == suffix), None)
 
 
-def _check_writable(folder: Path) -> None:
+def check_writable(folder: Path) -> None:
     """UserError unless files can be made in that folder, or in the first of its parents that is there."""
     there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):

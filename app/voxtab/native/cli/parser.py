@@ -48,6 +48,16 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     add_tokenizer(parser)
 
 
+def add_gpu(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--gpu",
+        type=int,
+        default=0,
+        metavar="N",
+        help="which GPU, as voxtab info lists them; default: 0, the strongest",
+    )
+
+
 def add_tokenizer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tokenizer", metavar="F", help="the model's tekken.json; default: beside the model, in its folder or above it"

@@ -20,10 +20,15 @@ def audio_bar(seconds: float | None, label: str, hidden: bool) -> tqdm:
     )
 
 
-async def load(found: models.LocalModel) -> Model:
-    """The model on the GPU; a warning that came with it goes to stderr."""
+def files_bar(count: int, done: int) -> tqdm:
+    """How many files of a batch are done, and how long the rest takes."""
+    return tqdm(total=count, initial=done, unit="file", desc="batch", leave=False, disable=None)
+
+
+async def load(found: models.LocalModel, gpu: int = 0) -> Model:
+    """The model on the GPU of that index; a warning that came with it goes to stderr."""
     with tqdm(total=found.source.size, unit="B", unit_scale=True, desc="loading", leave=False, disable=None) as bar:
-        model = await models.load_model(found, progress=lambda done: bar.update(done - bar.n))
+        model = await models.load_model(found, gpu=gpu, progress=lambda done: bar.update(done - bar.n))
     if model.warning:
         complain(model.warning)
     return model

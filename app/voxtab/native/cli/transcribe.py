@@ -8,11 +8,12 @@ import time
 from typing import TYPE_CHECKING
 
 from voxtab.config import DELAYS_MS, SAMPLE_RATE
-from voxtab.errors import DeviceError, UserError
+from voxtab.errors import DeviceError, UserError, shown
 from voxtab.native.cli.inputs import Input, find_inputs
-from voxtab.native.cli.outputs import ALL, SUFFIXES, Output, choose_output
-from voxtab.native.cli.parser import add_model, milliseconds
+from voxtab.native.cli.outputs import Output, choose_output
+from voxtab.native.cli.parser import add_gpu, add_model, milliseconds
 from voxtab.native.cli.stderr import complain
+from voxtab.native.formats import ALL, SUFFIXES
 
 if TYPE_CHECKING:
     from voxtab.native.audio import AudioFile
@@ -24,6 +25,7 @@ DESCRIPTION = "Audio to text: on stdout, or in files."
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_audio(parser)
     add_model(parser)
+    add_gpu(parser)
     add_schedule(parser)
     parser.add_argument(
         "--format",
@@ -107,7 +109,7 @@ class _Run:
             return self._status
         from voxtab.native.cli.progress import load
 
-        self._model = await load(found)
+        self._model = await load(found, arguments.gpu)
         self._load_s, self._count = time.perf_counter() - since, len(inputs)
         try:
             await self._one(*opened, output)
@@ -129,7 +131,6 @@ class _Run:
             return None
 
     async def _one(self, i: int, named: Input, audio: "AudioFile", output: Output) -> None:
-        from voxtab.native.cli.inputs import shown
         from voxtab.native.transcription import Transcription
 
         chunk = self._arguments.chunk_ms * SAMPLE_RATE // 1000

@@ -16,14 +16,13 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from voxtab.config import SAMPLE_RATE, Schedule
-from voxtab.errors import AudioError, UserError
+from voxtab.errors import AudioError, UserError, shown
 from voxtab.native.audio import AudioFile, open_audio
 from voxtab.native.server.deltas import Deltas
 from voxtab.native.server.errors import ApiError, mistake
 from voxtab.native.server.limits import Disk
 from voxtab.native.server.streams import Streams, Turn
 from voxtab.native.server.uploads import upload
-from voxtab.native.sources import shown
 from voxtab.result import Result
 from voxtab.subtitles import Segment
 from voxtab.words import Word
