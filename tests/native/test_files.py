@@ -1,4 +1,6 @@
 import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,10 +9,12 @@ from hypothesis import strategies as st
 
 from voxtab.errors import ModelError
 from voxtab.native import files as files_module
+from voxtab.native import models
 from voxtab.native.files import FileSource, find_model, in_order, read_directory
 from voxtab.weights import gguf
 from weights import gguf_bytes as g
 
+ORACLE = Path(__file__).parents[1] / "oracle/delay480"
 MODEL = g.with_data(g.small_header(), np.random.default_rng(0).bytes(g.SMALL_DATA))
 
 
@@ -101,6 +105,30 @@ def test_a_shard_that_vanished_shrank_or_changed(tmp_path):
     assert "shard-ab has changed" in problem()
     os.utime(second, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     assert shards.read(90, 20) == MODEL[90:110]
+
+
+def test_a_shard_that_changes_while_it_is_read(tmp_path, monkeypatch):
+    path = write(tmp_path, {"a": b"012345"}) / "a"
+    file, opened = FileSource([path]), open
+
+    def changing(*arguments, **named):
+        path.write_bytes(b"abc")
+        return opened(*arguments, **named)
+
+    monkeypatch.setattr("builtins.open", changing)
+    with pytest.raises(ModelError, match="a has changed since it was opened"):
+        file.read(0, 2)
+
+
+def test_a_model_that_is_cut_short_while_it_loads(tmp_path, run, device):
+    """One sentence; a mapped file would end the process."""
+    path = tmp_path / "model.gguf"
+    shutil.copy(ORACLE / "tiny-q4.gguf", path)
+    shutil.copy(ORACLE / "tekken.json", tmp_path)
+    local = models.read_model(path)
+    os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(ModelError, match="model.gguf has changed since it was opened: start again"):
+        run(local.load(device))
 
 
 # --- the directory

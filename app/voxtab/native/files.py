@@ -28,7 +28,8 @@ class FileSource:
     """One run of bytes over one file, or over raw shards in the order given.
 
     Nothing stays open between reads. Each read checks that its shard is what it was when the source was made;
-    if it is not, or cannot be read, that is a ModelError.
+    if it is not, or cannot be read, that is a ModelError. Files are not mapped into memory: where a mapped file is cut
+    short, reading it ends the process. Any number of threads may read.
     """
 
     def __init__(self, paths: list[Path]):
@@ -65,14 +66,12 @@ class FileSource:
         path = self._paths[index]
         try:
             with open(path, "rb", buffering=0) as file:
-                if _stamp(path) != self._stamps[index]:
-                    raise ModelError(f"{path} has changed since it was opened: start again when it is complete.")
                 file.seek(offset)
-                while view:
-                    count = file.readinto(view)
-                    if not count:
-                        raise ModelError(f"{path} is shorter than it was: start again when it is complete.")
+                while view and (count := file.readinto(view)):
                     view = view[count:]
+            # Looked at afterwards, so that a change while the bytes were read shows too.
+            if view or _stamp(path) != self._stamps[index]:
+                raise ModelError(f"{path} has changed since it was opened: start again when it is complete.")
         except OSError as error:
             raise _unreadable(path, error) from None
 
