@@ -52,12 +52,18 @@ async def _step() -> dict:
     narrow = replace(VOXTRAL_4B.decoder, width=64, heads=2, kv_heads=1, head_dim=32, hidden=64)
     model = await model_of(replace(VOXTRAL_4B, encoder=replace(narrow, layers=1), decoder=narrow, vocabulary=2048))
     launches = len(model.decoder.record(model.kernels, model.adapter.audio, 1, True))
-    times = []
-    for position in range(300):
+    queue, times = model.device._queue, []
+    submit = queue._run
+
+    def timed(*arguments) -> int:  # in the thread that records and submits
         since = time.perf_counter()
-        made = model.predict(position, position, 0)
+        index = submit(*arguments)
         times.append(time.perf_counter() - since)
-        await made  # a software GPU uses the processor too
+        return index
+
+    queue._run = timed
+    for position in range(300):
+        await model.predict(position, position, 0)  # a software GPU uses the processor too
     return {
         "gpu": model.device.adapter.name,
         "launches": launches,
