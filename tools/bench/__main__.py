@@ -2,6 +2,7 @@
 """Measures how fast Voxtab is on this machine. Prints JSON: medians with their spread.
 
   full        a model in the built page in headless Chromium, and natively; `full --help` says more
+  opening     seconds until a model is open natively, at a first start and at the next ones
   step        host time to replay the plan of a decoder step that has as many dispatches as the 4B model's, natively
   kernels     time of each kernel on the 4B model's shapes, with Q4_0 weights, natively
   tab-step    host time of a live step in headless Chromium, with as many layers as the 4B model
@@ -26,6 +27,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench import full
+from bench.opening import opening
 from bench.tab import tab_memory, tab_step
 from synthetic import VOXTRAL_4B, Zeros, directory
 from voxtab.bench import spread
@@ -153,6 +155,9 @@ def main():
         metavar="PINS",
         help="kernel variants to use instead of those that opening a model chooses, such as drafts=3,linear=plain",
     )
+    start = benches.add_parser("opening")
+    start.add_argument("--model", metavar="M", help="as --model of voxtab transcribe; default: the embedded model")
+    start.set_defaults(bench=lambda arguments: opening(arguments.model))
     for name, bench in {"step": step, "kernels": kernels, "tab-step": tab_step, "tab-memory": tab_memory}.items():
         benches.add_parser(name).set_defaults(bench=lambda arguments, bench=bench: bench())
     arguments = parser.parse_args()
