@@ -153,12 +153,24 @@ def test_a_device_that_nothing_refers_to_is_closed(run):
     device = run(NativeDevice.open(default_limits=True))
     closed, threads = device._close, device._queue._threads
     del device
-    for _ in range(1000):  # the thread that opened it may be about to forget it
-        gc.collect()
-        if not closed.alive:
-            break
+    # The thread that opened it may be about to forget it, and then closes it.
+    assert soon(lambda: gc.collect() >= 0 and not closed.alive and not any(thread.is_alive() for thread in threads))
+
+
+def test_the_garbage_collector_may_close_a_device_in_its_own_thread(run):
+    device = run(NativeDevice.open(default_limits=True))
+    queue, close = device._queue, device._close
+    queue._calls.put((close,))
+    assert soon(lambda: not any(thread.is_alive() for thread in queue._threads))
+
+
+def soon(condition) -> bool:
+    """Whether it comes true before long."""
+    for _ in range(3000):
+        if condition():
+            return True
         time.sleep(0.01)
-    assert not closed.alive and not any(thread.is_alive() for thread in threads)
+    return False
 
 
 def test_a_cancelled_upload_stops_reading(device, run):

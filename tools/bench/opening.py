@@ -1,7 +1,7 @@
 """Seconds until a model is open natively, each time in a process of its own.
 
-`first`: with an empty cache folder, so that the driver compiles every kernel and all variants are tried. `again`: with what
-that left there. The seconds are those since the process began:
+`first`: with an empty cache folder, so that the driver compiles every kernel and all variants are tried. `again`: with
+what that left there. The seconds are those since the process began:
 
   python   the interpreter runs
   read     the model's directory and tokenizer are read and checked

@@ -63,7 +63,10 @@ class _Shared:
 
 
 class NativeDevice:
-    """See `voxtab.gpu.device.Device`. Any thread may call it, if calls that depend on each other come in order."""
+    """See `voxtab.gpu.device.Device`. Any thread may call it, but only one at a time.
+
+    Nothing here waits for the GPU, a compiler or a disk in the caller's thread, except `close`.
+    """
 
     @classmethod
     async def open(cls, default_limits: bool = False, gpu: int = 0) -> "NativeDevice":
@@ -317,6 +320,10 @@ class _Read:
 
 def _close(lib, device, queue, gpu_queue: GpuQueue, compilers, objects: dict, shared: _Shared) -> None:
     """Wait for what still uses a device, then give everything back."""
+    if gpu_queue.is_own_thread():  # the garbage collector runs in any thread, and this one cannot wait for itself
+        arguments = lib, device, queue, gpu_queue, compilers, objects, shared
+        threading.Thread(target=_close, args=arguments).start()
+        return
     compilers.shutdown(cancel_futures=True)
     gpu_queue.stop()
     for thing in objects.values():

@@ -86,6 +86,9 @@ class GpuQueue:
         for name in names:
             self._calls.put((getattr(self._lib, name), handle))
 
+    def is_own_thread(self) -> bool:
+        return threading.current_thread() in self._threads
+
     def stop(self) -> None:
         """End both threads. What is not submitted yet never runs; what comes back is waited for."""
         self._stopped = True
