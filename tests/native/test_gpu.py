@@ -80,6 +80,7 @@ def test_readbacks_may_be_awaited_late_and_in_any_order_or_never(device, run):
 
 def test_the_tests_device_has_the_default_limits(device):
     assert device.limits == seam.DEFAULT_LIMITS
+    assert (device.adapter.largest_workgroup, device.adapter.workgroup_storage) == (256, 16384)
 
 
 def test_an_adapter_below_the_limits_is_named():

@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, overload
 
 from voxtab import resources
@@ -17,6 +17,8 @@ from voxtab.native import webgpu
 from voxtab.native.gpu_queue import GpuQueue, running_future
 
 _USAGE = webgpu.USAGE_STORAGE | webgpu.USAGE_COPY_SRC | webgpu.USAGE_COPY_DST
+# What every GPU can do, where more is granted.
+_DEFAULT_FACTS = {name: getattr(GpuAdapter, name) for name in ("largest_workgroup", "workgroup_storage")}
 # An upload reads this many chunks ahead, straight into memory that the GPU copies from.
 _STAGING_BUFFERS = 8
 _READERS = 4  # threads: one copies from the page cache slower than a GPU from them
@@ -85,13 +87,13 @@ class NativeDevice:
             raise DeviceError(f"There is no GPU {gpu} ({names}): choose one of these.")
         adapter = found[gpu]
         check_limits(adapter.limits, adapter.facts.device)
-        asked = webgpu.Limits.from_buffer_copy(adapter.grants)
+        asked, limits, facts = webgpu.Limits.from_buffer_copy(adapter.grants), adapter.limits, adapter.facts
         if default_limits:
-            for name, value in DEFAULT_LIMITS.items():
+            limits, facts = DEFAULT_LIMITS, replace(facts, **_DEFAULT_FACTS)
+            for name, value in limits.items():
                 setattr(asked, name, value)
-        features = [webgpu.SUBGROUP] if adapter.facts.subgroup > 1 else []
-        device = webgpu.create_device(adapter.handle, asked, features)
-        return cls(device, DEFAULT_LIMITS if default_limits else adapter.limits, adapter.facts)
+        device = webgpu.create_device(adapter.handle, asked, [webgpu.SUBGROUP] if facts.subgroup > 1 else [])
+        return cls(device, limits, facts)
 
     def __init__(self, device: int, limits: dict[str, int], adapter: GpuAdapter):
         self._lib, self._device = webgpu.library(), device

@@ -12,7 +12,7 @@ from voxtab.errors import ModelError, TokenizerError
 from voxtab.gpu.device import Device
 from voxtab.gpu.variants import Variants
 from voxtab.model import Model
-from voxtab.native import known_variants
+from voxtab.native import known_variants, webgpu
 from voxtab.native.files import FileSource, find_model, read_directory
 from voxtab.native.gpu import NativeDevice
 from voxtab.native.threads import in_thread
@@ -95,7 +95,8 @@ async def open_model(
     `progress` gets the bytes so far. All this happens in other threads: the event loop goes on.
     Raises UserError for what the user can fix: no GPU, broken files.
     """
-    local = await asyncio.to_thread(read_model, path, tokenizer)
+    # The graphics driver is loaded meanwhile.
+    local, _ = await asyncio.gather(asyncio.to_thread(read_model, path, tokenizer), asyncio.to_thread(webgpu.adapters))
     return await load_model(local, cache=cache, default_limits=default_limits, gpu=gpu, progress=progress)
 
 
