@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import os
 
 import numpy as np
 import openai
@@ -282,6 +283,25 @@ def test_live_audio_is_the_clients():
             audio.append(data[i : i + 777])
         audio.end()
         assert (samples(audio, FakeTurn()) * 32768).tolist() == list(range(-32768, 32767))
+
+
+def test_the_disk_has_only_what_waits():
+    """Much audio that comes faster than it is read, then more."""
+
+    async def main(audio):
+        said = np.arange(2_000_000, dtype=np.int64).astype("<i2").tobytes()
+        blocks, heard = audio.samples(FakeTurn()), 0
+        for _ in range(2):
+            audio.append(said)
+            for start in range(0, 2_000_000, 16000):
+                block = await anext(blocks)
+                assert (block * 32768 == np.frombuffer(said, "<i2")[start : start + 16000]).all()
+                heard += len(block)
+            assert audio._share.nbytes == os.fstat(audio._file.fileno()).st_size == 0
+        assert heard == 4_000_000
+
+    with live_audio() as audio:
+        asyncio.run(main(audio))
 
 
 @pytest.mark.parametrize("wanted", [True, False])

@@ -266,11 +266,10 @@ def test_a_model_that_does_not_open(site):
 
 def test_a_model_that_is_lost(site):
     """A GPU that fails in the middle fails that stream; the next one, which waits already, has the model again."""
-    fails = "from voxtab.model import Model\nencode = Model.encode\n"
-    fails += "def once(*_, **__):\n    Model.encode = encode\n    raise RuntimeError('lost')\n"
-    fails += "from voxtab.native.server import streams\nload = streams.Streams._open\n"
-    fails += "async def then(self):\n    await load(self)\n    streams.Streams._open, Model.encode = load, once\n"
-    fails += "streams.Streams._open = then"
+    fails = "from voxtab.native.server.streams import Streams\nload = Streams._open\n"
+    fails += "def lost(*_, **__): raise RuntimeError('lost')\n"
+    fails += "async def first(self):\n    await load(self)\n    self.model.encode, Streams._open = lost, load\n"
+    fails += "Streams._open = first"
     process = start(site, "--port", 0, before=fails)
     server = Served(process, port_of(process))
     with ThreadPoolExecutor(2) as clients:
