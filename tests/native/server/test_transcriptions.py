@@ -318,6 +318,8 @@ def test_a_stream_is_told_its_place(free):
 def test_a_client_that_goes_away_leaves_the_queue(free, stream, waits):
     body, type = form(content=wav(50), name="a.wav", stream=stream)
     head = f"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: localhost\r\nContent-Type: {type}\r\nContent-Length: "
+    gone = 'voxtab_streams_total{kind="file",outcome="gone"}'
+    before = figures(free)[gone]
     with connect(free.socket) as talking, socket.create_connection(("127.0.0.1", free.port)) as client:
         if waits:
             append(talking, pcm()[:32000])
@@ -326,6 +328,7 @@ def test_a_client_that_goes_away_leaves_the_queue(free, stream, waits):
         free.until(lambda health: health["running"] == 1 and health["waiting"] == waits, "there")
         client.close()
         free.until(lambda health: health["waiting"] == 0 and health["running"] == waits, "gone")
+        assert figures(free)[gone] == before + 1  # not done
 
 
 def test_text_that_is_not_read_is_joined():
@@ -338,14 +341,15 @@ def test_text_that_is_not_read_is_joined():
     assert deltas.take() == " three" and deltas.text == "one two three"
 
 
-def test_metrics(free):
-    def figures():
-        lines = free.ask("/metrics")[2].decode().splitlines()
-        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
+def figures(server) -> dict[str, float]:
+    lines = server.ask("/metrics")[2].decode().splitlines()
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
 
-    before = figures()
+
+def test_metrics(free):
+    before = figures(free)
     assert post(free)[0] == 200 and post(free, content=b"no")[0] == 400
-    after = figures()
+    after = figures(free)
     done = 'voxtab_streams_total{kind="file",outcome="done"}'
     assert after[done] == before[done] + 1
     assert after["voxtab_audio_seconds_total"] == pytest.approx(before["voxtab_audio_seconds_total"] + SECONDS)

@@ -11,13 +11,16 @@ class Metrics:
     def __init__(self):
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        # outcome: done, gone (its client left), failed, refused (no place in the queue, or no model)
+        # outcome: done, gone (its client left), failed, refused (no place in the queue, or the server is ending)
         self.streams = Counter(
             "voxtab_streams",
             "Streams, by how they came and how they ended",
             ("kind", "outcome"),
             registry=self._registry,
         )
+        for kind in ("file", "live"):
+            for outcome in ("done", "gone", "failed", "refused"):
+                self.streams.labels(kind, outcome)  # so that it is there, with 0, from the beginning
         self.audio_seconds = Counter("voxtab_audio_seconds", "Audio transcribed", registry=self._registry)
         self.busy_seconds = Counter(
             "voxtab_busy_seconds", "Time in which a stream had the model", registry=self._registry
