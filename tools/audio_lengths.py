@@ -11,11 +11,12 @@ from voxtab.errors import AudioError
 from voxtab.native.audio import open_audio
 
 DIFFERENCE = 0.1  # seconds
-SUFFIXES = set(
-    "3g2 3gp aac ac3 aif aifc aiff amr ape asf au avi caf dff dsf eac3 flac flv g722 gsm m2ts m4a m4b m4r m4v mka mkv mov "
-    "mp+ mp1 mp2 mp3 mp4 mpc mpeg mpg oga ogg ogv ogx oma opus qt ra rf64 snd spx tak ts tta voc w64 wav wave weba webm "
-    "wma wmv wv".split()  # noqa: SIM905
-)
+AUDIO = """
+    3g2 3gp aac ac3 aif aifc aiff amr ape asf au avi caf dff dsf eac3 flac flv g722 gsm m2ts m4a m4b m4r m4v mka mkv mov
+    mp+ mp1 mp2 mp3 mp4 mpc mpeg mpg oga ogg ogv ogx oma opus qt ra rf64 snd spx tak ts tta voc w64 wav wave weba webm
+    wma wmv wv
+"""
+SUFFIXES = set(AUDIO.split())
 
 
 def by_ffmpeg(path: Path) -> float | None:

@@ -6,20 +6,17 @@ import contextlib
 import signal
 
 from voxtab.errors import shown
-from voxtab.native.cli.parser import add_model
+from voxtab.native.cli.parser import add_gpu, add_model
 from voxtab.native.cli.stderr import complain
+from voxtab.native.cli.transcribe import add_schedule
 
 DESCRIPTION = "What a microphone hears to text, on stdout, as it is spoken. Ctrl-C ends it."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
-    parser.add_argument(
-        "--delay-ms",
-        type=int,
-        metavar="N",
-        help="how long to listen before writing: 80 to 1200 in steps of 80, or 2400; default: the model's, usually 480",
-    )
+    add_gpu(parser)
+    add_schedule(parser)
     parser.add_argument(
         "--device",
         metavar="D",
@@ -49,18 +46,16 @@ def _list() -> int:
 
 async def _listen(arguments) -> int:
     from voxtab.native import models
-    from voxtab.native.audio import in_thread
     from voxtab.native.cli.progress import load
-    from voxtab.native.feeding import text_of
     from voxtab.native.microphone import Microphone
-    from voxtab.transcriber import Transcriber
+    from voxtab.native.transcription import Transcription
 
     found = models.read_model(arguments.model, arguments.tokenizer)
-    schedule = found.config.schedule(arguments.delay_ms, None)
+    schedule = found.config.schedule(arguments.delay_ms, arguments.left_silence_tokens)
     microphone = Microphone(arguments.device, arguments.save)
     name = shown(microphone.input.name)
     try:
-        model = await load(found)
+        model = await load(found, arguments.gpu)
     except BaseException:
         microphone.close()
         raise
@@ -68,8 +63,7 @@ async def _listen(arguments) -> int:
     try:
         complain(f"listening to {name}. Ctrl-C ends it.")
         _stop_at_ctrl_c(microphone.stop)
-        transcriber = Transcriber(model, schedule.delay_ms, schedule.left_silence_tokens)
-        texts = text_of(transcriber, in_thread(microphone.samples()), live=True)
+        texts = Transcription(model, microphone.samples(), schedule).text()
         try:
             async for text in texts:
                 if text:
