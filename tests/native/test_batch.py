@@ -57,7 +57,8 @@ def make_clips(folder, count):
     samples, rate = soundfile.read(ORACLE / "clip.flac")
     folder.mkdir(exist_ok=True)
     for i in range(count):
-        soundfile.write(folder / f"{i:02}.wav", samples[1000 * i : 1000 * i + 8000], rate)
+        at = 1000 * i % (len(samples) - 8000)
+        soundfile.write(folder / f"{i:02}.wav", samples[at : at + 8000], rate)
 
 
 @pytest.fixture

@@ -31,8 +31,8 @@ def outcomes(address: str, settings: Settings, items: list[Item]) -> Iterator[tu
         raise UserError(
             f"There is no Ray cluster at {address} ({str(error).splitlines()[0]}): start one with ray start --head."
         ) from None
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     gpus = int(ray.cluster_resources().get("GPU", 0))
     machines = sum(node["Alive"] for node in ray.nodes())
     rows = [{"source": item.source, "place": item.place.as_posix(), "item": i} for i, item in enumerate(items)]
