@@ -194,6 +194,7 @@ def test_info(voxtab):
         "836,480 bytes",
         "2048 tokens",
         "GB of GPU memory",
+        "GPU 0 ",
         "maxStorageBufferBindingSize",
     ):
         assert words in out, out
@@ -238,7 +239,7 @@ def test_stdout_on_a_full_disk():
     assert ended.stderr.startswith(b"voxtab: The system refused a read or a write (No space left on device)")
 
 
-@pytest.mark.parametrize("command", ["", "transcribe", "info", "bench", "serve"])
+@pytest.mark.parametrize("command", ["", *cli.COMMANDS])
 def test_help(voxtab, command):
     status, out, err = voxtab(*command.split(), "--help")
     assert (status, err) == (0, "") and out.startswith(f"usage: voxtab {command}")

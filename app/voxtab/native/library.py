@@ -40,6 +40,7 @@ def open_model(
     *,
     cache: str = "f16",
     default_limits: bool = False,
+    gpu: int = 0,
     progress: models.Progress = None,
 ) -> Model:
     """Bring a model to the GPU, where it stays until it is closed. For more than one transcription.
@@ -47,28 +48,20 @@ def open_model(
     path: a .gguf file, a folder of raw shards, or a folder with model.safetensors and config.json; None means the
     embedded self-test model. tokenizer: the model's tekken.json; None means the one beside the model, in its folder or
     above it. cache: the type of cached keys and values, "f16" or "f32". default_limits: use only what every GPU grants.
-    progress: is called with the bytes read so far, in another thread.
+    gpu: which of this machine's, as `voxtab info` lists them; 0 is the strongest. progress: is called with the bytes
+    read so far, in another thread.
 
     Raises UserError, one sentence, for what the user can fix: no GPU, broken files.
 
     >>> with voxtab.open_model("voxtral-q4.gguf") as model:
     ...     results = [voxtab.transcribe(path, model=model) for path in ("a.wav", "b.flac")]
     """
-    return _wait(models.open_model(path, tokenizer, cache=cache, default_limits=default_limits, progress=progress))
-
-
-async def open_model_async(
-    path: str | Path | None = None,
-    tokenizer: str | Path | None = None,
-    *,
-    cache: str = "f16",
-    default_limits: bool = False,
-    progress: models.Progress = None,
-) -> Model:
-    """open_model() for asynchronous code."""
-    return await _await(
-        models.open_model(path, tokenizer, cache=cache, default_limits=default_limits, progress=progress)
+    return _wait(
+        models.open_model(path, tokenizer, cache=cache, default_limits=default_limits, gpu=gpu, progress=progress)
     )
+
+
+open_model_async = models.open_model  # for asynchronous code
 
 
 def transcribe(

@@ -37,7 +37,7 @@ def refusal(capsys, monkeypatch):
         ("a.wav -osrt", "-osrt: use --format srt"),
         ("a.wav -oj", "-oj: use --format json"),
         ("a.wav -of out", "-of: use -o FILE"),
-        ("a.wav --output_dir out", "--output_dir: use --output-dir"),
+        ("a.wav --output_dir out", "--output_dir: use --output-dir DIR"),
         ("a.wav --language en", "hears by itself which language"),
         ("a.wav -l auto", "hears by itself which language"),
         ("a.wav --task translate", "does not translate"),

@@ -10,7 +10,7 @@ from voxtab.native.formats import ALL, SUFFIXES
 _DECODING = "leave it out, for the model has no such setting"
 _LANGUAGE = "leave it out, for the model hears by itself which language is spoken"
 _TRANSLATE = "leave it out, for the model writes what is spoken and does not translate"
-_GPU = "leave it out, for the GPU computes, and the strongest is taken"
+_GPU = "leave it out, for the strongest GPU computes, or choose one with --gpu"
 _FILES = "name audio files without an option"
 _LINES = "leave it out, for a line of subtitles has 42 characters at most"
 _TIMES = "leave it out, for text has no times unless --timestamps is given"
@@ -87,6 +87,8 @@ _OTHERS: dict[str, str | Callable[[str], str]] = {
     "--vad_filter": _SILENCE,
     "--live_transcribe": "use voxtab listen",
     "--output": "use -o FILE or --output-dir DIR",
+    "--output_dir": "use --output-dir DIR, or --out DIR in voxtab batch",
+    "--output-dir": "use --out DIR",
     **dict.fromkeys(
         [
             "--temperature",

@@ -1,7 +1,6 @@
 """`voxtab info`."""
 
 import argparse
-import asyncio
 from collections import Counter
 
 from voxtab.errors import DeviceError
@@ -16,12 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments) -> int:
-    return asyncio.run(_run(arguments))
-
-
-async def _run(arguments) -> int:
     from voxtab.native import models
-    from voxtab.native.gpu import NativeDevice
+    from voxtab.native.gpu import adapters
 
     found = models.read_model(arguments.model, arguments.tokenizer)
     config, tensors = found.config, found.directory.tensors.values()
@@ -50,12 +45,12 @@ async def _run(arguments) -> int:
         f"caches with full windows {caches / 1e9:.2f}"
     )
     try:
-        device = await NativeDevice.open()
+        gpus = adapters()
     except DeviceError as error:
         print(f"GPU         none: {error}")
         return 0
-    gpu = device.adapter
-    print(f"GPU         {gpu.name} ({gpu.backend}{', in software' if gpu.is_software else ''})")
-    print("grants      " + ", ".join(f"{name} {value:,}" for name, value in device.limits.items()))
-    device.close()
+    for i, gpu in enumerate(gpus):
+        facts = gpu.facts
+        print(f"GPU {i:<8}{facts.name} ({facts.backend}{', in software' if facts.is_software else ''})")
+        print("  grants    " + ", ".join(f"{name} {value:,}" for name, value in gpu.limits.items()))
     return 0
