@@ -150,6 +150,27 @@ def test_reads_of_a_closed_device_end(run):
     run(go())
 
 
+def test_a_closed_device_refuses_everything(run):
+    device = run(NativeDevice.open(default_limits=True))
+    buffer, plan = device.buffer(16), device.plan([])
+    device.close()
+    device.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        device.buffer(16)
+    with pytest.raises(RuntimeError):
+        run(device.upload(Bytes(bytes(16)), [(0, 16, buffer, 0, 0)]))
+    with pytest.raises(RuntimeError):
+        run(device.pipeline("argmax", {}))
+    for call in (
+        lambda: device.write(buffer, 0, bytes(4)),
+        lambda: device.copy(buffer, buffer, 4),
+        lambda: device.run(plan),
+        lambda: device.run(plan, (buffer, 0, 4)),
+    ):
+        with pytest.raises(KeyError):
+            call()
+
+
 def test_a_device_that_nothing_refers_to_is_closed(run):
     device = run(NativeDevice.open(default_limits=True))
     closed, threads = device._close, device._queue._threads

@@ -118,7 +118,7 @@ class NativeDevice:
     def buffer(self, nbytes: int, label: str = "", uniform: bool = False) -> int:
         size = -(-nbytes // 16) * 16
         usage = _USAGE | webgpu.USAGE_UNIFORM if uniform else _USAGE
-        handle = webgpu.create_buffer(self._lib, self._device, size, usage, label)
+        handle = self._create_buffer(size, usage, label)
         if fault := webgpu.take_fault():
             self._lib.wgpuBufferRelease(handle)
             if not isinstance(fault, DeviceError):
@@ -129,6 +129,11 @@ class NativeDevice:
             )
         self.nbytes += size
         return self._handle(_Buffer(handle, size))
+
+    def _create_buffer(self, nbytes: int, usage: int, label: str, mapped: bool = False) -> int:
+        if not self._close.alive:  # the library would use memory that was given back
+            raise RuntimeError("the device was closed")
+        return webgpu.create_buffer(self._lib, self._device, nbytes, usage, label, mapped)
 
     def free(self, handle: int) -> None:
         thing = self._objects.pop(handle)
@@ -159,6 +164,8 @@ class NativeDevice:
             raise
 
     def _upload(self, source, table: list[Upload], report: Callable[[int], Any], stopped: threading.Event) -> None:
+        if not table:
+            return
         size = -(-max(nbytes for _, nbytes, *_ in table) // 4) * 4
         count = min(_STAGING_BUFFERS, len(table))
         staging = [self._staging(size) for _ in range(count)]
@@ -198,7 +205,7 @@ class NativeDevice:
     def _staging(self, nbytes: int) -> tuple[int, Future]:
         """A mapped buffer to copy from, and its address."""
         usage, address = webgpu.USAGE_MAP_WRITE | webgpu.USAGE_COPY_SRC, running_future()
-        handle = webgpu.create_buffer(self._lib, self._device, nbytes, usage, "staging", mapped=True)
+        handle = self._create_buffer(nbytes, usage, "staging", mapped=True)
         webgpu.raise_fault()
         address.set_result(self._lib.wgpuBufferGetMappedRange(handle, 0, nbytes))
         return handle, address
