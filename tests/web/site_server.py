@@ -32,6 +32,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, roots: dict[str, Path], cors: bool = False, handler=None):
         super().__init__(("127.0.0.1", 0), handler or Handler)
         self.roots, self.cors = roots, cors
+        self.tag = '"tag"'  # of files whose behaviour says nothing else
         self.elsewhere = ""  # address that /moved leads to
         self.requests: list[tuple[str, str | None]] = []
         self.uncached: set[str] = set()
@@ -143,18 +144,18 @@ class Handler(BaseHTTPRequestHandler):
         self.send_file(file, pause=0.05, step=1 << 16)
 
     def do_stuck(self, file):
-        self.send_file(file, pause=5, step=400_001)
+        self.send_file(file, pause=60, step=400_001)
 
     # --- answers
 
     def send_file(
-        self, file: Path, stop_after: int | None = None, tag: str = '"tag"', pause: float = 0, step: int = 1 << 20
+        self, file: Path, stop_after: int | None = None, tag: str | None = None, pause: float = 0, step: int = 1 << 20
     ):
         if not file.is_file():
             return self.reply(404, b"no such file")
         data = file.read_bytes()
         start, end, status = 0, len(data), 200
-        headers = {"ETag": tag, "Content-Type": TYPES.get(file.suffix, "application/octet-stream")}
+        headers = {"ETag": tag or self.server.tag, "Content-Type": TYPES.get(file.suffix, "application/octet-stream")}
         if self.headers["Range"]:
             first, last = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers["Range"]).groups()
             start, end, status = int(first), int(last or len(data) - 1) + 1, 206

@@ -3,6 +3,7 @@
 import { openAudio } from "../audio/file.js";
 import { engine } from "./engine.js";
 import { isFolder, sortFiles } from "./files.js";
+import { showKept } from "./kept.js";
 import { followLink, modelAt } from "./link.js";
 import { speak, stopListening } from "./listening.js";
 import { checkMachine } from "./machine.js";
@@ -39,7 +40,8 @@ function takeFiles(files) {
       return view.error("You have chosen tekken.json: now choose the model too, a .gguf file or all its shards.");
     if (!chosen.tokenizer) return view.error(`You have chosen ${first.name}: now choose its tekken.json too.`);
     const label = chosen.model.length > 1 ? `${chosen.model.length} shards` : first.name;
-    openModel({ label, model: { files: chosen.model }, tokenizer: { file: chosen.tokenizer } });
+    const keep = view.keepsFiles();
+    openModel({ label, model: { files: chosen.model, keep }, tokenizer: { file: chosen.tokenizer } });
     Object.assign(chosen, { model: [], tokenizer: null }); // another model has another tokenizer
   } catch (error) {
     view.error(error.message);
@@ -112,6 +114,7 @@ function giveUp(sentence) {
 }
 
 connect();
+showKept((request) => openModel(request));
 view.state("loading", "Looking for a GPU…");
 if (navigator.gpu) engine.start(); // Python starts meanwhile
 checkMachine()

@@ -1,6 +1,7 @@
 // Opening a model, and opening it again when the GPU or the engine's Worker went away.
 
 import { engine } from "./engine.js";
+import { askToPersist, showKept } from "./kept.js";
 import { known, remember } from "./known_variants.js";
 import { stopListening } from "./listening.js";
 import { softwareWarning } from "./machine.js";
@@ -12,12 +13,15 @@ export const SELF_TEST = { label: "the self-test model", model: null, tokenizer:
 
 // Resolves with true once the model is open. request: {label, model, tokenizer, variants}, the last three as the Worker
 // takes them; variants, from a link, replace those that the engine would choose. quiet: keep the error that is on show.
-// reopened: the engine went away, and this is the model that was open. again: the engine fell silent while it opened.
-export async function openModel(request, { quiet = false, reopened = false, again = false } = {}) {
+// reopened: the engine went away, and this is the model that was open. network: whether it may be used. again: the engine
+// fell silent while it opened.
+export async function openModel(request, { quiet = false, reopened = false, network = true, again = false } = {}) {
   if (!allows("openModel")) return;
+  if (request.model?.url || request.model?.keep) askToPersist();
   const former = state.phase === "opening" ? state.model : null;
-  // reopened stays true until something was transcribed; answer: a promise of the answer to `open`, once it is called.
-  const model = { request, reopened, answer: null };
+  // reopened stays true until something was transcribed; answer: a promise of the answer to `open`, once it is called;
+  // kept: the model's key in the store, if all of it is there.
+  const model = { request, reopened, answer: null, kept: null };
   enter("opening", { model });
   if (former) {
     view.status("Stopping…");
@@ -36,17 +40,19 @@ export async function openModel(request, { quiet = false, reopened = false, agai
     tokenizer: request.tokenizer,
     variants: request.variants ?? null,
     known: known(),
+    network,
   });
   let opened;
   try {
     opened = await model.answer;
   } catch (error) {
     if (state.model !== model) return;
+    downloadEnded();
     if (error.kind === "aborted") return openingStopped(request);
     enter("closed", { model: null });
     if (error.kind === "silent" && !again) {
       view.error(`${error.message} It was started again.`);
-      return openModel(request, { quiet: true, reopened, again: true });
+      return openModel(request, { quiet: true, reopened, network, again: true });
     }
     view.model("None.");
     const waiting = state.job ? ` ${state.job.title} will be transcribed once a model is open.` : "";
@@ -54,6 +60,8 @@ export async function openModel(request, { quiet = false, reopened = false, agai
     return stopListening(); // no model will read it
   }
   if (state.model !== model) return;
+  downloadEnded();
+  model.kept = opened.kept ?? null;
   enter("ready");
   describe(request, opened);
   state.job?.run();
@@ -93,18 +101,38 @@ engine.on("quiet", (quiet) => {
   view.note(quiet ? "The engine has not answered for some seconds. If that goes on, it is started again." : null);
 });
 
+function downloadEnded() {
+  view.download(null);
+  view.pause(null);
+  showKept();
+}
+
+engine.on("network", ({ tell, warn, downloading }) => {
+  if (warn) view.notKept(warn);
+  if (state.phase !== "opening") return;
+  if (tell !== undefined) view.download(tell);
+  if (downloading) offerPause(false);
+});
+
+function offerPause(paused) {
+  view.pause(paused ? "Go on downloading" : "Pause the download", () => {
+    engine.call("pause", { paused: !paused });
+    offerPause(!paused);
+  });
+}
+
 engine.on("gone", ({ message }) => {
   if (state.phase !== "ready") return; // openModel, Job.run or bench awaits an answer and gets the error
-  const { request, reopened } = state.model;
+  const { request, reopened, kept } = state.model;
   enter("closed", { model: null });
-  if (!reopened) {
-    view.error(`${message} The model is being opened again.`);
-    return openModel(request, { quiet: true, reopened: true });
-  }
-  view.model("None.");
-  fail(
-    `${message} This happened twice in a row, so the model stays closed.`,
-    () => openModel(request),
-    "The model was closed.",
-  );
+  const closed = (why) => {
+    view.model("None.");
+    fail(`${message} ${why}`, () => openModel(request), "The model was closed.");
+  };
+  if (reopened) return closed("This happened twice in a row, so the model stays closed.");
+  // Without a question, nothing is downloaded again.
+  if (request.model?.url && !kept)
+    return closed("The model is not kept on this machine: to open it again, it must be downloaded again.");
+  view.error(`${message} The model is being opened again.`);
+  openModel(request, { quiet: true, reopened: true, network: !kept });
 });

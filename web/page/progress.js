@@ -6,11 +6,13 @@ export const STARTING = "Starting the engine…";
 
 const LATE_SECONDS = 3; // the text may be this far behind the voice before the page says so
 
-const shown = { stage: null, since: 0 };
+const RATE_SECONDS = 10; // a rate is that of these last seconds
+
+const shown = { stage: null, come: [] }; // come: [time in s, bytes so far] of the last events, the oldest first
 
 // Of opening the model `label`; the rest is the Worker's event.
 export function ofOpening(label, { stage, done, total }) {
-  if (stage !== shown.stage) Object.assign(shown, { stage, since: performance.now() });
+  if (stage !== shown.stage) Object.assign(shown, { stage, come: [] });
   view.status(
     {
       python: done ? `Loading ${label}…` : STARTING,
@@ -20,11 +22,15 @@ export function ofOpening(label, { stage, done, total }) {
     }[stage] ?? "Loading…",
   );
   if (stage !== "weights") return view.progress("");
+  const now = performance.now() / 1000;
+  shown.come.push([now, done]);
+  while (shown.come.length > 2 && now - shown.come[1][0] > RATE_SECONDS) shown.come.shift();
+  const [since, before] = shown.come[0];
   let amount = view.size(done) + (total ? ` of ${view.size(total)}` : "");
-  const seconds = (performance.now() - shown.since) / 1000;
-  if (total > done && done && seconds > 2) {
-    const left = (seconds * (total - done)) / done;
-    amount += `, ${left < 90 ? `${Math.ceil(left)} s` : `${Math.ceil(left / 60)} min`} left`;
+  if (total > done && done > before && now - since > 2) {
+    const rate = (done - before) / (now - since);
+    const left = (total - done) / rate;
+    amount += `, ${view.size(rate)}/s, ${left < 90 ? `${Math.ceil(left)} s` : `${Math.ceil(left / 60)} min`} left`;
   }
   view.progress(amount, done, total);
 }

@@ -87,6 +87,19 @@ export function progress(text, done = 0, total = 0) {
   }
 }
 
+// What a download waits for, or null.
+export function download(sentence) {
+  element("download").textContent = sentence ?? "";
+  element("download").hidden = !sentence;
+}
+
+// label: of the button that pauses a download or lets it go on, or null to hide it.
+export function pause(label, press = null) {
+  element("pause").hidden = !label;
+  element("pause").textContent = label ?? "";
+  element("pause").onclick = press;
+}
+
 // seconds: recorded so far, or null if the microphone is off; peak: 0 to 1.
 export function level(seconds, peak = 0) {
   element("live").hidden = seconds === null;
@@ -189,7 +202,7 @@ function keep(words, { name, unfinished, recording }) {
   element("earlier").querySelector("summary").after(item);
 }
 
-function button(label, press) {
+export function button(label, press) {
   const made = document.createElement("button");
   made.type = "button";
   made.textContent = label;
@@ -222,6 +235,17 @@ function save(content, name) {
 export function model(sentence, hint = "") {
   element("model").textContent = sentence;
   transcript.dataset.empty = `The text appears here. ${hint}`;
+}
+
+// Whether the user wants chosen files to be kept.
+export function keepsFiles() {
+  return element("keep-files").checked;
+}
+
+// Why a model is not kept on this machine, or null.
+export function notKept(sentence) {
+  element("not-kept").textContent = sentence ?? "";
+  element("not-kept").hidden = !sentence;
 }
 
 // A button that transcribes the audio of this name; null hides it.

@@ -3,6 +3,7 @@
 // @ts-expect-error: tools/build_site puts it there
 import { loadPyodide } from "../pyodide/pyodide.mjs";
 import * as gpu from "./gpu.js";
+import * as store from "./store/models.js";
 import * as source from "./weights/source.js";
 
 const here = new URL("../", import.meta.url).href;
@@ -50,13 +51,14 @@ async function boot() {
   const path = `/tmp/${site.wheel.split("/").pop()}`;
   python.FS.writeFile(path, wheel);
   await python.pyimport("micropip").install.callKwargs(`emfs:${path}`, { deps: false });
-  python.registerJsModule("page", { post, gpu, source, here, site });
+  python.registerJsModule("page", { post, gpu, source, store, here, site });
   const receive = python.pyimport(site.worker).Worker().receive;
   post({ event: "progress", stage: "python", done: 1, total: 1 });
   return receive;
 }
 
 gpu.prepare();
+source.report(post);
 const booted = boot();
 booted.catch(reportError); // the page gets it as the Worker's `error` event
 self.onmessage = async ({ data }) => {

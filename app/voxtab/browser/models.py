@@ -16,7 +16,7 @@ from page import source as sources
 from pyodide.ffi import JsException, to_js
 
 from voxtab.browser.gpu import BrowserDevice
-from voxtab.browser.manifest import locate_model
+from voxtab.browser.locate import locate_model
 from voxtab.browser.messages import object_of, post_event
 from voxtab.errors import TokenizerError, UserError
 from voxtab.gpu.device import GpuAdapter
@@ -51,7 +51,8 @@ async def open_model(request: Any, lost: Callable[[BrowserDevice, str], None]) -
         located = await locate_model(request)
         post_event("progress", stage="device", done=0, total=0)
         device = await BrowserDevice.open(gpu, on_lost)
-        source = open_source(located.shards)
+        network = getattr(request, "network", True)
+        source = open_source(located.shards, network=network)
         directory = await read_directory(source, await source.open() or SIZE_UNKNOWN)
         config = checkpoint.read_config(directory)
         # A file may hold more than the model. The names alone do not depend on the width.
@@ -74,7 +75,10 @@ async def open_model(request: Any, lost: Callable[[BrowserDevice, str], None]) -
             variants=_variants(request, case, device.adapter),
         )
         # Python reads the tokenizer while JavaScript reads the weights: neither waits for the other.
-        model, model.tokenizer = await together(loading, read_tokenizer(located.tokenizer, config.vocabulary))
+        model, (model.tokenizer, tokenizer_is_kept) = await together(
+            loading, read_tokenizer(located.tokenizer, config.vocabulary, network)
+        )
+        is_kept = source.isKept and tokenizer_is_kept
     except BaseException:
         if device:
             device.close()
@@ -98,6 +102,7 @@ async def open_model(request: Any, lost: Callable[[BrowserDevice, str], None]) -
         "warning": model.warning,
         "model_bytes": nbytes,
         "gpu_bytes": device.nbytes,
+        "kept": located.key if is_kept else None,
         "choice": {"name": case, "variants": f"linear={model.kernels.variants.linear}"} if model.tuned else None,
     }
     return OpenModel(model, time.perf_counter() - since, facts)
@@ -124,9 +129,9 @@ async def together(*coroutines: Coroutine) -> list:
             task.cancel()
 
 
-def open_source(shards: list[dict], *piece_bytes: int) -> Any:
+def open_source(shards: list[dict], **options: Any) -> Any:
     """A Source of source.js over the shards."""
-    return sources.Source.new(to_js(shards, dict_converter=Object.fromEntries), *piece_bytes)
+    return sources.Source.new(*to_js([shards, options], dict_converter=Object.fromEntries))
 
 
 async def read_directory(source: Any, size: int) -> Directory:
@@ -143,18 +148,18 @@ async def read_directory(source: Any, size: int) -> Directory:
             nbytes = max(2 * nbytes, error.needed)
 
 
-async def read_tokenizer(shard: dict, vocabulary: int) -> Tokenizer:
-    """The Tokenizer of a tekken.json."""
+async def read_tokenizer(shard: dict, vocabulary: int, network: bool) -> tuple[Tokenizer, bool]:
+    """The Tokenizer of a tekken.json, and whether the store has all of it."""
     # READ_BYTES at a time: TekkenReader never holds more of the file's 15 MB.
-    text = open_source([shard], READ_BYTES)
+    text = open_source([shard], chunkBytes=READ_BYTES, network=network)
     reader = TekkenReader(vocabulary)
     try:
         while chunk := await text.next(READ_BYTES):
             reader.feed(chunk.to_bytes())
+        return reader.finish(), text.isKept
     except JsException as error:
         if getattr(error, "kind", None) == "model":
             raise TokenizerError(error.message) from None
         raise
     finally:
         text.close()
-    return reader.finish()

@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+from page import source
+
 from voxtab.bench import bench
 from voxtab.browser.gpu import BrowserDevice
 from voxtab.browser.messages import number_of, post_error, post_event, post_result
@@ -14,7 +16,7 @@ from voxtab.errors import ModelError, UserError
 class Worker:
     """One model and one stream at a time. Requests are answered as they come; opening and finishing take their time."""
 
-    verbs = "open", "cancel", "start", "feed", "flush", "finish", "stop", "bench"
+    verbs = "open", "cancel", "pause", "start", "feed", "flush", "finish", "stop", "bench"
 
     def __init__(self) -> None:
         self.opening: asyncio.Task[OpenModel] | None = None
@@ -50,6 +52,11 @@ class Worker:
         """Stop opening."""
         if self.opening:
             self.opening.cancel()
+        return {}
+
+    async def pause(self, request: Any) -> dict:
+        """Pause all downloads, or let them go on: the request's `paused`."""
+        source.pause(request.paused)
         return {}
 
     async def start(self, request: Any) -> dict:

@@ -173,14 +173,18 @@ def test_a_broken_server(bare, server):
     assert found == "model" and "tiny-q4.gguf does not exist (404)" in message and "secret" not in message
 
 
-def test_manifest_with_sums_of_whole_shards_only(bare, server, files, model):
-    """Every sum in the manifest is checked, so a kind of sum that cannot be is refused."""
-    path = manifest(files / "unchecked", cut(model, 300_000))
+@pytest.mark.parametrize("right", [True, False])
+def test_manifest_with_sums_of_whole_shards_only(bare, server, files, model, right):
+    path = manifest(files / f"whole-{right}", cut(model, 300_000))
     said = json.loads((files / path).read_text())
-    said["shards"][1]["sha256"] = hashlib.sha256(model[300_000:]).hexdigest()
+    said["shards"][1]["sha256"] = hashlib.sha256(model[300_000 if right else 300_001 :]).hexdigest()
     (files / path).write_text(json.dumps(said))
-    kind, message = error_of(open_url(bare, f"/files/{path}"))
-    assert kind == "model" and "has the SHA-256 of whole shards only" in message
+    opened = open_url(bare, f"/files/{path}")
+    if right:
+        check_tokens(bare, server, "delay160", opened)
+    else:
+        kind, message = error_of(opened)
+        assert kind == "model" and "part-1 is not the file" in message and "SHA-256" in message
 
 
 def test_shard_changed(bare, server, files, model):
@@ -235,10 +239,9 @@ def test_chosen_wrong_files(bare, tmp_path, model):
 
 
 def test_no_tokenizer(bare, server, files, model):
-    (files / "alone").mkdir()
-    (files / "alone/model.gguf").write_bytes(model)
+    path = manifest(files / "alone", [model], 20_001, tokenizer="tekken.json")
     bare.evaluate("events.length = 0")
-    kind, message = error_of(open_url(bare, "/stuck/files/alone/model.gguf"))
+    kind, message = error_of(open_url(bare, f"/stuck/files/{path}"))
     assert kind == "tokenizer" and "alone/tekken.json does not exist" in message
     # Reading the weights, which runs at the same time, was cancelled.
     assert not any(event.get("stage") == "kernels" for event in bare.evaluate("events"))

@@ -1,14 +1,23 @@
-// The Worker that reads a model's shards (step 3 in source.js). Its first message is {shards, chunkBytes} and has no
-// answer. Then requests are {verb, memory}, answered in order with {size}, {chunk}, {} or {failure: {kind, message}}.
-// `memory` is the memory of the oldest chunk that was not given back yet, or null.
+// The Worker that reads a model's shards (step 4 in source.js). Its first message is {shards, chunkBytes, network, times}
+// and has no answer; nor has {paused}. Then requests are {verb, memory}, answered in order with {size}, {chunk, isKept} or
+// {failure: {kind, message}}. `memory` is the memory of the oldest chunk that was not given back yet, or null. Messages
+// that answer nothing are {tell: a sentence or null}, {warn: a sentence} and {downloading: true}.
 
+import { Patience } from "./patience.js";
 import { Shards } from "./shards.js";
 
+const tell = (sentence) => self.postMessage({ tell: sentence });
+const warned = new Set();
+const warn = (sentence) => {
+  if (!warned.has(sentence)) self.postMessage({ warn: sentence });
+  warned.add(sentence);
+};
+
 let shards;
+let patience;
 const verbs = {
   open: async () => ({ size: await shards.open() }),
-  next: async () => ({ chunk: await shards.read() }),
-  end: () => shards.end(),
+  next: async () => ({ chunk: await shards.read(), isKept: shards.isKept }),
 };
 
 // The first failure. The failing answer may belong to a chunk requested ahead that no one awaits, so repeat it in every
@@ -18,9 +27,9 @@ let failure = null;
 async function answer({ verb, memory }) {
   try {
     if (failure) throw failure;
-    if (memory) await shards.takeBack(memory);
+    if (memory) shards.takeBack(memory);
     const found = await verbs[verb]();
-    self.postMessage({ ...found }, { transfer: found?.chunk ? [found.chunk.buffer] : [] });
+    self.postMessage(found, { transfer: found.chunk ? [found.chunk.buffer] : [] });
   } catch (error) {
     failure = error;
     self.postMessage({ failure: { kind: error.kind ?? "bug", message: error.message } });
@@ -29,6 +38,9 @@ async function answer({ verb, memory }) {
 
 let last = Promise.resolve();
 self.onmessage = ({ data }) => {
-  if (data.shards) shards = new Shards(data.shards, data.chunkBytes);
+  if (data.shards) {
+    patience = new Patience(tell, data.times, () => self.postMessage({ downloading: true }));
+    shards = new Shards(data.shards, { ...data, patience, tell, warn });
+  } else if ("paused" in data) patience.pause(data.paused);
   else last = last.then(() => answer(data));
 };

@@ -1,28 +1,51 @@
 // A model's bytes, read once from front to back, on their way to the GPU:
 //
-// 1. file.js gets chunks of one file from the network or the disk, and goes on at the same byte if the network breaks.
-// 2. shards.js reads the files of a model one after the other, and joins chunks to pieces where the manifest has their
-//    sums.
-// 3. reader.js runs both in a Worker, and posts the chunks here without a copy.
-// 4. Source asks for some chunks ahead. Its user, `upload` of gpu.js or browser/models.py, takes any amount of bytes.
-// 5. With the next request the memory of a used chunk goes back to reader.js, and from there, if it is a piece, to a
-//    checker.js, a Worker that computes its SHA-256, so checking does not delay reading. Then the memory takes a new
-//    piece.
-// 6. `end` waits for the checks. A model whose bytes differ is refused there at the latest.
+// 1. file.js gets the bytes of one file from the network or the disk, and goes on at the same byte if the network breaks.
+//    range.js checks each answer; patience.js says how long to wait.
+// 2. shard.js reads a file in pieces: those that the store (../store) has from there, the others from the file, and then
+//    into the store. A piece is used once its sum is right.
+// 3. shards.js reads the files of a model one after the other, some pieces ahead. checker.js computes their sums in
+//    Workers of its own, so checking does not delay reading.
+// 4. reader.js runs all this in a Worker, and posts the pieces here without a copy.
+// 5. Source asks for some pieces ahead. Its user, `upload` of gpu.js or browser/models.py, takes any amount of bytes. With
+//    the next request the memory of a used piece goes back.
 //
 // The bytes are never in Python's memory, nor in one array as a whole.
 
 import { Failure } from "../../failure.js";
-import { shown } from "./file.js";
+import { text as fetchText } from "./file.js";
+import { Patience } from "./patience.js";
+import { shown } from "./range.js";
 
-export { text } from "./file.js";
+export { pinned } from "./hub.js";
 
 const CHUNK_BYTES = 4 << 20;
 const AHEAD = 2; // chunks that are read while one is used
+const sources = new Set(); // those that are open
+
+let post = (_) => {};
+let isPaused = false;
+
+// Downloads report to `receive`: {event: "network", tell: a sentence for the user, or null once it is not true any more},
+// {event: "network", warn: a sentence}, or {event: "network", downloading: true} once something comes.
+export function report(receive) {
+  post = (message) => receive({ event: "network", ...message });
+}
+
+// Pauses all downloads, or lets them go on.
+export function pause(paused) {
+  isPaused = paused;
+  for (const source of sources) source.reader.postMessage({ paused });
+}
+
+// Resolves with the text of a small file at an address, of at most `most` bytes.
+export function text(url, most) {
+  return fetchText(url, most, new Patience((tell) => post({ tell })));
+}
 
 export class Source {
-  // shards: see Shards in shards.js.
-  constructor(shards, chunkBytes = CHUNK_BYTES) {
+  // shards: see Shard in shard.js. options: {chunkBytes; network: whether it may be used; times: see patience.js}.
+  constructor(shards, options = {}) {
     this.shards = Array.from(shards);
     this.position = 0;
     this.chunk = new Uint8Array(0); // what has come and was not taken yet
@@ -31,8 +54,10 @@ export class Source {
     this.asked = []; // requests without an answer, the oldest first: {resolve, reject}
     this.failure = null; // why every request fails
     this.ended = false;
+    this.isKept = false; // whether the store has everything, once it was read to the end
     this.reader = new Worker(new URL("./reader.js", import.meta.url), { type: "module" });
     this.reader.onmessage = ({ data }) => {
+      if ("tell" in data || "warn" in data || "downloading" in data) return post(data);
       const { resolve, reject } = this.asked.shift();
       if (data.failure) reject(new Failure(data.failure.kind, data.failure.message));
       else resolve(data);
@@ -46,7 +71,9 @@ export class Source {
         ),
       );
     };
-    this.reader.postMessage({ shards: this.shards, chunkBytes });
+    this.reader.postMessage({ shards: this.shards, chunkBytes: CHUNK_BYTES, network: true, ...options });
+    if (isPaused) this.reader.postMessage({ paused: true });
+    sources.add(this);
   }
 
   // A promise of the reader's answer. The memory of the used chunk goes back with the request.
@@ -77,9 +104,10 @@ export class Source {
     while (!this.chunk.length) {
       if (this.ended) return null;
       while (this.coming.length <= AHEAD) this.coming.push(this.ask("next"));
-      const { chunk } = await this.coming.shift();
+      const { chunk, isKept } = await this.coming.shift();
       if (!chunk) {
         this.ended = true;
+        this.isKept = isKept;
         return null;
       }
       this.chunk = chunk;
@@ -97,10 +125,11 @@ export class Source {
   }
 
   short() {
-    const { url, file } = this.shards.at(-1);
+    const { url, file, name } = this.shards.at(-1);
     throw new Failure(
       "model",
-      `${file ? file.name : shown(url)} is cut short: it ends at byte ${this.position} of the model, which is longer.`,
+      `${file?.name ?? (url ? shown(url) : name)} is cut short: it ends at byte ${this.position} of the model, ` +
+        "which is longer.",
     );
   }
 
@@ -109,33 +138,37 @@ export class Source {
     while (this.position < position) await this.read(position - this.position);
   }
 
-  // Resolves with a copy of the first `nbytes`, or of all if there are fewer. They stay the next to be read.
+  // Resolves with a copy of the first `nbytes`, or of all if there are fewer. They stay the next to be read. `nbytes` may
+  // be a number from a header that lies: memory is taken only for what comes.
   async head(nbytes) {
-    const head = new Uint8Array(nbytes);
+    const come = [];
     let have = 0;
     while (have < nbytes) {
       const bytes = await this.next(nbytes - have);
       if (!bytes) break;
-      head.set(bytes, have);
+      come.push(bytes.slice());
       have += bytes.length;
     }
-    const rest = this.chunk;
-    this.chunk = new Uint8Array(have + rest.length);
-    this.chunk.set(head.subarray(0, have));
-    this.chunk.set(rest, have);
+    const whole = new Uint8Array(have + this.chunk.length);
+    let at = 0;
+    for (const bytes of [...come, this.chunk]) {
+      whole.set(bytes, at);
+      at += bytes.length;
+    }
+    this.chunk = whole;
     this.position = 0;
-    return this.chunk.subarray(0, have);
+    return whole.subarray(0, have);
   }
 
-  // After the last byte that is needed. If a manifest describes the shards, reads the rest, and fails if it differs.
+  // After the last byte that is needed. Reads the rest where a manifest describes the shards, or the store keeps them.
   async end() {
-    if (!this.shards.some((shard) => shard.bytes)) return;
+    if (!this.shards.some((shard) => shard.bytes || shard.store)) return;
     while (await this.next(CHUNK_BYTES));
-    await this.ask("end");
   }
 
   close() {
     this.fail(new Failure("aborted", "This was stopped."));
     this.reader.terminate();
+    sources.delete(this);
   }
 }

@@ -1,0 +1,96 @@
+// The models in the store: their records, and what the page's list shows of them.
+
+import { Failure } from "../../failure.js";
+import { lock, modelFolder, modelLock, modelsFolder, openForWriting, Unkept, write } from "./folder.js";
+import { KeptShard } from "./kept_shard.js";
+import { format, verified } from "./sidecar.js";
+
+const RECORD = "record";
+
+// A record says what a model is and where its bytes come from, so that it opens without asking the network again:
+// {name, address, added, shards, tokenizer}; app/voxtab/browser/manifest.py makes it. Written in a Worker only.
+export async function writeRecord(model, json) {
+  try {
+    const handle = await openForWriting(await modelFolder(model), RECORD);
+    try {
+      const text = new TextEncoder().encode(await format(JSON.parse(json)));
+      handle.truncate(0);
+      write(handle, text, 0);
+      handle.flush();
+    } finally {
+      handle.close();
+    }
+  } catch (error) {
+    if (!(error instanceof Unkept)) throw error; // the shards meet the same, and tell the user
+  }
+}
+
+// Resolves with the record's JSON, or with null if there is none, or it is damaged.
+export async function readRecord(model) {
+  try {
+    const folder = await (await modelsFolder()).getDirectoryHandle(model);
+    const file = await (await folder.getFileHandle(RECORD)).getFile();
+    return await verified(await file.text());
+  } catch {
+    return null;
+  }
+}
+
+// The shards that a record names, with the tokenizer's.
+const shardsOf = ({ shards, tokenizer }) => [...shards, tokenizer];
+
+// Every model: {model: its key; record, or null if it is damaged; bytes: its size, or null if it is unknown; kept: how
+// many of them are there}.
+export async function list() {
+  const found = [];
+  for await (const [model, folder] of (await modelsFolder()).entries()) {
+    if (folder.kind !== "directory") continue;
+    const record = JSON.parse(await readRecord(model));
+    let bytes = 0;
+    let kept = 0;
+    for (const described of record ? shardsOf(record) : []) {
+      const shard = new KeptShard(folder, model, described.store.name);
+      await shard.load();
+      const size = described.bytes ?? shard.header?.bytes ?? null;
+      bytes = size === null || bytes === null ? null : bytes + size;
+      kept += shard.bytes;
+    }
+    found.push({ model, record, bytes, kept });
+  }
+  return found.sort((one, other) => (other.record?.added ?? "").localeCompare(one.record?.added ?? ""));
+}
+
+// Throws Failure if a tab uses it.
+export async function remove(model) {
+  const release = await lock(modelLock(model), { ifAvailable: true });
+  if (!release) {
+    throw new Failure(
+      "kept",
+      "A tab is reading this model or downloading it: wait for it or stop it, then remove the model.",
+    );
+  }
+  try {
+    await (await modelsFolder()).removeEntry(model, { recursive: true });
+  } finally {
+    release();
+  }
+}
+
+// Checks all that is kept of a model, in a Worker. Each damaged piece is marked as missing, so that only it is fetched
+// when the model is opened again. progress: called with (bytes so far, bytes in all). Resolves with {pieces, damaged}, the
+// number of each.
+export function verify(model, progress) {
+  const worker = new Worker(new URL("./verifier.js", import.meta.url), { type: "module" });
+  const { promise, resolve, reject } = Promise.withResolvers();
+  worker.onmessage = ({ data }) => {
+    if (data.failure) reject(new Failure("kept", data.failure));
+    else if (data.found) resolve(data.found);
+    else progress(data.done, data.total);
+  };
+  worker.onerror = (event) => {
+    event.preventDefault();
+    reject(new Failure("kept", `The model could not be checked (${event.message ?? "verifier.js did not load"}).`));
+  };
+  worker.postMessage({ model });
+  return promise.finally(() => worker.terminate());
+}

@@ -1,0 +1,62 @@
+// The reader's side of checker.js, some Workers that compute the SHA-256 of pieces, and of hasher.js; and the memory of
+// pieces that is free.
+
+import { Failure } from "../../failure.js";
+
+const COUNT = 4; // pieces that are checked at a time
+
+export class Checkers {
+  constructor() {
+    this.count = COUNT;
+    this.checkers = [];
+    this.next = 0; // which of them gets the next piece
+    this.free = []; // ArrayBuffers
+  }
+
+  // Free memory of this size, or undefined.
+  memory(bytes) {
+    while (this.free.length) {
+      const memory = this.free.pop();
+      if (memory.byteLength === bytes) return memory; // another shard's pieces may have another size
+    }
+  }
+
+  // A promise of {sha256, bytes}. The piece's memory is away until then.
+  check(piece) {
+    if (this.checkers.length < COUNT) this.checkers.push(new Checker("checker.js"));
+    return this.checkers[this.next++ % COUNT].ask({ piece });
+  }
+}
+
+// One Worker, with checker.js or hasher.js. It answers in order.
+export class Checker {
+  constructor(script) {
+    this.asked = [];
+    this.worker = new Worker(new URL(script, import.meta.url), { type: "module" });
+    this.worker.onmessage = ({ data }) => this.asked.shift().resolve(data);
+    this.worker.onerror = (event) => {
+      event.preventDefault();
+      this.failure = new Failure(
+        "network",
+        `The model could not be checked (${event.message ?? `${script} did not load`}): reload the page.`,
+      );
+      for (const { reject } of this.asked.splice(0)) reject(this.failure);
+    };
+  }
+
+  // A promise of the answer.
+  ask(request) {
+    const answer = Promise.withResolvers();
+    answer.promise.catch(() => {}); // it is awaited later, or never if reading stops
+    if (this.failure) answer.reject(this.failure);
+    else {
+      this.asked.push(answer);
+      this.worker.postMessage(request, request.piece ? [request.piece.buffer] : []);
+    }
+    return answer.promise;
+  }
+
+  close() {
+    this.worker.terminate();
+  }
+}

@@ -1,0 +1,46 @@
+// What a hub says of a file besides its bytes. Hugging Face and its mirrors have OWNER/REPO/resolve/REVISION/PATH for the
+// file, and OWNER/REPO/raw/REVISION/PATH for what git has of it: for a large file a pointer with its size and SHA-256.
+
+const RESOLVE = /^(\/.+)\/resolve\/([^/]+)\/(.+)$/;
+const POINTER = /^version https:\/\/git-lfs\.github\.com\/spec\/v1\noid sha256:([0-9a-f]{64})\nsize (\d{1,15})\n/;
+const MOST_BYTES = 1024; // a pointer has about 130
+const WAIT_MS = 10_000;
+
+// Resolves with {url, bytes, sha256}: the address with the commit in place of a branch, so that it stays the same file,
+// and the file's size and sum; null, and the address as it was, where the hub does not say.
+export async function pinned(address) {
+  const found = { url: address, bytes: null, sha256: null };
+  const url = new URL(address);
+  const [, repository, revision, path] = RESOLVE.exec(url.pathname) ?? [];
+  if (!path) return found;
+  try {
+    const signal = AbortSignal.timeout(WAIT_MS);
+    const response = await fetch(`${url.origin}${repository}/raw/${revision}/${path}`, {
+      signal,
+      cache: "no-store",
+      referrerPolicy: "no-referrer",
+    });
+    const commit = response.headers.get("X-Repo-Commit") ?? "";
+    if (response.ok && /^[0-9a-f]{40}$/.test(commit)) {
+      found.url = `${url.origin}${repository}/resolve/${commit}/${path}${url.search}`;
+    }
+    const pointer = response.ok && POINTER.exec(await beginning(response));
+    if (pointer) Object.assign(found, { sha256: pointer[1], bytes: Number(pointer[2]) });
+  } catch {
+    // The model itself says what is wrong with the address or the network.
+  }
+  return found;
+}
+
+async function beginning(response) {
+  const reader = response.body.getReader();
+  const decoder = new TextDecoder();
+  let text = "";
+  while (text.length < MOST_BYTES) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    text += decoder.decode(value, { stream: true });
+  }
+  reader.cancel().catch(() => {});
+  return text;
+}
