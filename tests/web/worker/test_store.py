@@ -238,8 +238,8 @@ def test_a_browser_that_is_killed_at_any_moment(served, tmp_path):
                 assert done == [f"/done/{hashlib.sha256(MODEL).hexdigest()}"]
             else:
                 # A quarter of the moments lie before the first new piece, when files and their headers are made.
-                new = 0 if kill % 4 == 0 else moments.randint(1, 4)
-                wait_for(lambda since=since, least=min(71, kept + new): got(served, since) >= least)
+                least = min(71, kept + (0 if kill % 4 == 0 else moments.randint(1, 4)))
+                wait_for(lambda since=since, least=least: got(served, since) >= least)
                 threading.Event().wait(moments.random() * 0.03)
         finally:
             os.killpg(browser.pid, signal.SIGKILL)
