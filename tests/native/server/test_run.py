@@ -1,6 +1,7 @@
 """How the server starts, what it stands, and how it ends."""
 
 import asyncio
+import json
 import resource
 import signal
 import socket
@@ -151,7 +152,10 @@ def test_the_page_does_not(site):
 
 
 def test_the_api_alone(tmp_path):
-    with served("--model", MODEL, cwd=tmp_path) as server:
+    """Without a page; and with another delay for all who wish none, which gives another text."""
+    with served("--model", MODEL, "--delay-ms", 960, cwd=tmp_path) as server:
+        texts = [json.loads(post(server, **wish)[2])["text"] for wish in ({}, {"delay_ms": 960}, {"delay_ms": 480})]
+        assert texts[0] == texts[1] != texts[2]
         assert server.ask("/")[0] == 404
         assert server.ask("/v1/models")[0] == 200
 
@@ -168,6 +172,7 @@ def test_the_api_alone(tmp_path):
         (["--port", "-1"], "ports are 0 to 65535"),
         (["--host", "nowhere.invalid", "--api-key", "x"], "nowhere.invalid"),
         (["--host", "a..b", "--api-key", "x"], "no name of a host"),
+        (["--delay-ms", "100", "--model", MODEL], "100"),
         (["--queue", "-1"], "--queue"),
         (["--max-upload-mb", "0"], "--max-upload-mb"),
         (["--max-minutes", "many"], "--max-minutes"),
@@ -240,7 +245,7 @@ def test_it_ends_while_the_model_opens(site):
 def test_a_full_disk(site):
     """As a limit on files' sizes, which fails in the same places."""
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))"
-    with served(site, before=limit) as server:
+    with served(site, "--model", MODEL, before=limit) as server:
         for seconds in (60, 200):  # in the server's memory until it is copied, and not
             assert refused(post(server, "a.wav", wav(seconds)), 507)["code"] == "disk_full"
         with connect(server.socket) as session:
@@ -270,7 +275,7 @@ def test_a_model_that_is_lost(site):
     fails += "def lost(*_, **__): raise RuntimeError('lost')\n"
     fails += "async def first(self):\n    await load(self)\n    self.model.encode, Streams._open = lost, load\n"
     fails += "Streams._open = first"
-    process = start(site, "--port", 0, before=fails)
+    process = start(site, "--model", MODEL, "--port", 0, before=fails)
     server = Served(process, port_of(process))
     with ThreadPoolExecutor(2) as clients:
         answers = [clients.submit(post, server).result for _ in range(2)]

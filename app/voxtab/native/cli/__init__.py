@@ -23,7 +23,7 @@ COMMANDS = {
     "batch": "many audio files, each with a result of its own",
     "info": "what a model is and what it needs",
     "bench": "how fast this machine is",
-    "serve": "the page on this machine",
+    "serve": "the page and an API on this machine",
 }
 
 

@@ -20,6 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=8000, help="0 takes a free one; default: %(default)s")
     add_model(parser)
     parser.add_argument(
+        "--delay-ms",
+        type=int,
+        metavar="N",
+        help="how long to listen before writing, where a client does not say; default: the model's, usually 480",
+    )
+    parser.add_argument(
         "--api-key",
         metavar="KEY",
         help="what clients of the API must send; needed if other machines can reach it; default: VOXTAB_API_KEY of the "
@@ -50,6 +56,7 @@ def run(arguments) -> int:
         arguments.port,
         model=arguments.model,
         tokenizer=arguments.tokenizer,
+        delay_ms=arguments.delay_ms,
         key=arguments.api_key or os.environ.get("VOXTAB_API_KEY") or None,
         limits=Limits(arguments.queue, 1_000_000 * arguments.max_upload_mb, 60 * arguments.max_minutes),
         api=not arguments.no_api,

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 class Api:
     """The routes of the API. `model_name` is how clients see the model; they may ask for any name. Needs the extra."""
 
-    def __init__(self, load: Callable[[], Awaitable[Model]], model_name: str, limits: Limits):
+    def __init__(
+        self, load: Callable[[], Awaitable[Model]], model_name: str, limits: Limits, delay_ms: int | None = None
+    ):
         from voxtab.native.server.limits import Disk
         from voxtab.native.server.metrics import Metrics
         from voxtab.native.server.realtime import Realtime
@@ -36,7 +38,7 @@ class Api:
 
         self._name = model_name
         self._metrics = Metrics()
-        self.streams: Streams = Streams(load, limits, self._metrics)
+        self.streams: Streams = Streams(load, limits, self._metrics, delay_ms)
         disk = Disk(limits.disk_bytes)
         self.routes: list[BaseRoute] = [
             Route("/health", self._health),

@@ -17,6 +17,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from voxtab import resources
+from voxtab.config import Schedule
 from voxtab.errors import UserError
 from voxtab.native.server.access import is_loopback
 from voxtab.native.server.app import Api, application
@@ -42,6 +43,7 @@ def serve(
     *,
     model: str | None = None,
     tokenizer: str | None = None,
+    delay_ms: int | None = None,
     key: str | None = None,
     limits: Limits | None = None,
     api: bool = True,
@@ -59,7 +61,9 @@ def serve(
             f"{host} can be reached from other machines: give a key with --api-key or VOXTAB_API_KEY, or only the page "
             "with --no-api."
         )
-    served = None if missing else Api(_loader(model, tokenizer), _shown_name(model), limits or Limits())
+    if delay_ms is not None:
+        Schedule(delay_ms)  # raises UserError if it is none of the model's
+    served = None if missing else Api(_loader(model, tokenizer), _shown_name(model), limits or Limits(), delay_ms)
     listener = bound(host, port)
     connections = _allow_many_files() // 2 - 50  # each may have a file open too
     _log_in_sentences()

@@ -28,10 +28,13 @@ class Streams:
     """One stream at a time has the model. The others wait in the order in which they came, at most `limits.waiting`.
 
     `load` opens the model. It is called by `open`, or when the first stream comes, and again after it has failed.
+    `delay_ms` is for streams whose client wishes none; None: the model's.
     """
 
-    def __init__(self, load: Callable[[], Awaitable[Model]], limits: Limits, metrics: Metrics):
-        self.limits = limits
+    def __init__(
+        self, load: Callable[[], Awaitable[Model]], limits: Limits, metrics: Metrics, delay_ms: int | None = None
+    ):
+        self.limits, self.delay_ms = limits, delay_ms
         self.model: Model | None = None
         self.closing = asyncio.Event()
         self._load = load
@@ -213,7 +216,7 @@ class Turn:
         self, samples: AsyncIterator[np.ndarray], delay_ms: int | None = None, *, live: bool = False
     ) -> AsyncGenerator[str]:
         """Transcribe blocks [samples] float32 of 16 kHz mono: `feeding.text_of`."""
-        self.transcriber = Transcriber(self.model, delay_ms)
+        self.transcriber = Transcriber(self.model, delay_ms or self._streams.delay_ms)
         async with aclosing(text_of(self.transcriber, samples, live=live)) as texts:
             async for text in texts:
                 yield text
