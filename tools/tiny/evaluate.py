@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from english import normalised
-from model import SAMPLES, Mel, load
+from model import SAMPLES, Mel, load, round_weights
 from vocabulary import FIRST, Vocabulary
 
 
@@ -186,7 +186,7 @@ def sounds(seconds=60):
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument("checkpoint", help="prefix of the three .pt files of train.py")
+    a.add_argument("checkpoint", help="prefix of the .pt files of train.py")
     a.add_argument("vocabulary", help="tekken.json")
     a.add_argument("clips", nargs="*", help="prefixes of clip files")
     a.add_argument("--q4", action="store_true", help="round the matrices to Q4_0, as the shipped file has them")
@@ -211,7 +211,9 @@ def main():
     a = a.parse_args()
     torch.backends.cudnn.allow_tf32 = False
     model, step = load(a.checkpoint, device=a.device)
-    model.eval().quantise(a.q4)
+    model.eval()
+    if a.q4:
+        round_weights(model)
     vocabulary = Vocabulary(a.vocabulary)
     delay, streams = a.delay // 80 if a.delay else model.config.delay_tokens, []
     print(f"step {step}, {'Q4_0' if a.q4 else 'f32'}, delay {80 * delay} ms, left silence {a.left}")

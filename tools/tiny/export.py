@@ -129,7 +129,7 @@ def multiply_adds(model):
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument("checkpoint", help="prefix of the three .pt files of train.py")
+    a.add_argument("checkpoint", help="prefix of the .pt files of train.py")
     a.add_argument("out", help="folder with tekken.json; gets NAME-q4.gguf (or NAME-f32.gguf)")
     a.add_argument("--name", default="voxtab-tiny")
     a.add_argument(

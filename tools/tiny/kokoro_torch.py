@@ -5,7 +5,8 @@ The network is StyleTTS 2's acoustic part with an iSTFT decoder; weights are tho
 names in the ONNX graph. No masks are needed: the first half takes texts of equal length, the second half speech of
 nearly equal length, whose closing silence is stretched to the longest.
 
-Reads TEXTS (lines of phonemise.py) and writes OUT.i16 and OUT.jsonl as synthesize.py does. Every clip has its own
+Reads TEXTS (lines of phonemise.py) and writes OUT.i16 and OUT.jsonl as synthesize.py does, and OUT.u8 with the sound
+that is spoken in each 10 ms. Every clip has its own
 voice: one to three of Kokoro's styles mixed, or gone a little beyond, timbre and prosody apart or together; a speed,
 and a pitch."""
 
@@ -19,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from streams import LABEL, SILENCE
 from synthesize import HELD_OUT, LEAD, PHONEME_PUNCTUATION, TAIL
 
 MOST_PHONEMES = 300
@@ -286,6 +288,19 @@ def word_marks(phonemes):
     return sounds[0][0], [s[-1] for s in sounds]
 
 
+def sounds_of(phonemes, vocab):
+    """Label of each token, pads included: silence for pads and marks; stress belongs to the sound after it, length to
+    the one before; others and the space between words have their number in Kokoro's vocabulary, and one more."""
+    labels = [SILENCE, *(SILENCE if c in PHONEME_PUNCTUATION - {" "} else vocab[c] + 1 for c in phonemes), SILENCE]
+    for i in reversed(range(len(phonemes))):
+        if phonemes[i] in "ˈˌ":
+            labels[i + 1] = labels[i + 2]
+    for i, c in enumerate(phonemes):
+        if c == "ː":
+            labels[i + 1] = labels[i]
+    return np.array(labels, np.uint8)
+
+
 def mixed_style(table, r):
     """a voice that is nobody's: table [voices, 256]"""
 
@@ -357,7 +372,7 @@ class Speaker:
         return made, torch.cat(prosody, 1), torch.cat(content, 1)
 
     def speak(self, texts, frames_at_once=12000):
-        """yields (samples as int16, ends, text, voice)"""
+        """yields (samples as int16, labels, ends, text, voice); a label stands for LABEL samples, all of them"""
         made, prosody, content = self.features(texts)
         made.sort(key=lambda m: m[1].sum())
         while made:
@@ -386,7 +401,11 @@ class Speaker:
                 begin = max(0.0, float(edges[start]) - LEAD)
                 ends = edges[np.array(lasts) + 1] - begin
                 if 0.01 < peak < 10:
-                    yield clip[int(begin * 16000) : int((begin + ends[-1] + TAIL) * 16000)], ends, text, name
+                    clip = clip[int(begin * 16000) : int((begin + ends[-1] + TAIL) * 16000)]
+                    clip = clip[: len(clip) // LABEL * LABEL]
+                    middles = begin + (np.arange(len(clip) // LABEL) + 0.5) * LABEL / 16000
+                    token = np.searchsorted(edges, middles, "right").clip(max=len(durations) - 1)
+                    yield clip, sounds_of(text["phonemes"], self.vocab)[token], ends, text, name
 
 
 def main():
@@ -418,13 +437,18 @@ def main():
     with open(a.texts, encoding="utf-8") as f:
         texts = [json.loads(line) for line in f][a.skip :]
     begun, done, clips = time.time(), 0, 0
-    with open(a.out + ".i16", "wb") as audio, open(a.out + ".jsonl", "w", encoding="utf-8") as index:
+    with (
+        open(a.out + ".i16", "wb") as audio,
+        open(a.out + ".u8", "wb") as sounds,
+        open(a.out + ".jsonl", "w", encoding="utf-8") as index,
+    ):
         for i in range(0, len(texts), a.at_once):
             if done > a.hours * 3600 * 16000 or time.time() - begun > a.minutes * 60:
                 break
             lines = []
-            for samples, ends, text, name in speaker.speak(texts[i : i + a.at_once]):
+            for samples, labels, ends, text, name in speaker.speak(texts[i : i + a.at_once]):
                 audio.write(samples.tobytes())
+                sounds.write(labels.tobytes())
                 words = [[w, round(float(e), 3)] for w, e in zip(text["text"].split(), ends)]
                 lines.append(
                     json.dumps(
@@ -441,6 +465,7 @@ def main():
                 done += len(samples)
             clips += len(lines)
             audio.flush()
+            sounds.flush()
             index.write("".join(lines))
             index.flush()
             print(

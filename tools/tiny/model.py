@@ -58,20 +58,30 @@ def q4_0(w):
 
 
 class Matrix(nn.Module):
-    """[rows, columns], 2-D and so stored as Q4_0; `quantised` rounds it in the forward pass only"""
-
-    quantised = False
+    """[rows, columns], 2-D and so stored as Q4_0"""
 
     def __init__(self, columns, rows, bias=False, std=None):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(rows, columns) * (std or columns**-0.5))
         self.bias = nn.Parameter(torch.zeros(rows)) if bias else None
 
-    def value(self):
-        return self.weight + (q4_0(self.weight) - self.weight).detach() if self.quantised else self.weight
-
     def forward(self, x):
-        return F.linear(x, self.value(), self.bias)
+        return F.linear(x, self.weight, self.bias)
+
+
+@torch.no_grad()
+def round_weights(model):
+    """every matrix becomes what Q4_0 keeps of it; -> the weights as they were, for `restore_weights`"""
+    weights = [m.weight for m in model.modules() if isinstance(m, Matrix)]
+    kept = [w.detach().clone() for w in weights]
+    rounded = q4_0(torch.cat([w.flatten() for w in kept])).split([w.numel() for w in kept])
+    torch._foreach_copy_(weights, [r.view_as(w) for r, w in zip(rounded, kept)])
+    return kept
+
+
+@torch.no_grad()
+def restore_weights(model, kept):
+    torch._foreach_copy_([m.weight for m in model.modules() if isinstance(m, Matrix)], kept)
 
 
 class RMSNorm(nn.Module):
@@ -99,6 +109,16 @@ def band(queries, keys, window, device):
     """True where query i (counted so that the last query is the last key) sees key j"""
     distance = torch.arange(queries, device=device)[:, None] + (keys - queries) - torch.arange(keys, device=device)
     return (distance >= 0) & (distance < window)
+
+
+def flash(q, k, v, window):
+    """FlashAttention where each query sees `window` keys, itself the last: q, k, v [batch, heads, length, head_dim] in
+    half precision on a GPU. PyTorch's own scaled_dot_product_attention offers no window, the kernel below it does."""
+    length = q.shape[2]
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+    return torch.ops.aten._flash_attention_forward(
+        q, k, v, None, None, length, length, 0.0, True, False, window_size_left=window - 1, window_size_right=0
+    )[0].transpose(1, 2)
 
 
 class Layer(nn.Module):
@@ -139,9 +159,14 @@ class Layer(nn.Module):
         return x + self.dropout(self.w2(F.silu(self.w1(n)) * self.w3(n)))
 
     def forward(self, x, cos, sin, time=None):
-        """whole sequences; the banded attention is done in blocks of one window and the one before"""
+        """whole sequences"""
         q, k, v = self.qkv(x, cos, sin)
-        length, w = x.shape[1], self.window
+        attend = flash if q.is_cuda and q.dtype == torch.bfloat16 else self.attend_in_blocks
+        return self.rest(x, attend(q, k, v, self.window), time)
+
+    def attend_in_blocks(self, q, k, v, w):
+        """the banded attention in blocks of one window and the one before"""
+        batch, length = len(q), q.shape[2]
         blocks = -(-length // w)
 
         def fill(y):
@@ -153,16 +178,15 @@ class Layer(nn.Module):
             return torch.cat([F.pad(y, (0, 0, 0, 0, 1, 0))[:, :, :-1], y], 3)
 
         k, v = before(k), before(v)
-        mask = band(w, 2 * w, w, x.device).repeat(blocks, 1, 1)
+        mask = band(w, 2 * w, w, q.device).repeat(blocks, 1, 1)
         mask[0, :, :w] = False
 
         def merge(y):
             return y.transpose(1, 2).flatten(0, 1)
 
-        batch_mask = mask[None, :, None].expand(len(x), -1, 1, -1, -1).flatten(0, 1)
+        batch_mask = mask[None, :, None].expand(batch, -1, 1, -1, -1).flatten(0, 1)
         y = self.attend(merge(q), merge(k), merge(v), batch_mask)
-        y = y.unflatten(0, (len(x), blocks)).transpose(1, 2).flatten(2, 3)[:, :, :length]
-        return self.rest(x, y, time)
+        return y.unflatten(0, (batch, blocks)).transpose(1, 2).flatten(2, 3)[:, :, :length]
 
     def step(self, x, cos, sin, time, cache, position):
         """one token a sequence; `cache` holds keys and values of all positions so far"""
@@ -172,28 +196,32 @@ class Layer(nn.Module):
         return self.rest(x, self.attend(q, cache[0][:, :, seen], cache[1][:, :, seen], None), time)
 
 
+def mel_filters(f):
+    """[..., 128]: triangles on Slaney's mel scale up to 8 kHz, at frequencies f [...] in Hz"""
+    step = math.log(6.4) / 27
+    mel = torch.linspace(0, 15 + math.log(8) / step, 130, dtype=torch.float64)
+    edge = torch.where(mel < 15, mel * 200 / 3, 1000 * torch.exp(step * (mel - 15)))
+    f = f[..., None].double()
+    up, down = (f - edge[:-2]) / (edge[1:-1] - edge[:-2]), (edge[2:] - f) / (edge[2:] - edge[1:-1])
+    return (torch.minimum(up, down).clamp(min=0) * 2 / (edge[2:] - edge[:-2])).float()
+
+
 class Mel(nn.Module):
     """[batch, samples] -> [batch, samples / 160, 128]"""
 
     def __init__(self):
         super().__init__()
-        step = math.log(6.4) / 27
-        top = 15 + math.log(8) / step
-        mel = torch.linspace(0, top, 130, dtype=torch.float64)
-        edge = torch.where(mel < 15, mel * 200 / 3, 1000 * torch.exp(step * (mel - 15)))
-        f = torch.arange(201, dtype=torch.float64)[:, None] * 40
-        up, down = (f - edge[:-2]) / (edge[1:-1] - edge[:-2]), (edge[2:] - f) / (edge[2:] - edge[1:-1])
-        self.register_buffer(
-            "filters", (torch.minimum(up, down).clamp(min=0) * 2 / (edge[2:] - edge[:-2])).float(), persistent=False
-        )
+        self.register_buffer("filters", mel_filters(torch.arange(201) * 40.0), persistent=False)
         self.register_buffer("window", torch.hann_window(400), persistent=False)
 
-    def forward(self, samples):
+    def forward(self, samples, filters=None):
+        """filters: others than its own, [201, 128] or one such a stream"""
         spectrum = torch.stft(
             samples, 400, 160, window=self.window, center=True, pad_mode="constant", return_complex=True
         )
         power = (spectrum.real**2 + spectrum.imag**2)[..., :-1].transpose(1, 2)
-        return ((power @ self.filters).clamp(min=1e-10).log10().clamp(min=-6.5) + 4) / 4
+        power = power @ (self.filters if filters is None else filters)
+        return (power.clamp(min=1e-10).log10().clamp(min=-6.5) + 4) / 4
 
 
 class Model(nn.Module):
@@ -237,25 +265,23 @@ class Model(nn.Module):
         )
         self.norm = RMSNorm(c.decoder_width)
 
-    def quantise(self, on):
-        for m in self.modules():
-            if isinstance(m, Matrix):
-                m.quantised = on
-
     def time(self, delays):
         """the conditioning [batch or 1, 1, width] for delays [batch or 1] in tokens"""
         half = self.config.decoder_width // 2
         f = 10000 ** (-torch.arange(half, device=delays.device).float() / half) * delays[:, None, None]
         return torch.cat([f.cos(), f.sin()], -1)
 
-    def encode(self, mel):
-        """[batch, frames, 128] -> states [batch, frames / 2, width] after the last norm"""
+    def encode(self, mel, middle=None):
+        """[batch, frames, 128] -> states [batch, frames / 2, width] after the last norm;
+        with `middle`, the states after so many layers too"""
         x = F.gelu(self.conv0(F.pad(mel.transpose(1, 2), (2, 0))))
         x = F.gelu(self.conv1(F.pad(x, (1, 0)))).transpose(1, 2).float()
         cos, sin = rope_tables(x.shape[1], self.config.head_dim, x.device)
-        for layer in self.encoder:
+        for i, layer in enumerate(self.encoder):
+            if i == middle:
+                half_way = x
             x = layer(x, cos, sin)
-        return self.encoder_norm(x)
+        return self.encoder_norm(x) if middle is None else (self.encoder_norm(x), half_way)
 
     def adapt(self, states):
         """four states -> one audio embedding a token"""
@@ -264,7 +290,7 @@ class Model(nn.Module):
 
     def forward(self, audio, tokens, delays):
         """audio embeddings and input tokens of all positions, delays [batch] -> logits of the next tokens"""
-        embeddings = self.tok_embeddings.value()
+        embeddings = self.tok_embeddings.weight
         x = audio + F.embedding(tokens, embeddings)
         cos, sin = rope_tables(x.shape[1], self.config.head_dim, x.device)
         time = self.time(delays)
@@ -279,7 +305,7 @@ class Model(nn.Module):
         prompt = 33 + delay
         tokens = torch.full((batch, length + 1), PAD, device=audio.device)
         tokens[:, 0] = BOS
-        embeddings, time = self.tok_embeddings.value(), self.time(torch.tensor([delay], device=audio.device))
+        embeddings, time = self.tok_embeddings.weight, self.time(torch.tensor([delay], device=audio.device))
         cos, sin = rope_tables(length, c.head_dim, audio.device)
         cache = [audio.new_zeros(2, batch, c.decoder_kv_heads, length, c.head_dim) for _ in self.decoder]
         for p in range(length):
@@ -291,20 +317,32 @@ class Model(nn.Module):
         return tokens
 
 
-def save(model, prefix, step, kind=torch.float32, parts=3):
-    """Parameters spread over `parts` files, of at most 16 MB for the tiny model in f32 and plain English's in f16."""
-    state = model.state_dict()
-    names = list(state)
-    size, total, groups = 0, sum(v.numel() for v in state.values()), [{} for _ in range(parts)]
-    for n in names:
-        groups[min(parts - 1, size * parts // total)][n] = state[n].detach().to("cpu", kind, copy=True)
-        size += state[n].numel()
+def save(model, prefix, step, kind=torch.float32):
+    """Parameters in files PREFIX-0.pt, PREFIX-1.pt, ... of at most 16 MB each."""
+    groups, room = [], 0
+    for name, w in model.state_dict().items():
+        w = w.detach().to("cpu", kind, copy=True)
+        if w.nbytes > room:
+            groups.append({})
+            room = 15_900_000
+        groups[-1][name] = w
+        room -= w.nbytes
     for i, g in enumerate(groups):
-        torch.save({"config": asdict(model.config), "step": step, "state": g}, f"{prefix}-{i}.pt")
+        torch.save({"config": asdict(model.config), "step": step, "state": g, "files": len(groups)}, f"{prefix}-{i}.pt")
 
 
-def load(prefix, parts=3, device="cpu"):
-    files = [torch.load(f"{prefix}-{i}.pt", map_location=device, weights_only=True) for i in range(parts)]
-    model = Model(Config(**files[0]["config"])).to(device)
-    model.load_state_dict({k: v for f in files for k, v in f["state"].items()})
-    return model, files[0]["step"]
+def read_parameters(prefix, device="cpu"):
+    """(configuration, step, {name: parameter}) of what `save` wrote"""
+    first = torch.load(f"{prefix}-0.pt", map_location=device, weights_only=True)
+    others = [
+        torch.load(f"{prefix}-{i}.pt", map_location=device, weights_only=True) for i in range(1, first.get("files", 3))
+    ]
+    return Config(**first["config"]), first["step"], {k: v for f in (first, *others) for k, v in f["state"].items()}
+
+
+def load(prefix, device="cpu"):
+    """(model, step)"""
+    config, step, state = read_parameters(prefix, device)
+    model = Model(config).to(device)
+    model.load_state_dict(state)
+    return model, step

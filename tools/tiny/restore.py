@@ -49,7 +49,7 @@ def read(path):
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("gguf", help="file of export.py")
-    a.add_argument("out", help="prefix of the three .pt files to write")
+    a.add_argument("out", help="prefix of the .pt files to write")
     a = a.parse_args()
     model = read(a.gguf)
     save(model, a.out, 0)

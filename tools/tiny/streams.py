@@ -8,60 +8,102 @@ from pathlib import Path
 import numpy as np
 import torch
 from english import normalised
-from model import SAMPLES
+from model import SAMPLES, mel_filters
 from vocabulary import BOS, FIRST, PAD, WORD
 
-LEFT, LIVE = 32, 200  # silent tokens in front, tokens of audio
+LEFT, LIVE, AFTER = 32, 200, 8  # silent tokens in front, tokens of audio, silent tokens behind
 SPAN = 1 << 18  # samples generated, a little more than LIVE tokens
 TINY_SHARES = {"an4": 0.22, "kokoro": 0.36, "hibari": 0.14, "flite": 0.14, "pico": 0.14}
 ENGLISH_SHARES = {
-    "kokoro": 0.64,
-    "flite": 0.03,
+    "kokoro": 0.58,
+    "flite": 0.04,
     "pico": 0.03,
     "an4": 0.05,
-    "vctk": 0.02,
-    "librispeech": 0.09,
-    "speechocean": 0.14,
+    "vctk": 0.03,
+    "librispeech": 0.12,
+    "speechocean": 0.15,
 }
 REAL = ("an4", "vctk", "librispeech", "speechocean")
 SURE = -4.5  # real clips whose text Whisper finds less likely are left out
 CHARACTERS = {c: i + 1 for i, c in enumerate("abcdefghijklmnopqrstuvwxyz' ")}  # 0 is CTC's blank
 MOST_CLIPS = 24
+LABEL = 160  # samples that share a label of synthesize.py's labels
+UNLABELLED, SILENCE = 0, 1
+LABELS = 179  # Kokoro's vocabulary and the two before it
 
 
 class Pool:
-    """all clips of DIR/*.i16 in one GPU tensor; `refresh` takes in what was written since"""
+    """All clips of DIR/*.i16 in one GPU tensor, and their labels (DIR/*.u8, where there are such) in another.
 
-    def __init__(self, folder, vocabulary, device, shares=TINY_SHARES, hours=40):
-        self.folder, self.vocabulary, self.shares = Path(folder), vocabulary, shares
-        self.samples = torch.zeros(int(hours * 3600 * 16000), dtype=torch.int16, device=device)
-        self.filled, self.read = 4, {}
-        self.clips = {name: [] for name in shares}
-        self.refresh()
+    `refresh` takes in what was written since and says what, for `read_index`; a clip begins where a label does."""
+
+    def __init__(self, folder, kinds, device, hours=40):
+        self.folder, self.kinds = Path(folder), kinds
+        length = int(hours * 3600 * 16000)
+        self.samples = torch.zeros(length, dtype=torch.int16, device=device)
+        self.labels = torch.zeros(length // LABEL, dtype=torch.uint8, device=device)
+        self.filled, self.read, self.hours = LABEL, {}, dict.fromkeys(kinds, 0.0)
 
     def refresh(self):
+        """[(kind, index, first byte, end, what to add to its sample numbers)] of new clips"""
+        news = []
         for index in sorted(self.folder.glob("*.jsonl")):
-            lines_read, samples_read = self.read.get(index, (0, 0))
-            lines = list(index.read_text(encoding="utf-8").split("\n")[:-1])[lines_read:]
-            if not lines:
-                continue
-            clips = [json.loads(line) for line in lines]
-            end = clips[-1]["start"] + clips[-1]["n"]
-            new = np.fromfile(index.with_suffix(".i16"), "<i2", end - samples_read, offset=2 * samples_read)
-            if self.filled + len(new) + 4 > len(self.samples):
-                return
-            self.samples[self.filled : self.filled + len(new)] = torch.from_numpy(new).to(self.samples.device)
             kind = index.stem.split("-")[0]
-            for c in clips:
-                if c.get("sure", 0) < SURE or c["n"] > LIVE * SAMPLES * 0.98:
-                    continue
-                words = [(e, self.vocabulary.encode(w), " ".join(normalised(w))) for w, e in c["words"]]
-                self.clips[kind].append((self.filled + c["start"] - samples_read, c["n"], c.get("first", 0.02), words))
-            self.filled += len(new)
-            self.read[index] = (lines_read + len(lines), end)
+            bytes_read, samples_read = self.read.get(index, (0, 0))
+            with open(index, "rb") as f:
+                f.seek(bytes_read)
+                lines = f.read()
+            lines = lines[: lines.rfind(b"\n") + 1]
+            if kind not in self.kinds or not lines:
+                continue
+            last = json.loads(lines[lines.rfind(b"\n", 0, -1) + 1 :])
+            end = last["start"] + last["n"]
+            count = end - samples_read
+            if self.filled + count + LABEL > len(self.samples) or index.with_suffix(".i16").stat().st_size < 2 * end:
+                continue
+            new = np.fromfile(index.with_suffix(".i16"), "<i2", count, offset=2 * samples_read)
+            self.samples[self.filled : self.filled + count] = torch.from_numpy(new).to(self.samples.device)
+            if index.with_suffix(".u8").exists():
+                new = np.fromfile(index.with_suffix(".u8"), np.uint8, count // LABEL, offset=samples_read // LABEL)
+                first = self.filled // LABEL
+                self.labels[first : first + len(new)] = torch.from_numpy(new).to(self.labels.device)
+            news.append((kind, index, bytes_read, bytes_read + len(lines), self.filled - samples_read))
+            self.read[index] = (bytes_read + len(lines), samples_read + count)
+            self.hours[kind] += count / 3600 / 16000
+            self.filled += -(-count // LABEL) * LABEL + LABEL
+        return news
 
-    def hours(self):
-        return {k: round(sum(c[1] for c in v) / 16000 / 3600, 2) for k, v in self.clips.items()}
+
+def read_index(index, first, end, shift, vocabulary):
+    """[(start in the pool, samples, seconds to the first word, [(end, ids, characters) of each word])]"""
+    with open(index, "rb") as f:
+        f.seek(first)
+        clips = map(json.loads, f.read(end - first).splitlines())
+        return [
+            (
+                c["start"] + shift,
+                c["n"],
+                c.get("first", 0.02),
+                [(e, vocabulary.encode(w), " ".join(normalised(w))) for w, e in c["words"]],
+            )
+            for c in clips
+            if c.get("sure", 0) >= SURE and c["n"] <= LIVE * SAMPLES * 0.98
+        ]
+
+
+def part_of(clip, r):
+    """a few words of a clip whose word ends are exact, so that no sentence is learned by heart"""
+    start, n, first, words = clip
+    i = int(r.integers(0, len(words) - 1))
+    j = int(r.integers(i + 1, len(words)))
+    begin = words[i - 1][0] if i else 0.0
+    samples = int(begin * 16000)
+    return (
+        start + samples,
+        min(n, int((words[j][0] + 0.04) * 16000)) - samples,
+        0.02 if i else first,
+        [(e - begin, ids, w) for e, ids, w in words[i : j + 1]],
+    )
 
 
 def write_tokens(words, length, delay_tokens, left=LEFT):
@@ -83,13 +125,14 @@ def write_tokens(words, length, delay_tokens, left=LEFT):
 
 
 def plan(clips, shares, batch, delays, r):
-    """who speaks when in each stream: NumPy arrays for `mix`; tokens, delays and characters for the losses"""
+    """who speaks when in each stream: NumPy arrays for `mix`; tokens, delays and characters for the losses.
+    clips: {kind: what `read_index` gives}; a delay that stands twice in `delays` is chosen twice as often"""
     kinds = [k for k in shares if clips[k]]
     odds = np.array([shares[k] for k in kinds])
     odds /= odds.sum()
-    length = LEFT + LIVE + max(delays) + 11
-    begin = np.full((batch, MOST_CLIPS), SPAN)
-    source, count = np.zeros((batch, MOST_CLIPS), np.int64), np.zeros((batch, MOST_CLIPS), np.int64)
+    length = LEFT + LIVE + AFTER
+    begin, source = np.full((batch, MOST_CLIPS), SPAN, np.int32), np.zeros((batch, MOST_CLIPS), np.int64)
+    count = np.zeros((batch, MOST_CLIPS), np.int32)
     rate, gain = np.ones((batch, MOST_CLIPS), np.float32), np.ones((batch, MOST_CLIPS), np.float32)
     live = np.full(batch, LIVE * SAMPLES)
     chosen = r.choice(delays, batch)
@@ -100,7 +143,10 @@ def plan(clips, shares, batch, delays, r):
         words, at = [], 0
         for k in range(0 if r.random() < 0.08 else MOST_CLIPS):
             kind = kinds[r.choice(len(kinds), p=odds)]
-            start, n, first, spoken = clips[kind][r.integers(len(clips[kind]))]
+            clip = clips[kind][r.integers(len(clips[kind]))]
+            if kind == "kokoro" and len(clip[3]) > 3 and r.random() < 0.25:
+                clip = part_of(clip, r)
+            start, n, first, spoken = clip
             speed = r.uniform(0.86, 1.16) if kind in REAL else r.uniform(0.8, 1.25)
             if k == 0 and r.random() < 0.3:  # speech from the very first sample
                 skip = int(first * 16000)
@@ -143,16 +189,16 @@ def uniform(shape, low, high, device):
 
 
 def mix(pool, plan):
-    """-> [batch, tokens * 1280] samples as a microphone has them, and the clips as they were"""
+    """-> [batch, tokens * 1280] samples as a microphone has them, the clips as they were, and the label of each state
+    of the encoder, in the middle of its 20 ms; plan: that of `plan`, as tensors beside the pool's"""
     device = pool.samples.device
-    p = {k: torch.from_numpy(v).to(device, non_blocking=True) for k, v in plan.items()}
-    batch = len(p["begin"])
+    p, batch = plan, len(plan["begin"])
 
     def chance(share):
         return (torch.rand(batch, 1, device=device) < share).float()
 
     # the clips, each at its own rate: pitch, formants and tempo move together
-    t = torch.arange(SPAN, device=device).expand(batch, SPAN)
+    t = torch.arange(SPAN, device=device, dtype=torch.int32).expand(batch, SPAN)
     k = (torch.searchsorted(p["begin"], t.contiguous(), right=True) - 1).clamp(min=0)
     local = t - p["begin"].gather(1, k)
     inside = (local >= 0) & (local < p["count"].gather(1, k))
@@ -164,6 +210,8 @@ def mix(pool, plan):
     x = b + 0.5 * f * (c - a + f * (2 * a - 5 * b + 4 * c - d + f * (3 * (b - c) + d - a)))
     x = x * p["gain"].gather(1, k) * inside
     clean = x[:, : LIVE * SAMPLES]
+    states = slice(LABEL, LIVE * SAMPLES, 2 * LABEL)
+    labels = torch.where(inside[:, states], pool.labels[index[:, states] // LABEL].long(), SILENCE)
     power = (x**2).sum(1, keepdim=True) / inside.sum(1, keepdim=True).clamp(min=1)
     speech = torch.where(power > 1e-7, power, 0.01).sqrt()
     del t, k, local, whole, f, index, a, b, c, d, inside
@@ -224,7 +272,26 @@ def mix(pool, plan):
     x = x / level.clamp(min=1e-4) * 10 ** (uniform((batch, 1), -46, -14, device) / 20)
     x = x.clamp(-1, 1)[:, : LIVE * SAMPLES]
     x = x * (torch.arange(LIVE * SAMPLES, device=device) < p["live"][:, None])
-    return x, clean
+    return x, clean, labels
+
+
+class Throats:
+    """Mel filters of longer and shorter vocal tracts: the frequency axis stretched by up to 16 %, less above 4.8 kHz"""
+
+    def __init__(self, device, count=17):
+        f, top = torch.arange(201) * 40.0, 8000
+        self.filters = torch.stack(
+            [
+                mel_filters(torch.where(f < 4800, a * f, 4800 * a + (f - 4800) * (top - 4800 * a) / (top - 4800)))
+                for a in torch.linspace(-1, 1, count).mul(math.log(1.16)).exp()
+            ]
+        ).to(device)
+
+    def of(self, batch):
+        """[batch, 201, 128], half of them near the plain ones"""
+        count = len(self.filters)
+        chosen = torch.randn(batch, device=self.filters.device) * count / 5 + count // 2
+        return self.filters[chosen.round().long().clamp(0, count - 1)]
 
 
 def spec_augment(mel):
@@ -246,7 +313,7 @@ def spec_augment(mel):
 def disturb(tokens, r):
     """input tokens: now and then another text token, as after a mistake of the model's own"""
     noisy = tokens.copy()
-    text = (tokens >= FIRST) & (r.random(tokens.shape) < 0.07)
+    text = (tokens >= FIRST) & (r.random(tokens.shape) < 0.12)
     pool = tokens[tokens >= FIRST]
     if text.any():
         noisy[text] = r.choice(pool, text.sum())

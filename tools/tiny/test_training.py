@@ -89,3 +89,64 @@ def test_a_matrix_in_int8_is_nearly_itself():
     w = torch.randn(6, 5, 3)
     q, scale = whisper_encoder.to_int8(w)
     assert q.dtype == torch.int8 and (q.float() * scale[:, None, None] - w).abs().max() < w.abs().max() / 250
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="FlashAttention is NVIDIA's only")
+def test_flash_attention_sees_the_window_alone():
+    layer = small().encoder[0]
+    q, k, v = (torch.randn(2, 3, 300, 64, device="cuda", dtype=torch.bfloat16, requires_grad=True) for _ in range(3))
+    layer.heads = layer.kv_heads = 3
+    fast, plain = model.flash(q, k, v, 128), layer.attend_in_blocks(q.float(), k.float(), v.float(), 128)
+    assert (fast.float() - plain).abs().max() < 0.03
+    assert (torch.autograd.grad(fast.sum(), v)[0].float() - torch.autograd.grad(plain.sum(), v)[0]).abs().max() < 0.1
+    k, v = k[:, :1], v[:, :1]
+    layer.kv_heads = 1
+    plain = layer.attend_in_blocks(q.float(), k.float(), v.float(), 128)
+    assert (model.flash(q, k, v, 128).float() - plain).abs().max() < 0.03
+
+
+def test_rounded_weights_come_back():
+    m = small()
+    before = {k: v.clone() for k, v in m.state_dict().items()}
+    kept = model.round_weights(m)
+    assert torch.equal(m.encoder[0].wq.weight, model.q4_0(before["encoder.0.wq.weight"]))
+    assert not torch.equal(m.encoder[0].wq.weight, before["encoder.0.wq.weight"])
+    model.restore_weights(m, kept)
+    assert all(torch.equal(v, before[k]) for k, v in m.state_dict().items())
+
+
+def test_labels_of_sounds():
+    vocab = {"h": 50, "ə": 83, "l": 54, "ˈ": 156, "O": 31, "ː": 158, " ": 16, ".": 4}
+    labels = kokoro_torch.sounds_of("həlˈOː .", vocab).tolist()
+    assert labels == [streams.SILENCE, 51, 84, 55, 32, 32, 32, 17, streams.SILENCE, streams.SILENCE]
+
+
+def test_a_pool_takes_in_what_is_complete(tmp_path):
+    def write(clips, labels, mode):
+        with open(tmp_path / "kokoro-00.i16", mode) as f:
+            f.write(np.full(clips * 1600, 7, "<i2").tobytes())
+        with open(tmp_path / "kokoro-00.u8", mode) as f:
+            f.write(bytes([labels] * clips * 10))
+
+    def line(i):
+        return f'{{"start": {1600 * i}, "n": 1600, "words": [["Hi.", 0.05]]}}\n'
+
+    pool = streams.Pool(tmp_path, {"kokoro": 1}, "cpu", hours=0.01)
+    write(1, 30, "wb")
+    (tmp_path / "kokoro-00.jsonl").write_text(line(0) + line(1)[:9])
+    (first,) = pool.refresh()
+    assert pool.refresh() == []
+    (tmp_path / "kokoro-00.jsonl").write_text(line(0) + line(1))
+    assert pool.refresh() == []  # its samples are still missing
+    write(1, 40, "ab")
+    (second,) = pool.refresh()
+
+    class Bytes:
+        def encode(self, word):
+            return list(word.encode())
+
+    clips = [c for _, *where in (first, second) for c in streams.read_index(*where, Bytes())]
+    assert [c[3] for c in clips] == [[(0.05, [72, 105, 46], "hi")]] * 2
+    for (start, n, *_), label in zip(clips, (30, 40), strict=True):
+        assert (pool.samples[start : start + n] == 7).all()
+        assert (pool.labels[start // streams.LABEL : (start + n) // streams.LABEL] == label).all()

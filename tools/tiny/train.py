@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
 """Step 5: train on DATA/*.i16 (clips of synthesize.py, kokoro_torch.py, an4.py and real.py; they may still grow).
 
-The schedule is in minutes of training, kept in the state file, so that a run may be cut into
-calls: CTC (and the teacher) on the encoder alone first, then the whole model, at last with weights rounded to
-Q4_0 in the forward pass. Writes OUT-{0,1,2}.pt (parameters) and STATE (all that resuming needs)."""
+The schedule is in minutes of training, kept in the state file, so that a run may be cut into calls: the encoder alone
+first, then the whole model, at last with weights rounded to Q4_0 in the forward and backward pass. What the encoder
+learns beside the words: the sound that is spoken (where clips have labels), at its end and half-way up; the characters,
+by CTC; and the teacher's states, if there is one. Writes OUT-0.pt, OUT-1.pt, ... (parameters) and STATE (all that
+resuming needs)."""
 
 import argparse
 import math
+import queue
+import threading
 import time
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,13 +21,40 @@ import torch.nn.functional as F
 import whisper_encoder
 from english import normalised
 from evaluate import edits, pad, read_clips, score, transcribe, word_error_rate
-from model import SAMPLES, Config, Mel, Model, config_of_shape, load, save
+from model import (
+    SAMPLES,
+    Config,
+    Mel,
+    Model,
+    RMSNorm,
+    config_of_shape,
+    read_parameters,
+    restore_weights,
+    round_weights,
+    save,
+)
 from muon import Muon
-from streams import CHARACTERS, ENGLISH_SHARES, LEFT, LIVE, TINY_SHARES, Pool, disturb, mix, plan, spec_augment
+from streams import (
+    AFTER,
+    CHARACTERS,
+    ENGLISH_SHARES,
+    LABELS,
+    LEFT,
+    LIVE,
+    TINY_SHARES,
+    UNLABELLED,
+    Pool,
+    Throats,
+    disturb,
+    mix,
+    plan,
+    read_index,
+    spec_augment,
+)
 from torch import nn
 from vocabulary import Vocabulary
 
-LOOK_AHEAD = 10  # states by which the student may be later than its teacher
+LOOK_AHEAD = 10  # states by which the student may be later than its teacher, or name a sound later than it is spoken
 IGNORED = -100
 
 
@@ -34,26 +65,34 @@ def learning_rate(progress, peak):
 
 
 class Losses(nn.Module):
-    """the model with two heads that only training has: characters, and the teacher's states"""
+    """the model with the heads that only training has: characters, sounds, and the teacher's states"""
 
     def __init__(self, config):
         super().__init__()
+        width = config.encoder_width
         self.model = Model(config)
-        self.characters = nn.Linear(config.encoder_width, 29)
-        self.teacher = nn.Linear(config.encoder_width, whisper_encoder.WIDTH)
+        self.characters = nn.Linear(2 * width, 29)
+        self.sounds, self.early_sounds = (nn.Sequential(RMSNorm(width), nn.Linear(width, LABELS)) for _ in range(2))
+        self.teacher = nn.Linear(width, whisper_encoder.WIDTH)
 
-    def forward(self, mel, inputs, targets, delays, with_decoder):
-        states = self.model.encode(mel)
-        spelled = self.characters(states).float().log_softmax(-1).transpose(0, 1)
-        taught = self.teacher(states[:, 4 * LEFT + LOOK_AHEAD : 4 * (LEFT + LIVE)])
-        if not with_decoder:
-            return spelled, taught, spelled.new_zeros(())
-        logits = self.model(self.model.adapt(states), inputs, delays)[:, LEFT:]
-        return (
-            spelled,
-            taught,
-            F.cross_entropy(logits.float().flatten(0, 1), targets[:, LEFT:].flatten(), ignore_index=IGNORED),
+    def spell(self, states):
+        """log-probabilities of characters, one for two states: [batch, states / 2, 29]"""
+        return self.characters(states.unflatten(1, (-1, 2)).flatten(2)).float().log_softmax(-1)
+
+    def forward(self, mel, inputs, targets, labels, delays, with_decoder):
+        """-> characters for CTC, states for the teacher, the losses of sounds and of tokens"""
+        states, half_way = self.model.encode(mel, middle=self.model.config.encoder_layers // 2)
+        late = slice(4 * LEFT + LOOK_AHEAD, 4 * (LEFT + LIVE))
+        labels = labels[:, : 4 * LIVE - LOOK_AHEAD].flatten()
+        sounds = sum(
+            F.cross_entropy(head(x[:, late]).float().flatten(0, 1), labels, ignore_index=UNLABELLED)
+            for head, x in ((self.sounds, states), (self.early_sounds, half_way))
         )
+        tokens = states.new_zeros(())
+        if with_decoder:
+            logits = self.model(self.model.adapt(states), inputs, delays)[:, LEFT:]
+            tokens = F.cross_entropy(logits.float().flatten(0, 1), targets[:, LEFT:].flatten(), ignore_index=IGNORED)
+        return self.spell(states).transpose(0, 1), self.teacher(states[:, late]), sounds, tokens
 
 
 class Teacher:
@@ -90,37 +129,57 @@ def optimisers(losses, peak, muon, device):
     return made
 
 
-def planner(queue, clips, shares, batch, delays, seed):
-    """a process of its own: plans for the next steps"""
+def planner(plans, news, vocabulary, shares, batch, delays, seed):
+    """a process of its own: plans for the next steps, over the clips that `news` has told of"""
     torch.set_num_threads(1)
-    r = np.random.default_rng(seed)
+    r, clips = np.random.default_rng(seed), {kind: [] for kind in shares}
     while True:
+        while not news.empty() or not any(clips.values()):
+            kind, *where = news.get()
+            clips[kind] += read_index(*where, vocabulary)
         schedule, tokens, chosen, characters, sizes = plan(clips, shares, batch, delays, r)
-        inputs, targets = disturb(tokens, r)[:, :-1], tokens[:, 1:].copy()
+        inputs, targets = disturb(tokens, r)[:, :-1].copy(), tokens[:, 1:].copy()
         targets[np.arange(targets.shape[1]) < LEFT + chosen[:, None]] = IGNORED  # the prompt
-        queue.put((schedule, inputs, targets, chosen, characters, sizes))
+        plans.put(
+            schedule
+            | {"inputs": inputs, "targets": targets, "delays": chosen, "characters": characters, "sizes": sizes}
+        )
 
 
 class Planners:
-    """several planners over the clips that the pool has now"""
+    """several planners, and a thread that keeps some of their plans where the GPU can fetch them without waiting"""
 
-    def __init__(self, pool, count, batch, delays, seed):
+    def __init__(self, count, vocabulary, shares, batch, delays, seed, device):
         context = get_context("fork")
-        self.queue = context.Queue(2 * count)
+        plans, self.news = context.Queue(2 * count), [context.Queue() for _ in range(count)]
         self.jobs = [
             context.Process(
-                target=planner, args=(self.queue, pool.clips, pool.shares, batch, delays, [seed, i]), daemon=True
+                target=planner, args=(plans, news, vocabulary, shares, batch, delays, [seed, i]), daemon=True
             )
-            for i in range(count)
+            for i, news in enumerate(self.news)
         ]
         for job in self.jobs:
             job.start()
+        self.ready, self.device = queue.Queue(4), device
+        threading.Thread(target=self.fetch, args=(plans,), daemon=True).start()
+
+    def fetch(self, plans):
+        while True:
+            tensors = {k: torch.from_numpy(v) for k, v in plans.get().items()}
+            self.ready.put({k: v.pin_memory() for k, v in tensors.items()} if self.device == "cuda" else tensors)
+
+    def tell(self, news):
+        for each in self.news:
+            for item in news:
+                each.put(item)
+
+    def next(self):
+        """a plan on the device, `sizes` on the CPU: F.ctc_loss wants them there"""
+        return {k: v if k == "sizes" else v.to(self.device, non_blocking=True) for k, v in self.ready.get().items()}
 
     def stop(self):
         for job in self.jobs:
             job.kill()
-        for job in self.jobs:
-            job.join()
 
 
 @torch.no_grad()
@@ -134,7 +193,7 @@ def spelling_errors(losses, clips, batch=64):
         audio = torch.from_numpy(np.stack([np.pad(s, (0, longest - len(s))) for s in streams]).astype(np.float32)).to(
             device
         )
-        best = losses.characters(losses.model.encode(mel(audio))).argmax(-1).cpu().numpy()
+        best = losses.spell(losses.model.encode(mel(audio))).argmax(-1).cpu().numpy()
         for row, (_, clip) in zip(best, some):
             text = "".join(letters[i] for i, before in zip(row, np.append(0, row[:-1])) if i and i != before)
             said = normalised(" ".join(w for w, _ in clip["words"]))
@@ -143,11 +202,14 @@ def spelling_errors(losses, clips, batch=64):
 
 
 @torch.compiler.set_stance("force_eager")
-def check(losses, vocabulary, valid, with_decoder):
+def check(losses, vocabulary, prefixes, most, with_decoder, rounded):
+    """prints the errors on at most so many clips of each of the prefixes"""
     losses.eval()
     model = losses.model
-    for name, clips in valid.items():
-        line = f"   {name} spelled {spelling_errors(losses, clips):.1f}"
+    whole = round_weights(model) if rounded else None
+    for prefix in prefixes:
+        clips = read_clips(prefix)[:most]
+        line = f"   {Path(prefix).name} spelled {spelling_errors(losses, clips):.1f}"
         if with_decoder:
             groups, ends = score(
                 clips, transcribe(model, vocabulary, [s for s, _ in clips], model.config.delay_tokens, batch=256)
@@ -155,7 +217,25 @@ def check(losses, vocabulary, valid, with_decoder):
             line += " written " + ", ".join(f"{g} {word_error_rate(counts):.1f}" for g, counts in groups.items())
             line += f" | ends within 160 ms {100 * (np.abs(ends) <= 0.1601).mean():.0f} %" if len(ends) else ""
         print(line, flush=True)
+    if whole:
+        restore_weights(model, whole)
     losses.train()
+
+
+def hours(pool):
+    return {kind: round(h, 2) for kind, h in pool.hours.items()}
+
+
+def profile(begins, profiler):
+    """starts a profiler, or stops the one that runs and prints what took most of the GPU's time"""
+    torch.cuda.synchronize()
+    if begins:
+        profiler = torch.profiler.profile()
+        profiler.start()
+        return profiler
+    profiler.stop()
+    print(profiler.key_averages().table(sort_by="cuda_time_total", row_limit=45, max_name_column_width=60), flush=True)
+    return None
 
 
 def main():
@@ -178,7 +258,13 @@ def main():
     a.add_argument(
         "--english", action="store_true", help="streams in the shares for plain English, and a pool for 160 hours"
     )
-    a.add_argument("--delays", type=int, nargs="+", default=[6], help="in tokens; each stream has one of them")
+    a.add_argument(
+        "--delays",
+        type=int,
+        nargs="+",
+        default=[6],
+        help="in tokens; each stream has one of them, oftener what is named twice",
+    )
     a.add_argument("--teacher", help="whisper_encoder.py's file: the encoder also learns its states")
     a.add_argument("--teacher-until", type=float, default=0.7, help="share of the schedule")
     a.add_argument("--encoder-only", action="store_true", help="no decoder: to compare ways of training the encoder")
@@ -190,23 +276,31 @@ def main():
         default=0.08,
         help="share of the schedule for the encoder alone; 0 where it is trained already",
     )
-    a.add_argument("--start-from", help="prefix of parameters to go on from, with a new schedule")
+    a.add_argument(
+        "--start-from",
+        help="prefix of parameters to go on from, with a new schedule; those of another shape stay as new",
+    )
     a.add_argument(
         "--quantise-from", type=float, default=0.8, help="share of the schedule after which weights are rounded"
     )
     a.add_argument("--f16", action="store_true", help="parameters in f16: half as large to carry")
+    a.add_argument("--save-every", type=float, default=1e9, help="minutes after which OUT is written meanwhile")
+    a.add_argument("--profile", action="store_true", help="print where the time of steps 60 to 69 goes")
     a.add_argument("--compile", action="store_true")
     a.add_argument("--device", default="cuda")
     a = a.parse_args()
     torch.manual_seed(a.seed)
     torch.backends.cuda.matmul.allow_tf32 = True
     vocabulary = Vocabulary(a.vocabulary)
-    valid = {Path(prefix).name: read_clips(prefix)[: a.valid_clips] for prefix in a.valid}
     losses = Losses(
         config_of_shape(a.shape, vocabulary=vocabulary.size) if a.shape else Config(vocabulary=vocabulary.size)
     ).to(a.device)
     if a.start_from:
-        losses.model.load_state_dict(load(a.start_from)[0].state_dict())
+        own = losses.model.state_dict()
+        found = read_parameters(a.start_from)[2]
+        found = {k: v for k, v in found.items() if k in own and own[k].shape == v.shape}
+        losses.model.load_state_dict(own | found)
+        print(len(found), "of", len(own), "parameters from", a.start_from)
     warm_up = 2 if a.encoder_only else a.warm_up
     model, mel = losses.model, Mel().to(a.device)
     teacher = Teacher(a.teacher, a.device) if a.teacher else None
@@ -218,72 +312,70 @@ def main():
         for optimiser, kept in zip(made, state["optimisers"]):
             optimiser.load_state_dict(kept)
         step, spent = state["step"], state["spent"]
-    pool = Pool(
-        a.data,
-        vocabulary,
-        a.device,
-        ENGLISH_SHARES if a.english else TINY_SHARES,
-        (160 if a.english else 40) if a.device == "cuda" else 5,
-    )
-    planners = Planners(pool, a.planners, a.batch, a.delays, a.seed + step)
-    print(
-        sum(p.numel() for p in model.parameters()), "parameters; from step", step, "; hours", pool.hours(), flush=True
-    )
+    shares = ENGLISH_SHARES if a.english else TINY_SHARES
+    planners = Planners(a.planners, vocabulary, shares, a.batch, a.delays, a.seed + step, a.device)
+    pool = Pool(a.data, shares, a.device, (160 if a.english else 40) if a.device == "cuda" else 5)
+    planners.tell(pool.refresh())
+    throats = Throats(a.device)
+    print(sum(p.numel() for p in model.parameters()), "parameters; from step", step, "; hours", hours(pool), flush=True)
     if a.compile:
         for layer in (*model.encoder, *model.decoder, *(teacher.encoder.layers if teacher else ())):
             layer.compile()
     losses.train()
-    begun = last_time = last_check = time.time()
-    before, sums = spent, torch.zeros(3, device=a.device)
+    begun = last_time = last_check = last_save = time.time()
+    before, sums, profiler = spent, torch.zeros(4, device=a.device), None
     while True:
         spent = before + (time.time() - begun) / 60
         progress = spent / a.minutes
         if progress >= 1 or spent - before > a.stop_after:
             break
         with_decoder, taught_now = progress >= warm_up, teacher and progress < a.teacher_until
-        model.quantise(progress >= a.quantise_from)
         for optimiser in made:
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(progress, a.peak)
-        schedule, inputs, targets, delays, characters, sizes = planners.queue.get()
-
-        def send(x):
-            return torch.from_numpy(x).to(a.device, non_blocking=True)
-
+        if a.profile and step in (60, 70):
+            profiler = profile(step == 60, profiler)
+        p = planners.next()
         with torch.no_grad():
-            samples, clean = mix(pool, schedule)
-            frames = mel(F.pad(samples, (LEFT * SAMPLES, (inputs.shape[1] - LEFT - LIVE) * SAMPLES)))
+            samples, clean, labels = mix(pool, p)
+            frames = mel(F.pad(samples, (LEFT * SAMPLES, AFTER * SAMPLES)), throats.of(a.batch))
             frames = spec_augment(frames)
+        whole = round_weights(model) if progress >= a.quantise_from else None
         with torch.autocast(a.device, torch.bfloat16):
-            spelled, taught, written = losses(frames, send(inputs), send(targets), send(delays), with_decoder)
-        lengths = torch.full((a.batch,), spelled.shape[0])  # on the CPU, or each step would wait for the GPU
-        ctc = F.ctc_loss(spelled, send(characters), lengths, torch.from_numpy(sizes), zero_infinity=True)
+            spelled, taught, sounds, written = losses(
+                frames, p["inputs"], p["targets"], labels, p["delays"], with_decoder
+            )
+        lengths = torch.full((a.batch,), spelled.shape[0])
+        ctc = F.ctc_loss(spelled, p["characters"], lengths, p["sizes"], reduction="none", zero_infinity=True)
+        ctc = ctc.sum() / int(p["sizes"].sum())
         distance = F.mse_loss(taught.float(), teacher.states(clean)) if taught_now else taught.sum() * 0
-        loss = written + (0.3 if with_decoder else 1.0) * ctc + distance
+        loss = written + (0.3 if with_decoder else 1.0) * (ctc + sounds) + distance
         loss.backward()
+        if whole:
+            restore_weights(model, whole)
         nn.utils.clip_grad_norm_(losses.parameters(), 1.0)
         for optimiser in made:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
-        sums += torch.stack([written.detach(), ctc.detach(), distance.detach()])
+        sums += torch.stack([written.detach(), ctc.detach(), sounds.detach(), distance.detach()])
         step += 1
+        if step % 25 == 0:
+            planners.tell(pool.refresh())
         if step % 100 == 0:
             means = (sums / 100).tolist()
             sums.zero_()
             print(
-                f"step {step} minute {spent:.2f} tokens {means[0]:.4f} ctc {means[1]:.4f} teacher {means[2]:.4f} "
-                f"at {100 / (time.time() - last_time):.1f} steps/s",
+                f"step {step} minute {spent:.2f} tokens {means[0]:.4f} ctc {means[1]:.4f} sounds {means[2]:.4f} "
+                f"teacher {means[3]:.4f} at {100 / (time.time() - last_time):.1f} steps/s",
                 flush=True,
             )
             last_time = time.time()
-            known = pool.filled
-            pool.refresh()
-            if pool.filled > known:
-                planners.stop()
-                planners = Planners(pool, a.planners, a.batch, a.delays, a.seed + step)
+        if time.time() - last_save > a.save_every * 60:
+            save(model, a.out, step, torch.float16 if a.f16 else torch.float32)
+            last_save = time.time()
         if time.time() - last_check > a.check_every * 60:
-            check(losses, vocabulary, valid, with_decoder)
-            print("  ", pool.hours(), flush=True)
+            check(losses, vocabulary, a.valid, a.valid_clips, with_decoder, progress >= a.quantise_from)
+            print("  ", hours(pool), flush=True)
             last_check = last_time = time.time()
     planners.stop()
     torch.save(
@@ -291,8 +383,8 @@ def main():
         a.state,
     )
     save(model, a.out, step, torch.float16 if a.f16 else torch.float32)
-    print(f"stopped at step {step}, minute {spent:.2f} of {a.minutes}; hours {pool.hours()}")
-    check(losses, vocabulary, valid, not a.encoder_only)
+    print(f"stopped at step {step}, minute {spent:.2f} of {a.minutes}; hours {hours(pool)}")
+    check(losses, vocabulary, a.valid, a.valid_clips, not a.encoder_only, a.quantise_from < 1)
 
 
 if __name__ == "__main__":
