@@ -5,7 +5,9 @@ device.py pieces W SPEECH OUT    here: OUT/code and OUT/1 to OUT/5, from the wor
 device.py take FOLDER            there: keep a piece in ~/w
 device.py voices                 there, after pieces 1 and 2: Kokoro speaks in the background (~/w/kokoro.pid)
 device.py people                 there, after pieces 3 and 4: real speech and what validates
-device.py engines                there, after piece 5: Flite and Pico speak, on the processor's cores"""
+device.py engines                there, after piece 5: Flite and Pico speak, on the processor's cores
+device.py train OPTIONS          there: train.py in the background (~/w/train.log), with these options too
+device.py watch SECONDS          there: waits so long, or until training has ended; its checkpoints and log into $OUT"""
 
 import argparse
 import json
@@ -15,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,7 +28,15 @@ LIBRARIES = ["libasound.so.2", *(f"libflite{part}.so.1" for part in ("", "_cmule
 LIBRARIES += [f"libflite_cmu_us_{voice}.so.1" for voice in ("slt", "rms", "awb", "kal16")]
 
 
-def start(work, folder):
+def start(name, script, *options):
+    """one of the scripts in the background, beyond the call: ~/w/NAME.log and ~/w/NAME.pid"""
+    with open(HOME / f"{name}.log", "w") as log:
+        command = [sys.executable, CODE / script, *options]
+        process = subprocess.Popen(command, cwd=HOME, stdout=log, stderr=log, start_new_session=True)
+    (HOME / f"{name}.pid").write_text(str(process.pid))
+
+
+def decoder_of(work, folder):
     """of the model to go on from, what a model with another encoder has too"""
     import torch
     from model import read_parameters
@@ -69,7 +80,7 @@ def pieces(work, speech, out):
                 put(4, work / kind / f"{name}.jsonl", name=f"{kind}-{name}.jsonl")
         sound(4, kind, "an4")
     sound(4, "valid", "flite-00")
-    start(work, folders[4])
+    decoder_of(work, folders[4])
     put(5, *(work / "packages").glob("py_nanotts-*.whl"))
     with tarfile.open(folders[5] / "lib.tar.xz", "w:xz", dereference=True) as tar:
         for name in LIBRARIES:
@@ -79,7 +90,8 @@ def pieces(work, speech, out):
 
 
 def take(folder):
-    HOME.mkdir(exist_ok=True)
+    """keeps the piece, and these scripts: the next call replaces them where they are now"""
+    shutil.copytree(CODE, HOME / "code", dirs_exist_ok=True)
     for path in folder.iterdir():
         shutil.copy(path, HOME)
     if wheels := [str(p) for p in folder.glob("*.whl") if not p.name.startswith("kokoro")]:
@@ -122,19 +134,7 @@ def voices():
     (HOME / "train.jsonl").write_bytes(lzma.decompress((HOME / "train.jsonl.xz").read_bytes()))
     onnx.save(to_float(joined(HOME)), HOME / "kokoro.onnx")
     torch.save(read_weights(HOME / "kokoro.onnx"), HOME / "kokoro.pt")
-    with open(HOME / "kokoro.log", "w") as log:
-        command = [
-            CODE / "kokoro_torch.py",
-            ".",
-            "train.jsonl",
-            "data/kokoro-00",
-            "--half",
-            "--compile",
-            "--hours",
-            "50",
-        ]
-        process = subprocess.Popen([sys.executable, *command], cwd=HOME, stdout=log, stderr=log, start_new_session=True)
-    (HOME / "kokoro.pid").write_text(str(process.pid))
+    start("kokoro", "kokoro_torch.py", ".", "train.jsonl", "data/kokoro-00", "--half", "--compile", "--hours", "50")
 
 
 def engines():
@@ -147,18 +147,8 @@ def engines():
             out.write(json.dumps({**text, "say": spelled_as_said(text["text"])}) + "\n")
     os.environ["LD_LIBRARY_PATH"] = str(HOME / "lib")
     for engine, hours, workers in (("flite", "3", "5"), ("pico", "2", "4")):
-        command = [
-            CODE / "synthesize.py",
-            engine,
-            "said.jsonl",
-            f"data/{engine}",
-            "--hours",
-            hours,
-            "--workers",
-            workers,
-        ]
-        with open(HOME / f"{engine}.log", "w") as log:
-            subprocess.Popen([sys.executable, *command], cwd=HOME, stdout=log, stderr=log, start_new_session=True)
+        options = ("said.jsonl", f"data/{engine}", "--hours", hours, "--workers", workers)
+        start(engine, "synthesize.py", engine, *options)
 
 
 def people():
@@ -189,7 +179,26 @@ def people():
         sys.exit("a job failed")
 
 
-THERE = {"voices": voices, "people": people, "engines": engines}
+def train(options):
+    valid = ("librispeech", "speechocean", "an4", "kokoro-00", "flite-00")
+    options = (
+        *("data", "tekken.json", "english", "--f16", "--state", "state.pt", "--save-every", "2", "--check-every", "4"),
+        *("--english", "--shape", "384x7,384x4", "--delays", "3", "6", "6", "12", "30", "--muon", "--compile"),
+        *("--batch", "128", "--peak", "2e-3", "--planners", "6"),
+        *("--valid", *(f"valid/{name}" for name in valid), "--valid-clips", "100", *options),
+    )
+    os.environ["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
+    start("train", "train.py", *options)
+
+
+def watch(seconds):
+    pid, until = int((HOME / "train.pid").read_text()), time.time() + seconds
+    while time.time() < until and Path(f"/proc/{pid}").exists():
+        time.sleep(1)
+    for path in (*HOME.glob("english-*.pt"), HOME / "train.log"):
+        shutil.copy(path, os.environ["OUT"])
+    for name in ("train", "kokoro"):
+        print(*(HOME / f"{name}.log").read_text().splitlines()[-30:], sep="\n")
 
 
 def main():
@@ -199,17 +208,22 @@ def main():
     for name in ("work", "speech", "out"):
         sub.add_argument(name, type=Path)
     steps.add_parser("take").add_argument("folder", type=Path)
-    for step in THERE:
+    for step in ("voices", "people", "engines", "train"):
         steps.add_parser(step)
-    a = a.parse_args()
+    steps.add_parser("watch").add_argument("seconds", type=float)
+    a, options = a.parse_known_args()
     os.environ["PYTHONPATH"] = os.pathsep.join([str(HOME / "site"), str(CODE)])
     sys.path.insert(0, str(HOME / "site"))
     if a.step == "pieces":
         pieces(a.work, a.speech, a.out)
     elif a.step == "take":
         take(a.folder)
+    elif a.step == "train":
+        train(options)
+    elif a.step == "watch":
+        watch(a.seconds)
     else:
-        THERE[a.step]()
+        {"voices": voices, "people": people, "engines": engines}[a.step]()
 
 
 if __name__ == "__main__":

@@ -179,6 +179,7 @@ def main():
                         "first": 0.02,
                         "words": entry["words"],
                     }
+                    | {k: entry[k] for k in ("phonemes",) if k in entry}
                 )
                 + "\n"
             )

@@ -75,7 +75,8 @@ class Pool:
 
 
 def read_index(index, first, end, shift, vocabulary):
-    """[(start in the pool, samples, seconds to the first word, [(end, ids, characters) of each word])]"""
+    """[(start in the pool, samples, seconds to the first word, [(end, ids, characters) of each word],
+    whether the word ends are exact)]"""
     with open(index, "rb") as f:
         f.seek(first)
         clips = map(json.loads, f.read(end - first).splitlines())
@@ -85,6 +86,7 @@ def read_index(index, first, end, shift, vocabulary):
                 c["n"],
                 c.get("first", 0.02),
                 [(e, vocabulary.encode(w), " ".join(normalised(w))) for w, e in c["words"]],
+                "aligned" in c or c["voice"].startswith("kokoro/"),
             )
             for c in clips
             if c.get("sure", 0) >= SURE and c["n"] <= LIVE * SAMPLES * 0.98
@@ -93,7 +95,7 @@ def read_index(index, first, end, shift, vocabulary):
 
 def part_of(clip, r):
     """a few words of a clip whose word ends are exact, so that no sentence is learned by heart"""
-    start, n, first, words = clip
+    start, n, first, words, exact = clip
     i = int(r.integers(0, len(words) - 1))
     j = int(r.integers(i + 1, len(words)))
     begin = words[i - 1][0] if i else 0.0
@@ -103,6 +105,7 @@ def part_of(clip, r):
         min(n, int((words[j][0] + 0.04) * 16000)) - samples,
         0.02 if i else first,
         [(e - begin, ids, w) for e, ids, w in words[i : j + 1]],
+        exact,
     )
 
 
@@ -144,9 +147,9 @@ def plan(clips, shares, batch, delays, r):
         for k in range(0 if r.random() < 0.08 else MOST_CLIPS):
             kind = kinds[r.choice(len(kinds), p=odds)]
             clip = clips[kind][r.integers(len(clips[kind]))]
-            if kind == "kokoro" and len(clip[3]) > 3 and r.random() < 0.25:
+            if clip[4] and len(clip[3]) > 3 and r.random() < 0.25:
                 clip = part_of(clip, r)
-            start, n, first, spoken = clip
+            start, n, first, spoken, _ = clip
             speed = r.uniform(0.86, 1.16) if kind in REAL else r.uniform(0.8, 1.25)
             if k == 0 and r.random() < 0.3:  # speech from the very first sample
                 skip = int(first * 16000)

@@ -6,6 +6,7 @@ import muon
 import numpy as np
 import pytest
 import real
+import sound_labels
 import streams
 import torch
 import whisper_encoder
@@ -129,7 +130,7 @@ def test_a_pool_takes_in_what_is_complete(tmp_path):
             f.write(bytes([labels] * clips * 10))
 
     def line(i):
-        return f'{{"start": {1600 * i}, "n": 1600, "words": [["Hi.", 0.05]]}}\n'
+        return f'{{"start": {1600 * i}, "n": 1600, "voice": "kokoro/mixed", "words": [["Hi.", 0.05]]}}\n'
 
     pool = streams.Pool(tmp_path, {"kokoro": 1}, "cpu", hours=0.01)
     write(1, 30, "wb")
@@ -150,3 +151,20 @@ def test_a_pool_takes_in_what_is_complete(tmp_path):
     for (start, n, *_), label in zip(clips, (30, 40), strict=True):
         assert (pool.samples[start : start + n] == 7).all()
         assert (pool.labels[start // streams.LABEL : (start + n) // streams.LABEL] == label).all()
+
+
+def test_sounds_are_laid_along_their_probabilities():
+    vocab = {"a": 43, "b": 44, "k": 53, "ˈ": 156, " ": 16, ".": 4}
+    labels, optional, words = sound_labels.nodes_of("ˈab ka.", vocab)
+    assert labels.tolist() == [1, 44, 45, 1, 54, 44, 1] and words.tolist() == [-1, -1, 0, -1, -1, 1, -1]
+    spoken = [0, 0, 1, 1, 1, 2, 4, 4, 5, 6, 6]  # node of each state: no silence between the words
+    logs = np.full((len(spoken), streams.LABELS), -5.0)
+    logs[np.arange(len(spoken)), labels[spoken]] = -0.1
+    path, mean = sound_labels.lay(logs[:, labels], optional)
+    assert path.tolist() == spoken and mean == pytest.approx(-0.1)
+    clip = {"phonemes": "ˈab ka.", "words": [["Ab", 0.0], ["ka.", 0.0]]}
+    sounds, moved = sound_labels.labelled((clip, logs, vocab))
+    assert moved["words"] == [["Ab", 0.12], ["ka.", 0.18]] and sounds.tolist()[::2] == labels[spoken].tolist()
+    assert sound_labels.labelled((clip, logs - 3, vocab)) is None  # fits badly
+    path, _ = sound_labels.lay(np.zeros((400, 300)), np.zeros(300, bool))
+    assert path[0] == 0 and path[-1] == 299 and set(np.diff(path)) <= {0, 1}

@@ -95,6 +95,31 @@ class Losses(nn.Module):
         return self.spell(states).transpose(0, 1), self.teacher(states[:, late]), sounds, tokens
 
 
+def save_losses(losses, prefix, step, kind):
+    """the model's files, and PREFIX-heads.pt"""
+    save(losses.model, prefix, step, kind)
+    heads = {k: v.to("cpu", kind) for k, v in losses.state_dict().items() if not k.startswith("model.")}
+    torch.save(heads, f"{prefix}-heads.pt")
+
+
+def read_heads(losses, prefix):
+    """what `save_losses` wrote beside the model, as far as it fits"""
+    path = Path(f"{prefix}-heads.pt")
+    if path.exists():
+        own = losses.state_dict()
+        heads = torch.load(path, map_location="cpu", weights_only=True)
+        losses.load_state_dict(own | {k: v for k, v in heads.items() if own[k].shape == v.shape})
+
+
+def read_losses(prefix, device):
+    """a model with its heads, not for training"""
+    config, _, state = read_parameters(prefix)
+    losses = Losses(config)
+    losses.model.load_state_dict(state)
+    read_heads(losses, prefix)
+    return losses.eval().to(device)
+
+
 class Teacher:
     """Whisper's states of the clean clips, each channel with zero mean and unit variance over the first batch"""
 
@@ -300,6 +325,7 @@ def main():
         found = read_parameters(a.start_from)[2]
         found = {k: v for k, v in found.items() if k in own and own[k].shape == v.shape}
         losses.model.load_state_dict(own | found)
+        read_heads(losses, a.start_from)
         print(len(found), "of", len(own), "parameters from", a.start_from)
     warm_up = 2 if a.encoder_only else a.warm_up
     model, mel = losses.model, Mel().to(a.device)
@@ -371,7 +397,7 @@ def main():
             )
             last_time = time.time()
         if time.time() - last_save > a.save_every * 60:
-            save(model, a.out, step, torch.float16 if a.f16 else torch.float32)
+            save_losses(losses, a.out, step, torch.float16 if a.f16 else torch.float32)
             last_save = time.time()
         if time.time() - last_check > a.check_every * 60:
             check(losses, vocabulary, a.valid, a.valid_clips, with_decoder, progress >= a.quantise_from)
@@ -382,7 +408,7 @@ def main():
         {"losses": losses.state_dict(), "optimisers": [o.state_dict() for o in made], "step": step, "spent": spent},
         a.state,
     )
-    save(model, a.out, step, torch.float16 if a.f16 else torch.float32)
+    save_losses(losses, a.out, step, torch.float16 if a.f16 else torch.float32)
     print(f"stopped at step {step}, minute {spent:.2f} of {a.minutes}; hours {hours(pool)}")
     check(losses, vocabulary, a.valid, a.valid_clips, not a.encoder_only, a.quantise_from < 1)
 

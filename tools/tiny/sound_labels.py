@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+"""Real speech labelled by a half-trained model: which sound is spoken when (PREFIX.u8), and word ends from that.
+
+The text of a clip as phonemes (phonemise.py) is laid along the probabilities of train.py's head for sounds, each sound
+at least one state of 20 ms long, with silence between words where there is any. So people's speech teaches the encoder
+as densely as Kokoro's does, and their word ends are exact enough to take clips apart. A clip that fits badly keeps what
+it has."""
+
+import argparse
+import json
+from multiprocessing import Pool
+from pathlib import Path
+
+import numpy as np
+import torch
+from evaluate import pad, read_clips
+from kokoro_torch import word_marks
+from model import Mel
+from streams import LABEL, LEFT, SILENCE
+from synthesize import PHONEME_PUNCTUATION
+from train import LOOK_AHEAD, read_losses
+
+WORST = -2.5  # mean log-probability of a clip's sounds below which it is not labelled
+STATE = 2 * LABEL  # samples
+
+
+def nodes_of(phonemes, vocab):
+    """(label of each node, whether it may be left out, the word whose last sound it is or -1); nodes are the sounds,
+    and silence around words"""
+    lasts = {place: word for word, place in enumerate(word_marks(phonemes)[1])}
+    labels, optional, words = [SILENCE], [True], [-1]
+    for i, c in enumerate(phonemes):
+        if c in "ˈˌː":
+            if i in lasts:
+                words[-1] = lasts[i]
+        elif c == " ":
+            labels.append(SILENCE), optional.append(True), words.append(-1)
+        elif c not in PHONEME_PUNCTUATION:
+            labels.append(vocab[c] + 1), optional.append(False), words.append(lasts.get(i, -1))
+    labels.append(SILENCE), optional.append(True), words.append(-1)
+    return np.array(labels), np.array(optional), np.array(words)
+
+
+def lay(scores, optional):
+    """scores [states, nodes] -> (the node of each state on the best path, its mean score)"""
+    states, count = scores.shape
+    best, back = np.full(count, -np.inf), np.zeros((states, count), np.int8)
+    best[0] = scores[0, 0]
+    if optional[0]:
+        best[1] = scores[0, 1]
+    skip = np.append([False, False], optional[1:-1])  # over the node before
+    for t in range(1, states):
+        came = np.stack(
+            [best, np.append(-np.inf, best[:-1]), np.where(skip, np.append([-np.inf, -np.inf], best[:-2]), -np.inf)]
+        )
+        back[t] = came.argmax(0)
+        best = came.max(0) + scores[t]
+    node = count - 1 if not optional[-1] or best[-1] >= best[-2] else count - 2
+    total, path = best[node], np.zeros(states, int)
+    for t in range(states - 1, -1, -1):
+        path[t] = node
+        node -= int(back[t, node])
+    return path, total / states
+
+
+def labelled(job):
+    """(labels of LABEL samples each, the clip with its new word ends) or None"""
+    clip, logs, vocab = job
+    labels, optional, words = nodes_of(clip["phonemes"], vocab)
+    scores = logs[:, labels]
+    between = labels == SILENCE
+    scores[:, between] = np.logaddexp(logs[:, SILENCE], logs[:, vocab[" "] + 1])[:, None]
+    if len(logs) < len(labels):
+        return None
+    path, mean = lay(scores, optional)
+    if not mean > WORST:
+        return None
+    last = {words[node]: state for state, node in enumerate(path) if words[node] >= 0}
+    ends = [round((last[word] + 1) * STATE / 16000, 2) for word in range(len(clip["words"]))]
+    clip = {**clip, "aligned": round(float(mean), 2), "words": [[w, e] for (w, _), e in zip(clip["words"], ends)]}
+    return np.repeat(labels[path], STATE // LABEL).astype(np.uint8), clip
+
+
+@torch.no_grad()
+def probabilities(losses, clips, device, batch=32):
+    """[states, labels] log-probabilities of the sound spoken in each state of each clip"""
+    mel, found = Mel().to(device), [None] * len(clips)
+    order = sorted(range(len(clips)), key=lambda i: len(clips[i]))
+    for some in (order[i : i + batch] for i in range(0, len(order), batch)):
+        streams = [pad(clips[i], LEFT, 0) for i in some]
+        longest = len(streams[-1])
+        audio = torch.from_numpy(np.stack([np.pad(s, (0, longest - len(s))) for s in streams]).astype(np.float32))
+        logs = losses.sounds(losses.model.encode(mel(audio.to(device)))).float().log_softmax(-1)
+        for i, row in zip(some, logs[:, 4 * LEFT + LOOK_AHEAD :].cpu().numpy()):
+            found[i] = row[: -(-len(clips[i]) // STATE)]
+    return found
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("checkpoint", help="prefix of train.py's files, with its heads")
+    a.add_argument("vocab", help="Kokoro's vocab.json")
+    a.add_argument("clips", nargs="+", help="prefixes of clips with phonemes in their lists, which are written anew")
+    a.add_argument("--workers", type=int, default=8)
+    a.add_argument("--device", default="cuda")
+    a = a.parse_args()
+    losses = read_losses(a.checkpoint, a.device)
+    vocab = json.loads(Path(a.vocab).read_text())["vocab"]
+    for prefix in a.clips:
+        clips = read_clips(prefix)
+        logs = probabilities(losses, [s for s, _ in clips], a.device)
+        jobs = [(c, x, vocab) for (_, c), x in zip(clips, logs) if "phonemes" in c]
+        with Pool(a.workers) as pool:
+            found = {c["start"]: (x, c) for x, c in filter(None, pool.map(labelled, jobs, 16))}
+        sounds = np.zeros(clips[-1][1]["start"] // LABEL + -(-clips[-1][1]["n"] // LABEL), np.uint8)
+        moved = []
+        for _, c in clips:
+            if c["start"] in found:
+                x, new = found[c["start"]]
+                first = round(c["start"] / LABEL)
+                sounds[first : first + len(x)] = x[: len(sounds) - first]
+                moved += [abs(e - f) for (_, e), (_, f) in zip(c["words"], new["words"])]
+        Path(prefix + ".u8").write_bytes(sounds.tobytes())
+        Path(prefix + ".jsonl").write_text(
+            "".join(json.dumps(found.get(c["start"], (0, c))[1]) + "\n" for _, c in clips), encoding="utf-8"
+        )
+        print(
+            f"{prefix}: {len(found)} of {len(clips)} clips labelled; word ends moved {np.median(moved):.2f} s (median)"
+        )
+
+
+if __name__ == "__main__":
+    main()
