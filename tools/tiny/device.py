@@ -36,14 +36,16 @@ def start(name, script, *options):
     (HOME / f"{name}.pid").write_text(str(process.pid))
 
 
-def decoder_of(work, folder):
-    """of the model to go on from, what a model with another encoder has too"""
+def beginning(work, folder):
+    """the model to go on from, in int8"""
     import torch
-    from model import read_parameters
+    from model import read_parameters, to_int8
 
     config, step, state = read_parameters(work / "start")
-    kept = {k: w.half() for k, w in state.items() if not k.startswith(("conv", "encoder", "projection0"))}
-    torch.save({"config": asdict(config), "step": step, "state": kept, "files": 1}, folder / "start-0.pt")
+    state = {k: to_int8(w) if w.ndim > 1 else w.float() for k, w in state.items()}
+    torch.save({"config": asdict(config), "step": step, "state": state, "files": 1}, folder / "start-0.pt")
+    if (work / "start-heads.pt").exists():
+        shutil.copy(work / "start-heads.pt", folder)
 
 
 def pieces(work, speech, out):
@@ -80,8 +82,8 @@ def pieces(work, speech, out):
                 put(4, work / kind / f"{name}.jsonl", name=f"{kind}-{name}.jsonl")
         sound(4, kind, "an4")
     sound(4, "valid", "flite-00")
-    decoder_of(work, folders[4])
     put(5, *(work / "packages").glob("py_nanotts-*.whl"))
+    beginning(work, folders[5])
     with tarfile.open(folders[5] / "lib.tar.xz", "w:xz", dereference=True) as tar:
         for name in LIBRARIES:
             tar.add(next(Path("/usr/lib").rglob(name)), name)

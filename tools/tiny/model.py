@@ -317,6 +317,17 @@ class Model(nn.Module):
         return tokens
 
 
+def to_int8(w):
+    """a matrix as int8 rows and their scales: half the size for carrying"""
+    scale = w.abs().flatten(1).amax(1).float() / 127
+    return (w / scale.reshape(-1, *[1] * (w.ndim - 1))).round().to(torch.int8), scale
+
+
+def from_int8(w):
+    """what `to_int8` kept; others as they are"""
+    return w[0].float() * w[1].reshape(-1, *[1] * (w[0].ndim - 1)) if isinstance(w, tuple) else w
+
+
 def save(model, prefix, step, kind=torch.float32):
     """Parameters in files PREFIX-0.pt, PREFIX-1.pt, ... of at most 16 MB each."""
     groups, room = [], 0
@@ -337,7 +348,8 @@ def read_parameters(prefix, device="cpu"):
     others = [
         torch.load(f"{prefix}-{i}.pt", map_location=device, weights_only=True) for i in range(1, first.get("files", 3))
     ]
-    return Config(**first["config"]), first["step"], {k: v for f in (first, *others) for k, v in f["state"].items()}
+    state = {k: from_int8(w) for f in (first, *others) for k, w in f["state"].items()}
+    return Config(**first["config"]), first["step"], state
 
 
 def load(prefix, device="cpu"):

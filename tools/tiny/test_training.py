@@ -9,7 +9,6 @@ import real
 import sound_labels
 import streams
 import torch
-import whisper_encoder
 
 
 def small(**others):
@@ -88,7 +87,7 @@ def test_resampling_keeps_a_tone():
 
 def test_a_matrix_in_int8_is_nearly_itself():
     w = torch.randn(6, 5, 3)
-    q, scale = whisper_encoder.to_int8(w)
+    q, scale = model.to_int8(w)
     assert q.dtype == torch.int8 and (q.float() * scale[:, None, None] - w).abs().max() < w.abs().max() / 250
 
 

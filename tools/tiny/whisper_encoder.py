@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from model import from_int8, to_int8
 from torch import nn
 
 WIDTH, HEADS, LAYERS, STATES = 512, 8, 6, 1500
@@ -85,12 +86,6 @@ def convert(variables):
     return {k: torch.tensor(np.asarray(v, np.float32)) for k, v in state.items()}
 
 
-def to_int8(w):
-    """a matrix as int8 rows and their scales: half the size for carrying, and what the teacher is worth stays"""
-    scale = w.abs().flatten(1).amax(1) / 127
-    return (w / scale.reshape(-1, *[1] * (w.ndim - 1))).round().to(torch.int8), scale
-
-
 class EncoderLayer(nn.Module):
     def __init__(self):
         super().__init__()
@@ -142,10 +137,7 @@ def load(path, device):
     encoder = Encoder()
     stored = torch.load(path, map_location="cpu", weights_only=True)
 
-    def whole(w):
-        return w[0].float() * w[1].reshape(-1, *[1] * (w[0].ndim - 1)) if isinstance(w, tuple) else w
-
-    encoder.load_state_dict({k: whole(w) for k, w in stored.items()})
+    encoder.load_state_dict({k: from_int8(w) for k, w in stored.items()})
     return encoder.to(device).eval().requires_grad_(False)
 
 
