@@ -1,6 +1,9 @@
 """Whatever fails while a transcriber is fed and read: both sides end, and the error comes out."""
 
 import asyncio
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,3 +142,71 @@ def test_the_chunks_are_of_the_length_that_was_asked_for(run, chunk):
         assert set(fed[:-1]) <= {chunk} and sum(fed) == BLOCKS * 1600
 
     run(test())
+
+
+# --- the command
+
+ORACLE = Path(__file__).parents[1] / "oracle/delay480"
+CLIP = ORACLE / "clip.flac"
+FAILS = """
+import sys
+calls = 0
+
+def failing(owner, name, error, after=0):
+    original = getattr(owner, name)
+    def fails(*arguments, **named):
+        global calls
+        calls += 1
+        if calls == after + 1:
+            raise error
+        return original(*arguments, **named)
+    setattr(owner, name, fails)
+
+from voxtab import blocks, transcriber
+from voxtab.errors import AudioError, DeviceError
+from voxtab.native import decoding, sources
+{what}
+from voxtab.native.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "what, status, words, next_file",
+    [
+        (
+            # The first file is read once when it is opened.
+            "failing(decoding.Decoding, '_floats', OSError(5, 'Input/output error'), 25)",
+            1,
+            "The system refused a read or a write (Input/output error)",
+            False,
+        ),
+        (
+            "failing(transcriber.Transcriber, 'feed', AudioError('The audio is bad: export it again.'), 2)",
+            2,
+            "The audio is bad: export it again.",
+            True,
+        ),
+        (
+            "failing(blocks.Blocks, 'read', DeviceError('The GPU is gone: start again.'), 1)",
+            2,
+            "The GPU is gone",
+            False,
+        ),
+        (
+            "failing(sys.stdout, 'write', OSError(28, 'No space left on device'), 1)",
+            1,
+            "No space left on device",
+            False,
+        ),
+    ],
+    ids=["decoding", "feeding", "reading tokens", "writing"],
+)
+def test_whatever_fails_the_command_ends_with_a_sentence(what, status, words, next_file):
+    """And where it is the audio's fault, the next one is transcribed."""
+    code = FAILS.replace("{what}", what)
+    command = [sys.executable, "-c", code, "transcribe", "--model", ORACLE / "tiny-q4.gguf", CLIP, CLIP]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == status and words in ended.stderr, ended
+    assert ended.stderr.startswith("voxtab: ") and ended.stderr.count("\n") == 1 and ended.stderr.endswith(".\n"), ended
+    assert not next_file or len(ended.stdout.split("\n")[1]) > 20
