@@ -275,12 +275,22 @@ def test_joined_files(file, speech, suffix):
 
 
 def test_joined_files_of_other_rates_and_channels(file, speech):
+    """FFmpeg stops at such a border in Ogg, or loses what is behind it."""
     one = encoded(speech, 16000, ".oga")
     two = encoded(tone(48000, 1, 2), 48000, ".oga")
     samples, notes = heard(file("joined.oga", one + two + one))
     assert len(samples) == 2 * len(speech) + 16000 and not notes
     assert np.array_equal(samples[: len(speech)], speech) and np.array_equal(samples[-len(speech) :], speech)
-    assert np.abs(samples[len(speech) :][800:-800][:14000] - 0.75 * tone(16000, 1)[800:14800, 0]).max() < 1e-3
+    middle = samples[len(speech) :][800:14800]
+    assert np.abs(middle - 0.75 * tone(16000, 1)[800:14800, 0]).max() < 1e-3
+
+
+@pytest.mark.parametrize("suffix", [".opus", ".mp3", ".aac"])
+def test_joined_files_of_other_rates_and_channels_with_loss(file, speech, suffix):
+    one, two = encoded(speech, 16000, suffix), encoded(tone(48000, 1, 2), 48000, suffix)
+    samples, notes = heard(file("joined" + suffix, one + two))
+    assert len(samples) / 16000 == pytest.approx(8.2, abs=0.15) and not notes
+    assert np.abs(np.fft.rfft(samples[-8000:-3200])).argmax() == 440 * 0.3
 
 
 def test_a_flac_file_with_an_id3_tag_behind_it(file, speech):
@@ -390,6 +400,27 @@ def test_a_pause_of_the_recording_is_told_and_loses_nothing(file, speech, monkey
     samples, (note,) = heard(file("gap.mka", encoded(speech, 16000, ".mka")))
     assert np.array_equal(samples, speech) and not note.lost
     assert note.startswith("2.00 s at 3.") and note.endswith("without sound, and left out.")
+
+
+@pytest.mark.parametrize("start", [-30000, 100 * 16000])
+def test_a_first_timestamp_that_is_not_0(file, speech, monkeypatch, start):
+    """As in a part of a longer recording: it is neither silence nor a gap."""
+    split = recordings.split
+
+    def shifted(frame, size):
+        for part in split(frame, size):
+            part.pts += start
+            yield part
+
+    monkeypatch.setattr(recordings, "split", shifted)
+    samples, notes = heard(file("later.mka", encoded(speech, 16000, ".mka")))
+    assert np.array_equal(samples, speech) and not notes
+
+
+@pytest.mark.parametrize("suffix", [".mka", ".m4a"])
+def test_a_film_that_is_longer_than_its_sound(file, speech, suffix):
+    samples, notes = heard(file("film" + suffix, encoded(speech[:8000], 16000, suffix, picture=True)))
+    assert len(samples) / 16000 == pytest.approx(0.5, abs=0.1) and not notes
 
 
 # --- what is not audio

@@ -18,7 +18,7 @@ BLOCK_SECONDS = 0.1  # of the file's own samples: mixed, checked and resampled t
 SILENT = 1e-4  # of full scale: what is never louder is silent
 QUIET = 0.01  # what is never louder than this is far below speech
 CANCELLED = 0.1  # channels whose mean has less than this part of the power that unrelated channels would have
-MOST_DAMAGE = 10  # times as long as what can be decoded of a file's beginning: more is no audio
+MOST_DAMAGE = 10  # seconds in front of the first second that can be decoded: more is no audio
 READ_AHEAD = 16  # blocks that wait for the consumer of AudioFile.stream()
 
 
@@ -89,15 +89,15 @@ def open_audio(source: str | os.PathLike) -> AudioFile:
 
 
 def _check_beginning(audio: AudioFile, decoding: Decoding) -> None:
-    """FFmpeg finds some frames of audio in any large file. Raises AudioError if they are the smallest part."""
+    """FFmpeg finds some frames of audio in any large file. Raises AudioError if they are far apart."""
     decoded = 0
     with contextlib.closing(audio.samples()) as blocks:
         for block in blocks:
             decoded += len(block)
             if decoded >= SAMPLE_RATE:
+                if sum(damage.seconds for damage in decoding.damage) > MOST_DAMAGE:
+                    raise decoding.not_audio()
                 break
-        if sum(damage.seconds for damage in decoding.damage) > MOST_DAMAGE * decoded / SAMPLE_RATE:
-            raise decoding.not_audio()
     audio.notes.clear()
 
 

@@ -100,6 +100,7 @@ class Decoding:
         bad: list[av.Packet | None] = []  # packets that could not be read or decoded since the last good one
         skipped = 0  # bytes between packets since then
         end_of_packet: int | None = None  # place in the file
+        first: float | None = None  # timestamp of the first frame
         expected: float | None = None  # timestamp of the next frame
         # Of Ogg: how far the last two pages lie behind the ones before, and the seconds before each.
         page, pages = 0, [(0, 0.0), (0, 0.0)]
@@ -122,6 +123,7 @@ class Decoding:
                 continue
             for frame in frames:
                 start = frame.time
+                first = start if first is None else first
                 gap = 0.0 if start is None or expected is None else start - expected
                 if raw:
                     self._note_bytes(bad, skipped)
@@ -136,7 +138,7 @@ class Decoding:
                 expected = None if start is None else start + seconds
             self._bytes += packet.size
         self.nothing_readable = bool(bad) and not self.seconds
-        self._note_end(bad, end_of_packet, raw)
+        self._note_end(bad, end_of_packet, raw, first or 0)
 
     def close(self) -> None:
         if container := getattr(self, "_container", None):
@@ -272,7 +274,7 @@ class Decoding:
             its_bytes = gap * self._bytes / self.seconds if self.seconds else 0
             self._note(gap, at, pause=not self._links and skipped < its_bytes / 2)
 
-    def _note_end(self, bad: list, end_of_packet: int | None, raw: bool):
+    def _note_end(self, bad: list, end_of_packet: int | None, raw: bool, first: float):
         """What is missing at the end. Tags and single broken packets are usual there."""
         name, expected, size = self._container.format.name, self.expected_seconds or 0, self.source.size()
         missing = tail = 0.0
@@ -294,6 +296,8 @@ class Decoding:
             tail = self._links.lost_bytes
         if tail > 0 and self._bytes:
             missing = tail * self.seconds / self._bytes
+        if name == "matroska,webm":  # it tells the last timestamp of all its streams
+            expected = expected - max(0, first) if len(self._container.streams) == 1 else 0
         if name in EXACT:
             noted = sum(damage.seconds for damage in self.damage)
             missing = max(missing, expected - self.seconds - noted)
