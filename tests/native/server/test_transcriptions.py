@@ -8,20 +8,23 @@ import subprocess
 import sys
 import wave
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, nullcontext
 from types import SimpleNamespace
 
 import numpy as np
 import openai
 import pytest
 import soundfile
+from starlette.requests import Request
 from websockets.sync.client import connect
 
 from native.server.conftest import CLIP, MODEL
 from native.server.test_realtime import append, closed_when_done, pcm, say
 from voxtab.native.server.deltas import Deltas
 from voxtab.native.server.errors import ApiError
-from voxtab.native.server.limits import Limits
+from voxtab.native.server.limits import Disk, Limits
 from voxtab.native.server.transcriptions import Transcriptions
+from voxtab.native.server.uploads import upload
 
 SECONDS = soundfile.info(CLIP).duration
 
@@ -354,3 +357,23 @@ def test_metrics(free):
     assert after[done] == before[done] + 1
     assert after["voxtab_audio_seconds_total"] == pytest.approx(before["voxtab_audio_seconds_total"] + SECONDS)
     assert after["voxtab_model_open"] == 1 and after["voxtab_streams_running"] == after["voxtab_streams_waiting"] == 0
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_all_uploads_together_have_a_limit(room):
+    body, type = form()
+
+    async def receive():
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def main(disk):
+        scope = {"type": "http", "method": "POST", "headers": [(b"content-type", type.encode())]}
+        with closing(disk.share()) as share:
+            async with upload(Request(scope, receive), Limits(), share) as (_, file, path):
+                assert (file.filename, path.read_bytes(), disk.used) == ("clip.flac", CLIP.read_bytes(), len(body))
+        assert disk.used == 0 and not path.exists()
+
+    disk = Disk(len(body) - (not room))
+    with nullcontext() if room else pytest.raises(ApiError, match="too much audio"):
+        asyncio.run(main(disk))
+    assert disk.used == 0
