@@ -21,7 +21,7 @@ UPLOAD_PAUSE_SECONDS = 60  # an upload that brings nothing for so long has faile
 # While others wait, a live stream may lag so far behind the clock. So a pause for breath is fine, and a client that
 # sends nothing, or very little, does not keep the model from the others.
 LIVE_LAG_SECONDS = 10
-CLOSING_SECONDS = 5  # running streams may take so long to end when the server ends
+CLOSING_SECONDS = 10  # running streams may take so long to end when the server ends
 
 
 class Disk:
