@@ -54,7 +54,7 @@ def loop_watched(monkeypatch):
 
 def test_the_event_loop_is_never_blocked(run, monkeypatch):
     samples = np.concatenate(list(open_audio(resources.embedded_clips()[0]).samples()))
-    samples = np.resize(samples, 20 * 16000)
+    samples = np.resize(samples, 8 * 16000)
 
     async def go():
         with loop_watched(monkeypatch) as (turns, waits):
@@ -68,7 +68,7 @@ def test_the_event_loop_is_never_blocked(run, monkeypatch):
             # A live stream: a step at a time.
             transcriber = Transcriber(model)
             texts = transcriber.text()
-            for start in range(0, 5 * 1280 * 8, 1280):
+            for start in range(0, 16 * 1280, 1280):
                 transcriber.feed(samples[start : start + 1280])
                 if start > 1280:
                     await anext(texts)
