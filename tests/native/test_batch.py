@@ -15,6 +15,7 @@ import soundfile
 
 from voxtab.errors import DeviceError
 from voxtab.native import cli, models
+from voxtab.native.audio import open_audio
 from voxtab.native.batch import FAILURES, Item, ResultsFolder
 from voxtab.native.formats import Format
 
@@ -173,6 +174,18 @@ def test_failures_are_listed_and_tried_again(batch, clips, tmp_path):
     (clips / "03.wav").write_bytes(good)
     assert batch(clips) == (0, "voxtab: 4 files: 1 done now, 3 before or elsewhere.\n")
     assert not (tmp_path / "out" / FAILURES).exists()
+
+
+def test_a_fault_of_ours_at_one_file_does_not_end_it(batch, clips, tmp_path, monkeypatch):
+    original = open_audio
+
+    def fail(source):
+        return {}[source] if source.endswith("01.wav") else original(source)
+
+    monkeypatch.setattr("voxtab.native.batch.open_audio", fail)
+    status, err = batch(clips)
+    assert status == 2 and "01.wav met a fault of Voxtab (KeyError: " in err and "3 done now" in err
+    assert [line["audio"] for line in failures(tmp_path / "out")] == [str(clips / "01.wav")]
 
 
 def test_damaged_audio_is_listed_and_not_computed_again(batch, clips, tmp_path):

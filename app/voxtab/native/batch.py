@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 from filelock import FileLock, Timeout
 
 from voxtab.config import Schedule
-from voxtab.errors import AudioError
+from voxtab.errors import AudioError, UserError, shown
 from voxtab.model import Model
 from voxtab.native import models
 from voxtab.native.audio import open_audio
@@ -165,8 +165,13 @@ class Worker:
             try:
                 return await self._transcribe(item)
             except AudioError as error:
-                self._results.add_failure(item, "error", str(error))
-                return Outcome("failed", str(error))
+                sentence = str(error)
+            except (UserError, OSError):
+                raise
+            except Exception as error:  # a fault of ours, which must not end every batch that comes to this file
+                sentence = f"{shown(item.source)} met a fault of Voxtab ({type(error).__name__}: {error}): report it."
+            self._results.add_failure(item, "error", sentence)
+            return Outcome("failed", sentence)
 
     async def _transcribe(self, item: Item) -> Outcome:
         audio = open_audio(item.source)

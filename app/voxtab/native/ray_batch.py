@@ -6,6 +6,7 @@ not computed again: its result is there.
 
 import asyncio
 import logging
+import socket
 from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any, cast
@@ -13,6 +14,7 @@ from typing import Any, cast
 from voxtab.errors import UserError
 from voxtab.native.batch import Item, Outcome, Settings, Worker
 
+CONNECT_SECONDS = 20
 _MOST_BLOCKS = 10_000  # what Ray Data hands to an actor at a time; one item each, unless there are more
 
 
@@ -26,8 +28,9 @@ def outcomes(address: str, settings: Settings, items: list[Item]) -> Iterator[tu
     if not items:
         return
     try:
+        _check_reachable(address)
         ray.init(address, ignore_reinit_error=True, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, OverflowError, ValueError, RuntimeError) as error:
         raise UserError(
             f"There is no Ray cluster at {address} ({str(error).splitlines()[0]}): start one with ray start --head."
         ) from None
@@ -49,6 +52,13 @@ def outcomes(address: str, settings: Settings, items: list[Item]) -> Iterator[tu
     except ray.exceptions.RayError as error:
         cause = getattr(error, "cause", None)
         raise (cause if isinstance(cause, UserError) else error) from None
+
+
+def _check_reachable(address: str) -> None:
+    """OSError if nobody answers at host:port or ray://host:port, where Ray would try for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
 
 
 class _Actor:
