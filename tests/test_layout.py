@@ -14,19 +14,17 @@ PACKAGE = ROOT / "app/voxtab"
 # What only one home may import. The engine, which is everything outside these folders, imports none of it.
 HOMES = {
     "native": {
-        *(
-            "av",
-            "filelock",
-            "numpy",
-            "platformdirs",
-            "ray",
-            "sounddevice",
-            "soxr",
-            "starlette",
-            "tqdm",
-            "uvicorn",
-            "wgpu",
-        )
+        "av",
+        "filelock",
+        "numpy",
+        "platformdirs",
+        "ray",
+        "sounddevice",
+        "soxr",
+        "starlette",
+        "tqdm",
+        "uvicorn",
+        "wgpu",
     },
     "browser": {"js", "page", "pyodide", "pyodide_js"},
 }
@@ -86,8 +84,10 @@ def test_the_top_level_is_fixed():
     assert there <= TOP_LEVEL | BUILT
 
 
-def test_the_readmes_tree_names_what_is_there():
-    tree = (ROOT / "README.md").read_text(encoding="utf-8").partition("## The tree")[2].partition("\n## ")[0]
+def test_the_readme_is_short_and_its_tree_names_what_is_there():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme.count("\n") <= 150
+    tree = readme.partition("## The tree")[2].partition("\n## ")[0]
     there = {path.name for top in ("app", "shaders", "web", "tests") for path in (ROOT / top).rglob("*")}
     named = set(re.findall(r"[\w-]+\.(?:py|md|js|css|html)\b", tree))
     assert named - there == {"README.md"} - there
