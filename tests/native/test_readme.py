@@ -47,7 +47,7 @@ def files(tmp_path, monkeypatch, device):
 def test_programs(files, capsys, program):
     exec(compile(program, "README.md", "exec"), {"__name__": "__main__"})
     out = capsys.readouterr().out
-    assert ("enter" in out) == ("talk.mp3" in program)
+    assert "enter" in out
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
@@ -64,6 +64,6 @@ def test_commands(files, capfd, monkeypatch, arguments):
 
 
 def test_there_are_examples():
-    assert len(PROGRAMS) == 2 and {"transcribe", "batch", "listen", "info", "bench", "serve"} <= {
+    assert PROGRAMS and {"transcribe", "batch", "listen", "info", "bench", "serve"} <= {
         arguments[0] for arguments in COMMANDS
     }
