@@ -456,7 +456,7 @@ def test_samples_of_another_scale(voxtab, tmp_path):
     soundfile.write(path, 16384 * samples, rate, subtype="FLOAT")
     text = voxtab("transcribe", "--model", GGUF, CLIP)[1]
     status, out, err = voxtab("transcribe", "--model", GGUF, path, CLIP)
-    assert status == 2 and err.count("\n") == 1 and "divide int16 samples by 32768" in err
+    assert status == 2 and f"{path}: " in err and err.count("\n") == 1 and "divide int16 samples by 32768" in err
     assert out.endswith(text)
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Iterator
 import numpy as np
 
 from voxtab.config import SAMPLE_RATE, Schedule
+from voxtab.errors import AudioError, shown
 from voxtab.model import Model
 from voxtab.native.audio import AudioFile, in_thread
 from voxtab.native.feeding import text_of
@@ -51,6 +52,9 @@ class Transcription:
         try:
             async for text in texts:
                 yield text
+        except AudioError as error:
+            name = shown(self._file.name) if self._file else ""
+            raise error if name in str(error) else AudioError(f"{name}: {error}") from None
         finally:
             await texts.aclose()
 

@@ -71,6 +71,12 @@ def test_what_to_do_instead(refusal, arguments, advice):
         ("zzz", "use transcribe, "),
         ("--model m.gguf a.wav", "--model comes before any command"),
         ("info a b", "'b' is one argument too many"),
+        ("info --model x", "there is no option --model;"),
+        ("serve --output_format srt", "there is no option --output_format;"),
+        ("batch a.wav -o out", "-o: use --out DIR"),
+        ("batch a.wav --output-dir out", "--output-dir: use --out DIR"),
+        ("batch a.wav --out out --language de", "hears by itself"),
+        ("listen --language de", "hears by itself"),
     ],
 )
 def test_no_command(refusal, arguments, advice):

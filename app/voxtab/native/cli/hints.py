@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Callable, Iterable
 
 from voxtab.native.cli.inputs import AUDIO_SUFFIXES, is_address
@@ -87,8 +88,9 @@ _OTHERS: dict[str, str | Callable[[str], str]] = {
     "--vad_filter": _SILENCE,
     "--live_transcribe": "use voxtab listen",
     "--output": "use -o FILE or --output-dir DIR",
-    "--output_dir": "use --output-dir DIR, or --out DIR in voxtab batch",
+    "--output_dir": "use --output-dir DIR",
     "--output-dir": "use --out DIR",
+    "-o": "use --out DIR",
     **dict.fromkeys(
         [
             "--temperature",
@@ -126,7 +128,7 @@ _OTHERS: dict[str, str | Callable[[str], str]] = {
 
 def hint(arguments: list[str], options: Iterable[str]) -> str | None:
     """A sentence, without its stop, on the first of a command's arguments that is an option of another program, or a
-    file that looks like one. None if there is none. `options` are the command's own."""
+    file that looks like one. None if there is none. `options` are the command's own: what names others is no advice."""
     options = set(options)
     for i, argument in enumerate(arguments):
         if argument == "--":
@@ -141,7 +143,8 @@ def hint(arguments: list[str], options: Iterable[str]) -> str | None:
         if advice := _OTHERS.get(name):
             if callable(advice):
                 advice = advice(value or (arguments[i + 1] if i + 1 < len(arguments) else ""))
-            return f"there is no option {name}: {advice}"
+            if options.issuperset(re.findall(r"(?<![\w-])--?\w[\w-]*", advice)):
+                return f"there is no option {name}: {advice}"
     return None
 
 
@@ -150,7 +153,8 @@ def unknown(argument: str, options: Iterable[str]) -> str:
     name = argument.partition("=")[0]
     if not name.startswith("-"):
         return f"{argument!r} is one argument too many"
-    alike = difflib.get_close_matches(name.replace("_", "-"), options, 1)
+    others = [option for option in options if option not in ("-h", "--help")]
+    alike = difflib.get_close_matches(name.replace("_", "-"), others, 1, cutoff=0.7)
     return f"there is no option {name}" + (f": use {alike[0]} if you mean that" if alike else "")
 
 
