@@ -137,6 +137,22 @@ def test_a_fault_in_a_plan_is_told_by_every_later_read(run):
     run(go())
 
 
+def test_a_read_that_fails_says_so(device, run, monkeypatch):
+    """And the ones after it come."""
+
+    def full(*_):
+        raise MemoryError
+
+    buffer, empty = device.buffer(16), device.plan([])
+    with monkeypatch.context() as patched:
+        patched.setattr("ctypes.string_at", full)
+        with pytest.raises(MemoryError):
+            contents(device, run, buffer, 16)
+    assert contents(device, run, buffer, 16) == bytes(16)
+    for handle in (buffer, empty):
+        device.free(handle)
+
+
 def test_reads_of_a_closed_device_end(run):
     async def go():
         device = await NativeDevice.open(default_limits=True)

@@ -196,7 +196,9 @@ class GpuQueue:
                 self._lib.wgpuDevicePoll(self._device, True, None)
             if not mapping.is_mapped:
                 self._fault = self._fault or webgpu.take_fault() or RuntimeError("a buffer could not be mapped")
-            if self._fault:
-                mapping.future.set_exception(self._fault)
-            else:
+            try:
+                if self._fault:
+                    raise self._fault
                 mapping.future.set_result(mapping.finish())
+            except Exception as error:
+                mapping.future.set_exception(error)
