@@ -191,6 +191,11 @@ def uniform(shape, low, high, device):
     return low + (high - low) * torch.rand(shape, device=device)
 
 
+def scaled(spectrum, gain):
+    """complex times real; PyTorch would make the real ones complex first"""
+    return torch.view_as_complex(torch.view_as_real(spectrum) * gain[..., None])
+
+
 def mix(pool, plan):
     """-> [batch, tokens * 1280] samples as a microphone has them, the clips as they were, and the label of each state
     of the encoder, in the middle of its 20 ms; plan: that of `plan`, as tensors beside the pool's"""
@@ -230,22 +235,18 @@ def mix(pool, plan):
     spectrum = spectrum * torch.fft.rfft(tail, SPAN)
     frequency = torch.fft.rfftfreq(SPAN, 1 / 16000, device=device)
     place = (torch.log2(frequency.clamp(min=50) / 50) / math.log2(160) * 9).clamp(max=8.999)
-    knot = place.long()
+    between = (1 - (place - torch.arange(11, device=device)[:, None]).abs()).clamp(min=0)
 
     def curve(deviation):
         """random gain over frequency: ten knots over 50 Hz to 8 kHz, in dB"""
-        knots = torch.randn(batch, 11, device=device) * deviation
-        return 10 ** ((knots[:, knot] + (place - knot) * (knots[:, knot + 1] - knots[:, knot])) / 20)
+        return 10 ** (torch.randn(batch, 11, device=device) * (deviation / 20) @ between)
 
     low, high = uniform((batch, 1), 40, 350, device), uniform((batch, 1), 3000, 8000, device)
     low, high = low * chance(0.3), torch.where(chance(0.3) > 0, high, 9000.0)
     microphone = curve(4) / (1 + (low / frequency.clamp(min=1)) ** 4) / (1 + (frequency / high) ** 12)
     # noise: coloured, with slow swells; other people far away; tones
-    noise = torch.fft.irfft(
-        torch.fft.rfft(torch.randn(batch, SPAN, device=device))
-        * curve(8)
-        * frequency.clamp(min=50) ** -uniform((batch, 1), 0, 1.2, device)
-    )
+    colour = curve(8) * frequency.clamp(min=50) ** -uniform((batch, 1), 0, 1.2, device)
+    noise = torch.fft.irfft(scaled(torch.randn(*colour.shape, dtype=torch.complex64, device=device), colour))
     swell = torch.nn.functional.interpolate(
         torch.randn(batch, 1, 40, device=device) * uniform((batch, 1, 1), 0, 0.6, device), SPAN, mode="linear"
     )[:, 0]
@@ -257,18 +258,24 @@ def mix(pool, plan):
         * 10 ** (-uniform((batch, 1), 5, 40, device) / 20)
         * chance(0.85)
     )
-    others = x.roll(1, 0).roll(SPAN // 3, 1)
-    noise = noise + others / 0.1 * 10 ** (-uniform((batch, 1), 12, 30, device) / 20) * chance(0.12)
+
+    def some(share):
+        """rows of that share of the streams, at random"""
+        return torch.randperm(batch, device=device)[: math.ceil(batch * share)]
+
+    rows = some(0.12)
+    others = x[rows - 1].roll(SPAN // 3, 1)
+    noise.index_add_(0, rows, others / 0.1 * 10 ** (-uniform((len(rows), 1), 12, 30, device) / 20))
     t = torch.arange(SPAN, device=device) / 16000
     for _ in range(2):
-        tone = torch.sin(
-            2 * math.pi * uniform((batch, 1), 0, 1, device) ** 3 * 4000 * t + uniform((batch, 1), 0, 6, device)
+        rows = some(0.1)
+        high, phase, often, when, level, share = (
+            uniform((len(rows), 1), *range_, device)
+            for range_ in ((0, 1), (0, 6), (0.02, 1.5), (0, 6), (5, 35), (-1.5, 0.8))
         )
-        on = torch.sin(
-            2 * math.pi * uniform((batch, 1), 0.02, 1.5, device) * t + uniform((batch, 1), 0, 6, device)
-        ) > uniform((batch, 1), -1.5, 0.8, device)
-        noise = noise + tone * on * 10 ** (-uniform((batch, 1), 5, 35, device) / 20) * chance(0.1)
-    x = torch.fft.irfft((spectrum + torch.fft.rfft(noise * speech)) * microphone)
+        tone = torch.sin(2 * math.pi * high**3 * 4000 * t + phase)
+        noise.index_add_(0, rows, tone * (torch.sin(2 * math.pi * often * t + when) > share) * 10 ** (-level / 20))
+    x = torch.fft.irfft(scaled(spectrum + torch.fft.rfft(noise * speech), microphone))
 
     # level, clipping, and digital silence where the audio is over
     level = x.norm(dim=1, keepdim=True) / SPAN**0.5

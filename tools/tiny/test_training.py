@@ -167,3 +167,30 @@ def test_sounds_are_laid_along_their_probabilities():
     assert sound_labels.labelled((clip, logs - 3, vocab)) is None  # fits badly
     path, _ = sound_labels.lay(np.zeros((400, 300)), np.zeros(300, bool))
     assert path[0] == 0 and path[-1] == 299 and set(np.diff(path)) <= {0, 1}
+
+
+def test_a_stream_is_mixed():
+    r = np.random.default_rng(1)
+    pool = streams.Pool("nowhere", {"kokoro": 1}, "cpu", hours=0.01)
+    pool.samples[160:48160] = torch.from_numpy((r.standard_normal(48000) * 3000).astype(np.int16))
+    pool.labels[1:301] = 60
+    clip = (160, 48000, 0.02, [(1.0, [1100], "one"), (2.0, [1101], "two"), (2.9, [1102], "three")], False)
+    p, tokens, delays, *_ = streams.plan({"kokoro": [clip]}, {"kokoro": 1.0}, 6, [3, 30], r)
+    samples, clean, labels = streams.mix(pool, {k: torch.from_numpy(v) for k, v in p.items()})
+    assert samples.shape == clean.shape == (6, streams.LIVE * 1280) and labels.shape == (6, streams.LIVE * 4)
+    assert samples.abs().max() <= 1 and samples.isfinite().all()
+    spoken = clean.abs().unflatten(1, (-1, 320)).amax(2) > 0.01
+    assert ((labels == 60) == spoken).float().mean() > 0.99
+    for row, live in zip(samples, p["live"], strict=True):
+        assert not row[live:].any()
+
+
+def test_a_part_of_a_clip_has_its_own_words():
+    clip = (160, 48000, 0.02, [(1.0, [1100], "one"), (2.0, [1101], "two"), (2.9, [1102], "three")], True)
+    r = np.random.default_rng(2)
+    for _ in range(20):
+        start, n, _, words, _ = streams.part_of(clip, r)
+        begin = (start - 160) / 16000
+        found = [(round(e + begin, 3), ids, w) for e, ids, w in words]
+        assert len(found) > 1 and found == clip[3][clip[3].index(found[0]) :][: len(found)]
+        assert words[-1][0] < n / 16000 <= 3 - begin
