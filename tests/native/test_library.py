@@ -114,6 +114,12 @@ def test_audio_of_any_kind(model, clip, expected, audio):
     assert result.audio == (str(clip) if is_file else None)
 
 
+def test_what_is_wrong_with_the_audio_is_noted(model, tmp_path):
+    soundfile.write(tmp_path / "silent.wav", np.zeros(8000), 16000)
+    (note,) = voxtab.transcribe(tmp_path / "silent.wav", model=model).notes
+    assert "silent" in note
+
+
 def test_blocks_that_come_by_themselves(model, expected):
     """Words come while the blocks do; where the loop is left early, the blocks end."""
     closed = threading.Event()

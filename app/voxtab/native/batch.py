@@ -145,9 +145,9 @@ class Worker:
 
     def __init__(self, settings: Settings, gpu: int = 0):
         self._settings, self._gpu = settings, gpu
-        self._results = ResultsFolder(settings.folder, settings.format)
         self._found = models.read_model(settings.model, settings.tokenizer)
         self._schedule: Schedule = self._found.config.schedule(settings.delay_ms, settings.left_silence_tokens)
+        self._results = ResultsFolder(settings.folder, settings.format)  # not before: it makes the folder
         self._model: Model | None = None
 
     async def work(self, item: Item, *, wait: bool) -> Outcome:

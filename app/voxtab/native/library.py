@@ -79,7 +79,8 @@ def transcribe(
     delay_ms: how long the model listens before it writes, 80 to 1200 in steps of 80, or 2400, the most accurate.
     left_silence_tokens: see `config.Schedule`. Both are the model's defaults unless given.
 
-    A model transcribes one recording at a time; others wait. Raises UserError, one sentence, for what the user can fix.
+    A model transcribes one recording at a time; others wait. What is damaged or missing in a file is told in the
+    result's `notes`. Raises UserError, one sentence, for what the user can fix.
 
     >>> result = voxtab.transcribe("talk.mp3")
     >>> print(result.text)

@@ -114,7 +114,7 @@ class Files(Output):
     """Files of each audio's own."""
 
     def __init__(self, format: Format, places: dict[Input, Path]):
-        """`places`: where to write; the suffix is added to a place that has none of its own (see `folder_places`)."""
+        """`places`: where to write, without the format's suffix."""
         self._format, self._places = format, places
 
     def begin(self, audio: Input) -> None:
@@ -130,6 +130,8 @@ class Files(Output):
 
 
 class OneFile(Files):
+    """One file, whose name is whole."""
+
     def _path(self, suffix: str) -> Path:
         return self._places[self._audio]
 
