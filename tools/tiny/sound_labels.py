@@ -125,7 +125,7 @@ def main():
             "".join(json.dumps(found.get(c["start"], (0, c))[1]) + "\n" for _, c in clips), encoding="utf-8"
         )
         print(
-            f"{prefix}: {len(found)} of {len(clips)} clips labelled; word ends moved {np.median(moved):.2f} s (median)"
+            f"{prefix}: {len(found)} of {len(clips)} clips labelled; word ends moved {np.median(moved or [0]):.2f} s (median)"
         )
 
 
