@@ -124,9 +124,8 @@ def main():
         Path(prefix + ".jsonl").write_text(
             "".join(json.dumps(found.get(c["start"], (0, c))[1]) + "\n" for _, c in clips), encoding="utf-8"
         )
-        print(
-            f"{prefix}: {len(found)} of {len(clips)} clips labelled; word ends moved {np.median(moved or [0]):.2f} s (median)"
-        )
+        middle = np.median(moved or [0])
+        print(f"{prefix}: {len(found)} of {len(clips)} clips labelled; word ends moved {middle:.2f} s (median)")
 
 
 if __name__ == "__main__":
