@@ -11,8 +11,10 @@ from array import array
 
 from voxtab.config import FIRST_TEXT_TOKEN
 from voxtab.errors import TokenizerError
+from voxtab.nesting import too_deep
 
 READ_BYTES = 1 << 16  # of a file at a time
+MOST_BRACKETS = 2000  # in a run of entries, which has about 650; a browser's stack holds some 4000 levels
 LONGEST_VALUE = 1 << 20  # characters; a longer value is not from a Tekken file, whose entries have about 100
 
 _SPACE = re.compile(r"[ \t\n\r]*")  # JSON's own, narrower than \s
@@ -154,8 +156,11 @@ class TekkenReader:
         if not self._fresh or not end:
             return []
         self._fresh = False
+        run = self._text[self._at : end]
+        if run.count("{") + run.count("[") > MOST_BRACKETS:
+            return []
         try:
-            items = json.loads(f"[{self._text[self._at : end]}]")
+            items = json.loads(f"[{run}]")
         except (ValueError, RecursionError):
             return []
         self._at = end + 1
@@ -182,6 +187,8 @@ class TekkenReader:
         """Walk over one value and return it."""
         yield from self._next()
         while True:
+            if too_deep(self._text, self._at):
+                raise self._error("is broken, as its JSON is nested too deep")
             try:
                 value, end = _value_at(self._text, self._at)
             except (ValueError, RecursionError):

@@ -18,7 +18,7 @@ from pyodide.ffi import JsException, to_js
 from voxtab.browser.gpu import BrowserDevice
 from voxtab.browser.locate import locate_model
 from voxtab.browser.messages import object_of, post_event
-from voxtab.errors import TokenizerError, UserError
+from voxtab.errors import ModelError, TokenizerError, UserError
 from voxtab.gpu.device import GpuAdapter
 from voxtab.gpu.variants import Variants
 from voxtab.model import Model
@@ -28,6 +28,8 @@ from voxtab.weights.directory import Directory, HeaderIncomplete
 
 FIRST_READ = 1 << 18  # bytes: the header of a file without a tokenizer is smaller
 SIZE_UNKNOWN = 1 << 62  # of a file, when a server does not say
+LARGEST_MODEL = 64 << 30  # bytes of GPU memory; a header may say anything
+LARGEST_UNTOLD = 8 << 30  # the same, when no server says how large the file is
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,9 @@ async def open_model(request: Any, lost: Callable[[BrowserDevice, str], None]) -
         device = await BrowserDevice.open(gpu, on_lost)
         network = getattr(request, "network", True)
         source = open_source(located.shards, network=network)
-        directory = await read_directory(source, await source.open() or SIZE_UNKNOWN)
+        size = await source.open()
+        directory = await read_directory(source, size or SIZE_UNKNOWN)
+        refuse_absurd(directory, not size)
         config = checkpoint.read_config(directory)
         # A file may hold more than the model. The names alone do not depend on the width.
         nbytes = sum(directory.tensors[name].nbytes for name in checkpoint.shapes(config, ada_width=0))
@@ -146,6 +150,18 @@ async def read_directory(source: Any, size: int) -> Directory:
             return gguf.parse(head, size)
         except HeaderIncomplete as error:
             nbytes = max(2 * nbytes, error.needed)
+
+
+def refuse_absurd(directory: Directory, untold: bool) -> None:
+    """ModelError if the header says more than can be, before anything is made from its numbers."""
+    nbytes = sum(tensor.nbytes for tensor in directory.tensors.values())
+    most = LARGEST_UNTOLD if untold else LARGEST_MODEL
+    if nbytes > most:
+        untold_too = ", and its server does not say how large the file is" if untold else ""
+        raise ModelError(
+            f"The model's header says that its tensors have {nbytes:,} bytes{untold_too}: at most {most:,} are "
+            "possible, so use another model."
+        )
 
 
 async def read_tokenizer(shard: dict, vocabulary: int, network: bool) -> tuple[Tokenizer, bool]:

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -518,3 +519,11 @@ def test_a_model_that_is_read_is_not_removed(page, served):
         shards(served),
     )
     refused(answer, "kept", "A tab is reading this model")
+
+
+def test_mutated_sidecars():
+    count = int(os.environ.get("MUTATIONS", 100_000)) // 10
+    script, parser = Path(__file__).with_name("mutate_sidecars.mjs"), CHECKOUT / "web/worker/store/sidecar.js"
+    done = subprocess.run(["node", script, parser, str(count)], stdout=subprocess.PIPE, check=True, text=True)
+    ends = json.loads(done.stdout)
+    assert min(ends.values()) > count / 20 and sum(ends.values()) == count

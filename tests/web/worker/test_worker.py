@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from voxtab.weights import checkpoint, gguf
 from web.conftest import ORACLES
 
 
@@ -219,6 +220,38 @@ def test_no_manifest(bare, server, files, text):
     (files / "none.json").write_text(text)
     kind, message = error_of(open_url(bare, "/files/none.json"))
     assert kind == "model" and "none.json is not a manifest" in message
+
+
+def absurd_vocabulary(model: bytes) -> bytes:
+    """The model's header with a vocabulary of 10^12."""
+    rows, width = struct.pack("<Q", 2048), gguf.parse(model, len(model)).tensors[checkpoint.EMBEDDING].shape[1]
+    return model.replace(struct.pack("<Q", width) + rows, struct.pack("<QQ", width, 10**12))
+
+
+def test_hostile_files(bare, server, files, model):
+    """Each is refused in one sentence, and the page is usable: the next model opens."""
+    (files / "hostile").mkdir()
+    shards = [{"path": "a", "bytes": 1}]
+    hostile = {
+        "deep.json": ("[" * 100_000, "is not a manifest"),
+        "many.json": (json.dumps({"shards": shards * 200_000}), "is too large for a manifest"),
+        "fewer.json": (json.dumps({"shards": shards * 100_000}), "names 100,000 shards, and 1,000 are possible"),
+        "vocabulary.gguf": (absurd_vocabulary(model), "ends at byte"),
+        "no_length/vocabulary.gguf": (absurd_vocabulary(model), "does not say how large the file is"),
+        "no_length/keys.gguf": (b"GGUF" + struct.pack("<IQQ", 3, 10**12, 10**12), "damaged or cut short"),
+        "page.gguf": ("<!doctype html>", "not a GGUF file"),
+    }
+    for name, (content, words) in hostile.items():
+        behaviour, _, name = name.rpartition("/")
+        (files / "hostile" / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        kind, message = error_of(open_url(bare, f"/{behaviour or 'as_it_is'}/files/hostile/{name}"))
+        assert kind == "model" and words in message, (name, message)
+    (files / "hostile/model.gguf").write_bytes(model)
+    for deep in ("[" * 100_000, '{"vocab": [' + '{"a": ' * 100_000):
+        (files / "hostile/tekken.json").write_text(deep)
+        kind, message = error_of(open_url(bare, f"/files/hostile/model.gguf?{len(deep)}"))
+        assert kind == "tokenizer" and "tekken.json" in message
+    check_tokens(bare, server, "delay160", open_url(bare, "/files/delay160/tiny-q4.gguf"))
 
 
 def test_chosen_wrong_files(bare, tmp_path, model):

@@ -132,6 +132,8 @@ export class RemoteFile {
           "download the file and choose it here, or use a host that allows it.",
       );
     }
+    // Browsers refuse a compressed answer to a range, and do not say so.
+    if (!this.answered && this.failures === 2 && this.position === 0) this.ranges = Math.min(this.ranges, NOT_AT_FIRST);
     try {
       await this.patience.wait(error, this.failures, this.host);
     } catch {

@@ -66,8 +66,9 @@ function checked(url, response, from, to, ranged) {
   }
   const encoded = headers.has("Content-Encoding");
   if (status === 200) {
-    // The length of what was compressed is not the file's.
-    const length = encoded ? "" : (headers.get("Content-Length") ?? "");
+    // The length of what was compressed is not the file's. Another origin does not say whether it was.
+    const isUnsure = encoded || (!ranged && response.type === "cors" && /json|text/.test(headers.get("Content-Type")));
+    const length = isUnsure ? "" : (headers.get("Content-Length") ?? "");
     return { body, start: 0, end: null, bytes: /^\d+$/.test(length) ? Number(length) : null, tag };
   }
   const [start, end] = [Number(first), Number(last) + 1];

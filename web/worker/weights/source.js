@@ -108,6 +108,7 @@ export class Source {
       if (!chunk) {
         this.ended = true;
         this.isKept = isKept;
+        this.chunk = new Uint8Array(0); // the memory of the last one is away
         return null;
       }
       this.chunk = chunk;
