@@ -1,8 +1,10 @@
 """Whatever fails while a transcriber is fed and read: both sides end, and the error comes out."""
 
 import asyncio
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -210,3 +212,14 @@ def test_whatever_fails_the_command_ends_with_a_sentence(what, status, words, ne
     assert ended.returncode == status and words in ended.stderr, ended
     assert ended.stderr.startswith("voxtab: ") and ended.stderr.count("\n") == 1 and ended.stderr.endswith(".\n"), ended
     assert not next_file or len(ended.stdout.split("\n")[1]) > 20
+
+
+def test_ctrl_c_while_nothing_comes_through_a_pipe():
+    code = "print(0, flush=True)\nfrom voxtab.native.cli import main\nmain()"
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen([sys.executable, "-c", code, "transcribe", "-"], **pipes) as process:
+        process.stdout.readline()
+        time.sleep(2)  # then it waits for the first byte; earlier, Ctrl-C ends it too, but with a traceback
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) in (130, -signal.SIGINT, 1)
+        process.stdin.close()

@@ -1,9 +1,7 @@
 """Audio of any kind -> samples: 16 kHz, mono, float32, a block at a time. Native only."""
 
-import asyncio
 import contextlib
 import os
-import threading
 from collections.abc import AsyncGenerator, Generator, Iterator
 from dataclasses import dataclass, field
 
@@ -13,13 +11,13 @@ import soxr
 from voxtab.config import SAMPLE_RATE
 from voxtab.errors import AudioError, shown
 from voxtab.native.decoding import Decoding
+from voxtab.native.threads import iterated_in_thread
 
 BLOCK_SECONDS = 0.1  # of the file's own samples: mixed, checked and resampled together
 SILENT = 1e-4  # of full scale: what is never louder is silent
 QUIET = 0.01  # what is never louder than this is far below speech
 CANCELLED = 0.1  # channels whose mean has less than this part of the power that unrelated channels would have
 MOST_DAMAGE = 10  # seconds in front of the first second that can be decoded: more is no audio
-READ_AHEAD = 16  # blocks that wait for the consumer of AudioFile.stream()
 
 
 class Note(str):
@@ -69,7 +67,7 @@ class AudioFile:
 
     async def stream(self) -> AsyncGenerator[np.ndarray]:
         """samples(), decoded in a thread of its own: the event loop never waits for a disk, a pipe or a network."""
-        async with contextlib.aclosing(in_thread(self.samples())) as blocks:
+        async with contextlib.aclosing(iterated_in_thread(self.samples())) as blocks:
             async for block in blocks:
                 yield block
 
@@ -86,6 +84,16 @@ def open_audio(source: str | os.PathLike) -> AudioFile:
     if not live:
         _check_beginning(audio, decoding)
     return audio
+
+
+async def open_audio_async(source: str | os.PathLike) -> AudioFile:
+    """open_audio() in a thread of its own: a pipe in which nothing comes holds up neither the event loop nor Ctrl-C."""
+
+    def opened() -> Generator[AudioFile]:
+        yield open_audio(source)
+
+    async with contextlib.aclosing(iterated_in_thread(opened())) as results:
+        return await anext(results)
 
 
 def _check_beginning(audio: AudioFile, decoding: Decoding) -> None:
@@ -229,42 +237,3 @@ def _notes(decoding: Decoding) -> Iterator[Note]:
             listed = ", ".join(f"{place.seconds:.2f} s at {place.at:.2f} s" for place in places[:5])
             more = f", and {len(places) - 5} more places" if len(places) > 5 else ""
             yield Note(f"{listed}{more}: {what}.", lost=not pause)
-
-
-async def in_thread(blocks: Generator[np.ndarray]) -> AsyncGenerator[np.ndarray]:
-    """The items of `blocks`, made in a daemon thread, READ_AHEAD of them at most."""
-    loop = asyncio.get_running_loop()
-    items: asyncio.Queue = asyncio.Queue()
-    room = threading.Semaphore(READ_AHEAD)
-    stopped = threading.Event()
-
-    def hand_over(block, end):
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-            loop.call_soon_threadsafe(items.put_nowait, (block, end))
-
-    def work():
-        end: BaseException = StopAsyncIteration()
-        try:
-            with contextlib.closing(blocks):
-                for block in blocks:
-                    room.acquire()
-                    if stopped.is_set():
-                        return
-                    hand_over(block, None)
-        except BaseException as error:
-            end = error
-        hand_over(None, end)
-
-    threading.Thread(target=work, name="voxtab audio", daemon=True).start()
-    try:
-        while True:
-            block, end = await items.get()
-            if isinstance(end, StopAsyncIteration):
-                return
-            if end:
-                raise end
-            yield block
-            room.release()
-    finally:
-        stopped.set()
-        room.release()

@@ -22,7 +22,7 @@ import numpy as np
 from voxtab.errors import AudioError
 from voxtab.model import Model
 from voxtab.native import models
-from voxtab.native.audio import AudioFile, open_audio
+from voxtab.native.audio import AudioFile, open_audio_async
 from voxtab.native.transcription import Transcription
 from voxtab.result import Result
 from voxtab.words import Word
@@ -196,7 +196,7 @@ async def _opened(audio: Audio | Iterable[np.ndarray]) -> AudioFile | np.ndarray
     if isinstance(audio, AudioFile):
         return audio
     if isinstance(audio, str | os.PathLike):
-        return await asyncio.to_thread(open_audio, audio)
+        return await open_audio_async(audio)
     if isinstance(audio, Iterable) and not hasattr(audio, "__array__") and not _is_buffer(audio):
         return map(_samples, audio)
     return _samples(audio)

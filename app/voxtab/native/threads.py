@@ -1,11 +1,16 @@
-"""A coroutine in a thread of its own."""
+"""A coroutine or a generator in a thread of its own."""
 
 import asyncio
-from collections.abc import Coroutine
+import contextlib
+import threading
+from collections.abc import AsyncGenerator, Coroutine, Generator
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+Item = TypeVar("Item")
+
+READ_AHEAD = 16  # items that wait for who iterates
 
 
 async def in_thread(coroutine: Coroutine[Any, Any, Result]) -> Result:
@@ -29,3 +34,45 @@ async def in_thread(coroutine: Coroutine[Any, Any, Result]) -> Result:
         loop.call_soon_threadsafe(task.cancel)
         await asyncio.wait([running])
         raise
+
+
+async def iterated_in_thread(items: Generator[Item]) -> AsyncGenerator[Item]:
+    """The items of a generator, which runs in a thread of its own, READ_AHEAD of them ahead.
+
+    The thread does not keep the process from ending: the generator may wait for something that never comes.
+    """
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Queue = asyncio.Queue()
+    room = threading.Semaphore(READ_AHEAD)
+    stopped = threading.Event()
+
+    def hand_over(item, end):
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(ready.put_nowait, (item, end))
+
+    def work():
+        end: BaseException = StopAsyncIteration()
+        try:
+            with contextlib.closing(items):
+                for item in items:
+                    room.acquire()
+                    if stopped.is_set():
+                        return
+                    hand_over(item, None)
+        except BaseException as error:
+            end = error
+        hand_over(None, end)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        while True:
+            item, end = await ready.get()
+            if isinstance(end, StopAsyncIteration):
+                return
+            if end:
+                raise end
+            yield item
+            room.release()
+    finally:
+        stopped.set()
+        room.release()

@@ -8,8 +8,9 @@ import numpy as np
 from voxtab.config import SAMPLE_RATE, Schedule
 from voxtab.errors import AudioError, shown
 from voxtab.model import Model
-from voxtab.native.audio import AudioFile, in_thread
+from voxtab.native.audio import AudioFile
 from voxtab.native.feeding import text_of
+from voxtab.native.threads import iterated_in_thread
 from voxtab.result import Result
 from voxtab.transcriber import Transcriber
 
@@ -39,7 +40,7 @@ class Transcription:
         elif isinstance(audio, np.ndarray):
             self._blocks, self._live = _once(audio), False
         else:
-            self._blocks = in_thread(block for block in audio)
+            self._blocks = iterated_in_thread(block for block in audio)
         self._since = time.perf_counter()
         self.transcriber = Transcriber(model, schedule.delay_ms, schedule.left_silence_tokens)
 

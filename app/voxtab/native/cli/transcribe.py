@@ -104,8 +104,11 @@ class _Run:
         found = models.read_model(arguments.model, arguments.tokenizer)
         self._schedule = found.config.schedule(arguments.delay_ms, arguments.left_silence_tokens)
         numbered = enumerate(inputs, 1)
-        opened = next(((i, each, audio) for i, each in numbered if (audio := self._open(each))), None)
-        if opened is None:
+        for i, each in numbered:
+            if audio := await self._open(each):
+                opened = i, each, audio
+                break
+        else:
             return self._status
         from voxtab.native.cli.progress import load
 
@@ -114,18 +117,18 @@ class _Run:
         try:
             await self._one(*opened, output)
             for i, each in numbered:
-                if audio := self._open(each):
+                if audio := await self._open(each):
                     await self._one(i, each, audio, output)
         finally:
             output.close()
             await self._model.device.done()  # also after Ctrl-C: readbacks under way still need the event loop
         return self._status
 
-    def _open(self, audio: Input) -> "AudioFile | None":
-        from voxtab.native.audio import open_audio
+    async def _open(self, audio: Input) -> "AudioFile | None":
+        from voxtab.native.audio import open_audio_async
 
         try:
-            return open_audio(audio.source)
+            return await open_audio_async(audio.source)
         except UserError as error:
             self._wrong(error)
             return None
