@@ -454,6 +454,10 @@ def rate_of(rate):
     return bytes(whole)
 
 
+def unknown_codec():
+    return encoded(tone(16000), 16000, ".wav")[:20] + b"\x77\x77" + encoded(tone(16000), 16000, ".wav")[22:]
+
+
 def only_picture():
     return encoded(tone(16000), 16000, ".mka", picture=True, tracks=0)
 
@@ -480,6 +484,7 @@ def only_picture():
         ("sum.wav", wav([[3e38, 3e38]]), "not a finite number"),
         ("difference.wav", wav([[np.inf, -np.inf]]), "not a finite number"),
         ("locked.m4a", data(encrypted), "is encrypted"),
+        ("unknown.wav", data(unknown_codec), "of a kind that cannot be decoded"),
         ("unfinished.m4a", data(index_missing), "without its index"),
         ("slow.wav", data(lambda: rate_of(1)), "its rate is 1 Hz, where 1000 is the least"),
         ("slow.wav", data(lambda: rate_of(999)), "its rate is 999 Hz"),

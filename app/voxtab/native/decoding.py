@@ -189,7 +189,7 @@ class Decoding:
                 raise AudioError(f"{name} holds no audio, only {' and '.join(kinds)}: name a file with sound.")
             raise AudioError(f"{name} holds no audio: it is empty or cut off.")
         stream = next((stream for stream in streams if stream.codec_context), None)
-        if any(stream.codec_tag in ("drms", "enca") for stream in streams):
+        if any(stream.codec_context and stream.codec_tag in ("drms", "enca") for stream in streams):
             raise self._encrypted()
         if stream is None:
             raise AudioError(f"{name} holds audio of a kind that cannot be decoded: convert it with another program.")
@@ -207,7 +207,8 @@ class Decoding:
             )
 
     def _described(self, stream: av.AudioStream) -> str:
-        words = (stream.metadata.get("language"), stream.metadata.get("title"), stream.codec_context.name)
+        codec = stream.codec_context  # None for one that FFmpeg does not know
+        words = (stream.metadata.get("language"), stream.metadata.get("title"), codec.name if codec else "unknown")
         return shown(" ".join(word for word in words if word and word != "und"))
 
     # --- reading
