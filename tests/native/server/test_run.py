@@ -267,6 +267,9 @@ def test_a_model_that_does_not_open(site):
     process = start(site, "--model", MODEL, "--port", 0, before=fails)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (2, "voxtab: No GPU was found.\n")
+    process = start(site, "--model", MODEL, "--port", 0, "--gpu", 99)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2 and "99" in err and err.count("\n") == 1
 
 
 def test_a_model_that_is_lost(site):

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from voxtab.native.cli.parser import add_model
+from voxtab.native.cli.parser import add_gpu, add_model
 
 DESCRIPTION = "Serve the page that tools/build_site wrote, and an API as OpenAI's and vLLM's, until interrupted."
 _SITE = "dist/site"
@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--port", type=int, default=8000, help="0 takes a free one; default: %(default)s")
     add_model(parser)
+    add_gpu(parser)
     parser.add_argument(
         "--delay-ms",
         type=int,
@@ -56,6 +57,7 @@ def run(arguments) -> int:
         arguments.port,
         model=arguments.model,
         tokenizer=arguments.tokenizer,
+        gpu=arguments.gpu,
         delay_ms=arguments.delay_ms,
         key=arguments.api_key or os.environ.get("VOXTAB_API_KEY") or None,
         limits=Limits(arguments.queue, 1_000_000 * arguments.max_upload_mb, 60 * arguments.max_minutes),

@@ -43,6 +43,7 @@ def serve(
     *,
     model: str | None = None,
     tokenizer: str | None = None,
+    gpu: int = 0,
     delay_ms: int | None = None,
     key: str | None = None,
     limits: Limits | None = None,
@@ -63,7 +64,7 @@ def serve(
         )
     if delay_ms is not None:
         Schedule(delay_ms)  # raises UserError if it is none of the model's
-    served = None if missing else Api(_loader(model, tokenizer), _shown_name(model), limits or Limits(), delay_ms)
+    served = None if missing else Api(_loader(model, tokenizer, gpu), _shown_name(model), limits or Limits(), delay_ms)
     listener = bound(host, port)
     connections = _allow_many_files() // 2 - 50  # each may have a file open too
     _log_in_sentences()
@@ -140,14 +141,14 @@ def _missing_packages() -> str:
     return "install what it needs with pip install 'voxtab[serve]'." if missing else ""
 
 
-def _loader(path: str | None, tokenizer: str | None) -> Callable[[], Awaitable[Model]]:
+def _loader(path: str | None, tokenizer: str | None, gpu: int) -> Callable[[], Awaitable[Model]]:
     """What opens the model. Files that are named are read here: wrong ones are told before anything is served."""
     from voxtab.native import models
 
     found = models.read_model(path, tokenizer) if path or tokenizer else None
 
     async def load() -> Model:
-        model = await models.load_model(found if found else await asyncio.to_thread(models.read_model))
+        model = await models.load_model(found if found else await asyncio.to_thread(models.read_model), gpu=gpu)
         if model.warning:
             print(f"voxtab: {model.warning}", file=sys.stderr)
         return model
