@@ -7,7 +7,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from native.server.conftest import served
+from native.server.process import served
 
 KEY = "s3cret-ключ"
 

@@ -11,7 +11,7 @@ import pytest
 from websockets.sync.client import connect
 
 import voxtab.native.server
-from native.server.conftest import served
+from native.server.process import served
 from native.server.test_realtime import COMPLETED, DELTA, append, heard, pcm, say
 from voxtab import resources
 

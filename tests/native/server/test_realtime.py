@@ -14,7 +14,7 @@ import soxr
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from native.server.conftest import CLIP
+from native.server.process import CLIP
 from voxtab.native.server import live
 from voxtab.native.server.dialects import DELAYS_MS, Utterance, VllmDialect
 from voxtab.native.server.errors import ApiError

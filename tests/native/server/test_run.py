@@ -14,7 +14,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from native.server.conftest import CLIP, LONG_BYTES, MODEL, Served, port_of, served, start
+from native.server.process import CLIP, LONG_BYTES, MODEL, Served, port_of, served, start
 from native.server.test_realtime import append, heard, pcm
 from native.server.test_transcriptions import form, post, refused, wav
 from voxtab.errors import UserError

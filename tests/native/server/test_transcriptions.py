@@ -18,7 +18,7 @@ import soundfile
 from starlette.requests import Request
 from websockets.sync.client import connect
 
-from native.server.conftest import CLIP, MODEL
+from native.server.process import CLIP, MODEL
 from native.server.test_realtime import append, closed_when_done, pcm, say
 from voxtab.native.server.deltas import Deltas
 from voxtab.native.server.errors import ApiError
