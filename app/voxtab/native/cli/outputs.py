@@ -41,18 +41,19 @@ class TextOnStdout(Output):
         self._named = named
 
     def begin(self, audio: Input) -> None:
-        if self._named:
-            print(f"{shown(audio.source)}: ", end="", flush=True)
+        self._before, self._begun = f"{shown(audio.source)}: " if self._named else "", False
 
     def push(self, text: str, transcriber: "Transcriber") -> None:
         if text:
-            print(text, end="", flush=True)
+            print(self._before + text, end="", flush=True)
+            self._before, self._begun = "", True
 
     def end(self, result: "Result") -> None:
-        print(flush=True)
+        print(self._before, flush=True)
 
     def fail(self) -> None:
-        print(flush=True)
+        if self._begun:
+            print(flush=True)
 
 
 class SegmentsOnStdout(Output):
