@@ -4,6 +4,7 @@
 // The store cannot be used; the message says why, and what happens instead.
 export class Unkept extends Error {}
 
+const AT_ONCE = 256 << 10; // bytes of a write
 const WAIT_MS = 300;
 const ATTEMPTS = 20; // Chromium may hold a file's lock for some seconds after a reload
 
@@ -43,13 +44,16 @@ export async function openForWriting(folder, name) {
 
 // Writes all bytes, or throws Unkept.
 export function write(handle, bytes, at) {
-  let written = 0;
-  try {
-    written = handle.write(bytes, { at });
-  } catch (error) {
-    throw unwritable(error);
+  for (let start = 0; start < bytes.length; start += AT_ONCE) {
+    const part = bytes.subarray(start, start + AT_ONCE);
+    let written = 0;
+    try {
+      written = handle.write(part, { at: at + start });
+    } catch (error) {
+      throw unwritable(error);
+    }
+    if (written < part.length) throw unwritable({ name: "QuotaExceededError" });
   }
-  if (written < bytes.length) throw unwritable({ name: "QuotaExceededError" });
 }
 
 function unwritable({ name }) {

@@ -3,7 +3,7 @@
 
 import { Failure } from "../../failure.js";
 
-const COUNT = 4; // pieces that are checked at a time
+const COUNT = 2; // pieces that are checked at a time; more would take more memory than time
 
 export class Checkers {
   constructor() {

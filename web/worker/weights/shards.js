@@ -52,7 +52,7 @@ export class Shards {
     piece.catch(() => {}); // `read` hands it on
     this.ready.push(piece);
     this.change();
-    while (this.ready.length > this.checkers.count) await this.changed.promise;
+    while (this.ready.length >= this.checkers.count) await this.changed.promise;
   }
 
   change() {
