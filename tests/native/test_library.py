@@ -236,6 +236,7 @@ def test_a_program_of_its_own(files):
     """A model that is given by its path is closed. The process ends without a word, also within a transcription."""
     code = """
 import voxtab
+from voxtab.native import gpu, library
 from voxtab.native.gpu import NativeDevice
 closed, close = [], NativeDevice.close
 NativeDevice.close = lambda self: (closed.append(self), close(self))
@@ -244,14 +245,17 @@ try:
     voxtab.transcribe("talk.mp3", model="voxtral-q4.gguf", delay_ms=100)
 except voxtab.UserError as error:
     print(error)
+finalize = gpu._close
+gpu._close = lambda *all: (print("transcriptions have ended:", library._running_loop().is_closed()), finalize(*all))
 model = voxtab.open_model()
 words = voxtab.stream("talk.mp3", model=model)
 print(next(words).text)
 """
     status, out, err = program(code)
     assert (status, err) == (0, "")
-    text, refusal, word = out.splitlines()
+    text, refusal, word, end = out.splitlines()
     assert text == f"{SPOKEN} 1" and "100 ms" in refusal and word == "enter"
+    assert end == "transcriptions have ended: True"
 
 
 def test_importing_is_cheap_and_lists_all_names():

@@ -10,12 +10,12 @@ import contextlib
 import os
 import queue
 import threading
+import weakref
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from concurrent.futures import Future, wait
 from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -225,9 +225,9 @@ def _samples(samples) -> np.ndarray:
 
 
 @cache
-def _turns() -> WeakKeyDictionary[Model, asyncio.Lock]:
+def _turns() -> weakref.WeakKeyDictionary[Model, asyncio.Lock]:
     """Who transcribes with an open model. Used on the event loop alone."""
-    return WeakKeyDictionary()
+    return weakref.WeakKeyDictionary()
 
 
 _starting = threading.Lock()
@@ -245,6 +245,9 @@ def _running_loop() -> asyncio.AbstractEventLoop:
         thread.join()
         loop.close()
 
+    # A device that is left open is closed by its finalizer when the interpreter ends, and no transcription may use it
+    # then. `atexit` calls what was registered last first, and the first finalizer registers the hook for all of them.
+    weakref.finalize(loop, int)
     atexit.register(stop)
     return loop
 
