@@ -83,8 +83,12 @@ def test_link_under_a_deeper_path_and_reload(page, server, clips):
         expect(at(page, "warning")).to_contain_text("in software")
     else:
         expect(at(page, "warning")).to_be_hidden()
+    asked = len(server.requests)
     page.reload()
     check(page, "delay160")
+    # The model was kept: only the page and the audio are fetched again.
+    assert not [path for path, _ in server.requests[asked:] if path.endswith(("tiny-q4.gguf", "tekken.json"))]
+    expect(at(page, "kept-list")).to_contain_text("tiny-q4.gguf")
 
 
 @pytest.fixture(scope="module")
