@@ -38,6 +38,18 @@ def pytest_xdist_make_scheduler(config, log):
     return Scheduling(config, log)
 
 
+# Each of two processes is given two units at first: the page's tests, which take longest, and the shaders', whose one
+# test takes a minute; then one that is short, as it waits for the page's.
+FIRST = "tests/web/", "tests/tools/test_check_shaders.py", "tests/test_spec.py"
+
+
+def pytest_collection_modifyitems(config, items):
+    if hasattr(config, "workerinput"):
+        items.sort(
+            key=lambda item: next((i for i, path in enumerate(FIRST) if item.nodeid.startswith(path)), len(FIRST))
+        )
+
+
 @pytest.fixture(scope="session")
 def run():
     """Runs a coroutine on the session's one event loop."""
