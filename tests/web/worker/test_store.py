@@ -254,7 +254,7 @@ def test_a_browser_that_is_killed_at_any_moment(served, tmp_path):
             shard, first_byte = min(asked)
             again.append(max(0, kept - (41 * shard + first_byte // PIECE)))
         kept = max(kept, got(served, since))
-    assert kept == 71 and len(again) > 15, "the kills were not spread over the download"
+    assert kept > 60 and len(again) > 15, "the kills were not spread over the download"
     assert max(again) <= MOST_AGAIN
     print(f"20 kills: {sum(again)} pieces were fetched again, {max(again)} at most after one")
 

@@ -9,7 +9,6 @@ export class Checkers {
   constructor() {
     this.count = COUNT;
     this.checkers = [];
-    this.next = 0; // which of them gets the next piece
     this.free = []; // ArrayBuffers
   }
 
@@ -23,8 +22,13 @@ export class Checkers {
 
   // A promise of {sha256, bytes}. The piece's memory is away until then.
   check(piece) {
-    if (this.checkers.length < COUNT) this.checkers.push(new Checker("checker.js"));
-    return this.checkers[this.next++ % COUNT].ask({ piece });
+    // A Worker takes 10 MB, so a further one starts only if the others are busy.
+    let idlest = this.checkers.toSorted((one, other) => one.asked.length - other.asked.length)[0];
+    if (!idlest || (idlest.asked.length && this.checkers.length < COUNT)) {
+      idlest = new Checker("checker.js");
+      this.checkers.push(idlest);
+    }
+    return idlest.ask({ piece });
   }
 }
 

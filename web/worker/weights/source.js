@@ -19,7 +19,7 @@ import { shown } from "./range.js";
 
 export { pinned } from "./hub.js";
 
-const CHUNK_BYTES = 4 << 20;
+const CHUNK_BYTES = 1 << 20; // and the size of pieces where no manifest says one
 const AHEAD = 2; // chunks that are read while one is used
 const sources = new Set(); // those that are open
 
