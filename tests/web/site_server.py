@@ -164,8 +164,9 @@ class Handler(BaseHTTPRequestHandler):
         if stop_after is not None:
             end = min(end, start + stop_after)
         for at in range(start, end, step):
+            if at > start:
+                threading.Event().wait(pause)
             self.wfile.write(data[at : min(end, at + step)])
-            threading.Event().wait(pause)
         if stop_after is not None:
             threading.Event().wait(0.3)  # so that the browser delivers the data so far
             self.close_connection = True
