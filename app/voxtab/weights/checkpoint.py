@@ -9,7 +9,7 @@ from typing import Any
 
 from voxtab.config import DECODER_4B, ENCODER_4B, MEL_BINS, STATES_PER_TOKEN, ModelConfig, Stack
 from voxtab.errors import ModelError
-from voxtab.weights.directory import Directory, shown
+from voxtab.weights.directory import Directory, quoted
 
 EMBEDDING = "mm_streams_embeddings.embedding_module.tok_embeddings.weight"
 CONV = "mm_streams_embeddings.embedding_module.whisper_encoder.conv_layers.{}.conv.{}"
@@ -95,12 +95,12 @@ def read_config(directory: Directory, hugging_face: dict | None = None) -> Model
         found = _shape(directory, name, len(shape))
         if found != shape:
             raise ModelError(
-                f"Tensor {shown(name)} has the shape {list(found)}, and the rest of the model needs {list(shape)}: the "
+                f"Tensor {quoted(name)} has the shape {list(found)}, and the rest of the model needs {list(shape)}: the "
                 "file or its metadata is damaged, so download the model again."
             )
         if directory.tensors[name].type == "Q4_0" and (len(shape) != 2):
             raise ModelError(
-                f"Tensor {shown(name)} is Q4_0, but only matrices can be: use a file that has it in F32 or F16."
+                f"Tensor {quoted(name)} is Q4_0, but only matrices can be: use a file that has it in F32 or F16."
             )
     for stack, layer in ((config.encoder, ENCODER_LAYER), (config.decoder, DECODER_LAYER)):
         for i in range(stack.layers):
@@ -187,7 +187,7 @@ def _from_config_json(config: dict, section: str) -> dict:
 def _stack(directory: Directory, name: str, layer: str, width: int, given: dict) -> Stack:
     def impossible(field: str) -> ModelError:
         return ModelError(
-            f"The model's metadata says that the {name}'s {field} is {shown(str(given[field]))}, which is impossible: "
+            f"The model's metadata says that the {name}'s {field} is {quoted(str(given[field]))}, which is impossible: "
             "download the model again."
         )
 
@@ -202,7 +202,7 @@ def _stack(directory: Directory, name: str, layer: str, width: int, given: dict)
         layers += 1
     if not layers:
         raise ModelError(
-            f"The model has no tensor {shown(layer.format(0) + 'attention.wq.weight')}: "
+            f"The model has no tensor {quoted(layer.format(0) + 'attention.wq.weight')}: "
             "give a Voxtral Realtime model with Mistral's tensor names, or Hugging Face's in a SafeTensors file."
         )
     hidden = _shape(directory, layer.format(0) + "feed_forward.w1.weight", 2)[0]
@@ -211,11 +211,11 @@ def _stack(directory: Directory, name: str, layer: str, width: int, given: dict)
 
 def _shape(directory: Directory, name: str, dims: int) -> tuple[int, ...]:
     if name not in directory.tensors:
-        raise ModelError(f"The model has no tensor {shown(name)}: give a complete Voxtral Realtime model.")
+        raise ModelError(f"The model has no tensor {quoted(name)}: give a complete Voxtral Realtime model.")
     shape = directory.tensors[name].shape
     if len(shape) != dims:
         raise ModelError(
-            f"Tensor {shown(name)} has {len(shape)} dimensions instead of {dims}: give a Voxtral Realtime model."
+            f"Tensor {quoted(name)} has {len(shape)} dimensions instead of {dims}: give a Voxtral Realtime model."
         )
     return shape
 
@@ -225,6 +225,6 @@ def _same_type(directory: Directory, names: list[str]) -> None:
     types = {directory.tensors[name].type for name in names}
     if len(types) > 1:
         raise ModelError(
-            f"Tensor {shown(names[0])} and those stacked with it have several types ({', '.join(sorted(types))}): "
+            f"Tensor {quoted(names[0])} and those stacked with it have several types ({', '.join(sorted(types))}): "
             "convert the model again, with one type for them."
         )

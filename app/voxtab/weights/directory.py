@@ -67,26 +67,26 @@ def locate(name: str, type: str, shape: tuple[int, ...], offset: int, size: int)
     """The tensor that a header describes, checked; `size` is the file's, in bytes. ModelError if it is impossible."""
     if type not in _BLOCKS:
         raise ModelError(
-            f"Tensor {shown(name)} has the type {shown(type)}, which is not supported: "
+            f"Tensor {quoted(name)} has the type {quoted(type)}, which is not supported: "
             f"use a model whose tensors are Q4_0, F16, BF16 or F32."
         )
     if not 1 <= len(shape) <= MAX_DIMS or min(shape) < 1:
         raise ModelError(
-            f"Tensor {shown(name)} has a shape of {len(shape)} numbers, but 1 to {MAX_DIMS}, none below 1, are "
+            f"Tensor {quoted(name)} has a shape of {len(shape)} numbers, but 1 to {MAX_DIMS}, none below 1, are "
             "possible: the header is damaged, so download the model again."
         )
     try:
         nbytes = tensor_nbytes(type, shape)
     except ValueError as error:
-        raise ModelError(f"Tensor {shown(name)} cannot be read, as {error}: convert the model again.") from None
+        raise ModelError(f"Tensor {quoted(name)} cannot be read, as {error}: convert the model again.") from None
     if offset + nbytes > size:
         raise ModelError(
-            f"Tensor {shown(name)} ends at byte {offset + nbytes:,} but the model has only {size:,} bytes: "
+            f"Tensor {quoted(name)} ends at byte {offset + nbytes:,} but the model has only {size:,} bytes: "
             f"a shard is missing or short, so download the model again."
         )
     return Tensor(name, type, shape, offset, nbytes)
 
 
-def shown(text: str) -> str:
+def quoted(text: str) -> str:
     """A name from a file for a message: quoted, on one line, not too long."""
     return repr(text if len(text) <= 120 else text[:120] + "...")

@@ -12,7 +12,7 @@ wrong header causes nothing but a ModelError.
 from struct import Struct
 
 from voxtab.errors import ModelError
-from voxtab.weights.directory import HEADER_LIMIT, MAX_DIMS, Directory, HeaderIncomplete, Tensor, locate, shown
+from voxtab.weights.directory import HEADER_LIMIT, MAX_DIMS, Directory, HeaderIncomplete, Tensor, locate, quoted
 
 _MAGIC = b"GGUF"
 _VERSIONS = 2, 3
@@ -66,7 +66,7 @@ def parse(head: bytes | memoryview, size: int) -> Directory:
     alignment = metadata.get("general.alignment", 32)
     if not isinstance(alignment, int) or alignment < 4 or alignment & (alignment - 1):
         raise ModelError(
-            f"The metadata says that general.alignment is {shown(str(alignment))}, not a power of two from 4 on: "
+            f"The metadata says that general.alignment is {quoted(str(alignment))}, not a power of two from 4 on: "
             "convert the model again."
         )
     if metadata.get("split.count", 1) not in (0, 1):
@@ -78,7 +78,7 @@ def parse(head: bytes | memoryview, size: int) -> Directory:
     for _ in range(tensor_count):
         name = cursor.name("tensor")
         if name in entries:
-            raise cursor.damaged(f"two tensors are named {shown(name)}")
+            raise cursor.damaged(f"two tensors are named {quoted(name)}")
         entries[name] = _entry(cursor)
 
     data = -(-cursor.at // alignment) * alignment
@@ -86,7 +86,7 @@ def parse(head: bytes | memoryview, size: int) -> Directory:
     for name, (kind, shape, offset) in entries.items():
         if offset % alignment:
             raise ModelError(
-                f"Tensor {shown(name)} starts at byte {offset:,} of the data, not at a multiple of {alignment:,}: "
+                f"Tensor {quoted(name)} starts at byte {offset:,} of the data, not at a multiple of {alignment:,}: "
                 "convert the model again."
             )
         tensors[name] = locate(name, kind, shape, data + offset, size)
@@ -154,7 +154,7 @@ def _metadata(cursor: _Cursor, count: int) -> dict[str, object]:
     for _ in range(count):
         key = cursor.name("key")
         if key in metadata:
-            raise cursor.damaged(f"two keys are named {shown(key)}")
+            raise cursor.damaged(f"two keys are named {quoted(key)}")
         (kind,) = cursor.unpack(_U32)
         metadata[key] = _value(cursor, kind)
     return metadata

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from voxtab.errors import ModelError
-from voxtab.weights.directory import HEADER_LIMIT, Directory, HeaderIncomplete, Tensor, locate, shown
+from voxtab.weights.directory import HEADER_LIMIT, Directory, HeaderIncomplete, Tensor, locate, quoted
 
 
 def parse(head: bytes | memoryview, size: int) -> Directory:
@@ -37,7 +37,7 @@ def parse(head: bytes | memoryview, size: int) -> Directory:
         kind, shape, begin, end = _fields(name, entry)
         tensor = locate(name, kind, shape, start + begin, size)
         if tensor.nbytes != end - begin:
-            raise _damaged(f"tensor {shown(name)} has {end - begin:,} bytes, and its shape needs {tensor.nbytes:,}")
+            raise _damaged(f"tensor {quoted(name)} has {end - begin:,} bytes, and its shape needs {tensor.nbytes:,}")
         tensors[name] = tensor
     return Directory("safetensors", tensors, metadata, None)
 
@@ -48,7 +48,7 @@ def _read_json(text: bytes) -> dict[str, object]:
     except RecursionError:
         raise _damaged("its JSON is nested too deeply") from None
     except ValueError as error:  # not UTF-8, not JSON, a name twice, a number of thousands of digits
-        raise _damaged(shown(str(error))) from None
+        raise _damaged(quoted(str(error))) from None
     if type(entries) is not dict:
         raise _damaged("its JSON is not an object")
     return entries
@@ -66,10 +66,10 @@ def _fields(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
     try:
         kind, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
     except (KeyError, TypeError, ValueError):
-        raise _damaged(f"tensor {shown(name)} has no dtype, shape and data_offsets") from None
+        raise _damaged(f"tensor {quoted(name)} has no dtype, shape and data_offsets") from None
     # `type` and not isinstance, as True is an int in Python. The limit is the format's, and keeps products short.
     if type(kind) is not str or not all(type(n) is int and 0 <= n < 2**63 for n in (*shape, begin, end)):
-        raise _damaged(f"tensor {shown(name)} has a dtype, shape or data_offsets of the wrong kind")
+        raise _damaged(f"tensor {quoted(name)} has a dtype, shape or data_offsets of the wrong kind")
     if not name or kind == "Q4_0":
         raise _damaged("a tensor has no name, or a type that the format does not have")
     return kind, shape, begin, end
