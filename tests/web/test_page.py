@@ -148,7 +148,8 @@ def test_chosen_files_then_again_then_stop(ready, server, clips, tmp_path):
 def test_engine_goes_away(page, server, clips, how, workers):
     """Transcribed again from the start: after a lost GPU in the same Worker, after a crash in a new one.
 
-    Firefox now and then puts a Worker to sleep while it opens, and the page takes another one: that has its turn to fail.
+    Firefox now and then puts a Worker to sleep while it opens, and the page takes another one: then that one is to
+    fail.
     """
     page.add_init_script(
         """

@@ -95,8 +95,8 @@ def read_config(directory: Directory, hugging_face: dict | None = None) -> Model
         found = _shape(directory, name, len(shape))
         if found != shape:
             raise ModelError(
-                f"Tensor {quoted(name)} has the shape {list(found)}, and the rest of the model needs {list(shape)}: the "
-                "file or its metadata is damaged, so download the model again."
+                f"Tensor {quoted(name)} has the shape {list(found)}, and the rest of the model needs {list(shape)}: "
+                "the file or its metadata is damaged, so download the model again."
             )
         if directory.tensors[name].type == "Q4_0" and (len(shape) != 2):
             raise ModelError(
