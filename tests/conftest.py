@@ -9,7 +9,7 @@ from voxtab import resources
 from voxtab.gpu.device import GpuAdapter
 from voxtab.gpu.kernels import Kernels
 from voxtab.gpu.variants import Variants
-from voxtab.native.gpu import NativeDevice
+from voxtab.native.gpu.device import NativeDevice
 
 VARIANTS = {
     "software": Variants.of(GpuAdapter(is_software=True)),

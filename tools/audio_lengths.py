@@ -8,7 +8,7 @@ from pathlib import Path
 
 from voxtab.config import SAMPLE_RATE
 from voxtab.errors import AudioError
-from voxtab.native.audio import open_audio
+from voxtab.native.audio.file import open_audio
 
 DIFFERENCE = 0.1  # seconds
 AUDIO = """

@@ -18,8 +18,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from voxtab.errors import AudioError, DeviceError, ModelError, TokenizerError, UserError
     from voxtab.model import Model
-    from voxtab.native.audio import AudioFile as AudioFile
-    from voxtab.native.audio import open_audio as open_audio
+    from voxtab.native.audio.file import AudioFile as AudioFile
+    from voxtab.native.audio.file import open_audio as open_audio
     from voxtab.native.library import open_model as open_model
     from voxtab.native.library import open_model_async as open_model_async
     from voxtab.native.library import stream as stream
@@ -59,8 +59,8 @@ _MODULES = {
 
 if sys.platform != "emscripten":  # the page brings its own models and audio; see browser/worker.py
     _NATIVE = {
-        "AudioFile": "native.audio",
-        "open_audio": "native.audio",
+        "AudioFile": "native.audio.file",
+        "open_audio": "native.audio.file",
         "open_model": "native.library",
         "open_model_async": "native.library",
         "stream": "native.library",

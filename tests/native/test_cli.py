@@ -305,7 +305,7 @@ def no_gpu(monkeypatch):
     async def opened(*_, **__):
         raise AssertionError("the GPU was opened")
 
-    monkeypatch.setattr("voxtab.native.gpu.NativeDevice.open", opened)
+    monkeypatch.setattr("voxtab.native.gpu.device.NativeDevice.open", opened)
 
 
 def patched(data: bytes, at: int, format: str, value) -> bytes:
@@ -485,7 +485,7 @@ def test_broken_config_json(voxtab, no_gpu, tmp_path, config):
 
 
 def test_no_adapter(voxtab, monkeypatch):
-    monkeypatch.setattr("voxtab.native.webgpu.adapters", list)
+    monkeypatch.setattr("voxtab.native.gpu.webgpu.adapters", list)
     refused(voxtab("transcribe", "--model", GGUF, CLIP), "No GPU", "driver")
 
 

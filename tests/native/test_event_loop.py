@@ -13,9 +13,10 @@ import time
 import numpy as np
 
 from voxtab import resources
-from voxtab.native import models, webgpu
-from voxtab.native.audio import open_audio
+from voxtab.native import models
+from voxtab.native.audio.file import open_audio
 from voxtab.native.files import FileSource
+from voxtab.native.gpu import webgpu
 from voxtab.transcriber import Transcriber
 
 MOST_SECONDS = 0.02

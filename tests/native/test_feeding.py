@@ -166,7 +166,7 @@ def failing(owner, name, error, after=0):
 
 from voxtab import blocks, transcriber
 from voxtab.errors import AudioError, DeviceError
-from voxtab.native import decoding, sources
+from voxtab.native.audio import decoding, sources
 {what}
 from voxtab.native.cli import main
 main()

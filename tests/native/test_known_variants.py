@@ -11,7 +11,7 @@ from voxtab.gpu.device import GpuAdapter
 from voxtab.gpu.variants import Variants
 from voxtab.native import known_variants, models
 from voxtab.native.files import FileSource
-from voxtab.native.gpu import NativeDevice
+from voxtab.native.gpu.device import NativeDevice
 
 GPU = GpuAdapter(vendor="V", device="D", description="driver 1", subgroup=32)
 

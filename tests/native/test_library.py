@@ -236,8 +236,9 @@ def test_a_program_of_its_own(files):
     """A model that is given by its path is closed. The process ends without a word, also within a transcription."""
     code = """
 import voxtab
-from voxtab.native import gpu, library
-from voxtab.native.gpu import NativeDevice
+from voxtab.native import library
+from voxtab.native.gpu import device
+from voxtab.native.gpu.device import NativeDevice
 closed, close = [], NativeDevice.close
 NativeDevice.close = lambda self: (closed.append(self), close(self))
 print(voxtab.transcribe("talk.mp3", model="voxtral-q4.gguf").text, len(closed))
@@ -245,8 +246,8 @@ try:
     voxtab.transcribe("talk.mp3", model="voxtral-q4.gguf", delay_ms=100)
 except voxtab.UserError as error:
     print(error)
-finalize = gpu._close
-gpu._close = lambda *all: (print("transcriptions have ended:", library._running_loop().is_closed()), finalize(*all))
+finalize = device._close
+device._close = lambda *all: (print("transcriptions have ended:", library._running_loop().is_closed()), finalize(*all))
 model = voxtab.open_model()
 words = voxtab.stream("talk.mp3", model=model)
 print(next(words).text)

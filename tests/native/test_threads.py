@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from voxtab.native import models
-from voxtab.native.gpu import NativeDevice
+from voxtab.native.gpu.device import NativeDevice
 from voxtab.native.threads import in_thread
 
 

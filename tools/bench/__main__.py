@@ -33,7 +33,7 @@ from synthetic import VOXTRAL_4B, Zeros, directory
 from voxtab.bench import spread
 from voxtab.errors import UserError
 from voxtab.model import Model
-from voxtab.native.gpu import NativeDevice
+from voxtab.native.gpu.device import NativeDevice
 
 
 async def model_of(config) -> Model:

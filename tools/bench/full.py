@@ -26,7 +26,7 @@ from voxtab.config import LOOKAHEAD_SAMPLES, SAMPLE_RATE, SAMPLES_PER_TOKEN, TOK
 from voxtab.errors import UserError
 from voxtab.gpu.device import DEFAULT_LIMITS
 from voxtab.native import models
-from voxtab.native.audio import open_audio
+from voxtab.native.audio.file import open_audio
 
 FIGURES = (
     "step_ms",

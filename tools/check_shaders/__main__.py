@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from check_shaders.variants import all_variants
 from voxtab import resources
 from voxtab.gpu.device import bindings
-from voxtab.native.gpu import NativeDevice
+from voxtab.native.gpu.device import NativeDevice
 
 ROOT = Path(__file__).resolve().parents[2]
 NODE = Path(__file__).resolve().parent / "node"

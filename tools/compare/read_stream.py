@@ -14,7 +14,7 @@ import struct
 import time
 from pathlib import Path
 
-from voxtab.native.gpu import NativeDevice
+from voxtab.native.gpu.device import NativeDevice
 
 KERNEL = str(Path(__file__).resolve().with_suffix(""))  # an absolute path stays what it is in shaders/
 FILL_WORKGROUPS = 4096

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from synthetic import ADA_WIDTH, Zeros, directory
 from voxtab.config import ModelConfig, Stack
 from voxtab.model import Model
-from voxtab.native.gpu import NativeDevice
+from voxtab.native.gpu.device import NativeDevice
 from voxtab.tokenizer import Tokenizer
 from voxtab.transcriber import Transcriber
 from voxtab.weights import checkpoint

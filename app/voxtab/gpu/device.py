@@ -1,7 +1,7 @@
 """The seam between the engine and a GPU: integers for handles, one plan replayed per step.
 
-`native/gpu.py` implements it on wgpu-py, and `browser/gpu.py` on WebGPU through `web/worker/gpu.js`. Nothing else knows
-a GPU library.
+`native/gpu/device.py` implements it on wgpu-native, and `browser/gpu.py` on WebGPU through `web/worker/gpu.js`. Nothing
+else knows a GPU library.
 """
 
 import re

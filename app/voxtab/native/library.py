@@ -22,7 +22,7 @@ import numpy as np
 from voxtab.errors import AudioError
 from voxtab.model import Model
 from voxtab.native import models
-from voxtab.native.audio import AudioFile, open_audio_async
+from voxtab.native.audio.file import AudioFile, open_audio_async
 from voxtab.native.transcription import Transcription
 from voxtab.result import Result
 from voxtab.words import Word

@@ -12,9 +12,10 @@ from voxtab.errors import ModelError, TokenizerError
 from voxtab.gpu.device import Device
 from voxtab.gpu.variants import Variants
 from voxtab.model import Model
-from voxtab.native import known_variants, webgpu
+from voxtab.native import known_variants
 from voxtab.native.files import FileSource, find_model, read_directory
-from voxtab.native.gpu import NativeDevice
+from voxtab.native.gpu import webgpu
+from voxtab.native.gpu.device import NativeDevice
 from voxtab.native.threads import in_thread
 from voxtab.tokenizer import Tokenizer
 from voxtab.weights import checkpoint

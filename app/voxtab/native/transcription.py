@@ -8,7 +8,7 @@ import numpy as np
 from voxtab.config import SAMPLE_RATE, Schedule
 from voxtab.errors import AudioError, shown
 from voxtab.model import Model
-from voxtab.native.audio import AudioFile
+from voxtab.native.audio.file import AudioFile
 from voxtab.native.feeding import text_of
 from voxtab.native.threads import iterated_in_thread
 from voxtab.result import Result

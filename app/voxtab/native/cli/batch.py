@@ -15,7 +15,7 @@ from voxtab.native.cli.transcribe import add_audio, add_schedule
 from voxtab.native.formats import ALL, SUFFIXES, Format
 
 if TYPE_CHECKING:
-    from voxtab.native.batch import Item, Outcome, Settings
+    from voxtab.native.batch.worker import Item, Outcome, Settings
 
 DESCRIPTION = (
     "Many audio files, each with a result of its own. What is done is skipped, so a batch that was ended, killed even, "
@@ -67,7 +67,7 @@ class _Run:
         places = folder_places(inputs, folder)
         if not inputs:
             return self._status
-        from voxtab.native.batch import Item, ResultsFolder, Settings, Worker
+        from voxtab.native.batch.worker import Item, ResultsFolder, Settings, Worker
 
         format = Format(arguments.format)
         settings = Settings(
@@ -116,8 +116,8 @@ class _Run:
             await worker.close()
 
     def _on_ray(self, settings: "Settings", items: "list[Item]") -> None:
+        from voxtab.native.batch.ray_cluster import outcomes
         from voxtab.native.cli.progress import files_bar
-        from voxtab.native.ray_batch import outcomes
 
         with files_bar(self._count, self._there) as bar:
             for item, outcome in outcomes(self._arguments.ray, settings, items):

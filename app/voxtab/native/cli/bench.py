@@ -29,7 +29,7 @@ async def _run(arguments) -> int:
     import numpy as np
 
     from voxtab.bench import bench
-    from voxtab.native.audio import open_audio
+    from voxtab.native.audio.file import open_audio
     from voxtab.native.cli.progress import load
 
     audio = open_audio(arguments.audio or resources.embedded_clips()[0])

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments) -> int:
     from voxtab.native import models
-    from voxtab.native.gpu import adapters
+    from voxtab.native.gpu.device import adapters
 
     found = models.read_model(arguments.model, arguments.tokenizer)
     config, tensors = found.config, found.directory.tensors.values()

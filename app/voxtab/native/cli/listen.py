@@ -34,7 +34,7 @@ def run(arguments) -> int:
 
 
 def _list() -> int:
-    from voxtab.native.microphone import inputs
+    from voxtab.native.audio.microphone import inputs
 
     found = inputs()
     for number, each in enumerate(found):
@@ -46,8 +46,8 @@ def _list() -> int:
 
 async def _listen(arguments) -> int:
     from voxtab.native import models
+    from voxtab.native.audio.microphone import Microphone
     from voxtab.native.cli.progress import load
-    from voxtab.native.microphone import Microphone
     from voxtab.native.transcription import Transcription
 
     found = models.read_model(arguments.model, arguments.tokenizer)

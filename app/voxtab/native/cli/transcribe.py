@@ -16,7 +16,7 @@ from voxtab.native.cli.stderr import complain
 from voxtab.native.formats import ALL, SUFFIXES
 
 if TYPE_CHECKING:
-    from voxtab.native.audio import AudioFile
+    from voxtab.native.audio.file import AudioFile
     from voxtab.native.transcription import Transcription
 
 DESCRIPTION = "Audio to text: on stdout, or in files."
@@ -125,7 +125,7 @@ class _Run:
         return self._status
 
     async def _open(self, audio: Input) -> "AudioFile | None":
-        from voxtab.native.audio import open_audio_async
+        from voxtab.native.audio.file import open_audio_async
 
         try:
             return await open_audio_async(audio.source)

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from voxtab.config import SAMPLE_RATE, Schedule
 from voxtab.errors import AudioError, UserError, shown
-from voxtab.native.audio import AudioFile, open_audio
+from voxtab.native.audio.file import AudioFile, open_audio
 from voxtab.native.server.deltas import Deltas
 from voxtab.native.server.errors import ApiError, mistake
 from voxtab.native.server.limits import Disk

@@ -12,8 +12,9 @@ import soundfile
 
 from voxtab import resources
 from voxtab.errors import AudioError
-from voxtab.native import cli, microphone
-from voxtab.native.audio import open_audio
+from voxtab.native import cli
+from voxtab.native.audio import microphone
+from voxtab.native.audio.file import open_audio
 
 CLIP = resources.embedded_clips()[0]
 

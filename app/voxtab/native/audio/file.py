@@ -10,7 +10,7 @@ import soxr
 
 from voxtab.config import SAMPLE_RATE
 from voxtab.errors import AudioError, shown
-from voxtab.native.decoding import Decoding
+from voxtab.native.audio.decoding import Decoding
 from voxtab.native.threads import iterated_in_thread
 
 BLOCK_SECONDS = 0.1  # of the file's own samples: mixed, checked and resampled together

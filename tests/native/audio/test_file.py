@@ -21,7 +21,7 @@ import recordings
 from recordings import encoded
 from voxtab import resources
 from voxtab.errors import AudioError
-from voxtab.native.audio import open_audio
+from voxtab.native.audio.file import open_audio
 
 
 def tone(rate, seconds=0.5, channels=1):
@@ -533,7 +533,7 @@ def test_nothing_is_printed(file, speech, capfd):
 
 PIPED = """
 import sys, time
-from voxtab.native.audio import open_audio
+from voxtab.native.audio.file import open_audio
 audio = open_audio(sys.argv[1])
 for block in audio.samples():
     print(len(block), flush=True)

@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import Any, cast
 
 from voxtab.errors import UserError
-from voxtab.native.batch import Item, Outcome, Settings, Worker
+from voxtab.native.batch.worker import Item, Outcome, Settings, Worker
 
 CONNECT_SECONDS = 20
 _MOST_BLOCKS = 10_000  # what Ray Data hands to an actor at a time; one item each, unless there are more

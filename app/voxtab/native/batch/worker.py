@@ -19,7 +19,7 @@ from voxtab.config import Schedule
 from voxtab.errors import AudioError, UserError, shown
 from voxtab.model import Model
 from voxtab.native import models
-from voxtab.native.audio import open_audio
+from voxtab.native.audio.file import open_audio
 from voxtab.native.formats import Format
 from voxtab.native.transcription import Transcription
 from voxtab.native.writing import write_whole

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, overload
 from voxtab import resources
 from voxtab.errors import DeviceError
 from voxtab.gpu.device import DEFAULT_LIMITS, Device, GpuAdapter, Range, Upload, bindings, check_limits
-from voxtab.native import webgpu
-from voxtab.native.gpu_queue import GpuQueue, running_future
+from voxtab.native.gpu import webgpu
+from voxtab.native.gpu.queue import GpuQueue, running_future
 
 _USAGE = webgpu.USAGE_STORAGE | webgpu.USAGE_COPY_SRC | webgpu.USAGE_COPY_DST
 # What every GPU can do, where more is granted.

@@ -14,8 +14,10 @@ from voxtab.errors import DeviceError, ModelError, UserError
 from voxtab.gpu import device as seam
 from voxtab.gpu.kernels import Kernels
 from voxtab.gpu.variants import Variants
-from voxtab.native import gpu, models, webgpu
-from voxtab.native.gpu import NativeDevice
+from voxtab.native import models
+from voxtab.native.gpu import device as native
+from voxtab.native.gpu import webgpu
+from voxtab.native.gpu.device import NativeDevice
 
 
 class Bytes:
@@ -248,7 +250,7 @@ def test_an_upload_tells_what_its_source_says(device, run):
 
 
 def test_the_gpus_are_listed_and_one_is_chosen(run):
-    found = gpu.adapters()
+    found = native.adapters()
     run(NativeDevice.open(gpu=len(found) - 1)).close()
     for index in (len(found), -1):
         with pytest.raises(DeviceError, match=f"no GPU {index} .*0 is {re.escape(found[0].facts.name)}"):
@@ -257,17 +259,17 @@ def test_the_gpus_are_listed_and_one_is_chosen(run):
 
 def test_the_strongest_gpu_is_first(monkeypatch):
     """By the adapter's kind: lavapipe comes after every other one, wherever the driver lists it."""
-    kinds, _adapter = iter([webgpu.CPU, 2, 1]), gpu._adapter
+    kinds, _adapter = iter([webgpu.CPU, 2, 1]), native._adapter
 
     def adapter(lib, handle):
         _, found = _adapter(lib, handle)
         kind = next(kinds)
         return webgpu.STRONGEST_FIRST.index(kind), replace(found, facts=replace(found.facts, device=str(kind)))
 
-    monkeypatch.setattr(gpu, "_adapter", adapter)
+    monkeypatch.setattr(native, "_adapter", adapter)
     three = webgpu.adapters()[:1] * 3
     monkeypatch.setattr(webgpu, "adapters", lambda: three)
-    assert [found.facts.device for found in gpu.adapters()] == ["1", "2", str(webgpu.CPU)]
+    assert [found.facts.device for found in native.adapters()] == ["1", "2", str(webgpu.CPU)]
 
 
 def test_bindings_are_read_from_the_shader():

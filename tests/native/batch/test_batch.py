@@ -15,11 +15,11 @@ import soundfile
 
 from voxtab.errors import DeviceError
 from voxtab.native import cli, models
-from voxtab.native.audio import open_audio
-from voxtab.native.batch import FAILURES, Item, ResultsFolder
+from voxtab.native.audio.file import open_audio
+from voxtab.native.batch.worker import FAILURES, Item, ResultsFolder
 from voxtab.native.formats import Format
 
-ORACLE = Path(__file__).parents[1] / "oracle" / "delay480"
+ORACLE = Path(__file__).parents[2] / "oracle" / "delay480"
 GGUF = ORACLE / "tiny-q4.gguf"
 KILLS, CLIPS, SEED = 20, 40, 20261129
 
@@ -182,7 +182,7 @@ def test_a_fault_of_ours_at_one_file_does_not_end_it(batch, clips, tmp_path, mon
     def fail(source):
         return {}[source] if source.endswith("01.wav") else original(source)
 
-    monkeypatch.setattr("voxtab.native.batch.open_audio", fail)
+    monkeypatch.setattr("voxtab.native.batch.worker.open_audio", fail)
     status, err = batch(clips)
     assert status == 2 and "01.wav met a fault of Voxtab (KeyError: " in err and "3 done now" in err
     assert [line["audio"] for line in failures(tmp_path / "out")] == [str(clips / "01.wav")]

@@ -1,4 +1,4 @@
-"""The declarations of native/webgpu.py are those of the C header that the package wgpu brings."""
+"""The declarations of native/gpu/webgpu.py are those of the C header that the package wgpu brings."""
 
 import ctypes
 import re
@@ -8,7 +8,7 @@ import pytest
 import wgpu
 from cffi import FFI
 
-from voxtab.native import webgpu
+from voxtab.native.gpu import webgpu
 
 HEADER = (Path(wgpu.__file__).parent / "resources/combined_header.h").read_text()
 STRUCTS = {

@@ -12,8 +12,8 @@ import pytest
 
 from recordings import encoded
 from voxtab.errors import AudioError
-from voxtab.native import sources
-from voxtab.native.audio import open_audio
+from voxtab.native.audio import sources
+from voxtab.native.audio.file import open_audio
 
 TONE = (0.3 * np.sin(np.arange(5 * 16000) * 0.1)).astype("float32")
 

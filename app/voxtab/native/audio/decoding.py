@@ -9,7 +9,7 @@ import av
 import numpy as np
 
 from voxtab.errors import AudioError, shown
-from voxtab.native.sources import OggLinks, open_source
+from voxtab.native.audio.sources import OggLinks, open_source
 
 LEAST_RATE = 1000  # Hz; less is a damaged header
 DAMAGE_SECONDS = (

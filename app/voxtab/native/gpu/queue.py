@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from voxtab.gpu.device import Range
-from voxtab.native import webgpu
+from voxtab.native.gpu import webgpu
 
 Dispatches = list[tuple[int, int, int, int, int]]  # pipeline, bind group, x, y, z
 
