@@ -2,11 +2,12 @@
 // events.
 
 import { Failure } from "../failure.js";
+import { startSiblingsOf } from "../worker/siblings.js";
 
 const STOP_MS = 3000; // a Worker that has not stopped by then is terminated
 
-// A Worker can die without an event: Firefox 153 now and then puts one to sleep for ever while it starts another. So the
-// page asks for a sign of life, which boot.js gives, each second. Seconds are counted by a timer, not by the clock, so
+// A Worker can die without an event: see siblings.js. So the page asks for a sign of life, which boot.js gives, each
+// second. Seconds are counted by a timer, not by the clock, so
 // that a machine's sleep does not count.
 const QUIET_SECONDS = 5; // the user is told
 const DEAD_SECONDS = 15; // the Worker is terminated
@@ -20,6 +21,7 @@ class Engine extends EventTarget {
     this._pending = new Map(); // id -> {resolve, reject}
     this._lastId = 0;
     this._worker = null;
+    this._endSiblings = () => {};
     this._held = null; // calls made while Python starts, which can still be taken back; null once it has started
     this._gone = null; // why calls fail until the next `open`: a Failure
     this._silence = 0; // seconds since the Worker's last message
@@ -41,6 +43,7 @@ class Engine extends EventTarget {
       event.preventDefault();
       this._crash(event.message ?? "its files did not load");
     };
+    this._endSiblings = startSiblingsOf(this._worker);
     this._silence = 0;
     this._watch = setInterval(() => this._listen(), 1000);
   }
@@ -89,6 +92,7 @@ class Engine extends EventTarget {
       // Messages that it had posted before may still come.
       this._worker.onmessage = this._worker.onmessageerror = null;
       this._worker.onerror = (event) => event.preventDefault();
+      this._endSiblings();
       this._worker.terminate();
     }
     clearInterval(this._watch);

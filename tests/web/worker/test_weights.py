@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import shutil
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ def served(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
     (folder / "blank.html").write_text("<!doctype html><input type=file>")
     (folder / "large").write_bytes(LARGE)
+    (folder / "whole").write_bytes(MODEL)
     elsewhere = Server({"files": folder}, cors=True)
     server = Server({"site": CHECKOUT / "web", "files": folder})
     server.folder, server.elsewhere, server.other = folder, elsewhere.url, elsewhere
@@ -295,3 +298,32 @@ def test_no_reader_and_no_checker(browser, served, tmp_path, missing):
     refused(read(page, [described]), "network", f"{missing}.js did not load")
     page.close()
     incomplete.close()
+
+
+def test_siblings_end_with_who_wanted_them(page, served):
+    """The reader's checkers too, which are the page's Workers: a terminated Worker leaves none behind."""
+    count = """async (Source, url, pieces) => {
+        const source = new Source([{ url, bytes: pieces.total, pieces }]);
+        await source.open();
+        await source.next(1);
+        window.sources = [...window.sources ?? [], source];
+    }"""
+    described = {"total": len(MODEL), **sums(MODEL)}
+    for _ in range(2):
+        assert run(page, count, f"{served.url}/files/whole", described) is None
+    wait_for_workers(page, {"reader.js", "checker.js"})
+    page.evaluate("for (const source of sources.splice(0)) source.close()")
+    wait_for_workers(page, set())
+
+
+def wait_for_workers(page, names: set[str], seconds=60):
+    until = time.monotonic() + seconds
+    while {Path(worker.url).name for worker in page.workers} != names:
+        assert time.monotonic() < until, page.workers
+        page.wait_for_timeout(20)
+
+
+def test_the_page_starts_all_workers():
+    """Firefox now and then puts a Worker to sleep that has started one itself."""
+    starts = [path.name for path in (CHECKOUT / "web").rglob("*.js") if "new Worker(" in path.read_text("utf-8")]
+    assert sorted(starts) == ["engine.js", "siblings.js"]

@@ -1,6 +1,7 @@
 // The models in the store: their records, and what the page's list shows of them.
 
 import { Failure } from "../../failure.js";
+import { Sibling } from "../siblings.js";
 import { lock, modelFolder, modelLock, modelsFolder, openForWriting, Unkept, write } from "./folder.js";
 import { KeptShard } from "./kept_shard.js";
 import { format, verified } from "./sidecar.js";
@@ -80,16 +81,15 @@ export async function remove(model) {
 // when the model is opened again. progress: called with (bytes so far, bytes in all). Resolves with {pieces, damaged}, the
 // number of each.
 export function verify(model, progress) {
-  const worker = new Worker(new URL("./verifier.js", import.meta.url), { type: "module" });
+  const worker = new Sibling(new URL("./verifier.js", import.meta.url));
   const { promise, resolve, reject } = Promise.withResolvers();
   worker.onmessage = ({ data }) => {
     if (data.failure) reject(new Failure("kept", data.failure));
     else if (data.found) resolve(data.found);
     else progress(data.done, data.total);
   };
-  worker.onerror = (event) => {
-    event.preventDefault();
-    reject(new Failure("kept", `The model could not be checked (${event.message ?? "verifier.js did not load"}).`));
+  worker.onerror = ({ message }) => {
+    reject(new Failure("kept", `The model could not be checked (${message ?? "verifier.js did not load"}).`));
   };
   worker.postMessage({ model });
   return promise.finally(() => worker.terminate());

@@ -1,18 +1,19 @@
 // A Worker that checks all that the store has of a model: see `verify` in models.js.
 
+import { serve } from "../siblings.js";
 import { Checkers } from "../weights/checkers.js";
 import { KeptShard } from "./kept_shard.js";
 import { readRecord } from "./models.js";
 
 const TOGETHER = 4; // pieces that are checked at a time
 
-self.onmessage = async ({ data: { model } }) => {
+const post = serve(async ({ model }) => {
   try {
-    self.postMessage({ found: await verify(model) });
+    post({ found: await verify(model) });
   } catch (error) {
-    self.postMessage({ failure: error.message });
+    post({ failure: error.message });
   }
-};
+});
 
 async function verify(model) {
   const { shards, tokenizer } = JSON.parse(await readRecord(model));
@@ -33,7 +34,7 @@ async function verify(model) {
       if (sum !== (given?.[i].toLowerCase() ?? kept.sum(i))) wrong.push(i);
       found.pieces++;
       done += length;
-      self.postMessage({ done, total });
+      post({ done, total });
     };
     const there = [...kept.sums.keys()].filter((i) => kept.has(i));
     for (let at = 0; at < there.length; at += TOGETHER) await Promise.all(there.slice(at, at + TOGETHER).map(check));

@@ -2,6 +2,7 @@
 // pieces that is free.
 
 import { Failure } from "../../failure.js";
+import { Sibling } from "../siblings.js";
 
 const COUNT = 2; // pieces that are checked at a time; more would take more memory than time
 
@@ -36,13 +37,12 @@ export class Checkers {
 export class Checker {
   constructor(script) {
     this.asked = [];
-    this.worker = new Worker(new URL(script, import.meta.url), { type: "module" });
+    this.worker = new Sibling(new URL(script, import.meta.url));
     this.worker.onmessage = ({ data }) => this.asked.shift().resolve(data);
-    this.worker.onerror = (event) => {
-      event.preventDefault();
+    this.worker.onerror = ({ message }) => {
       this.failure = new Failure(
         "network",
-        `The model could not be checked (${event.message ?? `${script} did not load`}): reload the page.`,
+        `The model could not be checked (${message ?? `${script} did not load`}): reload the page.`,
       );
       for (const { reject } of this.asked.splice(0)) reject(this.failure);
     };

@@ -1,6 +1,8 @@
 // A Worker that computes the SHA-256 of a whole shard: it answers each {piece}, in order, with {bytes} once it has taken
 // it in, and {end} with {sha256}. crypto.subtle takes only what is whole in memory, so hash-wasm does this.
 
+import { serve } from "../siblings.js";
+
 const LIBRARY = new URL("../../hash-wasm/sha256.umd.min.js", import.meta.url).href; // tools/build_site puts it there
 
 let hasher;
@@ -10,17 +12,17 @@ async function answer({ piece, end }) {
     await import(LIBRARY); // it is no module: it leaves its name on `self`
     hasher = await /** @type {any} */ (self).hashwasm.createSHA256();
   }
-  if (end) return self.postMessage({ sha256: hasher.digest() });
+  if (end) return post({ sha256: hasher.digest() });
   hasher.update(piece);
-  self.postMessage({ bytes: piece }, { transfer: [piece.buffer] });
+  post({ bytes: piece }, [piece.buffer]);
 }
 
 let last = Promise.resolve();
-self.onmessage = ({ data }) => {
+const post = serve((data) => {
   last = last.then(() => answer(data));
   last.catch((error) =>
     setTimeout(() => {
       throw error;
     }),
   ); // the reader gets it as this Worker's error
-};
+});

@@ -3,13 +3,14 @@
 // {failure: {kind, message}}. `memory` is the memory of the oldest chunk that was not given back yet, or null. Messages
 // that answer nothing are {tell: a sentence or null}, {warn: a sentence} and {downloading: true}.
 
+import { serve } from "../siblings.js";
 import { Patience } from "./patience.js";
 import { Shards } from "./shards.js";
 
-const tell = (sentence) => self.postMessage({ tell: sentence });
+const tell = (sentence) => post({ tell: sentence });
 const warned = new Set();
 const warn = (sentence) => {
-  if (!warned.has(sentence)) self.postMessage({ warn: sentence });
+  if (!warned.has(sentence)) post({ warn: sentence });
   warned.add(sentence);
 };
 
@@ -29,18 +30,18 @@ async function answer({ verb, memory }) {
     if (failure) throw failure;
     if (memory) shards.takeBack(memory);
     const found = await verbs[verb]();
-    self.postMessage(found, { transfer: found.chunk ? [found.chunk.buffer] : [] });
+    post(found, found.chunk ? [found.chunk.buffer] : []);
   } catch (error) {
     failure = error;
-    self.postMessage({ failure: { kind: error.kind ?? "bug", message: error.message } });
+    post({ failure: { kind: error.kind ?? "bug", message: error.message } });
   }
 }
 
 let last = Promise.resolve();
-self.onmessage = ({ data }) => {
+const post = serve((data) => {
   if (data.shards) {
-    patience = new Patience(tell, data.times, () => self.postMessage({ downloading: true }));
+    patience = new Patience(tell, data.times, () => post({ downloading: true }));
     shards = new Shards(data.shards, { ...data, patience, tell, warn });
   } else if ("paused" in data) patience.pause(data.paused);
   else last = last.then(() => answer(data));
-};
+});

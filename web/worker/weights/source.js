@@ -13,6 +13,7 @@
 // The bytes are never in Python's memory, nor in one array as a whole.
 
 import { Failure } from "../../failure.js";
+import { Sibling } from "../siblings.js";
 import { text as fetchText } from "./file.js";
 import { Patience } from "./patience.js";
 import { shown } from "./range.js";
@@ -55,19 +56,18 @@ export class Source {
     this.failure = null; // why every request fails
     this.ended = false;
     this.isKept = false; // whether the store has everything, once it was read to the end
-    this.reader = new Worker(new URL("./reader.js", import.meta.url), { type: "module" });
+    this.reader = new Sibling(new URL("./reader.js", import.meta.url));
     this.reader.onmessage = ({ data }) => {
       if ("tell" in data || "warn" in data || "downloading" in data) return post(data);
       const { resolve, reject } = this.asked.shift();
       if (data.failure) reject(new Failure(data.failure.kind, data.failure.message));
       else resolve(data);
     };
-    this.reader.onerror = (event) => {
-      event.preventDefault();
+    this.reader.onerror = ({ message }) => {
       this.fail(
         new Failure(
           "network",
-          `The model could not be read (${event.message ?? "reader.js did not load"}): reload the page.`,
+          `The model could not be read (${message ?? "reader.js did not load"}): reload the page.`,
         ),
       );
     };
