@@ -7,8 +7,7 @@ import { startSiblingsOf } from "../worker/siblings.js";
 const STOP_MS = 3000; // a Worker that has not stopped by then is terminated
 
 // A Worker can die without an event: see siblings.js. So the page asks for a sign of life, which boot.js gives, each
-// second. Seconds are counted by a timer, not by the clock, so
-// that a machine's sleep does not count.
+// second. Seconds are counted by a timer, not by the clock, so that a machine's sleep does not count.
 const QUIET_SECONDS = 5; // the user is told
 const DEAD_SECONDS = 15; // the Worker is terminated
 
