@@ -34,7 +34,6 @@ self.addEventListener("message", ({ data }) => {
   const [, deed, verb] = once ?? [];
   if (data.verb === verb) {
     once = null;
-    self.postMessage({ event: "deed" });
     act[deed]();
   }
   act[data.verb]?.();
