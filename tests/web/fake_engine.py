@@ -29,17 +29,26 @@ window.Worker = class extends Worker {
   }
 };
 """
+# For a document that has just begun.
+UNFOLD = """
+document.addEventListener("DOMContentLoaded", () => {
+  for (const details of document.querySelectorAll("aside details")) details.open = true;
+});
+"""
 
 
 @contextmanager
-def page_on(browser, url, script=None, query="", gpu=GOOD_GPU, state="ready", **context):
-    """The page at `url`, a folder, once it is in `state`; any error that it does not catch fails the test."""
+def page_on(browser, url, script=None, query="?model=self-test", gpu=GOOD_GPU, state="ready", **context):
+    """The page at `url`, a folder, once it is in `state`; any error that it does not catch fails the test.
+
+    What is beside the transcript is unfolded.
+    """
     context = browser.new_context(**context)
     context.set_default_timeout(5000)
     page = context.new_page()
     uncaught = []
     page.on("pageerror", lambda error: uncaught.append(error))
-    page.add_init_script(NOTE + gpu)
+    page.add_init_script(NOTE + gpu + UNFOLD)
     page.route(
         "**/boot.js",
         lambda route: route.fulfill(

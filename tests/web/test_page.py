@@ -12,7 +12,7 @@ import soundfile
 from playwright.sync_api import expect
 
 from web.conftest import ORACLES, speaking
-from web.fake_engine import at, drop_paths
+from web.fake_engine import UNFOLD, at, drop_paths
 
 BOTH = ("delay480", "delay160")
 EXPECTED = {oracle: json.loads((ORACLES / oracle / "expected.json").read_text())["tokens_q4_0"] for oracle in BOTH}
@@ -38,6 +38,7 @@ def link(oracle):
 
 def opened(browser):
     page = browser.new_page()
+    page.add_init_script(UNFOLD)
     page.uncaught = []
     page.expected = None  # part of an error that the test causes and the page deals with: it may come at any time
     page.on("pageerror", lambda error: page.uncaught.append(str(error)))

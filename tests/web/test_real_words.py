@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from voxtab import resources
 from web.conftest import speaking
-from web.fake_engine import at
+from web.fake_engine import UNFOLD, at
 from web.test_page import wait_for
 
 CLIPS = resources.embedded_clips()
@@ -27,12 +27,22 @@ def as_wav(clip, path, silence_seconds=0):
 
 @pytest.fixture(scope="module")
 def page(browser, server):
-    """With the self-test model open."""
+    """A first visit: the self-test model is open, but takes no dictation yet."""
     page = browser.new_page()
+    page.add_init_script(UNFOLD)
     page.goto(f"{server.url}/site/")
     wait_for(page, "ready")
     yield page
     page.close()
+
+
+def test_see_it_work(page):
+    """Two recordings are played, and their words appear. Then the self-test model is chosen, for the tests below."""
+    at(page, "see").click()
+    expect(at(page, "demo-words")).to_have_text(f"{SPOKEN[CLIPS[0].name]} {SPOKEN[CLIPS[1].name]}", timeout=60000)
+    expect(at(page, "see")).to_be_enabled(timeout=60000)
+    at(page, "use-self-test").click()
+    expect(at(page, "speak")).to_be_enabled(timeout=60000)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +85,7 @@ def test_the_microphone(browser, server, tmp_path):
     """
     clip = as_wav(CLIPS[0], tmp_path / "clip.wav", silence_seconds=1)
     with speaking(browser, clip) as page:
-        page.goto(f"{server.url}/site/")
+        page.goto(f"{server.url}/site/?model=self-test")
         wait_for(page, "ready")
         at(page, "speak").click()
         expect(at(page, "transcript")).to_have_text(re.compile(r"\w"), timeout=60000)

@@ -226,7 +226,7 @@ def _page(report: Report, counts: Counts, url: str, model: str | None, variants:
     Then it listens to a microphone.
     """
     address = f"{url}/?" + urlencode(
-        {name: value for name, value in (("model", model), ("variants", variants)) if value}
+        {name: value for name, value in (("model", model or "self-test"), ("variants", variants)) if value}
     )
     loads, reloads = [], []
     for i in range(counts.loads):

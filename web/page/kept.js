@@ -1,7 +1,9 @@
 // The list of the models that are kept on this machine: open, check and remove them.
 
 import { list, remove, verify } from "../worker/store/models.js";
+import { remembered } from "./remembered.js";
 import * as view from "./view.js";
+import { showCard } from "./welcome.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
@@ -19,19 +21,39 @@ export async function showKept(opener = open) {
   }
   element("kept-list").replaceChildren(...models.map(entry));
   element("kept-none").hidden = models.length > 0;
+  const whole = models.find((model) => model.record && isWhole(model));
+  showCard(whole ? requestOf(whole) : null);
   await showRoom();
+}
+
+// The request to open the model that was open last, if all of it is kept; otherwise null.
+export async function lastOpened() {
+  try {
+    const last = (await list()).find((model) => model.model === remembered("model"));
+    return last?.record && isWhole(last) ? requestOf(last) : null;
+  } catch {
+    return null; // showKept tells why nothing can be read
+  }
+}
+
+function requestOf({ model, record }) {
+  return { label: record.name, model: { kept: model }, tokenizer: null };
+}
+
+function isWhole({ bytes, kept }) {
+  return bytes !== null && kept === bytes;
 }
 
 function entry({ model, record, bytes, kept }) {
   const item = document.createElement("li");
-  const isWhole = bytes !== null && kept === bytes;
+  const whole = isWhole({ bytes, kept });
   const name = document.createElement("strong");
   name.textContent = record?.name ?? "A model whose record is damaged";
   const facts = document.createElement("span");
   facts.className = "quiet numbers";
   facts.textContent = record
     ? [
-        isWhole ? view.size(bytes) : `${view.size(kept)}${bytes ? ` of ${view.size(bytes)}` : ""} so far`,
+        whole ? view.size(bytes) : `${view.size(kept)}${bytes ? ` of ${view.size(bytes)}` : ""} so far`,
         `since ${new Date(record.added).toLocaleDateString()}`,
         record.address ? `from ${new URL(record.address).host}` : "from files of this machine",
       ].join(", ")
@@ -39,9 +61,8 @@ function entry({ model, record, bytes, kept }) {
   const row = document.createElement("div");
   row.className = "row";
   if (record) {
-    const request = { label: record.name, model: { kept: model }, tokenizer: null };
     row.append(
-      labelled(isWhole ? "Use" : "Finish and use", record.name, () => open(request)),
+      labelled(whole ? "Use" : "Finish and use", record.name, () => open(requestOf({ model, record }))),
       labelled("Check", record.name, () => check(model, record.name)),
     );
   }

@@ -1,20 +1,23 @@
 // What a link to the page asks for: ?model=URL&tokenizer=URL&audio=URL&delay=480&left_silence=32&autostart=1, ?bench=1,
-// ?variants=... Addresses are relative to the page.
+// ?variants=... Addresses are relative to the page; ?model=self-test is the page's own.
 
 import { openAudio } from "../audio/file.js";
 import { Failure } from "../failure.js";
 import { bench } from "./bench.js";
-import { openModel, SELF_TEST } from "./opening.js";
+import { lastOpened } from "./kept.js";
+import { DEMO, openModel, SELF_TEST } from "./opening.js";
 import { fail } from "./state.js";
 import { audioFailed, transcribe } from "./transcribing.js";
 import * as view from "./view.js";
+
+const OWN = "self-test";
 
 export async function followLink(query) {
   let wrong = view.chooseSettings(query.get("delay"), query.get("left_silence"));
   const address = (name) => {
     const value = query.get(name);
     try {
-      return value ? new URL(value, document.baseURI) : null;
+      return value && value !== OWN ? new URL(value, document.baseURI) : null;
     } catch {
       wrong = `The link's ${name} is not a valid address: ${value}`;
       return null;
@@ -22,8 +25,9 @@ export async function followLink(query) {
   };
   const asked = await agreed(Object.fromEntries(["model", "tokenizer", "audio"].map((name) => [name, address(name)])));
   if (wrong) view.error(wrong);
+  const asksForText = ["model", "audio", "bench", "variants"].some((name) => query.has(name));
   const request = {
-    ...(asked.model ? modelAt(asked.model, asked.tokenizer) : SELF_TEST),
+    ...(asked.model ? modelAt(asked.model, asked.tokenizer) : asksForText ? SELF_TEST : ((await lastOpened()) ?? DEMO)),
     variants: query.get("variants"),
   };
   const opening = { quiet: Boolean(wrong) };

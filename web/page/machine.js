@@ -13,7 +13,8 @@ export const NEEDED = {
   maxComputeWorkgroupsPerDimension: 65535,
 };
 
-// {stop: why it is impossible; warning: why it will be slow}, each a sentence for the user, or missing.
+// {stop: why it is impossible; warning: why it will be slow}, each a sentence for the user, or missing; {gpu: its name;
+// software: whether there is none} if it is possible.
 export async function checkMachine() {
   if (!isSecureContext) {
     return {
@@ -46,7 +47,12 @@ export async function checkMachine() {
         `but ${NEEDED[low[0]]} is needed): use another browser or machine, or update the graphics driver.`,
     };
   }
-  return { warning: weakness(adapter) };
+  const info = /** @type {any} */ (adapter.info ?? {});
+  return {
+    warning: weakness(adapter),
+    gpu: info.description || [info.vendor, info.architecture].filter(Boolean).join(" ") || "one that has no name",
+    software: isSoftware(adapter, info),
+  };
 }
 
 function weakness(adapter) {

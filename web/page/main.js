@@ -1,6 +1,7 @@
 // The page: what the user drops, chooses or presses. What a link asks for is in link.js.
 
 import { openAudio } from "../audio/file.js";
+import { see, showRecordings } from "./demo.js";
 import { engine } from "./engine.js";
 import { isFolder, sortFiles } from "./files.js";
 import { showKept } from "./kept.js";
@@ -11,6 +12,7 @@ import { openModel, SELF_TEST } from "./opening.js";
 import { allows, enter, fail, isListening, state, stopVerb } from "./state.js";
 import { audioFailed, hasUnsavedWords, transcribe } from "./transcribing.js";
 import * as view from "./view.js";
+import { showMachine } from "./welcome.js";
 
 // For programs that drive the page: the command line's JSON of the last transcription that finished, and its token ids.
 window.voxtab = { result: null, tokens: null };
@@ -64,6 +66,7 @@ function connect() {
   const on = (id, event, handler) => element(id).addEventListener(event, handler);
   on("speak", "click", () => speak(transcribe));
   on("stop", "click", stop);
+  on("see", "click", see);
   on("self-test", "click", () => openModel(SELF_TEST));
   for (const id of ["audio-file", "model-files"]) {
     on(id, "change", ({ target }) => {
@@ -118,8 +121,11 @@ showKept((request) => openModel(request));
 view.state("loading", "Looking for a GPU…");
 if (navigator.gpu) engine.start(); // Python starts meanwhile
 checkMachine()
-  .then(({ stop, warning }) => {
+  .then((machine) => {
+    const { stop, warning } = machine;
+    showMachine(machine);
     view.warning(warning);
+    showRecordings();
     if (stop) giveUp(stop);
     else return followLink(new URLSearchParams(location.search));
   })

@@ -1,15 +1,17 @@
 // Opening a model, and opening it again when the GPU or the engine's Worker went away.
 
+import { demoIsOpen } from "./demo.js";
 import { engine } from "./engine.js";
 import { askToPersist, showKept } from "./kept.js";
-import { known, remember } from "./known_variants.js";
 import { stopListening } from "./listening.js";
 import { softwareWarning } from "./machine.js";
 import * as progress from "./progress.js";
+import { remember, remembered } from "./remembered.js";
 import { allows, enter, fail, state } from "./state.js";
 import * as view from "./view.js";
 
 export const SELF_TEST = { label: "the self-test model", model: null, tokenizer: null };
+export const DEMO = { ...SELF_TEST, demo: true }; // opened by the page itself: it only shows what the page does
 
 // Resolves with true once the model is open. request: {label, model, tokenizer, variants}, the last three as the Worker
 // takes them; variants, from a link, replace those that the engine would choose. quiet: keep the error that is on show.
@@ -39,7 +41,7 @@ export async function openModel(request, { quiet = false, reopened = false, netw
     model: request.model,
     tokenizer: request.tokenizer,
     variants: request.variants ?? null,
-    known: known(),
+    known: { ...remembered("variants") },
     network,
   });
   let opened;
@@ -62,14 +64,22 @@ export async function openModel(request, { quiet = false, reopened = false, netw
   if (state.model !== model) return;
   downloadEnded();
   model.kept = opened.kept ?? null;
-  enter("ready");
+  enter(request.demo ? "demo" : "ready");
   describe(request, opened);
-  state.job?.run();
+  if (!request.demo) {
+    state.job?.run();
+  } else {
+    state.job?.sayThatItWaits();
+    demoIsOpen();
+  }
   return true;
 }
 
 function describe(request, opened) {
-  if (opened.choice) remember(opened.choice.name, opened.choice.variants);
+  // The kernel variants that were fastest, {case: variants}; a case is a GPU and a model, as the Worker names them.
+  const { choice, kept } = opened;
+  if (choice) remember("variants", { ...remembered("variants"), [choice.name]: choice.variants });
+  if (kept) remember("model", kept); // the next visit opens it
   view.progress(null);
   view.defaults(opened.default_delay_ms, opened.left_silence_tokens);
   const warning = opened.gpu?.software ? softwareWarning(opened.gpu.description || opened.gpu.device) : opened.warning;
@@ -77,10 +87,13 @@ function describe(request, opened) {
   if (request.model) {
     view.model(`${opened.name}, ${view.size(opened.model_bytes)}.`);
     view.state("ready", `Ready, with ${opened.name}.`);
+  } else if (request.demo) {
+    view.model("None for speech yet.");
+    view.state("ready", "Get the model to begin.");
   } else {
     view.model(
       "The self-test model (letters, digits, dates, commands) is open.",
-      "For real speech, open Voxtral Mini 4B under “Model” first.",
+      "The self-test model cannot take dictation: get Voxtral Mini 4B for that.",
     );
     view.state("ready", "Ready, with the self-test model: say letters, digits, dates or commands.");
   }
@@ -122,7 +135,7 @@ function offerPause(paused) {
 }
 
 engine.on("gone", ({ message }) => {
-  if (state.phase !== "ready") return; // openModel, Job.run or bench awaits an answer and gets the error
+  if (!["ready", "demo"].includes(state.phase)) return; // openModel, Job.run or bench awaits an answer and gets the error
   const { request, reopened, kept } = state.model;
   enter("closed", { model: null });
   const closed = (why) => {

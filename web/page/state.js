@@ -5,13 +5,16 @@ import * as view from "./view.js";
 const yes = true;
 const no = false;
 
-// What is possible in each phase. The columns: choosing a model, which replaces one that is being opened; giving audio,
+// What is possible in each phase. In `demo` and `showing`, only the self-test model is open, which cannot take dictation:
+// audio waits for a model for speech. The columns: choosing a model, which replaces one that is being opened; giving audio,
 // which waits as `state.job` while no model is open; pressing Speak; and what the Stop button asks of the engine.
 // biome-ignore format: a table
 const PHASES = {
   impossible:   { openModel: no,  takeAudio: no,  speak: no,  stop: null },     // this machine cannot run the engine
   closed:       { openModel: yes, takeAudio: yes, speak: no,  stop: null },     // no model is open
   opening:      { openModel: yes, takeAudio: yes, speak: no,  stop: "cancel" },
+  demo:         { openModel: yes, takeAudio: yes, speak: no,  stop: null },     // only “See it work” is possible
+  showing:      { openModel: yes, takeAudio: yes, speak: no,  stop: "stop" },   // “See it work” plays: demo.js
   ready:        { openModel: yes, takeAudio: yes, speak: yes, stop: null },     // a model is open
   transcribing: { openModel: no,  takeAudio: no,  speak: no,  stop: "stop" },
   measuring:    { openModel: no,  takeAudio: no,  speak: no,  stop: "stop" },   // ?bench=1
@@ -67,14 +70,24 @@ export function allows(action) {
   return !sentence;
 }
 
+// Whether the page has no model for speech yet, and nothing to read.
+function isFirstMinute() {
+  const { phase, model, job } = state;
+  if (phase === "opening") return Boolean(model.request.demo);
+  return ["impossible", "demo", "showing"].includes(phase) || (phase === "closed" && !job && !view.text());
+}
+
 export function canSpeak() {
   return PHASES[state.phase].speak && !state.microphone;
 }
 
 function showControls() {
   const running = state.phase === "transcribing" || state.phase === "measuring";
+  const isFirst = isFirstMinute();
+  view.welcome(isFirst);
   view.controls({
     speak: canSpeak(),
+    dictates: !isFirst,
     busy: running,
     stop: isListening() ? "Stop and finish" : stopVerb() && "Stop",
   });

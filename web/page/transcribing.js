@@ -20,7 +20,7 @@ export async function transcribe(audio) {
   state.job = job;
   if (state.phase === "ready") return job.run();
   showActions(audio);
-  if (state.phase === "opening") return job.sayThatItWaits();
+  if (["opening", "demo", "showing"].includes(state.phase)) return job.sayThatItWaits();
   fail("No model is open yet: choose one, and the audio will be transcribed.");
   return stopListening();
 }
@@ -48,6 +48,7 @@ class Job {
   }
 
   sayThatItWaits() {
+    if (state.phase === "demo") view.state("ready", "Get the model to begin.");
     view.note(
       this.recording
         ? "You are being recorded. The text follows once the model is open."

@@ -22,17 +22,23 @@ export function status(sentence) {
   element("status").textContent = sentence;
 }
 
-// What can be pressed now. speak, busy: true or false; stop: the Stop button's label, or null to hide it.
-export function controls({ speak, stop, busy }) {
+// What can be pressed now. speak, busy: true or false; dictates: false hides the Speak button; stop: the Stop button's label, or null to hide it.
+export function controls({ speak, dictates, stop, busy }) {
   const [speaking, stopping] = [element("speak"), element("stop")];
   // After one of the two was pressed, the keyboard's focus moves to the next one that can be pressed.
   if ([speaking, stopping].includes(document.activeElement)) focusFollows = true;
   else if (document.activeElement !== document.body) focusFollows = false;
   speaking.disabled = !speak;
+  speaking.hidden = !dictates;
   stopping.hidden = !stop;
   stopping.textContent = stop ?? "";
   for (const id of ["audio-file", "again", "transcribe"]) element(id).disabled = busy;
   if (focusFollows && (stop || speak)) (stop ? stopping : speaking).focus();
+}
+
+// Whether the page shows its first minute: what it is, and the one model to get.
+export function welcome(shown) {
+  element("welcome").hidden = !shown;
 }
 
 export function warning(sentence) {
@@ -78,7 +84,7 @@ export function ask(text, items, yes, no) {
 export function progress(text, done = 0, total = 0) {
   element("progress").hidden = text === null;
   element("amount").textContent = text ?? "";
-  const bar = element("bar");
+  const bar = element("bar-amount");
   if (total > 0) {
     bar.max = total;
     bar.value = done;

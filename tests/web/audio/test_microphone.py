@@ -423,7 +423,7 @@ def test_microphone_without_sound(speaking, url):
 
 
 def test_autostart_never_opens_the_microphone(speaking, url):
-    with page_on(speaking, url, query="?autostart=1") as page:
+    with page_on(speaking, url, query="?model=self-test&autostart=1") as page:
         page.wait_for_timeout(200)
         expect(at(page, "speak")).to_be_enabled()
         expect(page.get_by_role("meter")).to_be_hidden()

@@ -295,7 +295,6 @@ def test_a_link_with_wrong_values_starts_nothing(browser, url):
 
 def test_a_wrong_setting(browser, url):
     with page_on(browser, url) as page:
-        page.locator("summary", has_text="Advanced").click()
         at(page, "left-silence").fill("5")
         at(page, "left-silence").blur()
         expect(at(page, "error")).to_contain_text("must be a whole number from 32 to 1000")
@@ -314,9 +313,9 @@ def test_a_page_that_is_not_whole(browser, url):
 @pytest.mark.parametrize(
     "query, says",
     [
-        ("?delay=500", "a delay of 500 ms"),
-        ("?left_silence=-1", "left_silence=-1"),
-        ("?left_silence=31", "a whole number from 32 to 1000"),
+        ("?model=self-test&delay=500", "a delay of 500 ms"),
+        ("?model=self-test&left_silence=-1", "left_silence=-1"),
+        ("?model=self-test&left_silence=31", "a whole number from 32 to 1000"),
         ("?model=http://", "is not a valid address"),
     ],
 )

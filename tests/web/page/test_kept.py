@@ -54,7 +54,6 @@ def test_the_list(browser, url):
         kept.get_by_role("button", name="Use voxtral-q4.gguf").click()
         wait_for(page, "ready")
         assert calls(page, "open")[-1]["model"] == {"kept": "0123"}
-        kept.get_by_text("Where is it?").click()
         expect(kept).to_contain_text(f"private storage for {page.evaluate('location.host')} (OPFS)")
         expect(at(page, "kept-frame")).to_be_hidden()
         kept.get_by_role("button", name="Remove voxtral-q4.gguf").click()

@@ -142,7 +142,6 @@ def test_settings(browser, url):
     with page_on(browser, url) as page:
         assert at(page, "delay").locator("option").count() == 16
         at(page, "delay").select_option("2400")
-        page.get_by_text("Advanced").click()
         at(page, "left-silence").fill("76")
         at(page, "audio-file").set_input_files(SECOND)
         wait_for(page, "done")

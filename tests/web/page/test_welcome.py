@@ -1,0 +1,121 @@
+"""The first minute: what the page shows to someone who has no model yet."""
+
+import json
+
+from playwright.sync_api import expect
+
+from web.fake_engine import MODEL, SECOND, at, calls, fed, hear, page_on, wait_for
+from web.page.test_errors import adapter, gpu
+from web.page.test_kept import KEPT
+
+CLIPS = "models/tiny/clips"
+PUBLISHED = "https://huggingface.co/TrevorJS/voxtral-mini-realtime-gguf/resolve/main/voxtral-q4.gguf"
+SITE = json.dumps({"clip": f"{CLIPS}/an110-mdxn-b.flac"})
+
+
+def first_visit(browser, url, script=None, **more):
+    return page_on(browser, url, script, query="", **more)
+
+
+def with_clips(page):
+    """As on a built site, whose site.json names a clip."""
+    page.route("**/site.json", lambda route: route.fulfill(body=SITE, content_type="application/json"))
+    page.reload()
+
+
+def test_one_button_gets_the_model(browser, url):
+    with first_visit(browser, url) as page:
+        assert [asked["model"] for asked in calls(page, "open")] == [None]
+        expect(at(page, "welcome")).to_be_visible()
+        expect(at(page, "get-model")).to_have_text("Get the model (2.5 GB)")
+        expect(at(page, "welcome")).to_contain_text("From huggingface.co.")
+        expect(at(page, "verdict")).to_contain_text("This machine has what it needs.")
+        expect(at(page, "machine")).to_contain_text("GPU Acme 9000", use_inner_text=True)
+        expect(at(page, "transcript")).to_be_hidden()
+        expect(at(page, "speak")).to_be_hidden()
+        at(page, "get-model").click()
+        wait_for(page, "ready")
+        expect(at(page, "speak")).to_be_enabled()
+        assert calls(page, "open")[-1]["model"] == {"url": PUBLISHED}
+        expect(at(page, "welcome")).to_be_hidden()
+        expect(at(page, "transcript")).to_be_visible()
+
+
+def test_the_self_test_model_takes_no_dictation(browser, url):
+    """A file waits for a model for speech."""
+    with first_visit(browser, url) as page:
+        at(page, "audio-file").set_input_files(SECOND)
+        expect(at(page, "note")).to_have_text("clip.wav will be transcribed once the model is open.")
+        expect(at(page, "status")).to_have_text("Get the model to begin.")
+        assert not calls(page, "start")
+        at(page, "get-model").click()
+        wait_for(page, "done")
+        assert at(page, "transcript").text_content() == " Hello tab. It works."
+
+
+def test_see_it_work(browser, url):
+    """The recordings are fed as they are heard, and the words are written below their waveform."""
+    heard = {"events": [{"event": "text", "text": " enter", "audio_seconds": 0.1}]}
+    with first_visit(browser, url, {"feed": [heard, {}], "finish": [{"events": []}]}) as page:
+        with_clips(page)
+        wait_for(page, "ready")
+        at(page, "see").click()
+        wait_for(page, "transcribing")
+        expect(at(page, "see")).to_be_disabled()
+        expect(at(page, "demo-words")).to_have_text("enter")
+        expect(at(page, "see")).to_be_enabled(timeout=15000)
+        wait_for(page, "ready")
+        assert len(fed(page)) > 4 and fed(page)[-1]["fed"] == 16000 * (2.1 + 2.5 + 2 * 0.6)
+        assert calls(page, "start")[0]["delay_ms"] == 480
+        expect(at(page, "transcript")).to_have_text("")
+        # A model can be opened while it plays.
+        at(page, "see").click()
+        wait_for(page, "transcribing")
+        at(page, "get-model").click()
+        expect(at(page, "status")).to_have_text("Ready, with voxtral-q4.gguf.")
+        expect(at(page, "see")).to_be_enabled()
+
+
+def test_see_it_work_before_the_engine_is_there(browser, url):
+    with first_visit(browser, url, {"boots": False}, state="loading") as page:
+        with_clips(page)
+        at(page, "see").click()
+        expect(at(page, "demo")).to_contain_text("Starting the engine")
+        hear(page, event="progress", stage="python", done=1, total=1)
+        wait_for(page, "transcribing")
+        at(page, "stop").click()
+        wait_for(page, "ready")
+
+
+def test_a_browser_that_cannot(browser, url):
+    """It says why and what would do, and shows what the model wrote elsewhere."""
+    with first_visit(browser, url, gpu=gpu("undefined"), state="error") as page:
+        with_clips(page)
+        expect(at(page, "verdict")).to_contain_text("This browser cannot run it as it is.")
+        expect(at(page, "verdict")).to_contain_text("a GPU with 4 GB of memory")
+        expect(at(page, "get-model")).to_be_disabled()
+        at(page, "see").click()
+        expect(at(page, "demo-words")).to_have_text(
+            "enter sixty two thirty one enter eight one nine six", timeout=15000
+        )
+        expect(at(page, "demo")).to_contain_text("on another machine")
+
+
+def test_a_machine_without_a_gpu(browser, url):
+    with first_visit(browser, url, gpu=adapter("{ description: 'llvmpipe (LLVM 15)' }")) as page:
+        expect(at(page, "verdict")).to_contain_text("This machine is too slow for it.")
+        expect(at(page, "machine")).to_contain_text("none; llvmpipe (LLVM 15) stands in for it")
+
+
+def test_a_model_that_is_kept_opens_at_the_next_visit(browser, url):
+    with first_visit(browser, url, {"open": [{"result": MODEL | {"kept": "0123"}}]}) as page:
+        page.evaluate(KEPT)
+        page.evaluate("localStorage.removeItem('voxtab.model')")
+        page.reload()
+        expect(at(page, "get-model")).to_have_text("Open voxtral-q4.gguf")
+        at(page, "get-model").click()
+        expect(at(page, "speak")).to_be_enabled()
+        page.reload()
+        expect(at(page, "speak")).to_be_enabled()
+        assert [asked["model"] for asked in calls(page, "open")] == [{"kept": "0123"}]
+        expect(at(page, "welcome")).to_be_hidden()

@@ -1,0 +1,179 @@
+// “See it work”: recordings of people are played, and the self-test model writes down what it hears meanwhile.
+
+import { openAudio } from "../audio/file.js";
+import { SAMPLE_RATE } from "../config.js";
+import { Failure } from "../failure.js";
+import { engine } from "./engine.js";
+import { enter, fail, state } from "./state.js";
+import * as view from "./view.js";
+import { BAR, drawWave, peaksOf } from "./waveform.js";
+
+const CLIPS = 2; // of those that come with the page
+const PAUSE = 0.6 * SAMPLE_RATE; // samples between them, and after the last
+const DELAY_MS = 480; // the only one that the self-test model knows
+
+/** @type {(id: string) => any} */
+const element = (id) => document.getElementById(id);
+
+let clips = null; // a promise of bundledClips()
+let asked = false; // the user wants to see it, and the model is not open yet
+
+// The user wants to see it.
+export function see() {
+  if (state.phase === "demo") return show(transcribed);
+  if (state.phase === "impossible") return show(remembered);
+  if (state.phase !== "opening") return;
+  asked = true;
+  say("Starting the engine: this takes some seconds.");
+}
+
+// The self-test model is open.
+export function demoIsOpen() {
+  if (asked) see();
+  asked = false;
+}
+
+// Shows the recordings' shape, before they are played.
+export async function showRecordings() {
+  try {
+    draw(join(await bundledClips()), 0);
+  } catch {
+    // the site lacks files: the user is told when they are to be played
+  }
+}
+
+// played: how much of the samples was heard, 0 to 1.
+function draw(samples, played) {
+  const wave = element("demo-wave");
+  drawWave(wave, peaksOf(samples, Math.floor(wave.clientWidth / BAR)), played);
+}
+
+// write: what writes the words down.
+async function show(write) {
+  element("see").disabled = true;
+  element("demo-words").textContent = "";
+  let sound = null;
+  try {
+    const clips = await bundledClips();
+    const samples = join(clips);
+    sound = play(samples);
+    sound.tell = (seconds) => draw(samples, seconds / sound.seconds);
+    await write(sound, samples, clips);
+  } catch (error) {
+    if (error.kind !== "aborted") say(error.message);
+  }
+  sound?.stop();
+  element("see").disabled = false;
+}
+
+// The model transcribes the samples as they are heard.
+async function transcribed(sound, samples) {
+  enter("showing");
+  view.state("transcribing", "The self-test model is listening to a recording.");
+  say("The self-test model, on this machine, as it hears them.");
+  let failure = null;
+  try {
+    await engine.call("start", { delay_ms: DELAY_MS, left_silence_tokens: null });
+    let fed = 0;
+    while (fed < samples.length) {
+      const seconds = await sound.next();
+      if (state.phase !== "showing") return;
+      if (state.stopping) throw new Failure("aborted", "Stopped.");
+      const heard = samples.slice(fed, Math.ceil(seconds * SAMPLE_RATE));
+      fed += heard.length;
+      if (heard.length) await engine.call("feed", { samples: heard }, [heard.buffer]);
+    }
+    await engine.call("finish");
+  } catch (error) {
+    failure = error;
+  }
+  if (state.phase !== "showing") return; // the user opens a model
+  const gone = failure && failure.kind !== "aborted";
+  enter(gone ? "closed" : "demo", gone ? { model: null } : {});
+  if (gone) return fail(failure.message);
+  view.state("ready", "Get the model to begin.");
+}
+
+engine.on("text", ({ text }) => {
+  if (state.phase === "showing") element("demo-words").append(text);
+});
+
+// Where no model can run: what the model wrote elsewhere, at the same times.
+async function remembered(sound, _, clips) {
+  say("This browser cannot run a model: these are the words that it wrote on another machine.");
+  const words = clips.flatMap(({ text, ends, from }) =>
+    text.split(" ").map((word, i) => [word, from + ends[i] + DELAY_MS / 1000]),
+  );
+  while (words.length || !sound.isOver) {
+    const seconds = await sound.next();
+    while (words.length && words[0][1] <= seconds) element("demo-words").append(`${words.shift()[0]} `);
+  }
+}
+
+function say(sentence) {
+  element("demo-note").textContent = sentence;
+}
+
+// [{text, ends, from, samples}]: what the self-test model writes, the second in which each word ends, and where the clip
+// begins, in seconds.
+async function bundledClips() {
+  clips ??= fetchClips();
+  clips.catch(() => {
+    clips = null;
+  });
+  return clips;
+}
+
+async function fetchClips() {
+  const { clip } = await (await fetch("site.json")).json();
+  const folder = new URL(".", new URL(clip, document.baseURI));
+  const found = (await (await fetch(new URL("clips.json", folder))).json()).slice(0, CLIPS);
+  let from = 0;
+  for (const each of found) {
+    const audio = await openAudio(await (await fetch(new URL(each.file, folder))).blob(), each.file);
+    const blocks = [];
+    for await (const samples of audio.blocks()) blocks.push(samples);
+    each.samples = new Float32Array(await new Blob(blocks).arrayBuffer());
+    each.from = from / SAMPLE_RATE;
+    from += each.samples.length + PAUSE;
+  }
+  return found;
+}
+
+function join(clips) {
+  const joined = new Float32Array(clips.reduce((sum, { samples }) => sum + samples.length + PAUSE, 0));
+  for (const { from, samples } of clips) joined.set(samples, Math.round(from * SAMPLE_RATE));
+  return joined;
+}
+
+// Plays the samples. {seconds; next(): resolves with the seconds that were heard, at each frame; isOver; tell: called
+// with the same; stop()}. A clock of the page's own, because a machine without a loudspeaker plays nothing.
+function play(samples) {
+  const context = new AudioContext();
+  const source = context.createBufferSource();
+  source.buffer = context.createBuffer(1, samples.length, SAMPLE_RATE);
+  source.buffer.copyToChannel(samples, 0);
+  source.connect(context.destination);
+  source.start();
+  const since = performance.now();
+  const sound = {
+    seconds: samples.length / SAMPLE_RATE,
+    isOver: false,
+    tell: (_) => {},
+    async next() {
+      await new Promise((resolve) => {
+        const heard = setTimeout(resolve, 100); // a page in the background has no frames
+        requestAnimationFrame(() => {
+          clearTimeout(heard);
+          resolve();
+        });
+      });
+      const seconds = Math.min((performance.now() - since) / 1000, sound.seconds);
+      sound.isOver = seconds === sound.seconds;
+      sound.tell(seconds);
+      return seconds;
+    },
+    stop: () => context.close(),
+  };
+  return sound;
+}
