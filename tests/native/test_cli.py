@@ -189,7 +189,7 @@ def test_info(voxtab):
     status, out, err = voxtab("info", GGUF)
     assert (status, err) == (0, "")
     for words in (
-        "gguf version 3",
+        "Mistral's names in GGUF version 3",
         "51 Q4_0, 30 F32",
         "836,480 bytes",
         "2048 tokens",

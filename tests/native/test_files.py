@@ -51,7 +51,7 @@ def test_shards_read_as_the_whole_file(tmp_path_factory, data, cuts):
     files = find_model(write_shards(tmp_path_factory.mktemp("shards"), cuts))
     assert (files.kind, files.source.size) == ("gguf", len(MODEL))
     assert files.source.read(0, len(MODEL)) == MODEL
-    assert read_directory(files.source, "gguf") == gguf.parse(MODEL, len(MODEL))
+    assert read_directory(files) == gguf.parse(MODEL, len(MODEL))
     begin = data.draw(st.integers(0, len(MODEL)))
     end = data.draw(st.integers(begin, len(MODEL)))
     into = bytearray(b"\xaa" * (end - begin + 2))
@@ -136,25 +136,30 @@ def test_a_model_that_is_cut_short_while_it_loads(tmp_path, run, device):
 
 def test_a_long_header_is_read_in_growing_pieces(tmp_path, monkeypatch):
     monkeypatch.setattr(files_module, "_FIRST_READ", 100)
-    one = FileSource([write(tmp_path, {"a.gguf": MODEL}) / "a.gguf"])
+    files = find_model(write(tmp_path, {"a.gguf": MODEL}) / "a.gguf")
     pieces = []
-    monkeypatch.setattr(one, "read", lambda offset, nbytes: pieces.append(nbytes) or MODEL[offset : offset + nbytes])
-    assert read_directory(one, "gguf") == gguf.parse(MODEL, len(MODEL))
+    monkeypatch.setattr(
+        files.source, "read", lambda offset, nbytes: pieces.append(nbytes) or MODEL[offset : offset + nbytes]
+    )
+    assert read_directory(files) == gguf.parse(MODEL, len(MODEL))
     assert pieces[0] == 100 and pieces[1] > 200  # the counts already tell that 200 are too few
     assert all(after >= min(2 * before, len(MODEL)) for before, after in zip(pieces, pieces[1:]))
 
 
 def test_errors_name_the_file(tmp_path):
-    path = write(tmp_path, {"a.gguf": MODEL[:-1]}) / "a.gguf"
-    with pytest.raises(ModelError, match="a.gguf: Tensor 'norm.weight' ends at byte .* shard is missing"):
-        read_directory(find_model(path).source, "gguf")
+    path = write(tmp_path, {"a.gguf": MODEL[:100]}) / "a.gguf"
+    with pytest.raises(ModelError, match="a.gguf: The GGUF header is damaged or cut short"):
+        read_directory(find_model(path))
+    (tmp_path / "b.gguf").write_bytes((ORACLE / "tiny-q4.gguf").read_bytes()[:-1])
+    with pytest.raises(ModelError, match="b.gguf: Tensor .* ends at byte .* shard is missing"):
+        models.read_model(tmp_path / "b.gguf")
 
 
 def test_last_shard_missing(tmp_path):
     folder = write_shards(tmp_path / "m", [400, len(MODEL) - 10])
     (folder / "shard-ac").unlink()
-    with pytest.raises(ModelError, match="m: Tensor 'norm.weight' .* a shard is missing or short"):
-        read_directory(find_model(folder).source, "gguf")
+    with pytest.raises(ModelError, match="Tensor 'norm.weight' .* a shard is missing or short"):
+        read_directory(find_model(folder)).tensor("norm.weight")
 
 
 # --- what a path stands for

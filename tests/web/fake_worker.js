@@ -6,7 +6,7 @@
 
 const MODEL = {
   name: "voxtral-q4.gguf",
-  dialect: "gguf",
+  dialect: "Mistral",
   vocabulary: 131072,
   default_delay_ms: 480,
   left_silence_tokens: 32,

@@ -85,7 +85,7 @@ class NotingDevice:
 def embedded_configs() -> Iterator[ModelConfig]:
     for path in sorted((ROOT / "web/models").glob("*/*.gguf")):
         found = files.find_model(path)
-        yield checkpoint.read_config(files.read_directory(found.source, found.kind))
+        yield checkpoint.read_config(files.read_directory(found))
 
 
 def _layouts() -> set[Variants]:

@@ -16,8 +16,7 @@ from transformers import (
 
 from voxtab.config import MEL_BINS, SAMPLE_RATE, SAMPLES_PER_TOKEN, STATES_PER_TOKEN, ModelConfig, Schedule, Stack
 from voxtab.native.models import LocalModel
-from voxtab.weights import checkpoint
-from voxtab.weights.directory import Directory
+from voxtab.weights.dialects import HUGGING_FACE, Renaming
 
 ROWS = 2048  # positions at once: attention's memory grows with their square
 
@@ -113,7 +112,8 @@ class Reference:
 
     def _load(self, found: LocalModel) -> None:
         parameters = dict(self._model.named_parameters())  # the tied head appears once
-        renamed = checkpoint.with_mistral_names(Directory("", parameters, {}, 0)).tensors
+        new_name = Renaming(HUGGING_FACE)
+        renamed = {new_name(name): parameter for name, parameter in parameters.items()}
         if missing := found.directory.tensors.keys() ^ renamed.keys():
             raise AssertionError(f"transformers and this model differ in tensors: {sorted(missing)[:3]}")
         for name, parameter in renamed.items():

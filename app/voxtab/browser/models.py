@@ -23,7 +23,7 @@ from voxtab.gpu.device import GpuAdapter
 from voxtab.gpu.variants import Variants
 from voxtab.model import Model
 from voxtab.tokenizer import READ_BYTES, TekkenReader, Tokenizer
-from voxtab.weights import checkpoint, gguf
+from voxtab.weights import checkpoint, dialects, gguf
 from voxtab.weights.directory import Directory, HeaderIncomplete
 
 FIRST_READ = 1 << 18  # bytes: the header of a file without a tokenizer is smaller
@@ -58,6 +58,7 @@ async def open_model(request: Any, lost: Callable[[BrowserDevice, str], None]) -
         size = await source.open()
         directory = await read_directory(source, size or SIZE_UNKNOWN)
         refuse_absurd(directory, not size)
+        directory = dialects.translated(directory)
         config = checkpoint.read_config(directory)
         # A file may hold more than the model. The names alone do not depend on the width.
         nbytes = sum(directory.tensors[name].nbytes for name in checkpoint.shapes(config, ada_width=0))

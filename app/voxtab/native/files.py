@@ -1,5 +1,7 @@
 """A model's files on disk: which ones a user's path stands for, and how they are read as one run of bytes."""
 
+import json
+import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
@@ -8,7 +10,7 @@ from stat import S_ISDIR
 
 from voxtab.errors import ModelError
 from voxtab.weights import gguf, safetensors
-from voxtab.weights.directory import Directory, HeaderIncomplete
+from voxtab.weights.directory import Directory, HeaderIncomplete, joined
 from voxtab.weights.shard_names import in_order
 
 _FIRST_READ = 1 << 20  # bytes: the header of a file without a tokenizer is a tenth of it
@@ -21,6 +23,10 @@ _NOT_SHARDS = {
     ".safetensors", ".gguf",
 }
 # fmt: on
+_INDEX = ".safetensors.index.json"
+_MMPROJ = "mmproj"  # in the name of llama.cpp's file with the audio encoder
+_PART = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")  # as gguf-split names them
+MOST_PARTS = 1000
 _NOT_SHARD_NAMES = {"LICENSE", "LICENCE", "NOTICE", "README", "SHA256SUMS", "MD5SUMS"}
 
 
@@ -33,15 +39,16 @@ class FileSource:
     """
 
     def __init__(self, paths: list[Path]):
-        self._paths = [Path(path) for path in paths]
-        self._stamps = [_stamp(path) for path in self._paths]
+        self.paths = [Path(path) for path in paths]
+        self._stamps = [_stamp(path) for path in self.paths]
         self._ends = list(accumulate(size for size, _ in self._stamps))
+        self.starts = [0, *self._ends[:-1]]  # of each file, in bytes
         self.size: int = self._ends[-1]  # bytes
-        self.label = str(self._paths[0] if len(paths) == 1 else self._paths[0].parent)  # for messages
+        self.label = str(self.paths[0] if len(paths) == 1 else self.paths[0].parent)  # for messages
 
     def identity(self) -> list[tuple[str, int, int, int]]:
         """Path, bytes, time of the last change and inode of each shard: what a file is, unless somebody deceives us."""
-        return [(str(path), *stamp, path.stat().st_ino) for path, stamp in zip(self._paths, self._stamps, strict=True)]
+        return [(str(path), *stamp, path.stat().st_ino) for path, stamp in zip(self.paths, self._stamps, strict=True)]
 
     def read(self, offset: int, nbytes: int) -> bytes:
         data = bytearray(nbytes)
@@ -63,7 +70,7 @@ class FileSource:
             index += 1
 
     def _read_shard(self, index: int, offset: int, view: memoryview) -> None:
-        path = self._paths[index]
+        path = self.paths[index]
         try:
             with open(path, "rb", buffering=0) as file:
                 file.seek(offset)
@@ -82,15 +89,20 @@ class ModelFiles:
 
     kind: str  # 'gguf' or 'safetensors'
     source: FileSource
-    config_path: Path | None  # config.json, with 'safetensors' only
+    starts: tuple[int, ...]  # bytes of the source at which a file with a header of its own begins
+    config_path: Path | None  # config.json or params.json, with 'safetensors' only
     tokenizer_path: Path | None  # tekken.json, if there is one
 
 
 def find_model(path: str | Path) -> ModelFiles:
     """The model that `path` stands for. ModelError says in one sentence why there is none.
 
-    - a file `*.gguf`, or a file `*.safetensors` with config.json next to it;
-    - a folder with one `*.gguf`; else with model.safetensors and config.json; else with raw shards of a GGUF file.
+    - a file `*.gguf`; of the parts that gguf-split made, any one, or of llama.cpp's two files, the text model;
+    - a file `*.safetensors` with config.json next to it (or params.json, as Mistral has it); of the shards that
+      `*.safetensors.index.json` lists, that file;
+    - a folder with one of these. If it has a model in two layouts, the first of these counts: a .gguf file,
+      model.safetensors, its shards, consolidated.safetensors;
+    - else a folder with raw shards of a GGUF file.
 
     Raw shards are a file's bytes cut anywhere (`split -b 512m`), without headers of their own: all files of the
     folder except hidden ones and those whose names say that they are something else (.json, .txt, .md, LICENSE, ...).
@@ -107,24 +119,51 @@ def find_model(path: str | Path) -> ModelFiles:
     if is_folder:
         return _find_in_folder(path)
     if path.suffix == ".gguf":
-        return _model_files("gguf", [path])
+        return _model_files("gguf", _with_other_parts(path))
     if path.suffix == ".safetensors":
         return _model_files("safetensors", [path])
+    if path.name.endswith(_INDEX):
+        return _model_files("safetensors", _in_index(path))
     raise ModelError(f"{path} is not a .gguf file: give one, or the folder that holds all its shards.")
 
 
-def read_directory(source: FileSource, kind: str) -> Directory:
-    """Read and parse the header of a 'gguf' or 'safetensors' source. ModelError if it has no good one."""
+def with_mmproj(files: ModelFiles) -> ModelFiles:
+    """llama.cpp's text model and, beside it, the file with the audio encoder. ModelError unless there is just one."""
+    folder = files.source.paths[0].parent
+    others = [path for path in folder.glob("*.gguf") if _MMPROJ in path.name.lower()]
+    if len(others) != 1:
+        raise ModelError(
+            f"{files.source.label} is the half of a model that llama.cpp has in two files, and {folder} holds "
+            f"{len(others) or 'no'} .gguf file{'s'[: len(others) != 1]} with {_MMPROJ} in the name: put the one with "
+            "this model's audio encoder there."
+        )
+    return _model_files("gguf", [*files.source.paths, others[0]])
+
+
+def read_directory(files: ModelFiles) -> Directory:
+    """Read and parse the headers of what `find_model` found. ModelError if one is not good."""
+    source, ends = files.source, (*files.starts[1:], files.source.size)
+    directories = []
+    for start, end in zip(files.starts, ends):
+        try:
+            directories.append((start, _read_header(source, files.kind, start, end - start)))
+        except ModelError as error:
+            raise ModelError(f"{source.label}: {error}") from None
+    try:
+        return joined(directories)
+    except ModelError as error:
+        raise ModelError(f"{source.label}: {error}") from None
+
+
+def _read_header(source: FileSource, kind: str, start: int, size: int) -> Directory:
     parse = {"gguf": gguf.parse, "safetensors": safetensors.parse}[kind]
     nbytes = _FIRST_READ
     while True:
-        nbytes = min(nbytes, source.size)
+        nbytes = min(nbytes, size)
         try:
-            return parse(source.read(0, nbytes), source.size)
+            return parse(source.read(start, nbytes), size)
         except HeaderIncomplete as error:
             nbytes = max(2 * nbytes, error.needed)
-        except ModelError as error:
-            raise ModelError(f"{source.label}: {error}") from None
 
 
 def _find_in_folder(folder: Path) -> ModelFiles:
@@ -133,12 +172,18 @@ def _find_in_folder(folder: Path) -> ModelFiles:
     except OSError as error:
         raise _unreadable(folder, error) from None
     whole = [file for file in files if file.suffix == ".gguf"]
-    if len(whole) > 1:
+    if len(whole) > 1:  # those of llama.cpp's text model are found with it
+        whole = [file for file in whole if _MMPROJ not in file.name.lower()] or whole
+    if len(whole) > 1 and set(whole) != set(_with_other_parts(whole[0])):
         raise ModelError(f"{folder} holds {len(whole)} .gguf files: give the path of one, such as {whole[0]}.")
     if whole:
-        return _model_files("gguf", whole)
-    if folder / "model.safetensors" in files:
-        return _model_files("safetensors", [folder / "model.safetensors"])
+        return _model_files("gguf", _with_other_parts(whole[0]))
+    indexes = [file for file in files if file.name.endswith(_INDEX)]
+    for single in ("model.safetensors", "consolidated.safetensors"):
+        if folder / single in files:
+            return _model_files("safetensors", [folder / single])
+        if indexes:
+            return _model_files("safetensors", _in_index(indexes[-1]))  # model before consolidated
 
     shards = [file for file in files if file.suffix.lower() not in _NOT_SHARDS and file.stem not in _NOT_SHARD_NAMES]
     if not shards:
@@ -153,13 +198,52 @@ def _find_in_folder(folder: Path) -> ModelFiles:
     return found
 
 
+def _with_other_parts(path: Path) -> list[Path]:
+    """A .gguf file; with one that gguf-split made, all the parts, in their order."""
+    part = _PART.fullmatch(path.name)
+    if not part:
+        return [path]
+    name, digits = part["name"], part["count"]
+    if not 1 <= int(part["number"]) <= int(digits) <= MOST_PARTS:
+        return [path]
+    paths = [path.with_name(f"{name}-{i:05}-of-{digits}.gguf") for i in range(1, int(digits) + 1)]
+    for other in paths:
+        if not other.is_file():
+            raise ModelError(f"{other} is missing, one of the {int(digits)} parts of a model: download it to there.")
+    return paths
+
+
+def _in_index(index: Path) -> list[Path]:
+    """The shards that a model.safetensors.index.json lists, in their order."""
+    try:
+        names = sorted({*json.loads(index.read_bytes())["weight_map"].values()})
+        assert names and all(type(name) is str and Path(name).name == name for name in names)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError):
+        raise ModelError(f"{index} does not list a model's shards: download it again.") from None
+    for name in names:
+        if not index.with_name(name).is_file():
+            raise ModelError(f"The shard {index.with_name(name)} is missing: download it to where the others are.")
+    return [index.with_name(name) for name in names]
+
+
 def _model_files(kind: str, paths: list[Path]) -> ModelFiles:
     folder = paths[0].parent
-    config = folder / "config.json" if kind == "safetensors" else None
-    if config and not config.is_file():
-        raise ModelError(f"{folder} holds no config.json: put the one that belongs to {paths[0].name} beside it.")
+    config = None
+    if kind == "safetensors":
+        # Both may be there, as on the hub. Each belongs to the file with its maker's names.
+        config = folder / ("params.json" if paths[0].name.startswith("consolidated") else "config.json")
+        if not config.is_file():
+            raise ModelError(f"{folder} holds no {config.name}: put the one that belongs to {paths[0].name} beside it.")
     tokenizers = [place / "tekken.json" for place in (folder, folder.parent)]
-    return ModelFiles(kind, FileSource(paths), config, next(filter(Path.is_file, tokenizers), None))
+    source = FileSource(paths)
+    have_headers = kind == "safetensors" or paths[0].suffix == ".gguf"
+    return ModelFiles(
+        kind,
+        source,
+        tuple(source.starts) if have_headers else (0,),
+        config,
+        next(filter(Path.is_file, tokenizers), None),
+    )
 
 
 def _stamp(path: Path) -> tuple[int, int]:

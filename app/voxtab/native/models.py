@@ -13,12 +13,12 @@ from voxtab.gpu.device import Device
 from voxtab.gpu.variants import Variants
 from voxtab.model import Model
 from voxtab.native import known_variants
-from voxtab.native.files import FileSource, find_model, read_directory
+from voxtab.native.files import FileSource, find_model, read_directory, with_mmproj
 from voxtab.native.gpu import webgpu
 from voxtab.native.gpu.device import NativeDevice
 from voxtab.native.threads import in_thread
 from voxtab.tokenizer import Tokenizer
-from voxtab.weights import checkpoint
+from voxtab.weights import checkpoint, dialects, vocabulary
 from voxtab.weights.directory import Directory
 
 Progress = Callable[[int], None] | None  # called with the bytes so far
@@ -33,7 +33,7 @@ class LocalModel:
     directory: Directory
     config: ModelConfig
     tokenizer: Tokenizer
-    tokenizer_path: Path
+    tokenizer_path: Path  # a tekken.json, or the model's file that has the vocabulary in it
 
     async def load(
         self, device: Device, *, cache_f16: bool = True, variants: Variants | None = None, progress: Progress = None
@@ -55,30 +55,35 @@ class LocalModel:
 def read_model(path: str | Path | None = None, tokenizer: str | Path | None = None) -> LocalModel:
     """Read what can be read without a GPU.
 
-    `path` is a .gguf file, a folder of raw shards, or a folder with model.safetensors and config.json; None means the
-    embedded model. `tokenizer` is a tekken.json; None means the one in the model's folder or in that folder's parent.
+    `path` is what `files.find_model` takes; None means the embedded model. `tokenizer` is a tekken.json; None means the
+    vocabulary in the model's file or, if it has none, the tekken.json in the model's folder or in that folder's parent.
     Raises ModelError or TokenizerError, one sentence each.
     """
     files = find_model(resources.embedded_model() if path is None else path)
-    directory = checkpoint.with_mistral_names(read_directory(files.source, files.kind))
+    directory = read_directory(files)
+    if dialects.is_text_half(directory):
+        files = with_mmproj(files)
+        directory = read_directory(files)
     try:
-        config = checkpoint.read_config(directory, _json(files.config_path) if files.config_path else None)
+        directory = dialects.translated(directory, _json(files.config_path) if files.config_path else None)
+        config = checkpoint.read_config(directory)
     except ModelError as error:
         raise ModelError(f"{files.source.label}: {error}") from None
+    inside = vocabulary.place(directory) if tokenizer is None else None
     tokenizer_path = files.tokenizer_path if tokenizer is None else Path(tokenizer)
-    if tokenizer_path is None:
+    if inside:
+        tokenizer_path = files.source.paths[0]
+        raw = files.source.read(inside.offset, inside.nbytes)
+        read = vocabulary.read(directory, raw, config.vocabulary)
+    elif tokenizer_path:
+        read = Tokenizer.from_file(tokenizer_path, config.vocabulary)
+    else:
         raise TokenizerError(
             f"There is no tekken.json beside {files.source.label}, in it or above it: "
             "download the model's and put it there, or name it with --tokenizer."
         )
-    return LocalModel(
-        resources.EMBEDDED_MODEL_NAME if path is None else str(path),
-        files.source,
-        directory,
-        config,
-        Tokenizer.from_file(tokenizer_path, config.vocabulary),
-        tokenizer_path,
-    )
+    name = resources.EMBEDDED_MODEL_NAME if path is None else str(path)
+    return LocalModel(name, files.source, directory, config, read, tokenizer_path)
 
 
 async def open_model(

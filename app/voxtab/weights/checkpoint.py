@@ -1,10 +1,8 @@
 """What a checkpoint's tensors are called, which shapes they have, and what model they make (spec 9).
 
-The engine uses Mistral's names; Hugging Face's are translated here.
+The engine uses Mistral's names; `dialects.py` translates those of other programs.
 """
 
-import re
-from dataclasses import replace
 from typing import Any
 
 from voxtab.config import DECODER_4B, ENCODER_4B, MEL_BINS, STATES_PER_TOKEN, ModelConfig, Stack
@@ -20,27 +18,7 @@ DECODER_LAYER = "layers.{}."
 DECODER_NORM = "norm.weight"
 ADA = "ada_rms_norm_t_cond.{}.weight"
 
-_FROM_HUGGING_FACE = [
-    (r"^model\.", ""),
-    (r"^language_model\.(model\.)?", ""),
-    (r"^embed_tokens", EMBEDDING.removesuffix(".weight")),
-    (r"^audio_tower\.embedder\.conv1\.", CONV.format(0, "")),
-    (r"^audio_tower\.embedder\.conv2\.", CONV.format(1, "")),
-    (r"^audio_tower\.layers\.(\d+)\.", ENCODER_LAYER.format(r"\1")),
-    (r"^audio_tower\.norm\.weight", ENCODER_NORM),
-    (r"^multi_modal_projector\.linear_1\.weight", ADAPTER.format(0)),
-    (r"^multi_modal_projector\.linear_2\.weight", ADAPTER.format(2)),
-    (r"\.self_attn\.([qkvo])_proj\.", r".attention.w\1."),
-    (r"\.mlp\.gate_proj\.", ".feed_forward.w1."),
-    (r"\.mlp\.down_proj\.", ".feed_forward.w2."),
-    (r"\.mlp\.up_proj\.", ".feed_forward.w3."),
-    (r"\.self_attn_layer_norm\.|\.input_layernorm\.", ".attention_norm."),
-    (r"\.final_layer_norm\.|\.post_attention_layernorm\.", ".ffn_norm."),
-    (r"\.ada_rms_norm\.linear1\.", ".ada_rms_norm_t_cond.0."),
-    (r"\.ada_rms_norm\.linear2\.", ".ada_rms_norm_t_cond.2."),
-]
-
-_METADATA_KEYS = {
+METADATA_KEYS = {
     "heads": "attention.head_count",
     "kv_heads": "attention.head_count_kv",
     "head_dim": "attention.key_length",
@@ -49,46 +27,32 @@ _METADATA_KEYS = {
     "rope_base": "rope.freq_base",
 }
 
-_DEFAULTS = {
+DEFAULTS = {
     "delay_ms": "voxtral_realtime.default_delay_ms",
     "left_silence_tokens": "voxtral_realtime.left_silence_tokens",
 }
 
 
-def with_mistral_names(directory: Directory) -> Directory:
-    """The same directory with Mistral's names. If it had Hugging Face's, its dialect becomes 'hugging face'."""
-    if EMBEDDING in directory.tensors:
-        return directory
-    tensors = {}
-    for name, tensor in directory.tensors.items():
-        for pattern, to in _FROM_HUGGING_FACE:
-            name = re.sub(pattern, to, name)
-        tensors[name] = tensor
-    return replace(directory, tensors=tensors, dialect="hugging face")
+def read_config(directory: Directory) -> ModelConfig:
+    """The model's numbers: from shapes; what shapes cannot tell comes from metadata, in Voxtab's keys.
 
-
-def read_config(directory: Directory, hugging_face: dict | None = None) -> ModelConfig:
-    """The model's numbers: from shapes; what shapes cannot tell comes from metadata or a `config.json`.
-
-    ModelError unless every tensor is there with a shape that fits, so that loading cannot fail on them later.
+    `directory` has Mistral's names (`dialects.translated`). ModelError unless every tensor is there with a shape that
+    fits, so that loading cannot fail on them later.
     """
-    if hugging_face is None:
-        encoder, decoder = (
-            {
-                field: directory.metadata.get(f"voxtral_realtime.{stack}.{key}", known[field])
-                for field, key in _METADATA_KEYS.items()
-            }
-            for stack, known in (("encoder", ENCODER_4B), ("decoder", DECODER_4B))
-        )
-    else:
-        encoder, decoder = (_from_config_json(hugging_face, section) for section in ("audio_config", "text_config"))
+    encoder, decoder = (
+        {
+            field: directory.metadata.get(f"voxtral_realtime.{stack}.{key}", known[field])
+            for field, key in METADATA_KEYS.items()
+        }
+        for stack, known in (("encoder", ENCODER_4B), ("decoder", DECODER_4B))
+    )
     width = _shape(directory, ENCODER_NORM, 1)[0]
     vocabulary, decoder_width = _shape(directory, EMBEDDING, 2)
     config = ModelConfig(
         encoder=_stack(directory, "encoder", ENCODER_LAYER, width, encoder),
         decoder=_stack(directory, "decoder", DECODER_LAYER, decoder_width, decoder),
         vocabulary=vocabulary,
-        half_rope=directory.dialect == "hugging face",
+        half_rope=directory.half_rope,
         **_defaults(directory),
     )
     for name, shape in shapes(config, _ada_width(directory)).items():
@@ -155,7 +119,7 @@ def shapes(config: ModelConfig, ada_width: int) -> dict[str, tuple[int, ...]]:
 
 def _defaults(directory: Directory) -> dict[str, Any]:
     """The delay and the silence that the model's maker chose, if the metadata has them."""
-    return {field: directory.metadata[key] for field, key in _DEFAULTS.items() if key in directory.metadata}
+    return {field: directory.metadata[key] for field, key in DEFAULTS.items() if key in directory.metadata}
 
 
 def _ada_width(directory: Directory) -> int:
@@ -165,23 +129,6 @@ def _ada_width(directory: Directory) -> int:
             f"The delay conditioning is {width} wide, but only multiples of 32 are supported: use another model."
         )
     return width
-
-
-def _from_config_json(config: dict, section: str) -> dict:
-    try:
-        stack = config[section]
-        return {
-            "heads": stack["num_attention_heads"],
-            "kv_heads": stack.get("num_key_value_heads", stack["num_attention_heads"]),
-            "head_dim": stack["head_dim"],
-            "window": stack["sliding_window"],
-            "epsilon": stack["rms_norm_eps"],
-            "rope_base": (stack.get("rope_parameters") or stack)["rope_theta"],
-        }
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ModelError(
-            f"config.json has no usable {section} ({error}): use the config.json of a Voxtral Realtime model."
-        ) from None
 
 
 def _stack(directory: Directory, name: str, layer: str, width: int, given: dict) -> Stack:
@@ -197,22 +144,15 @@ def _stack(directory: Directory, name: str, layer: str, width: int, given: dict)
     for field in ("epsilon", "rope_base"):
         if not isinstance(given[field], int | float) or not 0 < given[field] < 1e12:
             raise impossible(field)
-    layers = 0
-    while layer.format(layers) + "attention.wq.weight" in directory.tensors:
+    layers = 1
+    while directory.has(layer.format(layers) + "attention.wq.weight"):
         layers += 1
-    if not layers:
-        raise ModelError(
-            f"The model has no tensor {quoted(layer.format(0) + 'attention.wq.weight')}: "
-            "give a Voxtral Realtime model with Mistral's tensor names, or Hugging Face's in a SafeTensors file."
-        )
     hidden = _shape(directory, layer.format(0) + "feed_forward.w1.weight", 2)[0]
     return Stack(layers=layers, width=width, hidden=hidden, **given)
 
 
 def _shape(directory: Directory, name: str, dims: int) -> tuple[int, ...]:
-    if name not in directory.tensors:
-        raise ModelError(f"The model has no tensor {quoted(name)}: give a complete Voxtral Realtime model.")
-    shape = directory.tensors[name].shape
+    shape = directory.tensor(name).shape
     if len(shape) != dims:
         raise ModelError(
             f"Tensor {quoted(name)} has {len(shape)} dimensions instead of {dims}: give a Voxtral Realtime model."

@@ -4,7 +4,7 @@
 page too.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import prod
 
 from voxtab.errors import ModelError
@@ -43,13 +43,68 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Directory:
-    """All tensors of a file by name, in the order of its header, and what else the header says."""
+class Array:
+    """An array in the metadata, which is not read along with the header: `gguf.read_strings` does that."""
 
-    dialect: str  # 'gguf' or 'safetensors'; 'hugging face' once its names were translated
+    type: int  # of its values, a number of the format
+    count: int
+    offset: int  # bytes from the source's start to its values
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class Directory:
+    """All tensors of a model by name, in the order of its header, and what else the header says."""
+
+    format: str  # 'GGUF' or 'SafeTensors'
     tensors: dict[str, Tensor]
-    metadata: dict[str, object]  # numbers, booleans and strings; None for an array
-    version: int | None  # of the GGUF format; safetensors has none
+    metadata: dict[str, object]  # numbers, booleans and strings; an Array for an array
+    version: int | None  # of the GGUF format; SafeTensors has none
+    unreadable: dict[str, str] = field(default_factory=dict)  # other tensors, and a sentence why they cannot be read
+    dialect: str = ""  # whose names the tensors had, once `dialects.translated` gave them Mistral's
+    half_rope: bool = False  # rows of wq and wk in halves (Hugging Face) instead of pairs (Mistral)
+
+    def has(self, name: str) -> bool:
+        return name in self.tensors or name in self.unreadable
+
+    def tensor(self, name: str) -> Tensor:
+        """One that the model needs. ModelError if it is not there or cannot be read."""
+        if name in self.unreadable:
+            raise ModelError(self.unreadable[name])
+        if name not in self.tensors:
+            raise ModelError(f"The model has no tensor {quoted(name)}: give a complete Voxtral Realtime model.")
+        return self.tensors[name]
+
+
+def joined(files: list[tuple[int, Directory]]) -> Directory:
+    """The directory of a model of several files, each with a header of its own, after where each begins in the source.
+
+    ModelError if a tensor is in two of them, or if they are not all the parts that gguf-split made.
+    """
+    first = files[0][1]
+    for i, (_, directory) in enumerate(files):
+        parts = directory.metadata.get("split.count", 0)
+        if parts not in (0, 1) and (parts, directory.metadata.get("split.no")) != (len(files), i):
+            raise ModelError(
+                f"This is one of {quoted(str(parts))} files that gguf-split made of a model: keep all of them in one "
+                "folder, with the names that gguf-split gave them."
+            )
+    if len(files) == 1:
+        return first
+    tensors: dict[str, Tensor] = {}
+    unreadable: dict[str, str] = {}
+    metadata: dict[str, object] = {}
+    for start, directory in files:
+        if twice := tensors.keys() & directory.tensors.keys():
+            raise ModelError(
+                f"Tensor {quoted(min(twice))} is in two of the model's files: leave only the files of one model there."
+            )
+        tensors |= {name: replace(tensor, offset=start + tensor.offset) for name, tensor in directory.tensors.items()}
+        unreadable |= directory.unreadable
+        for key, value in directory.metadata.items():
+            moved = replace(value, offset=start + value.offset) if isinstance(value, Array) else value
+            metadata.setdefault(key, moved)  # the first file's count
+    return replace(first, tensors=tensors, unreadable=unreadable, metadata=metadata)
 
 
 def tensor_nbytes(type: str, shape: tuple[int, ...]) -> int:
@@ -85,6 +140,22 @@ def locate(name: str, type: str, shape: tuple[int, ...], offset: int, size: int)
             f"a shard is missing or short, so download the model again."
         )
     return Tensor(name, type, shape, offset, nbytes)
+
+
+def foreign(head: bytes) -> str | None:
+    """What a file is instead of a model, as far as its first bytes tell: a sentence, or None."""
+    start = head[:512].lstrip().lower()
+    if start.startswith(b"version https://git-lfs"):
+        return (
+            "This is a Git LFS pointer, a text of three lines that stands for the model: fetch the model itself, with "
+            "`git lfs pull` or from the address whose path has /resolve/."
+        )
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return (
+            "This is a web page, not a model: download the file itself, from the address whose path has /resolve/ "
+            "instead of /blob/."
+        )
+    return None
 
 
 def quoted(text: str) -> str:

@@ -9,14 +9,25 @@ The header is the user's and may say anything. Every number is checked against t
 wrong header causes nothing but a ModelError.
 """
 
+from collections.abc import Iterator
 from struct import Struct
 
 from voxtab.errors import ModelError
-from voxtab.weights.directory import HEADER_LIMIT, MAX_DIMS, Directory, HeaderIncomplete, Tensor, locate, quoted
+from voxtab.weights.directory import (
+    HEADER_LIMIT,
+    Array,
+    Directory,
+    HeaderIncomplete,
+    Tensor,
+    foreign,
+    locate,
+    quoted,
+)
 
 _MAGIC = b"GGUF"
 _VERSIONS = 2, 3
 _NAME_LIMIT = 65535  # bytes, the format's own limit for keys
+_MOST_DIMS = 64  # of a tensor that nobody needs; `locate` allows fewer
 _NESTING_LIMIT = 8  # arrays within arrays: no writer makes them; this bounds the recursion
 
 _START = Struct("<4sIQQ")
@@ -25,9 +36,9 @@ _U64 = Struct("<Q")
 _TYPE_AND_OFFSET = Struct("<IQ")
 _TYPE_AND_COUNT = Struct("<IQ")
 
-# The fewest bytes of a key (a name of one letter, a value of one byte) and of a tensor (one dimension).
+# The fewest bytes of a key (a name of one letter, a value of one byte) and of a tensor (no dimension).
 _LEAST_KEY = 8 + 1 + 4 + 1
-_LEAST_TENSOR = 8 + 1 + 4 + 8 + _TYPE_AND_OFFSET.size
+_LEAST_TENSOR = 8 + 1 + 4 + _TYPE_AND_OFFSET.size
 
 # Types of values in metadata.
 _SCALARS = {
@@ -56,7 +67,10 @@ def parse(head: bytes | memoryview, size: int) -> Directory:
     cursor = _Cursor(head, size)
     magic = bytes(head[:4])
     if not _MAGIC.startswith(magic):
-        raise ModelError(f"This is not a GGUF file: it begins with {magic!r}. Give a .gguf file, or all its shards.")
+        raise ModelError(
+            foreign(bytes(head[:512]))
+            or f"This is not a GGUF file: it begins with {magic!r}. Give a .gguf file, or all its shards."
+        )
     _, version, tensor_count, key_count = cursor.unpack(_START)
     if version not in _VERSIONS:
         raise ModelError(f"GGUF version {version} is not supported: use a little-endian file of version 2 or 3.")
@@ -69,10 +83,6 @@ def parse(head: bytes | memoryview, size: int) -> Directory:
             f"The metadata says that general.alignment is {quoted(str(alignment))}, not a power of two from 4 on: "
             "convert the model again."
         )
-    if metadata.get("split.count", 1) not in (0, 1):
-        raise ModelError(
-            "This file is one of several that gguf-split made of a model: merge them with llama-gguf-split --merge."
-        )
 
     entries = {}
     for _ in range(tensor_count):
@@ -83,14 +93,29 @@ def parse(head: bytes | memoryview, size: int) -> Directory:
 
     data = -(-cursor.at // alignment) * alignment
     tensors: dict[str, Tensor] = {}
+    unreadable: dict[str, str] = {}
     for name, (kind, shape, offset) in entries.items():
-        if offset % alignment:
-            raise ModelError(
-                f"Tensor {quoted(name)} starts at byte {offset:,} of the data, not at a multiple of {alignment:,}: "
-                "convert the model again."
-            )
-        tensors[name] = locate(name, kind, shape, data + offset, size)
-    return Directory("gguf", tensors, metadata, version)
+        try:
+            if offset % alignment:
+                raise ModelError(
+                    f"Tensor {quoted(name)} starts at byte {offset:,} of the data, not at a multiple of {alignment:,}: "
+                    "convert the model again."
+                )
+            tensors[name] = locate(name, kind, shape, data + offset, size)
+        except ModelError as error:  # it may be one that the model does not need
+            unreadable[name] = str(error)
+    return Directory("GGUF", tensors, metadata, version, unreadable)
+
+
+def read_strings(raw: bytes | memoryview, array: Array) -> Iterator[bytes]:
+    """The strings of an array in the metadata; `raw` are its bytes. ModelError if it has something else."""
+    if array.type != _STRING:
+        raise ModelError("The GGUF header has an array of numbers where strings belong: download the model again.")
+    at = 0
+    for _ in range(array.count):
+        (nbytes,) = _U64.unpack_from(raw, at)
+        at += _U64.size + nbytes
+        yield bytes(raw[at - nbytes : at])
 
 
 class _Cursor:
@@ -161,7 +186,7 @@ def _metadata(cursor: _Cursor, count: int) -> dict[str, object]:
 
 
 def _value(cursor: _Cursor, kind: int) -> object:
-    """A value of the metadata; None for an array, which is skipped."""
+    """A value of the metadata; an array is skipped."""
     if kind in _SCALARS:
         return cursor.unpack(_SCALARS[kind])[0]
     if kind == _STRING:
@@ -169,13 +194,13 @@ def _value(cursor: _Cursor, kind: int) -> object:
         # An author's name in another encoding is not a reason to refuse a model.
         return cursor.string(nbytes).decode(errors="replace")
     if kind == _ARRAY:
-        _skip_array(cursor, _NESTING_LIMIT)
-        return None
+        return _skip_array(cursor, _NESTING_LIMIT)
     raise cursor.damaged(f"metadata has no type {kind}")
 
 
-def _skip_array(cursor: _Cursor, nesting: int) -> None:
+def _skip_array(cursor: _Cursor, nesting: int) -> Array:
     kind, count = cursor.unpack(_TYPE_AND_COUNT)
+    start = cursor.at
     if kind in _SCALARS:
         cursor.skip(count * _SCALARS[kind].size)
     elif kind == _STRING:
@@ -186,12 +211,13 @@ def _skip_array(cursor: _Cursor, nesting: int) -> None:
             _skip_array(cursor, nesting - 1)
     else:
         raise cursor.damaged(f"an array of values of type {kind} cannot be read")
+    return Array(kind, count, start, cursor.at - start)
 
 
 def _entry(cursor: _Cursor) -> tuple[str, tuple[int, ...], int]:
     """Type, shape (outermost first) and offset into the data of the tensor whose name was just read."""
     (dims,) = cursor.unpack(_U32)
-    if dims > MAX_DIMS:
+    if dims > _MOST_DIMS:
         raise cursor.damaged(f"a tensor has {dims:,} dimensions")
     shape = tuple(cursor.unpack(_U64)[0] for _ in range(dims))[::-1]
     kind, offset = cursor.unpack(_TYPE_AND_OFFSET)

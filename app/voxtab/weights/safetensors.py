@@ -9,15 +9,17 @@ import json
 from typing import Any
 
 from voxtab.errors import ModelError
-from voxtab.weights.directory import HEADER_LIMIT, Directory, HeaderIncomplete, Tensor, locate, quoted
+from voxtab.weights.directory import HEADER_LIMIT, Directory, HeaderIncomplete, Tensor, foreign, locate, quoted
 
 
 def parse(head: bytes | memoryview, size: int) -> Directory:
     """Read the directory of a safetensors file of `size` bytes from `head`, its first bytes.
 
-    Raises HeaderIncomplete if `head` ends inside the header. Raises ModelError if this is not a safetensors file, if it
-    is damaged or cut short, or if it has tensors other than F32, F16 and BF16.
+    Raises HeaderIncomplete if `head` ends inside the header. Raises ModelError if this is not a safetensors file, or if
+    its header is damaged or cut short.
     """
+    if sentence := foreign(bytes(head[:512])):
+        raise ModelError(sentence)
     # If the length itself is cut short, these are its low bytes: `start` is then too small, never too large.
     start = 8 + int.from_bytes(head[:8], "little")
     if size < start or start > HEADER_LIMIT:
@@ -33,13 +35,19 @@ def parse(head: bytes | memoryview, size: int) -> Directory:
     if type(metadata) is not dict or not all(type(value) is str for value in metadata.values()):
         raise _damaged("__metadata__ is not an object of strings")
     tensors: dict[str, Tensor] = {}
+    unreadable: dict[str, str] = {}
     for name, entry in entries.items():
         kind, shape, begin, end = _fields(name, entry)
-        tensor = locate(name, kind, shape, start + begin, size)
-        if tensor.nbytes != end - begin:
-            raise _damaged(f"tensor {quoted(name)} has {end - begin:,} bytes, and its shape needs {tensor.nbytes:,}")
-        tensors[name] = tensor
-    return Directory("safetensors", tensors, metadata, None)
+        try:
+            tensor = locate(name, kind, shape, start + begin, size)
+            if tensor.nbytes != end - begin:
+                raise _damaged(
+                    f"tensor {quoted(name)} has {end - begin:,} bytes, and its shape needs {tensor.nbytes:,}"
+                )
+            tensors[name] = tensor
+        except ModelError as error:  # it may be one that the model does not need
+            unreadable[name] = str(error)
+    return Directory("SafeTensors", tensors, metadata, None, unreadable)
 
 
 def _read_json(text: bytes) -> dict[str, object]:

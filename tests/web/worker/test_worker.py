@@ -90,7 +90,7 @@ def model() -> bytes:
 def test_by_url(bare, server, oracle):
     opened = open_url(bare, f"/files/{oracle}/tiny-q4.gguf")
     check_tokens(bare, server, oracle, opened)
-    assert opened["dialect"] == "gguf" and opened["vocabulary"] == 2048
+    assert opened["dialect"] == "Mistral" and opened["vocabulary"] == 2048
     assert opened["model_bytes"] < opened["gpu_bytes"]
     assert opened["gpu"]["software"] or opened["gpu"]["vendor"] != "google"
     assert opened["warning"] is None

@@ -17,18 +17,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments) -> int:
     from voxtab.native import models
     from voxtab.native.gpu.device import adapters
+    from voxtab.weights import checkpoint
 
     found = models.read_model(arguments.model, arguments.tokenizer)
-    config, tensors = found.config, found.directory.tensors.values()
+    config = found.config
+    tensors = [found.directory.tensors[name] for name in checkpoint.shapes(config, ada_width=0)]
     types = Counter(tensor.type for tensor in tensors)
     decoder, encoder = config.decoder, config.encoder
     print(f"model       {found.name}")
     version = f" version {found.directory.version}" if found.directory.version else ""
     print(
-        f"dialect     {found.directory.dialect}{version}, "
+        f"dialect     {found.directory.dialect}'s names in {found.directory.format}{version}, "
         f"{'half-split' if config.half_rope else 'interleaved'} rows of wq and wk"
     )
     print("tensors     " + ", ".join(f"{count} {type}" for type, count in types.most_common()))
+    print(f"files       {', '.join(path.name for path in found.source.paths)}")
     print(f"size        {found.source.size:,} bytes")
     for name, stack in (("encoder", encoder), ("decoder", decoder)):
         print(
