@@ -15,7 +15,7 @@ import pytest
 from voxtab.errors import ModelError, TokenizerError
 from voxtab.nesting import LIMIT, too_deep
 from voxtab.tokenizer import Tokenizer
-from voxtab.weights import checkpoint, gguf
+from voxtab.weights import checkpoint, dialects, gguf
 from voxtab.weights.directory import HeaderIncomplete
 from voxtab.weights.manifest import MOST_SHARDS, parse_manifest
 from weights import gguf_bytes as g
@@ -60,7 +60,7 @@ def mutated(source: bytes, insertions: list[bytes], chance: random.Random) -> by
 
 def read_header(head: bytes, size: int) -> None:
     """As the page does it: the directory, then the model's numbers."""
-    checkpoint.read_config(gguf.parse(head, size))
+    checkpoint.read_config(dialects.translated(gguf.parse(head, size)))
 
 
 def test_mutated_headers_and_manifests():
