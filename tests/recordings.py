@@ -1,10 +1,12 @@
-"""Audio files as other programs write them, made by PyAV (FFmpeg) in memory."""
+"""Audio files as other programs write them, made by PyAV (FFmpeg) in memory, and what Voxtab hears in them."""
 
 import io
 from fractions import Fraction
 
 import av
 import numpy as np
+
+from voxtab.native.audio.file import open_audio
 
 # suffix -> (container, codec, sample format)
 KINDS = {
@@ -70,3 +72,28 @@ def split(frame: av.AudioFrame, size: int):
         yield part
     if part := fifo.read(0, partial=True):
         yield part
+
+
+def tone(rate, seconds=0.5, channels=1):
+    """[samples, channels] float32: 440 Hz at -10 dB, one channel after the other half as loud."""
+    wave = 0.3 * np.sin(2 * np.pi * 440 * np.arange(round(rate * seconds)) / rate)
+    return np.stack([wave / 2**channel for channel in range(channels)], axis=1).astype("float32")
+
+
+def mp3(samples, **options) -> bytes:
+    return encoded(samples, 16000, ".mp3", **options)
+
+
+def heard(path):
+    """(samples, notes) of a file as Voxtab reads it."""
+    audio = open_audio(path)
+    blocks = list(audio.samples())
+    assert all(block.dtype == np.float32 and block.ndim == 1 and len(block) for block in blocks)
+    return np.concatenate(blocks), audio.notes
+
+
+def damaged(data: bytes, seconds: float, filling=None) -> bytes:
+    """In its middle, `seconds` of 7.2 s are overwritten."""
+    at, size = len(data) // 2, round(len(data) * seconds / 7.2)
+    filling = np.random.default_rng(1).bytes(size) if filling is None else bytes([filling]) * size
+    return data[:at] + filling + data[at + size :]

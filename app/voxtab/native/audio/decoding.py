@@ -1,7 +1,5 @@
 """Bytes -> blocks of one rate, with what was damaged on the way. PyAV (FFmpeg) reads the containers and the codecs."""
 
-import re
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,6 +7,7 @@ import av
 import numpy as np
 
 from voxtab.errors import AudioError, shown
+from voxtab.native.audio.ends import ends_within_frame, next_file, promised_bytes
 from voxtab.native.audio.sources import OggLinks, open_source
 
 LEAST_RATE = 1000  # Hz; less is a damaged header
@@ -26,6 +25,8 @@ NO_AUDIO |= {"tty", "webm_dash_manifest", "gif", "apng", "ico", "bin", "xbin", "
 FORMATS = ",".join(sorted(name for name in av.formats_available - NO_AUDIO if not name.endswith("_pipe")))
 # Their packets are all that the file has, so bytes tell how much is damaged. Elsewhere timestamps do.
 RAW = {"aac", "ac3", "amr", "amrnb", "amrwb", "dts", "eac3", "flac", "loas", "mp3", "truehd", "tta"}
+# Nothing tells their length, but each frame's header tells the frame's.
+FRAMES = RAW | {"mpegts"}
 # Their headers tell the length itself. Elsewhere it is an estimate, or what was found by looking at the end.
 EXACT = {"aiff", "au", "caf", "flac", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "tta", "w64", "wav", "wv"}
 TAGS = (b"Xing", b"Info", b"VBRI", b"LAME", b"APETAGEX", b"ID3\x02", b"ID3\x03", b"ID3\x04", b"TAG")
@@ -73,8 +74,12 @@ class Decoding:
         self.rate = self.stream.rate  # Hz, of the beginning; of a joined file it may change
         self.seconds = 0.0  # decoded so far
         self.damage: list[Damage] = []
+        self.cut_at: float | None = None  # seconds of audio before a place where the file ends too early
+        self.unfinished_at: float | None = None  # the same, where an Ogg file has no mark of its end
+        self.unread_bytes = 0  # of a file that was joined to this one in a pipe
         self.nothing_readable = False  # packets came, and none could be decoded
         self._bytes = 0  # of packets that were decoded
+        self._end_of_packet: int | None = None  # place of the last one's end in the source
 
     @property
     def tracks(self) -> list[str]:
@@ -88,17 +93,35 @@ class Decoding:
         Raises AudioError if the bytes stop coming, or the rate becomes too low.
         """
         yield from self._part()
-        while self._links and self._links.next_link():
-            self._container.close()
+        while self._next_part():
+            yield from self._part()
+
+    def _next_part(self) -> bool:
+        """Whether another file was joined to the one that was read."""
+        if self._links:
+            if not self._links.next_link():
+                return False
+        elif (at := next_file(self.source, self._container.format.name, self._end_of_packet or 0)) is not None:
+            self.source.begin_at(at)
+        else:
+            return False
+        self._container.close()
+        try:
             self._container = self._open()
             self.stream = self._choose()
-            yield from self._part()
+        except AudioError:
+            if self._links:
+                raise
+            return False  # what is behind it only looks like the beginning of a file
+        return True
 
     def _part(self) -> Iterator[tuple[int, np.ndarray]]:
         """What blocks() gives, of one container."""
         raw = self._container.format.name in RAW
         bad: list[av.Packet | None] = []  # packets that could not be read or decoded since the last good one
         skipped = 0  # bytes between packets since then
+        began, expected_seconds = self.seconds, self._length() or 0  # of this part
+        last: av.Packet | None = None
         end_of_packet: int | None = None  # place in the file
         first: float | None = None  # timestamp of the first frame
         expected: float | None = None  # timestamp of the next frame
@@ -111,7 +134,7 @@ class Decoding:
             if packet.pos is not None and packet.size:
                 if end_of_packet is not None:
                     skipped += max(0, packet.pos - end_of_packet)
-                end_of_packet = packet.pos + packet.size
+                end_of_packet, last = packet.pos + packet.size, packet
                 if self._links and packet.pos != page:
                     page, pages = packet.pos, [pages[1], (packet.pos - page, self.seconds)]
             try:
@@ -138,7 +161,8 @@ class Decoding:
                 expected = None if start is None else start + seconds
             self._bytes += packet.size
         self.nothing_readable = bool(bad) and not self.seconds
-        self._note_end(bad, end_of_packet, raw, first or 0)
+        self._end_of_packet = end_of_packet
+        self._note_end(bad, last, first or 0, expected_seconds, began)
 
     def close(self) -> None:
         if container := getattr(self, "_container", None):
@@ -275,56 +299,54 @@ class Decoding:
             its_bytes = gap * self._bytes / self.seconds if self.seconds else 0
             self._note(gap, at, pause=not self._links and skipped < its_bytes / 2)
 
-    def _note_end(self, bad: list, end_of_packet: int | None, raw: bool, first: float):
-        """What is missing at the end. Tags and single broken packets are usual there."""
-        name, expected, size = self._container.format.name, self.expected_seconds or 0, self.source.size()
+    def _note_end(self, bad: list, last: av.Packet | None, first: float, expected: float, began: float):
+        """What is missing at a part's end. Tags and single broken packets are usual there.
+
+        last: the last packet. first: the first timestamp. expected: seconds by the header, or 0. began: where the part
+        begins in the whole.
+        """
+        name, size = self._container.format.name, self.source.size()
         missing = tail = 0.0
-        if raw and self._bytes and not _joins(bad):
+        if self._links:
+            self._links.drain()
+            tail = self._links.lost_bytes
+        elif name in RAW and self._bytes and not _joins(bad):
             tail = sum(packet.size for packet in bad if packet)
-            if size and end_of_packet:
-                behind = max(0, size - end_of_packet)
+            if size and self._end_of_packet:
+                behind = max(0, size - self._end_of_packet)
                 if (
                     self.damage and not bad
                 ):  # places that FFmpeg's parsers count do not include damage that they leave out
                     self.damage[-1].seconds += behind * self.seconds / self._bytes
                 else:
                     tail += behind
-            if name == "mp3" and size:
-                tail += max(0, self._mp3_bytes() - size)
-        elif name == "wav" and size:
-            tail = self._riff_bytes() - size
-        elif self._links:
-            tail = self._links.lost_bytes
+        promised = promised_bytes(self.source, name)
+        tail += max(0, promised - size) if size else 0
         if tail > 0 and self._bytes:
             missing = tail * self.seconds / self._bytes
         if name == "matroska,webm":  # it tells the last timestamp of all its streams
             expected = expected - max(0, first) if len(self._container.streams) == 1 else 0
         if name in EXACT:
-            noted = sum(damage.seconds for damage in self.damage)
-            missing = max(missing, expected - self.seconds - noted)
-            if raw and self.seconds + noted > expected > 0:  # too much was noted
+            noted = sum(damage.seconds for damage in self.damage if damage.at >= began)
+            seconds = self.seconds - began
+            missing = max(missing, expected - seconds - noted)
+            if name in RAW and seconds + noted > expected > 0:  # too much was noted
                 for damage in self.damage:
-                    damage.seconds *= max(0.0, expected - self.seconds) / noted if noted else 0
+                    damage.seconds *= max(0.0, expected - seconds) / noted if noted else 0
                 self.damage = [damage for damage in self.damage if damage.seconds >= DAMAGE_SECONDS]
-        elif not raw:
+        elif name not in RAW:
             missing = max(missing, sum(_seconds(packet) for packet in bad if packet))
+        if promised and not size:
+            self.unread_bytes = max(0, self.source.tell() - promised)
         if missing > CUT_SECONDS:
             self._note(missing, self.seconds)
-
-    def _mp3_bytes(self) -> int:
-        """How long an MP3 file is by the tag in its first frame (Xing or Info); 0 without one."""
-        self.source.seek(0)
-        head = self.source.read(10)
-        if head.startswith(b"ID3") and len(head) == 10:  # a tag of four times seven bits of length before it
-            self.source.seek(10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]))
-        tag = re.search(rb"(?:Xing|Info)\0\0\0[\3\7\x0b\x0f].{4}(.{4})", self.source.read(4096), re.DOTALL)
-        return int.from_bytes(tag[1], "big") if tag else 0
-
-    def _riff_bytes(self) -> int:
-        """How long a WAV file is by its header; 0 if its writer did not know."""
-        self.source.seek(0)
-        mark, size = struct.unpack("<4sI", self.source.read(8).ljust(8, b"\0"))
-        return size + 8 if mark == b"RIFF" and size < 0x7FFF0000 else 0
+        elif self._links:
+            if self._links.is_cut:
+                self.cut_at = self.seconds
+            elif self._links.is_unfinished:
+                self.unfinished_at = self.seconds
+        elif last and name in FRAMES and not promised and ends_within_frame(last, self.stream.codec_context.name):
+            self.cut_at = self.seconds
 
 
 def _seconds(packet: av.Packet) -> float:

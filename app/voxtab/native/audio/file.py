@@ -15,6 +15,7 @@ from voxtab.native.threads import iterated_in_thread
 
 BLOCK_SECONDS = 0.1  # of the file's own samples: mixed, checked and resampled together
 SILENT = 1e-4  # of full scale: what is never louder is silent
+ZEROS_SECONDS = 10  # samples that are exactly 0 for so long are told: no room gives them
 QUIET = 0.01  # what is never louder than this is far below speech
 CANCELLED = 0.1  # channels whose mean has less than this part of the power that unrelated channels would have
 MOST_DAMAGE = 10  # seconds in front of the first second that can be decoded: more is no audio
@@ -148,6 +149,8 @@ class Conversion:
         # Number of channels -> the channel to take: always the same, or there are clicks.
         self._kept: dict[int, int] = {}
         self._low, self._high = np.inf, -np.inf
+        self._zeros: list[tuple[float, float]] = []  # where all samples were 0, and for how long; the last may go on
+        self._in_zeros = False
 
     def samples(self, blocks: Iterator[tuple[int, np.ndarray]]) -> Iterator[np.ndarray]:
         """(rate, [channels, samples]) -> [samples]. Raises AudioError at a sample that is not a finite number."""
@@ -164,6 +167,8 @@ class Conversion:
                 f"its channels cancel each other out for {self._cancelled_seconds:.1f} of {self._seconds:.1f} s, "
                 "as if one is inverted: there one of them is transcribed."
             )
+        if self.peak and (zeros := [each for each in self._zeros if each[1] >= ZEROS_SECONDS]):
+            yield Note(f"{_places(zeros)}: every sample there is 0, as where nothing was recorded or data is missing.")
         if (peak := self.peak) is not None and peak < QUIET:
             loudest, offset = f"the loudest sample is {peak:.5f} of full scale", (self._high + self._low) / 2
             if abs(offset) > QUIET:
@@ -187,9 +192,19 @@ class Conversion:
                     f"{shown(self._name)} holds a sample that is not a finite number at {at:.3f} s: "
                     "export the audio again."
                 )
-            self._low, self._high = min(self._low, mono.min()), max(self._high, mono.max())
+            low, high = mono.min(), mono.max()
+            self._low, self._high = min(self._low, low), max(self._high, high)
+            self._note_zeros(not low and not high, seconds)
             yield rate, mono
             self._seconds += seconds
+
+    def _note_zeros(self, are_zeros: bool, seconds: float) -> None:
+        if not self._in_zeros and self._zeros and self._zeros[-1][1] < ZEROS_SECONDS:
+            self._zeros.pop()
+        if are_zeros:
+            at, before = self._zeros.pop() if self._in_zeros else (self._seconds, 0.0)
+            self._zeros.append((at, before + seconds))
+        self._in_zeros = are_zeros
 
     def _mixed(self, block: np.ndarray, seconds: float) -> np.ndarray:
         """[channels, samples] -> [samples]: the channels' mean; where they cancel each other out, the loudest one."""
@@ -234,6 +249,27 @@ def _notes(decoding: Decoding) -> Iterator[Note]:
         yield Note(f"has {len(tracks)} audio tracks ({', '.join(tracks)}): the first one is transcribed.")
     for pause, what in ((False, "damaged or missing, and left out"), (True, "without sound, and left out")):
         if places := [damage for damage in decoding.damage if damage.pause == pause]:
-            listed = ", ".join(f"{place.seconds:.2f} s at {place.at:.2f} s" for place in places[:5])
-            more = f", and {len(places) - 5} more places" if len(places) > 5 else ""
-            yield Note(f"{listed}{more}: {what}.", lost=not pause)
+            yield Note(f"{_places([(place.at, place.seconds) for place in places])}: {what}.", lost=not pause)
+    if decoding.cut_at is not None:
+        yield Note(
+            f"it ends at {decoding.cut_at:.2f} s in the middle of a frame: it is cut off, and how much is missing is "
+            "not known.",
+            lost=True,
+        )
+    if decoding.unfinished_at is not None:
+        yield Note(
+            f"its Ogg stream has no mark of its end at {decoding.unfinished_at:.2f} s: it may be cut off, or the "
+            "program that wrote it sets none."
+        )
+    if decoding.unread_bytes:
+        yield Note(
+            f"{decoding.unread_bytes:,} bytes follow the end of the WAV file, and cannot be read from a pipe: name the "
+            "file itself.",
+            lost=True,
+        )
+
+
+def _places(places: list[tuple[float, float]]) -> str:
+    """(seconds before it, its seconds) -> the first five in words."""
+    listed = ", ".join(f"{seconds:.2f} s at {at:.2f} s" for at, seconds in places[:5])
+    return f"{listed}, and {len(places) - 5} more places" if len(places) > 5 else listed

@@ -35,6 +35,7 @@ class Source:
         self.is_web_page = getattr(file, "is_web_page", False)
         self.head = getattr(file, "head", b"")  # the first bytes, if the file cannot seek
         self._file = file
+        self._begin = 0  # where in the file this source begins
         self._error: BaseException | None = None
 
     def read(self, size: int) -> bytes:
@@ -49,12 +50,17 @@ class Source:
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """The new place; -1 for one that does not exist, which damaged files ask for."""
         try:
-            return self._file.seek(offset, whence)
+            return self._file.seek(offset + (self._begin if whence == os.SEEK_SET else 0), whence) - self._begin
         except (OSError, ValueError, OverflowError):
             return -1
 
     def tell(self) -> int:
-        return self._file.tell()
+        return self._file.tell() - self._begin
+
+    def begin_at(self, offset: int) -> None:
+        """From here on, the source begins there. It can seek."""
+        self._begin += offset
+        self.seek(0)
 
     def seekable(self) -> bool:
         return self._file.seekable()
@@ -71,9 +77,9 @@ class Source:
             return None
         at = self.tell()
         try:
-            return self._file.seek(0, os.SEEK_END)
+            return self._file.seek(0, os.SEEK_END) - self._begin
         finally:
-            self._file.seek(at)
+            self.seek(at)
 
     def check(self) -> None:
         """Raises what stopped a read: AudioError, or KeyboardInterrupt."""
@@ -93,8 +99,10 @@ class OggLinks:
     FFmpeg reads over the border between two parts, but only if they have the same rate and channels.
     """
 
-    _PAGE = re.compile(rb"OggS\0([\0-\7])")  # a page's beginning, with its flags
-    _FIRST = 2  # the flag of a stream's first page
+    # A page's beginning: its flags, the stream's number, and how many lengths follow that make the page's.
+    _PAGE = re.compile(rb"OggS\0([\0-\7]).{8}(.{4}).{8}(.)", re.DOTALL)
+    _HEADER = 27 + 255  # its bytes at most, with the lengths
+    _FIRST, _LAST = 2, 4  # flags of a stream's first and last page
     _LONGEST = 65_307  # bytes of a page
 
     def __init__(self, source: Source):
@@ -104,16 +112,17 @@ class OggLinks:
         self._looked = 0  # how many of them were looked at
         self._border: int | None = None  # where in them the next part begins
         self._has_data = False  # this part had a page that is not a stream's first
-        self._page = 0  # place of the last page in the file
+        self._running: set[bytes] = set()  # streams of this part whose last page has not come
+        self._page_end = 0  # place in the file where the last page ends, by its header
 
     def read(self, size: int) -> bytes:
         while self._border is None and not self._looked:
             data = self._source.read(size)
             self._waiting += data
+            self._look(at_end=not data)
             if not data:
-                self._looked = len(self._waiting)
+                self._looked = len(self._waiting) if self._border is None else self._looked
                 break
-            self._look()
         end = min(size, self._looked if self._border is None else self._border)
         data, self._waiting = self._waiting[:end], self._waiting[end:]
         self._begin += end
@@ -124,13 +133,18 @@ class OggLinks:
 
     def next_link(self) -> bool:
         """Whether there is another part."""
-        while self.read(self._LONGEST):
-            pass  # what FFmpeg left of this one
+        self.drain()
         if self._border is None:
             return False
         self._border, self._looked, self._has_data = None, 0, False
+        self._running.clear()
         self._look()
         return True
+
+    def drain(self) -> None:
+        """Pass over what FFmpeg left of this part."""
+        while self.read(self._LONGEST):
+            pass
 
     def seekable(self) -> bool:
         return False
@@ -140,21 +154,44 @@ class OggLinks:
 
     @property
     def lost_bytes(self) -> int:
-        """At the end of the file: how many bytes are behind the last page and cannot be of it."""
-        return max(0, self._begin + len(self._waiting) - self._page - self._LONGEST)
+        """At the end of a part: how many bytes are behind its last page."""
+        return max(0, self._part_end - self._page_end)
 
-    def _look(self):
-        """For pages; at the last bytes only if they cannot be a page's beginning."""
+    @property
+    def is_cut(self) -> bool:
+        """At the end of a part: whether its last page is not whole."""
+        return self._page_end > self._part_end
+
+    @property
+    def is_unfinished(self) -> bool:
+        """At the end of a part: whether a stream's last page is not marked as such."""
+        return bool(self._running)
+
+    @property
+    def _part_end(self) -> int:
+        return self._begin + (len(self._waiting) if self._border is None else self._border)
+
+    def _look(self, at_end: bool = False):
+        """For pages; at the last bytes only if they cannot be a page's beginning, or if they are the last ones."""
         while page := self._PAGE.search(self._waiting, self._looked):
+            lengths = self._waiting[page.end() : page.end() + page[3][0]]
+            if len(lengths) < page[3][0] and not at_end:
+                self._looked = page.start()
+                return
             is_first = bool(page[1][0] & self._FIRST)
             if is_first and self._has_data:
                 self._border = page.start()
                 return
             self._has_data |= not is_first
-            self._page = self._begin + page.start()
+            (self._running.discard if page[1][0] & self._LAST else self._running.add)(page[2])
+            self._page_end = self._begin + page.end() + page[3][0] + sum(lengths)
             self._looked = page.end()
-        begun = next((n for n in range(5, 0, -1) if b"OggS\0".startswith(self._waiting[-n:])), 0)
-        self._looked = max(self._looked, len(self._waiting) - begun)
+        begun = self._waiting.rfind(b"OggS", max(self._looked, len(self._waiting) - self._HEADER))
+        if begun < 0:
+            begun = len(self._waiting) - next((n for n in range(4, 0, -1) if b"OggS".startswith(self._waiting[-n:])), 0)
+        elif at_end:
+            self._page_end = self._begin + len(self._waiting) + 1  # of a header that is not whole
+        self._looked = max(self._looked, begun)
 
 
 def open_source(name: str | os.PathLike) -> Source:
