@@ -19,4 +19,5 @@ class OneHome(BuildHookInterface):
         self.build_config.target_config["exclude"] = [f"app/voxtab/{name}" for name in left_out]
         if not page:
             name = runpy.run_path("app/voxtab/resources.py")["EMBEDDED_MODEL"]
-            build_data["force_include"][f"web/models/{name}"] = f"voxtab/models/{name}"
+            for path in (name, "catalogue.json"):
+                build_data["force_include"][f"web/models/{path}"] = f"voxtab/models/{path}"

@@ -27,6 +27,6 @@ def test_each_wheel_holds_the_engine_and_one_home(tmp_path):
     browser = {name for name in modules if name.startswith("browser/")}
     native = {name for name in modules if name.startswith("native/")} | {"__main__.py"}
     shaders = {f"shaders/{name}" for name in sources("shaders", "*.*", "parts/*.*")}
-    model = {f"models/tiny/{name}" for name in sources("web/models/tiny", "*.*", "clips/*")}
+    model = {f"models/tiny/{name}" for name in sources("web/models/tiny", "*.*", "clips/*")} | {"models/catalogue.json"}
     assert wheel(tmp_path / "native", VOXTAB_WHEEL="") - {"models/tiny/clips"} == modules - browser | shaders | model
     assert wheel(tmp_path / "page", VOXTAB_WHEEL="page") == modules - native | shaders
