@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+import gguf
 import numpy as np
 
-import q4_0
 from voxtab.gpu.kernels import Kernels, Matrix, Part, pack_step
 
 GUARD = np.float32(-12345.5)
@@ -50,8 +50,9 @@ class Lab:
         for cut in cuts:
             values, scales = weights[cut].astype(np.float32), self.kernels.unused
             if type == "Q4_0":
-                raw = np.frombuffer(bytes(q4_0.quantise(values)), np.uint8).reshape(-1, 18)
-                rounded[cut] = q4_0.dequantise(raw, values.shape)
+                raw = gguf.quants.quantize(values, gguf.GGMLQuantizationType.Q4_0)
+                rounded[cut] = gguf.quants.dequantize(raw, gguf.GGMLQuantizationType.Q4_0)
+                raw = raw.reshape(-1, 18)
                 buffer, scales = self.put(raw[:, 2:]), self.put(raw[:, :2])
             elif type == "F16":
                 rounded[cut] = values.astype(np.float16)

@@ -68,3 +68,17 @@ def attention(q, k, v, q_positions, k_positions, window):
     scores = np.where((distance >= 0) & (distance < window), scores, -np.inf)
     weights = np.exp(scores - scores.max(-1, keepdims=True))
     return np.einsum("hqk,khd->qhd", weights / weights.sum(-1, keepdims=True), v)
+
+
+def fit_q4_0(x):
+    """x [blocks, 32] -> values of Q4_0 blocks whose scale is the best of 19 candidates, each refitted to its codes."""
+    extreme = np.take_along_axis(x, np.abs(x).argmax(1)[:, None], 1)
+    best, scale = np.zeros(len(x)), np.zeros((len(x), 1))
+    for t in range(-9, 10):
+        codes = (x * ((t / 10 - 8) / np.where(extreme == 0, 1, extreme))).round().clip(-8, 7)
+        xc, cc = (x * codes).sum(1), (codes * codes).sum(1)
+        gain = np.divide(xc * xc, cc, out=np.zeros(len(x)), where=cc > 0)
+        better = gain > best
+        scale[better, 0], best[better] = (xc / np.maximum(cc, 1))[better], gain[better]
+    scale = scale.astype(np.float16).astype(float)
+    return (x / np.where(scale == 0, np.inf, scale)).round().clip(-8, 7) * scale

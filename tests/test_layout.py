@@ -16,6 +16,7 @@ HOMES = {
     "native": {
         "av",
         "filelock",
+        "gguf",
         "numpy",
         "platformdirs",
         "ray",

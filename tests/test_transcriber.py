@@ -10,8 +10,8 @@ from struct import pack
 import numpy as np
 import pytest
 import soundfile
+from gguf import GGMLQuantizationType, quants
 
-import q4_0
 import synthetic
 from forward import forward, read_weights
 from voxtab.config import EOS
@@ -146,7 +146,8 @@ def test_gguf_of_every_type_and_version(run, device, tmp_path, type, version):
         elif type == "BF16":
             tensors[name] = ("BF16", values.shape, (values.view(np.uint32) >> 16).astype(np.uint16).tobytes())
         elif type == "Q4_0" and values.ndim == 2:
-            tensors[name] = ("Q4_0", values.shape, q4_0.quantise(values).tobytes())
+            blocks = quants.quantize(values, GGMLQuantizationType.Q4_0)
+            tensors[name] = ("Q4_0", values.shape, blocks.tobytes())
         else:
             tensors[name] = ("F32", values.shape, values.tobytes())
     path = tmp_path / "model.gguf"

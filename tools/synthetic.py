@@ -14,12 +14,10 @@ number of layers, they differ from position to position, and so do the tokens; t
 """
 
 import argparse
-import base64
-import hashlib
 import json
-import struct
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from math import prod, sqrt
@@ -27,8 +25,9 @@ from pathlib import Path
 
 import numpy as np
 
-from q4_0 import BLOCK_BYTES, BLOCK_VALUES
 from voxtab.config import DECODER_4B, ENCODER_4B, FIRST_TEXT_TOKEN, PAD, ModelConfig, Stack
+from voxtab.native.making import gguf_header, shards, tekken
+from voxtab.native.making.fitting import BLOCK_BYTES, BLOCK_VALUES
 from voxtab.weights import checkpoint
 from voxtab.weights.directory import Directory, Tensor, tensor_nbytes
 
@@ -56,8 +55,6 @@ SUMMARY = """Writes a model with random weights in the exact layout of the publi
 512 MiB, with manifest.json and tekken.json. It cannot recognise speech; use it to measure and to compare without the
 real weights. Equal seeds make equal bytes. Run it with the project's environment (.venv/bin/python)."""
 ADA_WIDTH = 32
-SHARD_BYTES = 512 << 20  # as the published shards
-PIECE_BYTES = 4 << 20  # of a shard, each with its SHA-256
 
 GAINS = {
     "attention.wq": 1.5,
@@ -77,10 +74,7 @@ AUDIO_NORM = 1.0  # norm of an audio embedding
 PAD_GAIN = 5
 LOGITS_DEVIATION = 3
 CHUNK_BLOCKS = 1 << 18  # Q4_0 blocks that one random generator makes: 4.7 MB
-ALIGNMENT = 32
-GGUF_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2}
 ENCODER = checkpoint.ENCODER_LAYER.partition("{")[0]
-PUBLISHED = {"encoder": ENCODER_4B, "decoder": DECODER_4B}
 
 
 def directory(config: ModelConfig, matrices: str = "Q4_0", others: str = "F32") -> Directory:
@@ -103,7 +97,12 @@ class Zeros:
 
 
 def write_model(
-    folder: Path, config: ModelConfig, *, seed: int = 0, shard_bytes: int | None = None, piece_bytes: int = PIECE_BYTES
+    folder: Path,
+    config: ModelConfig,
+    *,
+    seed: int = 0,
+    shard_bytes: int | None = None,
+    piece_bytes: int = shards.PIECE_BYTES,
 ) -> None:
     """Write random weights in the published file's layout (spec 9.3), and a tekken.json, to a new folder.
 
@@ -112,75 +111,39 @@ def write_model(
     """
     folder.mkdir(parents=True)
     header, chunks, size = _layout(config, seed)
-    if shard_bytes is None:
-        _write_range(folder / "model.gguf", header, chunks, 0, size, piece_bytes)
-    else:
-        starts = range(0, size, shard_bytes)
-        paths = [folder / f"shard-{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(len(starts))]
-        with ThreadPoolExecutor() as threads:  # NumPy and hashlib release the interpreter lock
-            sums = list(
-                threads.map(
-                    lambda path, start: _write_range(
-                        path, header, chunks, start, min(start + shard_bytes, size), piece_bytes
-                    ),
-                    paths,
-                    starts,
-                )
-            )
-        (folder / "manifest.json").write_text(
-            json.dumps(
-                {
-                    "shards": [
-                        {
-                            "path": path.name,
-                            "bytes": path.stat().st_size,
-                            "sha256": whole,
-                            "pieces": {"bytes": piece_bytes, "sha256": of_pieces},
-                        }
-                        for path, (whole, of_pieces) in zip(paths, sums)
-                    ],
-                    "tokenizer": "tekken.json",
-                },
-                indent=2,
-            )
-            + "\n"
-        )
-    _write_tokenizer(folder / "tekken.json", config.vocabulary - FIRST_TEXT_TOKEN)
+    starts = range(0, size, shard_bytes or size)
+    names = shards.shard_names(len(starts)) if shard_bytes else ["model.gguf"]
+
+    def write(name: str, start: int) -> dict:
+        with shards.ShardWriter(folder / name, piece_bytes) as shard:
+            for data in _range(header, chunks, start, min(start + (shard_bytes or size), size)):
+                shard.write(data)
+        return shard.entry()
+
+    with ThreadPoolExecutor() as threads:  # NumPy and hashlib release the interpreter lock
+        entries = list(threads.map(write, names, starts))
+    if shard_bytes:
+        shards.write_manifest(folder, entries)
+    tokenizer = tekken.content(_pieces(config.vocabulary - FIRST_TEXT_TOKEN))
+    (folder / "tekken.json").write_text(json.dumps(tokenizer, indent=4) + "\n")
 
 
 def _layout(config: ModelConfig, seed: int):
     """(header, [(offset, nbytes, make)], size). `make()` gives the bytes of a chunk. Chunks are in file order, and
     between tensors there is padding.
     """
-    metadata = {
-        f"voxtral_realtime.{part}.attention.{key}": getattr(stack, field)
-        for part, stack in (("encoder", config.encoder), ("decoder", config.decoder))
-        for field, key in (
-            ("heads", "head_count"),
-            ("kv_heads", "head_count_kv"),
-            ("head_dim", "key_length"),
-            ("window", "sliding_window"),
-        )
-        if getattr(stack, field) != PUBLISHED[part][field]
-    }
-    tensors = sorted(directory(config).tensors.values(), key=lambda tensor: tensor.name)
-    header = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(metadata))
-    for key, value in metadata.items():
-        header += _string(key) + struct.pack("<II", 4, value)
-    at = 0
-    for tensor in tensors:
-        header += _string(tensor.name) + struct.pack(f"<I{len(tensor.shape)}Q", len(tensor.shape), *tensor.shape[::-1])
-        header += struct.pack("<IQ", GGUF_TYPES[tensor.type], at)
-        at += _aligned(tensor.nbytes)
-    header += bytes(_aligned(len(header)) - len(header))
-    chunks, offset = [], len(header)
-    for i, tensor in enumerate(tensors):
+    # As in the published file, what equals the 4B model's is not said.
+    known = checkpoint.metadata(VOXTRAL_4B)
+    metadata = {key: value for key, value in checkpoint.metadata(config).items() if value != known[key]}
+    tensors = {name: (tensor.type, tensor.shape) for name, tensor in directory(config).tensors.items()}
+    layout = gguf_header.layout(tensors, metadata)
+    chunks = []
+    for i, tensor in enumerate(layout.tensors):
         step = CHUNK_BLOCKS * BLOCK_BYTES if tensor.type == "Q4_0" else tensor.nbytes
         for first in range(0, tensor.nbytes, step):
             nbytes = min(step, tensor.nbytes - first)
-            chunks.append((offset + first, nbytes, _Chunk(config, tensor, (seed, i, first), first, nbytes)))
-        offset += _aligned(tensor.nbytes)
-    return header, chunks, offset
+            chunks.append((tensor.offset + first, nbytes, _Chunk(config, tensor, (seed, i, first), first, nbytes)))
+    return layout.header, chunks, layout.size
 
 
 class _Chunk:
@@ -233,35 +196,21 @@ class _Chunk:
         return values.astype("<f4").ravel().view(np.uint8)
 
 
-def _write_range(path: Path, header: bytes, chunks, start: int, end: int, piece_bytes: int) -> tuple[str, list[str]]:
-    """Write the file's bytes from `start` to `end` to `path`. Gives their SHA-256, and those of their pieces."""
-    whole, of_pieces, at = hashlib.sha256(), [], start
-    with open(path, "wb") as file:
-
-        def put(data):
-            nonlocal at
-            file.write(data)
-            whole.update(data)
-            while data:
-                begun = (at - start) % piece_bytes
-                if not begun:
-                    of_pieces.append(hashlib.sha256())
-                head = data[: piece_bytes - begun]
-                of_pieces[-1].update(head)
-                at += len(head)
-                data = data[len(head) :]
-
-        put(memoryview(header)[start:end])
-        for offset, nbytes, make in chunks:
-            if offset < end and offset + nbytes > start:
-                put(memoryview(bytes(max(0, offset - at))))
-                put(memoryview(make())[at - offset : end - offset])
-        put(memoryview(bytes(end - at)))
-    return whole.hexdigest(), [piece.hexdigest() for piece in of_pieces]
+def _range(header: bytes, chunks, start: int, end: int) -> Iterator[memoryview]:
+    """The file's bytes from `start` to `end`."""
+    if start < len(header):
+        yield memoryview(header)[start:end]
+    at = max(start, len(header))
+    for offset, nbytes, make in chunks:
+        if offset < end and offset + nbytes > start:
+            yield memoryview(bytes(max(0, offset - at)))
+            yield memoryview(make())[max(0, start - offset) : end - offset]
+            at = min(offset + nbytes, end)
+    yield memoryview(bytes(end - at))
 
 
-def _write_tokenizer(path: Path, pieces: int) -> None:
-    """Write a tekken.json with the published one's fields and size: 256 bytes, then words, every other with a space."""
+def _pieces(count: int) -> list[bytes]:
+    """A vocabulary as large as the published one: 256 bytes, then words, every other one with a space."""
     syllables = [consonant + vowel for consonant in "bdfgklmnprstvwyz" for vowel in "aeiou"]
 
     def piece(rank: int) -> bytes:
@@ -273,29 +222,7 @@ def _write_tokenizer(path: Path, pieces: int) -> None:
             word += syllables[syllable]
         return (" " * (rank % 2) + word).encode()
 
-    vocab = [
-        {
-            "rank": rank,
-            "token_bytes": base64.b64encode(piece(rank)).decode(),
-            "token_str": piece(rank).decode() if not 128 <= rank < 256 else None,
-        }
-        for rank in range(pieces)
-    ]
-    special = [{"rank": rank, "token_str": f"<SPECIAL_{rank}>", "is_control": True} for rank in range(FIRST_TEXT_TOKEN)]
-    config = {
-        "default_vocab_size": FIRST_TEXT_TOKEN + pieces,
-        "default_num_special_tokens": FIRST_TEXT_TOKEN,
-        "version": "v7",
-    }
-    path.write_text(json.dumps({"config": config, "vocab": vocab, "special_tokens": special}, indent=4) + "\n")
-
-
-def _string(text: str) -> bytes:
-    return struct.pack("<Q", len(text)) + text.encode()
-
-
-def _aligned(nbytes: int) -> int:
-    return -(-nbytes // ALIGNMENT) * ALIGNMENT
+    return [piece(rank) for rank in range(count)]
 
 
 def main():
@@ -318,7 +245,7 @@ def main():
             config, encoder=replace(config.encoder, layers=encoder), decoder=replace(config.decoder, layers=decoder)
         )
     since = time.perf_counter()
-    shard_bytes, piece_bytes = (1 << 18, 1 << 16) if arguments.small else (SHARD_BYTES, PIECE_BYTES)
+    shard_bytes, piece_bytes = (1 << 18, 1 << 16) if arguments.small else (shards.SHARD_BYTES, shards.PIECE_BYTES)
     write_model(arguments.out, config, seed=arguments.seed, shard_bytes=shard_bytes, piece_bytes=piece_bytes)
     nbytes = sum(shard.stat().st_size for shard in arguments.out.glob("shard-*"))
     print(f"{arguments.out}: {nbytes:,} bytes of weights in {time.perf_counter() - since:.1f} s")

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import gguf
 import numpy as np
 import pytest
 
@@ -12,6 +13,7 @@ from voxtab.config import CONTEXT_FRAMES, DECODER_4B, ENCODER_4B, Stack
 from voxtab.gpu import kernels as kernels_module
 from voxtab.gpu.kernels import ADD, ARGMAX_RUN, GELU, SILU, STORE, TOKENS_RING, Heads
 
+Q4_0 = gguf.GGMLQuantizationType.Q4_0
 ROUNDING = 2e-6  # f32 sums of a few thousand products near one, relative to their size
 
 
@@ -511,3 +513,32 @@ def test_to_f32(lab, type):
     lab.go(lab.kernels.to_f32(lab.put(bits), out, type=type, count=65, first=5))
     got = lab.get(out, 70, guarded=True)
     assert np.isnan(got[:5]).all() and (got[5:] == want).all()
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 7, 600])
+def test_fit_q4_0(lab, blocks):
+    """Each block's squared error is that of the float64 fit, up to values half way between two codes."""
+    values = awkward_blocks(blocks)
+    packed = lab.put(np.zeros(-(-blocks // 2) * 9, np.uint32))
+    lab.go(lab.kernels.fit_q4_0(lab.put(np.pad(values, ((0, blocks % 2), (0, 0)))), packed, blocks=blocks))
+    raw = lab.get(packed, -(-blocks // 2) * 9, dtype=np.uint32).copy().view(np.uint8).reshape(-1, 18)[:blocks]
+    got, want = dequantized(raw), reference.fit_q4_0(values.astype(float))
+    size = np.square(values).sum(1, dtype=float) + 1e-30
+    errors = [np.square(made - values).sum(1, dtype=float) / size for made in (got, want)]
+    assert_close("squared errors", errors[0], errors[1], 1e-3)
+    assert errors[0].sum() <= errors[1].sum() * 1.001 + 1e-6
+    ggmls = np.square(dequantized(gguf.quants.quantize(values, Q4_0)) - values).sum(1, dtype=float) / size
+    assert (errors[0] <= ggmls + 1e-6).all()  # its scale is one of those that are tried
+
+
+def awkward_blocks(count) -> np.ndarray:
+    """[count, 32] f32: Gaussians of many sizes, and blocks of zeros, of ties, of one value, and too small for f16."""
+    values = random(count, count, 32) * 10.0 ** np.random.default_rng(count).integers(-3, 3, (count, 1))
+    kinds = [np.zeros(32), np.r_[-1.0, 1, np.zeros(30)], np.full(32, 0.3), np.full(32, 1e-12), np.arange(32) - 16.0]
+    for i, kind in enumerate(kinds[: count - 1]):
+        values[i] = kind
+    return values.astype(np.float32)
+
+
+def dequantized(raw) -> np.ndarray:
+    return gguf.quants.dequantize(raw.reshape(-1, 18), Q4_0)

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
+import gguf
 import numpy as np
 import pytest
 
-import q4_0
 from lab import Lab
 from synthetic import VOXTRAL_4B, directory
 from voxtab.config import Stack
@@ -39,7 +39,7 @@ class Values:
         for name, tensor in tensors.tensors.items():
             values = random.standard_normal(tensor.shape).astype(np.float32)
             if tensor.type == "Q4_0":
-                data = bytes(q4_0.quantise(values))
+                data = gguf.quants.quantize(values, gguf.GGMLQuantizationType.Q4_0).tobytes()
             elif tensor.type == "BF16":
                 data = (values.view(np.uint32) >> 16).astype(np.uint16).tobytes()
             else:

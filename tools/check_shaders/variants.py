@@ -1,4 +1,4 @@
-"""Every (kernel, constants) that loading a model asks a GPU for.
+"""Every (kernel, constants) that loading a model, or converting one, asks a GPU for.
 
 Nothing is listed by hand: the engine itself loads and records the published 4B model's shapes and the embedded models'
 on a device that only takes notes, for each weight type, cache type, order of RoPE's rows and layout.
@@ -17,6 +17,7 @@ from voxtab.gpu.device import DEFAULT_LIMITS, GpuAdapter, bindings
 from voxtab.gpu.variants import LINEAR, Variants
 from voxtab.model import PROMPT_ROWS, Model
 from voxtab.native import files
+from voxtab.native.making.fitting import Fitter
 from voxtab.weights import checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,6 +114,7 @@ async def _record(layouts: set[Variants]) -> set[Variant]:
                 cache_f16=cache_f16,
                 variants=layout,
             )
+    await Fitter.open(device, 64)
     return device.variants
 
 

@@ -26,7 +26,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import deque
 from pathlib import Path
 
 import numpy as np
@@ -36,17 +35,14 @@ from playwright.sync_api import sync_playwright
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from voxtab import resources
-from voxtab.config import HISTORY_SAMPLES, LOOKAHEAD_SAMPLES, PAD, SAMPLE_RATE, SAMPLES_PER_TOKEN, Schedule
-from voxtab.encoder import block_samples
-from voxtab.gpu.kernels import TOKENS_RING
+from voxtab.config import PAD, SAMPLE_RATE, Schedule
 from voxtab.model import Model
 from voxtab.native import models
+from voxtab.native.making.running import logits, transcribed
 from voxtab.native.server.run import serving
 from voxtab.native.server.site import Site
-from voxtab.transcriber import Transcriber
 
 TOOLS = Path(__file__).resolve().parents[1]
-READS = 16  # readbacks of logits that are submitted before one is awaited
 
 
 def speech(seconds: float) -> np.ndarray:
@@ -65,53 +61,14 @@ def speech(seconds: float) -> np.ndarray:
     return (32767 * sound.clip(-1, 1)).astype(np.int16)
 
 
-async def transcribed(model: Model, samples: np.ndarray) -> list[int]:
-    """The tokens of all positions, as a user gets them."""
-    transcriber = Transcriber(model)
-    transcriber.feed(samples)
-    transcriber.finish()
-    async for _ in transcriber.text():
-        pass
-    return transcriber.tokens
-
-
 async def all_logits(model: Model, samples: np.ndarray, tokens: list[int]) -> np.ndarray:
     """[positions, vocabulary] f32: the logits of every position that makes a token, given the tokens before it."""
-    schedule, device, decoder = model.config.schedule(), model.device, model.decoder
-    Transcriber(model)  # starts the stream
-    model.make_room(len(tokens))
-    silence = np.zeros(HISTORY_SAMPLES + schedule.left_silence_tokens * SAMPLES_PER_TOKEN, np.float32)
-    stream = np.concatenate(
-        [
-            silence,
-            samples,
-            np.zeros(
-                len(tokens) * SAMPLES_PER_TOKEN + HISTORY_SAMPLES + LOOKAHEAD_SAMPLES - len(silence) - len(samples),
-                np.float32,
-            ),
-        ]
-    )
-    first_made, nothing, reads = len(schedule.prompt) - 1, device.plan([]), deque()
-    logits = np.empty((len(tokens) - first_made, model.config.vocabulary), np.float32)
-    for position, token in enumerate(tokens):
-        row = position % model.block_tokens
-        block = model.block_tokens if len(tokens) - position + row >= model.block_tokens else 1
-        if row % block == 0:
-            start = position * SAMPLES_PER_TOKEN
-            model.encode(position, position, block, stream[start : start + block_samples(block)].tobytes())
-        device.write(decoder.tokens, 4 * (position % TOKENS_RING), np.uint32(token).tobytes())
-        if position < first_made:
-            model.decode(position, position, row % block)
-        else:
-            token_read = model.predict(position, position, row % block)
-            reads.append((token_read, device.run(nothing, (decoder.logits, 0, logits[0].nbytes))))
-        if len(reads) == READS or position == len(tokens) - 1:
-            for made in range(position - first_made - len(reads) + 1, position - first_made + 1):
-                token_read, logits_read = reads.popleft()
-                await token_read
-                logits[made] = np.frombuffer(await logits_read, np.float32)
-    device.free(nothing)
-    return logits
+    rows = np.empty((len(tokens) - len(model.config.schedule().prompt) + 1, model.config.vocabulary), np.float32)
+    i = 0
+    async for row in logits(model, samples, tokens):
+        rows[i] = row
+        i += 1
+    return rows
 
 
 def page_tokens(site: Path, model: Path, wav: Path) -> tuple[list[int], str]:
@@ -185,18 +142,18 @@ async def native(found: models.LocalModel, cache: str, samples: np.ndarray) -> d
     """The tokens and logits of one native run, and facts about it for the report."""
     model = await models.load_model(found, cache=cache)
     since = time.perf_counter()
-    tokens = await transcribed(model, samples)
+    tokens, _ = await transcribed(model, samples)
     about = {
         "transcribed_s": round(time.perf_counter() - since, 2),
         "gpu": model.device.adapter.name,
     }
     since = time.perf_counter()
-    logits = await all_logits(model, samples, tokens)
+    rows = await all_logits(model, samples, tokens)
     about["logits_read_s"] = round(time.perf_counter() - since, 2)
     made = tokens[len(model.config.schedule().prompt) :]
-    about["tokens_different_in_single_steps"] = int((logits[:-1].argmax(1) != made).sum())
+    about["tokens_different_in_single_steps"] = int((rows[:-1].argmax(1) != made).sum())
     model.close()
-    return {"tokens": tokens, "logits": logits, "about": about}
+    return {"tokens": tokens, "logits": rows, "about": about}
 
 
 def main():

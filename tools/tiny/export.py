@@ -5,14 +5,19 @@ shapes cannot tell."""
 
 import argparse
 import json
-import struct
+import sys
 from pathlib import Path
 
 import numpy as np
 from model import load
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "app"))
+
+from voxtab.config import ModelConfig, Stack
+from voxtab.native.making import gguf_header, values
+from voxtab.weights import checkpoint
+
 ROOT = "mm_streams_embeddings.embedding_module."
-Q4_0, F32 = 2, 0
 
 
 def interleaved(rows, heads):
@@ -59,61 +64,45 @@ def tensors(model):
         yield from layer_tensors(layer, f"layers.{i}.")
 
 
-def metadata(config, title, left_silence_tokens):
-    kv = {
-        "general.architecture": "voxtral_realtime",
-        "general.name": title,
-        "voxtral_realtime.default_delay_ms": 80 * config.delay_tokens,
-        "voxtral_realtime.left_silence_tokens": left_silence_tokens,
-    }
-    for part, heads, kv_heads, window in (
-        ("encoder", config.encoder_heads, config.encoder_heads, config.encoder_window),
-        ("decoder", config.decoder_heads, config.decoder_kv_heads, config.decoder_window),
-    ):
-        p = f"voxtral_realtime.{part}."
-        kv |= {
-            p + "attention.head_count": heads,
-            p + "attention.head_count_kv": kv_heads,
-            p + "attention.key_length": config.head_dim,
-            p + "attention.sliding_window": window,
-            p + "attention.layer_norm_rms_epsilon": 1e-5,
-            p + "rope.freq_base": 1e6,
-        }
-    return kv
-
-
-def q4_0(w):
-    """ggml's rule: the value of largest magnitude becomes code 0; low nibbles are values 0..15 of 32"""
-    b = np.ascontiguousarray(w, np.float32).reshape(-1, 32)
-    d = b[np.arange(len(b)), np.abs(b).argmax(1)] / -8
-    inverse = np.where(d == 0, 0, 1 / np.where(d == 0, 1, d))
-    q = np.clip(np.trunc(b * inverse[:, None] + 8.5), 0, 15).astype(np.uint8)
-    return np.concatenate([d.astype("<f2").view(np.uint8).reshape(-1, 2), q[:, :16] | (q[:, 16:] << 4)], 1)
-
-
-def write_gguf(path, named, kv):
-    def text(s):
-        return struct.pack("<Q", len(s.encode())) + s.encode()
-
-    def value(v):
-        if isinstance(v, str):
-            return struct.pack("<I", 8) + text(v)
-        return struct.pack("<II", 4, v) if isinstance(v, int) else struct.pack("<If", 6, v)
-
-    head = struct.pack("<IIQQ", 0x46554747, 3, len(named), len(kv)) + b"".join(
-        text(k) + value(v) for k, v in kv.items()
+def config_of(model, left_silence_tokens):
+    """the numbers of a model as voxtab has them"""
+    c = model.config
+    same = {"head_dim": c.head_dim, "epsilon": 1e-5, "rope_base": 1e6}
+    return ModelConfig(
+        encoder=Stack(
+            layers=c.encoder_layers,
+            width=c.encoder_width,
+            hidden=c.encoder_hidden,
+            heads=c.encoder_heads,
+            kv_heads=c.encoder_heads,
+            window=c.encoder_window,
+            **same,
+        ),
+        decoder=Stack(
+            layers=c.decoder_layers,
+            width=c.decoder_width,
+            hidden=c.decoder_hidden,
+            heads=c.decoder_heads,
+            kv_heads=c.decoder_kv_heads,
+            window=c.decoder_window,
+            **same,
+        ),
+        vocabulary=c.vocabulary,
+        half_rope=False,
+        delay_ms=80 * c.delay_tokens,
+        left_silence_tokens=left_silence_tokens,
     )
-    body, offset = [], 0
-    for name, (kind, shape, raw) in named.items():
-        head += (
-            text(name)
-            + struct.pack("<I", len(shape))
-            + struct.pack(f"<{len(shape)}Q", *reversed(shape))
-            + struct.pack("<IQ", kind, offset)
-        )
-        body.append(raw + b"\0" * (-len(raw) % 32))
-        offset += len(body[-1])
-    Path(path).write_bytes(head + b"\0" * (-len(head) % 32) + b"".join(body))
+
+
+def write_gguf(path, named, kind, metadata):
+    """named {name: f32 array}: 2-D arrays in the type `kind`, the rest F32"""
+    layout = gguf_header.layout({n: (kind if w.ndim == 2 else "F32", w.shape) for n, w in named.items()}, metadata)
+    with open(path, "wb") as file:
+        file.write(layout.header)
+        for tensor in layout.tensors:
+            file.seek(tensor.offset)
+            file.write(values.encode(named[tensor.name], tensor.type))
+        file.truncate(layout.size)
 
 
 def multiply_adds(model):
@@ -143,10 +132,10 @@ def main():
     for name, parameter, heads in sorted(tensors(model), key=lambda t: t[0]):
         w = parameter.detach().numpy()
         w = interleaved(w, heads) if heads else w
-        quantise = w.ndim == 2 and not a.f32
-        named[name] = (Q4_0 if quantise else F32, w.shape, (q4_0(w) if quantise else w.astype("<f4")).tobytes())
+        named[name] = np.ascontiguousarray(w)
     path = Path(a.out) / f"{a.name}-{'f32' if a.f32 else 'q4'}.gguf"
-    write_gguf(path, named, metadata(model.config, a.title, a.left_silence_tokens))
+    config = config_of(model, a.left_silence_tokens)
+    write_gguf(path, named, "F32" if a.f32 else "Q4_0", {"general.name": a.title} | checkpoint.metadata(config))
     tekken = Path(a.out) / "tekken.json"
     t = json.loads(tekken.read_text(encoding="utf-8"))
     t["audio"] |= {

@@ -6,22 +6,18 @@ import argparse
 import base64
 import json
 import re
+import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
 from texts import transcript
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "app"))
+
+from voxtab.native.making import tekken
+
 BOS, PAD, WORD, FIRST = 1, 32, 33, 1000
-NAMES = {
-    0: "<unk>",
-    1: "<s>",
-    2: "</s>",
-    11: "<pad>",
-    24: "[AUDIO]",
-    25: "[BEGIN_AUDIO]",
-    32: "[STREAMING_PAD]",
-    33: "[STREAMING_WORD]",
-}
+PATTERN = r" ?[^\s]+|\s+"  # words with their leading space
 
 
 class Vocabulary:
@@ -86,42 +82,6 @@ def learn(counts, merges):
     return pieces
 
 
-def tekken(pieces, delay_ms=480, left_silence_tokens=32):
-    pieces = [bytes([b]) for b in range(256)] + pieces
-
-    def text(piece):
-        try:
-            return piece.decode()
-        except UnicodeDecodeError:
-            return None
-
-    return {
-        "config": {
-            "pattern": r" ?[^\s]+|\s+",
-            "num_vocab_tokens": len(pieces),
-            "default_vocab_size": FIRST + len(pieces),
-            "default_num_special_tokens": FIRST,
-            "version": "v7",
-        },
-        "vocab": [
-            {"rank": i, "token_bytes": base64.b64encode(p).decode(), "token_str": text(p)} for i, p in enumerate(pieces)
-        ],
-        "special_tokens": [
-            {"rank": i, "token_str": NAMES.get(i, f"<SPECIAL_{i}>"), "is_control": True} for i in range(FIRST)
-        ],
-        "audio": {
-            "sampling_rate": 16000,
-            "frame_rate": 12.5,
-            "audio_encoding_config": {"num_mel_bins": 128, "hop_length": 160, "window_size": 400},
-            "transcription_delay_ms": delay_ms,
-            "streaming_look_ahead_ms": 2.5,
-            "streaming_look_back_ms": 52.5,
-            "streaming_n_left_pad_tokens": left_silence_tokens,
-            "transcription_format": "streaming",
-        },
-    }
-
-
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("texts", help="the .jsonl of texts.py or english.py")
@@ -132,8 +92,9 @@ def main():
     for line in Path(a.texts).read_text(encoding="utf-8").splitlines():
         text = json.loads(line)
         counts.update(text["text"].split() if "text" in text else transcript(text["say"]))
+    pieces = [bytes([b]) for b in range(256)] + learn(counts, a.size - FIRST - 256)
     Path(a.out).write_text(
-        json.dumps(tekken(learn(counts, a.size - FIRST - 256)), ensure_ascii=False) + "\n", encoding="utf-8"
+        json.dumps(tekken.content(pieces, pattern=PATTERN), ensure_ascii=False) + "\n", encoding="utf-8"
     )
     vocabulary = Vocabulary(a.out)
     tokens = sum(len(vocabulary.encode(w)) * n for w, n in counts.items())

@@ -379,6 +379,15 @@ class Kernels:
             (-(-count // self.variants.workgroup), 1, 1),
         )
 
+    def fit_q4_0(self, x, packed, *, blocks) -> Dispatch:
+        """x [blocks, 32] -> packed [blocks, 18] bytes of a file, with scales of least squared error.
+
+        Both buffers end with a whole pair of blocks.
+        """
+        return self._dispatch(
+            "fit_q4_0", {}, (blocks,), (x, packed), (*spread(-(-blocks // 2 // self.variants.workgroup)), 1)
+        )
+
     # --- from dispatches to a plan
 
     async def plan(self, dispatches: list[Dispatch]) -> int:

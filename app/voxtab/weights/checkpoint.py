@@ -73,6 +73,15 @@ def read_config(directory: Directory) -> ModelConfig:
     return config
 
 
+def metadata(config: ModelConfig) -> dict[str, int | float]:
+    """What a file says of a model that its shapes cannot tell: `read_config` reads it."""
+    return {key: getattr(config, field) for field, key in _DEFAULTS.items()} | {
+        f"voxtral_realtime.{name}.{key}": getattr(stack, field)
+        for name, stack in (("encoder", config.encoder), ("decoder", config.decoder))
+        for field, key in _METADATA_KEYS.items()
+    }
+
+
 def shapes(config: ModelConfig, ada_width: int) -> dict[str, tuple[int, ...]]:
     """Every tensor of a model, with its shape; `ada_width` is the width of the delay conditioning's bottleneck."""
     encoder, decoder = config.encoder, config.decoder

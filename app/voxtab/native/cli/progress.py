@@ -1,5 +1,8 @@
 """Progress bars on stderr, where that is a terminal."""
 
+import contextlib
+from collections.abc import Callable, Iterator
+
 from tqdm import tqdm
 
 from voxtab.model import Model
@@ -23,6 +26,19 @@ def audio_bar(seconds: float | None, label: str, hidden: bool) -> tqdm:
 def files_bar(count: int, done: int) -> tqdm:
     """How many files of a batch are done, and how long the rest takes."""
     return tqdm(total=count, initial=done, unit="file", desc="batch", leave=False, disable=None)
+
+
+@contextlib.contextmanager
+def bytes_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """How many bytes are done: call what it gives with the bytes that are done, and all of them."""
+    with tqdm(unit="B", unit_scale=True, desc=label, leave=False, disable=None) as bar:
+
+        def progress(done: int, total: int) -> None:
+            if bar.total is None:  # what a former run has done is not this one's speed
+                bar.total, bar.initial, bar.n = total, done, done
+            bar.update(done - bar.n)
+
+        yield progress
 
 
 async def load(found: models.LocalModel, gpu: int = 0) -> Model:

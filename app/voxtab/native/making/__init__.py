@@ -1,0 +1,1 @@
+"""Making models: from one type to another, into shards and back, and whether a model is whole."""
