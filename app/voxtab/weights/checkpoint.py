@@ -75,10 +75,10 @@ def read_config(directory: Directory) -> ModelConfig:
 
 def metadata(config: ModelConfig) -> dict[str, int | float]:
     """What a file says of a model that its shapes cannot tell: `read_config` reads it."""
-    return {key: getattr(config, field) for field, key in _DEFAULTS.items()} | {
+    return {key: getattr(config, field) for field, key in DEFAULTS.items()} | {
         f"voxtral_realtime.{name}.{key}": getattr(stack, field)
         for name, stack in (("encoder", config.encoder), ("decoder", config.decoder))
-        for field, key in _METADATA_KEYS.items()
+        for field, key in METADATA_KEYS.items()
     }
 
 

@@ -56,9 +56,9 @@ def run(arguments) -> int:
 
 async def _run(arguments, path: Path) -> None:
     from voxtab.native import models
-    from voxtab.native.audio import open_audio
+    from voxtab.native.audio.file import open_audio
     from voxtab.native.cli.progress import bytes_bar
-    from voxtab.native.gpu import NativeDevice
+    from voxtab.native.gpu.device import NativeDevice
     from voxtab.native.making import converting, made_files
     from voxtab.native.making.comparing import compare
     from voxtab.native.making.fitting import Fitter

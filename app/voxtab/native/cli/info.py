@@ -2,24 +2,29 @@
 
 import argparse
 from collections import Counter
+from pathlib import Path
 
-from voxtab.errors import DeviceError
+from voxtab.errors import DeviceError, shown
 from voxtab.native.cli.parser import add_tokenizer
 
 DESCRIPTION = "What a model is, what it needs, and what the GPU grants."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", nargs="?", help="as --model of transcribe; without it, the embedded model")
+    parser.add_argument(
+        "model", nargs="?", help="as --model of transcribe, or a manifest; without it, the embedded model"
+    )
     add_tokenizer(parser)
 
 
 def run(arguments) -> int:
     from voxtab.native import models
     from voxtab.native.gpu.device import adapters
+    from voxtab.native.making.checking import find_manifest
     from voxtab.weights import checkpoint
 
-    found = models.read_model(arguments.model, arguments.tokenizer)
+    manifest = find_manifest(Path(arguments.model)) if arguments.model else None
+    found = models.read_model(manifest.parent if manifest else arguments.model, arguments.tokenizer)
     config = found.config
     tensors = [found.directory.tensors[name] for name in checkpoint.shapes(config, ada_width=0)]
     types = Counter(tensor.type for tensor in tensors)
@@ -33,6 +38,10 @@ def run(arguments) -> int:
     print("tensors     " + ", ".join(f"{count} {type}" for type, count in types.most_common()))
     print(f"files       {', '.join(path.name for path in found.source.paths)}")
     print(f"size        {found.source.size:,} bytes")
+    if maker := found.directory.metadata.get("general.quantized_by"):
+        print(f"made by     {shown(str(maker))}")
+    if manifest:
+        print(f"manifest    {manifest}: voxtab verify checks its sums")
     for name, stack in (("encoder", encoder), ("decoder", decoder)):
         print(
             f"{name}     {stack.layers} layers of {stack.width}, {stack.heads} heads of {stack.head_dim} "

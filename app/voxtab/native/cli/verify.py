@@ -35,11 +35,12 @@ def run(arguments) -> int:
 
 
 async def _run(arguments) -> None:
-    from voxtab.native.audio import open_audio
+    from voxtab.native.audio.file import open_audio
     from voxtab.native.cli.progress import bytes_bar
     from voxtab.native.making import checking, tekken
     from voxtab.native.making.running import beginning
     from voxtab.native.models import read_model
+    from voxtab.weights import checkpoint
 
     samples, word = None, None
     if not arguments.files_only:
@@ -47,19 +48,23 @@ async def _run(arguments) -> None:
         samples = beginning(open_audio(arguments.audio or clip), AUDIO_SECONDS)
         word = None if arguments.audio else _first_word(clip)
     manifest = checking.find_manifest(Path(arguments.model)) if arguments.model else None
+    sums = None
     if manifest:
         with bytes_bar("sums") as progress:
             sums = await asyncio.to_thread(checking.check_sums, manifest, progress)
-        without = f"; {sums.without} shards have none" if sums.without else ""
-        print(f"sums        {manifest}: {sums.right} of {sums.shards} shards are right{without}")
-    else:
-        print("sums        none, as there is no manifest: voxtab shard makes one")
     path = manifest.parent if manifest else arguments.model
     found = await asyncio.to_thread(read_model, path, arguments.tokenizer)
-    print(f"structure   {len(found.directory.tensors)} tensors, {found.source.size:,} bytes")
-    missing = tekken.missing(found.tokenizer_path)
+    if sums:
+        without = f"; {sums.without} shards have none" if sums.without else ""
+        print(f"sums        {manifest}: {sums.right} sums of {sums.shards} shards are right{without}")
+    else:
+        print("sums        none, as there is no manifest: voxtab shard makes one")
+    count = len(checkpoint.shapes(found.config, ada_width=0))
+    print(f"structure   all {count} tensors, {found.source.size:,} bytes")
+    inside = found.tokenizer_path in found.source.paths
+    missing = [] if inside else tekken.missing(found.tokenizer_path)
     print(
-        f"tokenizer   {len(found.tokenizer)} tokens"
+        f"tokenizer   {len(found.tokenizer)} tokens in {found.tokenizer_path.name}"
         + (f"; lacks {', '.join(missing)}, which other programs need" if missing else "")
     )
     with bytes_bar("values") as progress:

@@ -15,6 +15,7 @@ from voxtab.native.making import values
 from voxtab.native.making.running import transcribed
 from voxtab.native.making.shards import MANIFEST
 from voxtab.native.models import LocalModel
+from voxtab.weights import checkpoint
 from voxtab.weights.directory import Tensor, quoted
 from voxtab.weights.manifest import MANIFEST_LIMIT, parse_manifest
 
@@ -104,10 +105,11 @@ class Values:
 
 
 def check_values(model: LocalModel, progress: Progress | None = None) -> Values:
-    """Read every value. ModelError if one is not a finite number."""
+    """Read every value that the model uses. ModelError if one is not a finite number."""
     zeros, blocks, lowest = [], 0, 0
-    done, total = 0, sum(tensor.nbytes for tensor in model.directory.tensors.values())
-    for name, tensor in model.directory.tensors.items():
+    tensors = {name: model.directory.tensors[name] for name in checkpoint.shapes(model.config, ada_width=0)}
+    done, total = 0, sum(tensor.nbytes for tensor in tensors.values())
+    for name, tensor in tensors.items():
         is_zero = True
         for rows, raw in _rows(model, tensor):
             decoded = values.decode(raw, tensor.type, (rows, *tensor.shape[1:]))

@@ -80,7 +80,7 @@ async def convert(
     config = source.config
     layout = gguf_header.layout(
         {name: (type if len(shape) == 2 else "F32", shape) for name, shape in _shapes(source).items()},
-        checkpoint.metadata(config) | {"general.quantized_by": f"voxtab {__version__}"},
+        checkpoint.metadata(config) | {"general.quantized_by": _maker(type, fitter)},
     )
     chunks = list(_chunks(source, layout))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,6 +98,10 @@ async def convert(
         os.replace(part, path)
         noted.unlink()
     return list(_errors(chunks, journal.sums))
+
+
+def _maker(type: str, fitter: Fitter | None) -> str:
+    return f"voxtab {__version__}" + (f", {'fitted' if fitter else 'plain'} scales" if type == "Q4_0" else "")
 
 
 def _key(source: LocalModel, layout: gguf_header.Layout, fitted: bool) -> list:

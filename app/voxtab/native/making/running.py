@@ -9,7 +9,7 @@ from voxtab.config import HISTORY_SAMPLES, LOOKAHEAD_SAMPLES, SAMPLE_RATE, SAMPL
 from voxtab.encoder import block_samples
 from voxtab.gpu.kernels import TOKENS_RING
 from voxtab.model import Model
-from voxtab.native.audio import AudioFile
+from voxtab.native.audio.file import AudioFile
 from voxtab.transcriber import Transcriber
 
 _READS = 16  # readbacks that are submitted before one is awaited

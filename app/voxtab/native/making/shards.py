@@ -130,8 +130,13 @@ def join(source: LocalModel, path: Path, progress: Progress | None = None) -> No
 
 
 def _check_gguf(source: LocalModel) -> None:
-    if source.source.read(0, 4) != b"GGUF":
-        raise ModelError(f"{source.source.label} is not a GGUF file: make one with voxtab convert.")
+    """ModelError unless the source is one GGUF file, which may be in raw shards."""
+    begins = []
+    for path in source.source.paths:
+        with open(path, "rb") as file:
+            begins.append(file.read(4) == b"GGUF")
+    if not begins[0] or any(begins[1:]):
+        raise ModelError(f"{source.source.label} is not one GGUF file: make one with voxtab convert.")
 
 
 def _blocks(source: LocalModel, start: int, end: int, progress: Progress | None) -> Iterator[bytes]:
