@@ -90,8 +90,8 @@ def test_refused(tmp_path):
     ):
         with pytest.raises(UserError, match=words):
             cut(*arguments)
-    with pytest.raises(ModelError, match="not a GGUF file"):
+    with pytest.raises(ModelError, match="not one GGUF file"):
         cut(tmp_path / "cut", 300_001, source=ORACLE / "model.safetensors")
-    with pytest.raises(ModelError, match="not a GGUF file"):
+    with pytest.raises(ModelError, match="not one GGUF file"):
         shards.join(models.read_model(ORACLE / "model.safetensors"), tmp_path / "whole.gguf")
     assert not [*tmp_path.iterdir()]

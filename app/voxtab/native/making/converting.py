@@ -78,8 +78,9 @@ async def convert(
     Raises UserError, one sentence, if the files cannot be written or the source has no good values.
     """
     config = source.config
+    shapes = {name: source.directory.tensors[name].shape for name in checkpoint.shapes(config, ada_width=0)}
     layout = gguf_header.layout(
-        {name: (type if len(shape) == 2 else "F32", shape) for name, shape in _shapes(source).items()},
+        {name: (type if len(shape) == 2 else "F32", shape) for name, shape in shapes.items()},
         checkpoint.metadata(config) | {"general.quantized_by": _maker(type, fitter)},
     )
     chunks = list(_chunks(source, layout))
@@ -108,11 +109,6 @@ def _key(source: LocalModel, layout: gguf_header.Layout, fitted: bool) -> list:
     """What must be the same for a conversion to go on, as JSON has it."""
     identity = [list(shard) for shard in source.source.identity()]
     return [identity, fitted, CHUNK_VALUES, hashlib.sha256(layout.header).hexdigest()]
-
-
-def _shapes(source: LocalModel) -> dict[str, tuple[int, ...]]:
-    ada = source.directory.tensors[checkpoint.DECODER_LAYER.format(0) + checkpoint.ADA.format(0)].shape[0]
-    return checkpoint.shapes(source.config, ada)
 
 
 def _chunks(source: LocalModel, layout: gguf_header.Layout) -> Iterator[_Chunk]:
