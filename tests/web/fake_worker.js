@@ -43,7 +43,7 @@ const USUAL = {
     result: {
       result: RESULT,
       tokens: [1, 32, 33],
-      subtitles: { srt: "1\n00:00:00,100 --> …", vtt: "WEBVTT\n\n00:00:00.100 --> …" },
+      subtitles: { srt: "1\n00:00:00,100 --> …", vtt: "WEBVTT\n\n00:00:00.100 --> …", tsv: "start\tend\ttext\n" },
     },
   },
 };

@@ -7,7 +7,7 @@ import { Failure } from "../failure.js";
 // whole blocks of its own.
 const BLOCK_SAMPLES = 12 * SAMPLE_RATE;
 
-// Resolves with {name, live: false, seconds, blocks()}. blocks() yields Float32Arrays, whose memory the caller may
+// Resolves with {name, live: false, seconds, blob, blocks()}. blocks() yields Float32Arrays, whose memory the caller may
 // transfer, and can be called again. Throws a Failure.
 export async function openAudio(blob, name) {
   if (blob.size === 0) throw new Failure("audio", `${name} is empty: choose another file.`);
@@ -20,7 +20,7 @@ export async function openAudio(blob, name) {
   const audio = wav ?? (await decode(blob, name));
   if (audio.seconds === 0)
     throw new Failure("audio", `${name} contains no sound, or was cut off: choose another file.`);
-  return { name, live: false, ...audio };
+  return { name, live: false, blob, ...audio };
 }
 
 // A WAV file of 16 kHz, int16 or float32, is read here: int16 / 32768, the mean of the channels, as libsndfile and the

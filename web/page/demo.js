@@ -6,7 +6,7 @@ import { Failure } from "../failure.js";
 import { engine } from "./engine.js";
 import { enter, fail, state } from "./state.js";
 import * as view from "./view.js";
-import { BAR, drawWave, peaksOf } from "./waveform.js";
+import { drawWave, Peaks } from "./waveform.js";
 
 const CLIPS = 2; // of those that come with the page
 const PAUSE = 0.6 * SAMPLE_RATE; // samples between them, and after the last
@@ -36,16 +36,17 @@ export function demoIsOpen() {
 // Shows the recordings' shape, before they are played.
 export async function showRecordings() {
   try {
-    draw(join(await bundledClips()), 0);
+    const samples = join(await bundledClips());
+    drawWave(element("demo-wave"), peaksOf(samples), 0);
   } catch {
     // the site lacks files: the user is told when they are to be played
   }
 }
 
-// played: how much of the samples was heard, 0 to 1.
-function draw(samples, played) {
-  const wave = element("demo-wave");
-  drawWave(wave, peaksOf(samples, Math.floor(wave.clientWidth / BAR)), played);
+function peaksOf(samples) {
+  const peaks = new Peaks();
+  peaks.take(samples);
+  return peaks;
 }
 
 // write: what writes the words down.
@@ -57,7 +58,8 @@ async function show(write) {
     const clips = await bundledClips();
     const samples = join(clips);
     sound = play(samples);
-    sound.tell = (seconds) => draw(samples, seconds / sound.seconds);
+    const peaks = peaksOf(samples);
+    sound.tell = (seconds) => drawWave(element("demo-wave"), peaks, seconds / sound.seconds);
     await write(sound, samples, clips);
   } catch (error) {
     if (error.kind !== "aborted") say(error.message);

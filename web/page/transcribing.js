@@ -7,6 +7,7 @@ import { openModel } from "./opening.js";
 import * as progress from "./progress.js";
 import { allows, enter, fail, state } from "./state.js";
 import * as view from "./view.js";
+import { Peaks } from "./waveform.js";
 
 const ENGINE_GONE = ["lost", "crash", "silent", "device"]; // kinds of failures after which no model is open
 
@@ -40,6 +41,7 @@ class Job {
     this.recording = audio.wav ? audio : null;
     this.delay = 0; // seconds
     this.covered = 0; // seconds of the audio whose text has come
+    this.peaks = null; // of what was fed
     this.retried = false; // the engine went away once, and the transcription began again
   }
 
@@ -74,6 +76,7 @@ class Job {
     Object.assign(window.voxtab, { result: null, tokens: null });
     view.state("transcribing", audio.live ? "Listening: speak now." : `Transcribing ${audio.name}…`);
     let saved = null;
+    let written = null;
     let failure = null;
     try {
       const { result, tokens, subtitles } = await this.stream();
@@ -81,7 +84,8 @@ class Job {
       state.shown.unfinished = false;
       state.model.reopened = false;
       if (result.words.length) saved = subtitles;
-      view.text(result.text);
+      written = result;
+      view.text(result);
       view.state("done", doneSentence(result));
     } catch (error) {
       failure = error;
@@ -90,7 +94,7 @@ class Job {
     if (failure && !retry) await stopListening(); // otherwise the microphone goes on meanwhile
     view.progress(null);
     view.note(null);
-    showActions(audio, { subtitles: saved, again: !retry });
+    showActions(audio, { subtitles: saved, again: !retry, result: written, peaks: this.peaks });
     if (!retry) return settle(failure, recording);
     this.retried = true;
     enter("closed", { model: null });
@@ -104,8 +108,10 @@ class Job {
     const settings = view.settings();
     this.delay = settings.delay_ms / 1000;
     await engine.call("start", settings);
+    this.peaks = new Peaks();
     for await (const samples of this.audio.blocks()) {
       throwIfStopping();
+      this.peaks.take(samples);
       await engine.call("feed", { samples }, [samples.buffer]);
     }
     throwIfStopping();
@@ -125,7 +131,7 @@ class Job {
 
 engine.on("text", ({ text, audio_seconds }) => {
   if (state.phase !== "transcribing") return;
-  view.append(text);
+  view.append(text, audio_seconds);
   state.job.follow(audio_seconds);
 });
 
@@ -143,13 +149,16 @@ function doneSentence({ text, audio_seconds }) {
 }
 
 // What can be done with a transcript and with its audio. subtitles: null if the text is incomplete; again: whether it
-// can be transcribed again.
-function showActions(audio, { subtitles = null, again = false } = {}) {
+// can be transcribed again; result: the command line's JSON, if the text is complete; peaks: of the audio, if they are known.
+function showActions(audio, { subtitles = null, again = false, result = null, peaks = null } = {}) {
   view.finished({
     name: audio.name,
     subtitles,
     recording: audio.wav ? audio : null,
     again: again ? () => transcribe(audio) : null,
+    result,
+    audio: result && audio,
+    peaks,
   });
 }
 

@@ -1,14 +1,15 @@
-// What the page shows. This file knows the page's elements, and nothing about the engine.
+// What the page shows. This file knows the page's elements, and nothing about the engine. The transcript is in
+// reading.js and transcript.js.
 
 import { DEFAULT_DELAY_MS, DELAYS_MS } from "../config.js";
 
+export { begin, finished, text } from "./reading.js";
+export { append } from "./transcript.js";
+
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
-const SPOKEN_EVERY = 3000; // ms between texts for a screen reader, each of whole words
 
-const transcript = element("transcript");
 let focusFollows = false;
-let spokenUpTo = 0; // characters of the transcript that the screen reader has
 
 // --- state
 
@@ -22,14 +23,14 @@ export function status(sentence) {
   element("status").textContent = sentence;
 }
 
-// What can be pressed now. speak, busy: true or false; dictates: false hides the Speak button; stop: the Stop button's label, or null to hide it.
+// What can be pressed now. speak, busy: true or false; dictates: false hides the Speak button, as Stop does; stop: the Stop button's label, or null to hide it.
 export function controls({ speak, dictates, stop, busy }) {
   const [speaking, stopping] = [element("speak"), element("stop")];
   // After one of the two was pressed, the keyboard's focus moves to the next one that can be pressed.
   if ([speaking, stopping].includes(document.activeElement)) focusFollows = true;
   else if (document.activeElement !== document.body) focusFollows = false;
   speaking.disabled = !speak;
-  speaking.hidden = !dictates;
+  speaking.hidden = !dictates || Boolean(stop);
   stopping.hidden = !stop;
   stopping.textContent = stop ?? "";
   for (const id of ["audio-file", "again", "transcribe"]) element(id).disabled = busy;
@@ -122,9 +123,12 @@ export function note(sentence) {
   element("note").hidden = !sentence;
 }
 
+// 1:02, or 1:02:03.
 export function clock(seconds) {
   const whole = Math.floor(seconds);
-  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
+  const two = (count) => String(count).padStart(2, "0");
+  return `${hours ? `${hours}:${two(minutes)}` : minutes}:${two(whole % 60)}`;
 }
 
 export function seconds(count) {
@@ -137,76 +141,7 @@ export function size(bytes) {
   return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
 }
 
-// --- transcript
-
-// Empties the transcript for a recording, or for a file (null). The previous text, and any recording without a complete
-// transcript, move to “Earlier”. before: what that text belongs to, {name, recording, unfinished}, or null.
-export function begin(before, recording) {
-  if (transcript.textContent || (before?.unfinished && before.recording && before.recording !== recording))
-    keep(transcript.textContent, before);
-  transcript.textContent = "";
-  element("spoken").replaceChildren();
-  spokenUpTo = 0;
-  element("actions").hidden = true;
-}
-
-export function append(text) {
-  const atEnd = transcript.scrollHeight - transcript.scrollTop - transcript.clientHeight < 40;
-  if (transcript.firstChild)
-    transcript.firstChild.appendData(text); // a single text node stays fast, however long it gets
-  else transcript.append(text);
-  if (atEnd) transcript.scrollTop = transcript.scrollHeight;
-}
-
-export function text(whole) {
-  if (whole !== undefined && whole !== transcript.textContent) transcript.textContent = whole;
-  return transcript.textContent;
-}
-
-setInterval(() => speak(transcript.textContent.lastIndexOf(" ")), SPOKEN_EVERY);
-
-function speak(end) {
-  if (end <= spokenUpTo) return;
-  const line = document.createElement("p");
-  line.textContent = transcript.textContent.slice(spokenUpTo, end);
-  spokenUpTo = end;
-  const log = element("spoken");
-  log.append(line);
-  while (log.childElementCount > 5) log.firstChild.remove();
-}
-
-// What can be done once a transcription has ended. subtitles: {srt, vtt}, or null if there are none.
-export function finished({ name, subtitles = null, recording = null, again = null }) {
-  speak(transcript.textContent.length);
-  const stem = name.replace(/\.[^.]*$/, "");
-  const hasText = transcript.textContent.trim() !== "";
-  element("actions").hidden = !hasText && !recording && !again;
-  for (const id of ["copy", "save-txt"]) element(id).hidden = !hasText;
-  for (const id of ["save-srt", "save-vtt"]) element(id).hidden = !subtitles;
-  element("copy").onclick = () => copy(transcript);
-  element("save-txt").onclick = () => save(`${transcript.textContent.trim()}\n`, `${stem}.txt`);
-  element("save-srt").onclick = () => save(subtitles.srt, `${stem}.srt`);
-  element("save-vtt").onclick = () => save(subtitles.vtt, `${stem}.vtt`);
-  element("save-wav").hidden = !recording;
-  element("save-wav").onclick = () => save(recording.wav(), `${stem}.wav`);
-  element("again").hidden = !again;
-  element("again").onclick = again;
-}
-
-function keep(words, { name, unfinished, recording }) {
-  const item = document.createElement("article");
-  const text = document.createElement("p");
-  text.textContent = words.trim();
-  const title = document.createElement("h3");
-  title.textContent = unfinished ? `${name} (incomplete)` : name;
-  const row = document.createElement("div");
-  row.className = "row";
-  if (words) row.append(button("Copy", () => copy(text)));
-  if (unfinished && recording) row.append(button("Save recording", () => save(recording.wav(), `${name}.wav`)));
-  item.append(title, text, row);
-  element("earlier").hidden = false;
-  element("earlier").querySelector("summary").after(item);
-}
+// --- buttons and files
 
 export function button(label, press) {
   const made = document.createElement("button");
@@ -216,18 +151,7 @@ export function button(label, press) {
   return made;
 }
 
-async function copy(from) {
-  try {
-    await navigator.clipboard.writeText(from.textContent.trim());
-    status("Copied.");
-  } catch {
-    // the page is in an iframe that may not copy
-    getSelection().selectAllChildren(from);
-    status("The text is selected: copy it with the keyboard.");
-  }
-}
-
-function save(content, name) {
+export function save(content, name) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([content]));
   link.download = name;
@@ -240,7 +164,7 @@ function save(content, name) {
 // hint: shown where the text will appear.
 export function model(sentence, hint = "") {
   element("model").textContent = sentence;
-  transcript.dataset.empty = `The text appears here. ${hint}`;
+  element("transcript").dataset.empty = `The text appears here. ${hint}`;
 }
 
 // Whether the user wants chosen files to be kept.

@@ -5,18 +5,20 @@ from typing import Any
 
 from page import source
 
+from voxtab import subtitles
 from voxtab.bench import bench
 from voxtab.browser.gpu import BrowserDevice
 from voxtab.browser.messages import number_of, post_error, post_event, post_result
 from voxtab.browser.models import OpenModel, open_model
 from voxtab.browser.stream import Stream
 from voxtab.errors import ModelError, UserError
+from voxtab.words import Word
 
 
 class Worker:
     """One model and one stream at a time. Requests are answered as they come; opening and finishing take their time."""
 
-    verbs = "open", "cancel", "pause", "start", "feed", "flush", "finish", "stop", "bench"
+    verbs = "open", "cancel", "pause", "start", "feed", "flush", "finish", "stop", "subtitles", "bench"
 
     def __init__(self) -> None:
         self.opening: asyncio.Task[OpenModel] | None = None
@@ -90,6 +92,11 @@ class Worker:
     async def stop(self, request: Any) -> dict:
         self._stop()
         return {}
+
+    async def subtitles(self, request: Any) -> dict:
+        """{srt, vtt, tsv} of a text that the user has edited: `text`, and its `words` as a result's JSON has them."""
+        segments = subtitles.segments([Word(**word) for word in request.words.to_py()], request.text)
+        return {name: make(segments) for name, make in subtitles.FORMATS.items()}
 
     async def bench(self, request: Any) -> dict:
         """Measure the open model on `samples`; with `repeat` they are played again and again."""

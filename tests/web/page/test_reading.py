@@ -1,0 +1,126 @@
+"""A transcript on the page: its paragraphs and times, hearing it, finding in it, editing and saving it."""
+
+import json
+
+import numpy as np
+from playwright.sync_api import expect
+
+from web.fake_engine import SECOND, at, calls, page_on, wait_for, wav
+
+SUBTITLES = {"srt": "1\n", "vtt": "WEBVTT\n", "tsv": "start\n"}
+
+
+def finished(words, text=None):
+    """What the engine answers after a transcription. words: (text, start, end) each."""
+    text = " ".join(word for word, _, _ in words) if text is None else text
+    timed = [{"text": word, "start": start, "end": end} for word, start, end in words]
+    result = {"text": text, "words": timed, "audio_seconds": 60, "delay_ms": 480, "model": "m"}
+    return {"finish": [{"events": [], "result": {"result": result, "tokens": [1], "subtitles": SUBTITLES}}]}
+
+
+def transcribed(page, seconds=8):
+    """A tone of some seconds is given to the page."""
+    tone = (8000 * np.sin(np.arange(seconds * 16000) / 20)).astype("<i2").tobytes()
+    at(page, "audio-file").set_input_files(SECOND | {"buffer": wav(tone)})
+    wait_for(page, "done")
+
+
+THREE = [("One", 0.1, 0.4), ("two.", 0.5, 0.9), ("Three", 5.0, 5.4), ("four", 5.5, 6.0)]
+
+
+def test_paragraphs_and_hearing(browser, url):
+    """A pause begins a paragraph; its time, a word, the waveform and the keys are ways to hear it."""
+    with page_on(browser, url, finished(THREE)) as page:
+        transcribed(page)
+        assert at(page, "transcript").text_content() == "One two. Three four"
+        lines = at(page, "transcript").locator("p")
+        expect(lines).to_have_text(["One two.", "Three four"])
+        times = at(page, "transcript").locator(".time")
+        assert [times.nth(i).get_attribute("data-time") for i in range(2)] == ["0:00", "0:05"]
+        assert lines.first.get_attribute("dir") == "auto"
+        played = at(page, "played")
+        expect(played).to_have_text("0:00 / 0:08")
+        at(page, "play").click()
+        expect(at(page, "play")).to_have_text("Pause")
+        at(page, "play").click()
+        expect(at(page, "play")).to_have_text("Play")
+        # From here on it stays where it is set to.
+        page.evaluate("HTMLMediaElement.prototype.play = async () => {}")
+        times.nth(1).click()
+        expect(at(page, "wave")).to_have_attribute("aria-valuetext", "0:05")
+        page.wait_for_function("CSS.highlights.get('played')?.values().next().value.toString() === 'Three'")
+        # The word that is clicked: the first line begins with it.
+        box = lines.first.bounding_box()
+        page.mouse.click(box["x"] + 8, box["y"] + 10)
+        page.wait_for_function("CSS.highlights.get('played')?.values().next().value.toString() === 'One'")
+        at(page, "transcript").focus()
+        page.keyboard.press("ArrowRight")
+        page.wait_for_function("CSS.highlights.get('played')?.values().next().value.toString() === 'two.'")
+        at(page, "wave").focus()
+        page.keyboard.press("End")
+        expect(at(page, "wave")).to_have_attribute("aria-valuetext", "0:08")
+        wave = at(page, "wave").bounding_box()
+        page.mouse.click(wave["x"] + wave["width"] / 2, wave["y"] + 5)
+        expect(at(page, "wave")).to_have_attribute("aria-valuetext", "0:04")
+        at(page, "speed").select_option("2")
+
+
+def test_edited_words_keep_their_times(browser, url):
+    """And the subtitles are made of them again."""
+    script = finished(THREE) | {"subtitles": [{"result": {"srt": "edited", "vtt": "", "tsv": ""}}]}
+    with page_on(browser, url, script) as page:
+        transcribed(page)
+        at(page, "edit").click()
+        line = at(page, "transcript").locator("p").nth(1)
+        line.click()
+        page.keyboard.press("Home")
+        page.keyboard.type("Twenty-")
+        page.keyboard.press("End")
+        page.keyboard.type(" five")
+        at(page, "edit").click()
+        expect(line).to_have_text("Twenty-Three four five")
+        with page.expect_download() as download:
+            at(page, "save-srt").click()
+        assert download.value.path().read_text() == "edited"
+        (asked,) = calls(page, "subtitles")
+        assert asked["text"] == "One two. Twenty-Three four five"
+        words = [(word["text"], word["start"], word["end"]) for word in asked["words"]]
+        assert words[:2] == THREE[:2]
+        assert words[2] == ("Twenty-Three", 5.0, 5.4) and words[3] == ("four", 5.5, 6.0) and words[4][1] == 6.0
+        with page.expect_download() as download:
+            at(page, "save-json").click()
+        saved = json.loads(download.value.path().read_text())
+        assert saved["text"] == asked["text"] and len(saved["words"]) == 5 and saved["edited"]
+
+
+def test_found_copied_and_saved(browser, url):
+    with page_on(browser, url, finished(THREE), permissions=["clipboard-read", "clipboard-write"]) as page:
+        transcribed(page)
+        at(page, "find").fill("t")
+        expect(at(page, "found")).to_have_text("1 of 2")
+        page.keyboard.press("Enter")
+        expect(at(page, "found")).to_have_text("2 of 2")
+        at(page, "copy").click()
+        expect(at(page, "status")).to_have_text("Copied.")
+        assert page.evaluate("navigator.clipboard.readText()") == "One two.\n\nThree four"
+        at(page, "copy-times").click()
+        page.wait_for_function(
+            "navigator.clipboard.readText().then((text) => text === '[0:00] One two.\\n\\n[0:05] Three four')"
+        )
+        with page.expect_download() as download:
+            at(page, "save-tsv").click()
+        assert download.value.suggested_filename == "clip.tsv"
+
+
+def test_three_hours_of_text(browser, url):
+    """In paragraphs that are laid out only where they are seen; scripts of other directions have their own."""
+    words = [(f"word{i}." if i % 12 == 11 else f"word{i}", i * 0.36, i * 0.36 + 0.3) for i in range(30000)]
+    with page_on(browser, url, finished([("مرحبا", 0, 0.2), *((w, s + 9, e + 9) for w, s, e in words)])) as page:
+        transcribed(page)
+        box = at(page, "transcript")
+        assert page.evaluate("document.querySelectorAll('#transcript *').length") < 3000
+        last = box.locator(".paragraph").last
+        assert last.locator(".time").get_attribute("data-time").startswith("2:5")
+        at(page, "transcript").evaluate("box => { box.scrollTop = box.scrollHeight; }")
+        expect(last).to_be_in_viewport()
+        assert page.evaluate("getComputedStyle(document.querySelector('#transcript p')).direction") == "rtl"

@@ -1,0 +1,100 @@
+// Hearing the transcript's audio again: its waveform, which is where one clicks, and the word that is played.
+
+import * as transcript from "./transcript.js";
+import { clock } from "./view.js";
+import { drawWave } from "./waveform.js";
+
+const STEP = 5; // seconds that an arrow key moves by
+
+/** @type {(id: string) => any} */
+const element = (id) => document.getElementById(id);
+
+const sound = new Audio();
+let peaks = null; // Peaks of the audio, or null if there is none to hear
+let seconds = 0; // of the audio
+
+// Offers the audio. blob: what the browser can play; shape: its Peaks; length: in seconds.
+export function offer(blob, shape, length) {
+  withdraw();
+  [peaks, seconds] = [shape, length];
+  sound.src = URL.createObjectURL(blob);
+  sound.playbackRate = Number(element("speed").value);
+  element("player").hidden = false;
+  element("wave").setAttribute("aria-valuemax", Math.round(seconds));
+  transcript.playable(hear, toggle, () => sound.currentTime);
+  show();
+}
+
+export function withdraw() {
+  if (!peaks) return;
+  sound.pause();
+  URL.revokeObjectURL(sound.src);
+  sound.removeAttribute("src");
+  peaks = null;
+  element("player").hidden = true;
+  transcript.playable(null);
+  transcript.played(null);
+}
+
+// Plays from a second on.
+function hear(from) {
+  sound.currentTime = from;
+  play();
+}
+
+function toggle() {
+  if (sound.paused) play();
+  else sound.pause();
+}
+
+function play() {
+  sound.play().catch(() => {
+    element("played").textContent = "This browser cannot play this audio.";
+  });
+}
+
+// Shows where it is, at each frame while it plays.
+function show() {
+  if (!peaks) return;
+  const { currentTime, paused } = sound;
+  element("play").textContent = paused ? "Play" : "Pause";
+  element("played").textContent = `${clock(currentTime)} / ${clock(seconds)}`;
+  const wave = element("wave");
+  wave.setAttribute("aria-valuenow", Math.round(currentTime));
+  wave.setAttribute("aria-valuetext", clock(currentTime));
+  drawWave(wave, peaks, currentTime / seconds);
+  transcript.played(paused && currentTime === 0 ? null : currentTime);
+  if (!paused) requestAnimationFrame(show);
+}
+
+for (const event of ["play", "pause", "seeked", "ended"]) sound.addEventListener(event, show);
+addEventListener("resize", show);
+
+element("play").addEventListener("click", toggle);
+element("speed").addEventListener("change", ({ target }) => {
+  sound.playbackRate = Number(target.value);
+});
+
+const seekTo = ({ clientX }) => {
+  const { left, width } = element("wave").getBoundingClientRect();
+  sound.currentTime = seconds * Math.max(0, Math.min(1, (clientX - left) / width));
+};
+element("wave").addEventListener("pointerdown", (event) => {
+  event.target.setPointerCapture(event.pointerId);
+  seekTo(event);
+});
+element("wave").addEventListener("pointermove", (event) => {
+  if (event.buttons) seekTo(event);
+});
+element("wave").addEventListener("keydown", (event) => {
+  const to = {
+    ArrowLeft: sound.currentTime - STEP,
+    ArrowRight: sound.currentTime + STEP,
+    Home: 0,
+    End: seconds,
+  }[event.key];
+  if (to !== undefined) sound.currentTime = Math.max(0, Math.min(seconds, to));
+  else if (event.key === " ") toggle();
+  else return;
+  event.preventDefault();
+});

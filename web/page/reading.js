@@ -1,0 +1,174 @@
+// What can be done with a transcript: copied, saved, printed, searched, edited, heard; and those before it in this tab.
+
+import { engine } from "./engine.js";
+import * as player from "./player.js";
+import * as transcript from "./transcript.js";
+import { button, clock, error, save, status } from "./view.js";
+import { Peaks } from "./waveform.js";
+
+/** @type {(id: string) => any} */
+const element = (id) => document.getElementById(id);
+const SPOKEN_EVERY = 3000; // ms between texts for a screen reader, each of whole words
+const SUBTITLES = ["srt", "vtt", "tsv"];
+
+let spokenUpTo = 0; // characters of the transcript that the screen reader has
+let shown = null; // what `finished` was told
+
+// Empties the transcript for a recording, or for a file (null). The previous text, and any recording without a complete
+// transcript, move to “Earlier”. before: what that text belongs to, {name, recording, unfinished}, or null.
+export function begin(before, recording) {
+  if (transcript.text() || (before?.unfinished && before.recording && before.recording !== recording))
+    keep(transcript.text(), before);
+  player.withdraw();
+  edit(false);
+  transcript.clear();
+  element("find").value = "";
+  element("spoken").replaceChildren();
+  spokenUpTo = 0;
+  shown = null;
+  for (const id of ["text-actions", "actions"]) element(id).hidden = true;
+}
+
+// The transcript; with a result, {text, words}, it becomes that one's.
+export function text(result = null) {
+  if (result) transcript.show(result.text, result.words ?? []);
+  return transcript.text();
+}
+
+// What can be done once a transcription has ended. subtitles: {srt, vtt, tsv}, or null if there are none; result: the
+// command line's JSON, or null; audio: {blocks(), seconds, and wav() or blob} if it can be heard, with its Peaks.
+export function finished({
+  name,
+  subtitles = null,
+  recording = null,
+  again = null,
+  result = null,
+  audio = null,
+  peaks = null,
+}) {
+  speak(transcript.text().length);
+  const hasText = transcript.text().trim() !== "";
+  shown = { stem: name.replace(/\.[^.]*$/, ""), subtitles, result };
+  element("actions").hidden = !hasText && !recording && !again;
+  for (const id of ["text-actions", "save-text"]) element(id).hidden = !hasText;
+  for (const kind of SUBTITLES) element(`save-${kind}`).hidden = !subtitles?.[kind];
+  element("save-json").hidden = !result;
+  element("copy-times").hidden = !result?.words?.length;
+  element("save-wav").hidden = !recording;
+  element("save-wav").onclick = () => save(recording.wav(), `${shown.stem}.wav`);
+  element("again").hidden = !again;
+  element("again").onclick = again;
+  if (audio && hasText) hearing(audio, peaks);
+}
+
+async function hearing(audio, peaks) {
+  const blob = audio.wav?.() ?? audio.blob;
+  const mine = shown;
+  if (!blob) return;
+  const shape = peaks ?? (await Peaks.of(audio));
+  if (mine === shown) player.offer(blob, shape, audio.seconds);
+}
+
+// --- for screen readers: new text, in whole words
+
+setInterval(() => speak(transcript.text().lastIndexOf(" ")), SPOKEN_EVERY);
+
+function speak(end) {
+  if (end <= spokenUpTo || transcript.isEdited()) return;
+  const line = document.createElement("p");
+  line.textContent = transcript.text().slice(spokenUpTo, end);
+  spokenUpTo = end;
+  const log = element("spoken");
+  log.append(line);
+  while (log.childElementCount > 5) log.firstChild.remove();
+}
+
+// --- copied and saved
+
+// The text as it stands on the page, with a blank line between paragraphs.
+function plain(withTimes = false) {
+  return transcript
+    .blocks()
+    .map(({ text, start }) => (withTimes && start !== null ? `[${clock(start)}] ${text}` : text))
+    .join("\n\n");
+}
+
+// {srt, vtt, tsv} of the text as it stands; the engine cuts it into lines.
+async function subtitles() {
+  if (!transcript.isEdited()) return shown.subtitles;
+  return engine.call("subtitles", { text: transcript.text(), words: transcript.words() });
+}
+
+async function saveSubtitles(kind) {
+  try {
+    save((await subtitles())[kind], `${shown.stem}.${kind}`);
+  } catch (failure) {
+    error(`The .${kind} of the edited text could not be made: ${failure.message}`);
+  }
+}
+
+function saveJson() {
+  const { result, stem } = shown;
+  const edits = { text: transcript.text(), words: transcript.words(), segments: undefined, edited: true };
+  save(`${JSON.stringify({ ...result, ...(transcript.isEdited() ? edits : {}) }, null, 1)}\n`, `${stem}.json`);
+}
+
+async function copy(words, from) {
+  try {
+    await navigator.clipboard.writeText(words);
+    status("Copied.");
+  } catch {
+    // the page is in an iframe that may not copy
+    getSelection().selectAllChildren(from);
+    status("The text is selected: copy it with the keyboard.");
+  }
+}
+
+// --- searched, edited
+
+function find(step) {
+  const count = element("find").value ? element("found").dataset.count : 0;
+  const at = transcript.goTo(step);
+  element("found").textContent = count ? `${at} of ${count}` : "";
+}
+
+function edit(on) {
+  transcript.editable(on);
+  element("edit").setAttribute("aria-pressed", on);
+}
+
+const on = (id, event, act) => element(id).addEventListener(event, act);
+on("copy", "click", () => copy(plain(), element("transcript")));
+on("copy-times", "click", () => copy(plain(true), element("transcript")));
+on("save-txt", "click", () => save(`${plain()}\n`, `${shown.stem}.txt`));
+for (const kind of SUBTITLES) on(`save-${kind}`, "click", () => saveSubtitles(kind));
+on("save-json", "click", saveJson);
+on("print", "click", () => print());
+on("edit", "click", () => edit(!transcript.isEditable()));
+on("find", "input", ({ target }) => {
+  element("found").dataset.count = transcript.find(target.value);
+  find(1);
+});
+on("find", "keydown", (event) => {
+  if (event.key !== "Enter") return;
+  event.preventDefault();
+  find(event.shiftKey ? -1 : 1);
+});
+
+// --- earlier in this tab
+
+function keep(words, { name, unfinished, recording }) {
+  const item = document.createElement("article");
+  const text = document.createElement("p");
+  text.dir = "auto";
+  text.textContent = words.trim();
+  const title = document.createElement("h3");
+  title.textContent = unfinished ? `${name} (incomplete)` : name;
+  const row = document.createElement("div");
+  row.className = "row";
+  if (words) row.append(button("Copy", () => copy(words.trim(), text)));
+  if (unfinished && recording) row.append(button("Save recording", () => save(recording.wav(), `${name}.wav`)));
+  item.append(title, text, row);
+  element("earlier").hidden = false;
+  element("earlier").querySelector("summary").after(item);
+}

@@ -1,0 +1,277 @@
+// The transcript on the page: paragraphs with their times in the margin; words that can be heard, found and edited.
+//
+// A paragraph is one text node, however many words it has, so that hours of text stay fast. Words are places in it:
+// {text, start, end, at}, start and end in seconds, `at` in characters of the paragraph.
+
+import { retimed } from "./retiming.js";
+import { clock } from "./view.js";
+
+const PAUSE = 2; // seconds without a word, after which a new paragraph begins
+const LONG = 600; // characters, after which the next sentence begins a new paragraph
+const SENTENCE_ENDS = /\p{Sentence_Terminal}["'”’»›)\]}」』）】]*\s*$/u;
+const AT_END = 40; // pixels: whoever reads the end follows it
+
+/** @type {any} */
+const box = document.getElementById("transcript");
+
+let paragraphs = []; // {element, line, words, before: its text when `words` were right}
+let lastSeconds = 0; // of the audio that the text so far covers
+let heard = { seek: null, toggle: null, now: null }; // what plays the audio: see `playable`
+let timeline = null; // [{paragraph, word}], by time; null if it must be made again
+let edited = false;
+
+// --- the text
+
+export function clear() {
+  paragraphs = [];
+  lastSeconds = 0;
+  timeline = null;
+  edited = false;
+  played(null);
+  find("");
+  box.replaceChildren();
+}
+
+export function text() {
+  return paragraphs.map(({ line }) => line.textContent).join("");
+}
+
+// The paragraphs' texts, trimmed, and when each begins: [{text, start}], start in seconds or null.
+export function blocks() {
+  return paragraphs
+    .map(({ line, words }) => ({ text: line.textContent.trim(), start: words[0]?.start ?? null }))
+    .filter(({ text }) => text);
+}
+
+// [{text, start, end}], in seconds.
+export function words() {
+  return paragraphs.flatMap(({ words }) => words.map(({ text, start, end }) => ({ text, start, end })));
+}
+
+export function isEdited() {
+  return edited;
+}
+
+// Text that has come. seconds: of the audio that the text covers with it; null if it belongs to no audio.
+export function append(added, seconds = null) {
+  const follows = isAtEnd();
+  const last = paragraphs.at(-1);
+  const paused = seconds !== null && seconds - lastSeconds > PAUSE;
+  if (!last) {
+    begin(added, seconds);
+  } else if (added.trim() && (paused || isLong(last.line.textContent))) {
+    const words = added.trimStart();
+    last.line.firstChild.appendData(added.slice(0, -words.length)); // a line begins with its first word
+    begin(words, seconds);
+  } else {
+    last.line.firstChild.appendData(added); // a single text node, however long it gets
+  }
+  if (added.trim() && seconds !== null) lastSeconds = seconds;
+  if (follows) box.scrollTop = box.scrollHeight;
+}
+
+// The whole text, with its words, [{text, start, end}].
+export function show(whole, words) {
+  const follows = isAtEnd();
+  const { scrollTop } = box;
+  clear();
+  let from = 0; // of the paragraph in the whole text
+  let to = 0; // end of the last word in the whole text
+  let inParagraph = [];
+  const end = (until) => {
+    const paragraph = begin(whole.slice(from, until), inParagraph[0]?.start ?? null);
+    paragraph.words = inParagraph;
+    [from, inParagraph] = [until, []];
+  };
+  for (const { text, start, end: ends } of words) {
+    const before = inParagraph.at(-1);
+    const at = whole.indexOf(text, to);
+    if (before && (start - before.end > PAUSE || isLong(whole.slice(from, to)))) end(at);
+    inParagraph.push({ text, start, end: ends, at: at - from });
+    to = at + text.length;
+  }
+  if (from < whole.length) end(whole.length);
+  box.scrollTop = follows ? box.scrollHeight : scrollTop;
+}
+
+function isAtEnd() {
+  return box.scrollHeight - box.scrollTop - box.clientHeight < AT_END;
+}
+
+function isLong(text) {
+  return text.length > LONG && SENTENCE_ENDS.test(text);
+}
+
+function begin(text, start) {
+  const element = document.createElement("div");
+  element.className = "paragraph";
+  if (start !== null) element.append(timeButton(start));
+  const line = document.createElement("p");
+  line.dir = "auto";
+  line.append(text);
+  element.append(line);
+  box.append(element);
+  const paragraph = { element, line, words: [], before: text };
+  paragraphs.push(paragraph);
+  return paragraph;
+}
+
+// The style sheet writes the time, so that it is not copied with the words.
+function timeButton(start) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "time numbers";
+  button.tabIndex = -1; // the arrow keys reach every word
+  button.dataset.time = clock(start);
+  button.setAttribute("aria-label", `Hear from ${clock(start)}`);
+  button.onclick = () => heard.seek?.(start);
+  return button;
+}
+
+// --- hearing: a word that is clicked, and the word that is played
+
+// seek(seconds): plays from there; toggle(): plays or pauses; now(): the second that is played. null if there is no audio.
+export function playable(seek, toggle = null, now = null) {
+  heard = { seek, toggle, now };
+  box.classList.toggle("playable", Boolean(seek));
+}
+
+// Marks the word that is played, and keeps it in view; seconds: null if nothing is.
+export function played(seconds) {
+  const at = seconds === null ? -1 : indexAt(seconds);
+  const range = at < 0 ? null : rangeOf(timeline[at]);
+  mark("played", range ? [range] : []);
+  if (!range) return;
+  const [word, frame] = [range.getBoundingClientRect(), box.getBoundingClientRect()];
+  if (word.top < frame.top || word.bottom > frame.bottom) box.scrollTop += word.top - frame.top - frame.height / 3;
+}
+
+function times() {
+  timeline ??= paragraphs.flatMap((paragraph) => paragraph.words.map((word) => ({ paragraph, word })));
+  return timeline;
+}
+
+// The last word that began before, or -1.
+function indexAt(seconds) {
+  let [low, high] = [0, times().length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (timeline[middle].word.start <= seconds) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}
+
+function rangeOf({ paragraph, word }) {
+  const node = paragraph.line.firstChild;
+  if (!node || word.at + word.text.length > node.length) return null;
+  const range = new Range();
+  range.setStart(node, word.at);
+  range.setEnd(node, word.at + word.text.length);
+  return range;
+}
+
+function mark(name, ranges) {
+  if (!globalThis.CSS?.highlights) return; // an old browser: the words are only not marked
+  if (ranges.length) CSS.highlights.set(name, new Highlight(...ranges));
+  else CSS.highlights.delete(name);
+}
+
+function placeAt({ clientX, clientY }) {
+  if (document.caretPositionFromPoint) {
+    const place = document.caretPositionFromPoint(clientX, clientY);
+    return place && [place.offsetNode, place.offset];
+  }
+  const range = /** @type {any} */ (document).caretRangeFromPoint?.(clientX, clientY);
+  return range && [range.startContainer, range.startOffset];
+}
+
+box.addEventListener("click", (event) => {
+  if (!heard.seek || isEditable() || !getSelection().isCollapsed) return;
+  const [node, offset] = placeAt(event) ?? [];
+  const paragraph = paragraphs.find(({ line }) => line.firstChild === node);
+  const word = paragraph?.words.findLast(({ at }) => at <= offset);
+  if (word) heard.seek(word.start);
+});
+
+// The keys: space plays or pauses, left and right go from word to word.
+box.addEventListener("keydown", (event) => {
+  if (!heard.seek || event.target !== box || event.ctrlKey || event.metaKey || event.altKey) return;
+  const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (event.key === " ") heard.toggle();
+  else if (step && times().length) heard.seek(wordAfter(heard.now(), step));
+  else return;
+  event.preventDefault();
+});
+
+// When the word `step` words after the one at `seconds` begins.
+function wordAfter(seconds, step) {
+  const rounding = 0.001; // of the player's position
+  const at = Math.max(0, Math.min(timeline.length - 1, indexAt(seconds + rounding) + step));
+  return timeline[at].word.start;
+}
+
+// --- finding
+
+let found = []; // ranges
+let shown = -1; // which of them was gone to
+
+// Marks all places of a text. Returns how many there are.
+export function find(wanted) {
+  found = [];
+  shown = -1;
+  const lower = wanted.toLocaleLowerCase();
+  for (const { line } of lower ? paragraphs : []) {
+    const node = line.firstChild;
+    const within = line.textContent.toLocaleLowerCase();
+    for (let at = within.indexOf(lower); at >= 0 && node; at = within.indexOf(lower, at + lower.length)) {
+      if (at + lower.length > node.length) break;
+      const range = new Range();
+      range.setStart(node, at);
+      range.setEnd(node, at + lower.length);
+      found.push(range);
+    }
+  }
+  mark("found", found);
+  mark("found-now", []);
+  return found.length;
+}
+
+// Goes to the next place that was found, or the one before (-1). Returns its number, from 1.
+export function goTo(step) {
+  if (!found.length) return 0;
+  shown = (shown + step + found.length) % found.length;
+  const range = found[shown];
+  mark("found-now", [range]);
+  range.startContainer.parentElement.scrollIntoView({ block: "nearest" });
+  const [place, frame] = [range.getBoundingClientRect(), box.getBoundingClientRect()];
+  if (place.top < frame.top || place.bottom > frame.bottom) box.scrollTop += place.top - frame.top - frame.height / 3;
+  return shown + 1;
+}
+
+// --- editing: words that stay the same keep their times
+
+export function isEditable() {
+  return box.classList.contains("editable");
+}
+
+export function editable(on) {
+  box.classList.toggle("editable", on);
+  for (const { line } of paragraphs) {
+    if (on) line.contentEditable = "plaintext-only";
+    else line.removeAttribute("contenteditable");
+    line.spellcheck = on;
+  }
+  if (on) paragraphs[0]?.line.focus();
+}
+
+box.addEventListener("input", ({ target }) => {
+  const paragraph = paragraphs.find(({ line }) => line === target);
+  if (!paragraph) return;
+  paragraph.line.normalize();
+  const after = paragraph.line.textContent;
+  paragraph.words = retimed(paragraph.words, paragraph.before, after);
+  paragraph.before = after;
+  timeline = null;
+  edited = true;
+});
