@@ -6,6 +6,7 @@ The names here are written out from each program's converter, apart from the eng
 import base64
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,27 @@ import reference
 ORACLE = Path(__file__).parents[1] / "oracle/delay480"
 CONFIG = json.loads((ORACLE / "config.json").read_text())
 VOCABULARY = CONFIG["text_config"]["vocab_size"]
+
+PARAMS = {
+    "n_heads": CONFIG["text_config"]["num_attention_heads"],
+    "n_kv_heads": CONFIG["text_config"]["num_key_value_heads"],
+    "head_dim": CONFIG["text_config"]["head_dim"],
+    "sliding_window": CONFIG["text_config"]["sliding_window"],
+    "norm_eps": 1e-5,
+    "rope_theta": 1e6,
+    "multimodal": {
+        "whisper_model_args": {
+            "encoder_args": {
+                "n_heads": CONFIG["audio_config"]["num_attention_heads"],
+                "n_kv_heads": CONFIG["audio_config"]["num_attention_heads"],
+                "head_dim": CONFIG["audio_config"]["head_dim"],
+                "sliding_window": CONFIG["audio_config"]["sliding_window"],
+                "norm_eps": 1e-5,
+                "rope_theta": 1e6,
+            }
+        }
+    },
+}
 
 HF_LAYER = r"^(audio_tower|language_model\.model)\.layers\.(\d+)\."
 
@@ -316,3 +338,20 @@ def write_gguf(
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def write(folder: Path, dialect: str) -> None:
+    """The oracle as a new folder with the files of a dialect; only Mistral's has a tekken.json."""
+    folder.mkdir()
+    tensors = tensors_of(dialect)
+    if dialect == "Mistral":
+        safetensors.numpy.save_file(tensors, folder / "consolidated.safetensors")
+        (folder / "params.json").write_text(json.dumps(PARAMS))
+        shutil.copy(ORACLE / "tekken.json", folder)
+    elif dialect == "llama.cpp":
+        audio = {key: tensors[key] for key in tensors if key.startswith(("a.", "mm."))}
+        audio |= {key: audio[key].reshape(-1, 1) for key in ("a.conv1d.1.bias", "a.conv1d.2.bias")}
+        write_gguf(folder / "model.gguf", dialect, {key: tensors[key] for key in tensors.keys() - audio})
+        write_gguf(folder / "mmproj-model.gguf", "mmproj", audio, vocabulary=False)
+    else:
+        write_gguf(folder / "model.gguf", dialect, tensors)

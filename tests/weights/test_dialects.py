@@ -15,29 +15,9 @@ from voxtab.native import models
 from voxtab.transcriber import Transcriber
 from voxtab.weights import dialects
 from weights import dialect_files
-from weights.dialect_files import CONFIG, ORACLE, tensors_of, write_gguf
+from weights.dialect_files import ORACLE, PARAMS, tensors_of, write_gguf
 
 EXPECTED = json.loads((ORACLE / "expected.json").read_text())
-PARAMS = {
-    "n_heads": CONFIG["text_config"]["num_attention_heads"],
-    "n_kv_heads": CONFIG["text_config"]["num_key_value_heads"],
-    "head_dim": CONFIG["text_config"]["head_dim"],
-    "sliding_window": CONFIG["text_config"]["sliding_window"],
-    "norm_eps": 1e-5,
-    "rope_theta": 1e6,
-    "multimodal": {
-        "whisper_model_args": {
-            "encoder_args": {
-                "n_heads": CONFIG["audio_config"]["num_attention_heads"],
-                "n_kv_heads": CONFIG["audio_config"]["num_attention_heads"],
-                "head_dim": CONFIG["audio_config"]["head_dim"],
-                "sliding_window": CONFIG["audio_config"]["sliding_window"],
-                "norm_eps": 1e-5,
-                "rope_theta": 1e6,
-            }
-        }
-    },
-}
 
 
 @dataclass
@@ -81,16 +61,8 @@ def made(tmp_path_factory):
 
     def get(name: str) -> Path:
         if name not in kept:
-            folder = kept[name] = tmp_path_factory.mktemp("dialect") / name
-            folder.mkdir()
-            if name == "llama.cpp":
-                tensors = tensors_of(name)
-                audio = {key: tensors[key] for key in tensors if key.startswith(("a.", "mm."))}
-                audio |= {key: audio[key].reshape(-1, 1) for key in ("a.conv1d.1.bias", "a.conv1d.2.bias")}
-                write_gguf(folder / "model.gguf", name, {key: tensors[key] for key in tensors.keys() - audio})
-                write_gguf(folder / "mmproj-model.gguf", "mmproj", audio, vocabulary=False)
-            else:
-                write_gguf(folder / "model.gguf", name, tensors_of(name))
+            kept[name] = tmp_path_factory.mktemp("dialect") / name
+            dialect_files.write(kept[name], name)
         return kept[name]
 
     return get

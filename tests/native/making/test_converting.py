@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tracemalloc
+from dataclasses import replace
 from math import sqrt
 from pathlib import Path
 
@@ -19,9 +20,10 @@ from safetensors.numpy import load_file, save_file
 
 from voxtab.errors import ModelError, UserError
 from voxtab.native import models
-from voxtab.native.making import converting, made_files
+from voxtab.native.making import converting, made_files, tekken
 from voxtab.native.making.fitting import Fitter
 from voxtab.weights import checkpoint
+from weights import dialect_files
 
 ORACLE = Path(__file__).parents[2] / "oracle" / "delay480"
 SOURCE = ORACLE / "model.safetensors"  # Hugging Face's names and rows, F32
@@ -242,3 +244,19 @@ def test_metadata_is_read_back():
         key: pytest.approx(value) for key, value in said.items() if key in directory.metadata
     }
     assert len(said) == 14
+
+
+@pytest.mark.parametrize("dialect", ["transcribe.cpp", "CrispASR", "voxtral.cpp", "llama.cpp", "Mistral"])
+def test_other_programs_models_become_the_published_layout(tmp_path, dialect):
+    """Names, rows and numbers as in tiny-q4.gguf; a vocabulary inside the file becomes a whole tekken.json."""
+    source, made = tmp_path / "source", tmp_path / "made" / "m.gguf"
+    dialect_files.write(source, dialect)
+    convert(made, "Q4_0", source)
+    assert tensors(made) == tensors(ORACLE / "tiny-q4.gguf")
+    ours, theirs = models.read_model(made), models.read_model(ORACLE / "tiny-q4.gguf")
+    for stack, other in ((ours.config.encoder, theirs.config.encoder), (ours.config.decoder, theirs.config.decoder)):
+        assert replace(stack, epsilon=0) == replace(other, epsilon=0)
+        assert stack.epsilon == pytest.approx(other.epsilon)
+    assert tekken.missing(made.with_name("tekken.json")) == []
+    tokens = range(1000, theirs.config.vocabulary)
+    assert [*map(ours.tokenizer.token_bytes, tokens)] == [*map(theirs.tokenizer.token_bytes, tokens)]
