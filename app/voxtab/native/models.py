@@ -16,6 +16,7 @@ from voxtab.native import known_variants
 from voxtab.native.files import FileSource, find_model, read_directory, with_mmproj
 from voxtab.native.gpu import webgpu
 from voxtab.native.gpu.device import NativeDevice
+from voxtab.native.hub.names import hub_name
 from voxtab.native.threads import in_thread
 from voxtab.tokenizer import Tokenizer
 from voxtab.weights import checkpoint, dialects, vocabulary
@@ -55,11 +56,12 @@ class LocalModel:
 def read_model(path: str | Path | None = None, tokenizer: str | Path | None = None) -> LocalModel:
     """Read what can be read without a GPU.
 
-    `path` is what `files.find_model` takes; None means the embedded model. `tokenizer` is a tekken.json; None means the
+    `path` is what `files.find_model` takes, or OWNER/REPO[@REVISION][:FILE], a model on Hugging Face's hub, which is
+    downloaded unless it is in its cache; None means the embedded model. `tokenizer` is a tekken.json; None means the
     vocabulary in the model's file or, if it has none, the tekken.json in the model's folder or in that folder's parent.
     Raises ModelError or TokenizerError, one sentence each.
     """
-    files = find_model(resources.embedded_model() if path is None else path)
+    files = find_model(resources.embedded_model() if path is None else _on_this_machine(path))
     directory = read_directory(files)
     if dialects.is_text_half(directory):
         files = with_mmproj(files)
@@ -141,6 +143,14 @@ async def _load(
     except BaseException:
         device.close()
         raise
+
+
+def _on_this_machine(path: str | Path) -> str | Path:
+    if not (name := hub_name(path)):
+        return path
+    from voxtab.native.hub.download import local_model  # imports huggingface_hub, which takes a while
+
+    return local_model(name)
 
 
 def _json(path: Path) -> dict:

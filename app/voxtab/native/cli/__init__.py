@@ -27,6 +27,8 @@ COMMANDS = {
     "verify": "whether a model is whole",
     "bench": "how fast this machine is",
     "serve": "the page and an API on this machine",
+    "models": "known models, and those in the cache",
+    "publish": "a model or the page, for others to load",
 }
 
 

@@ -42,8 +42,9 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--model",
         type=model_path,
         metavar="M",
-        help="a .gguf file, a folder of raw shards, or a folder with model.safetensors and config.json, such as "
-        f"Voxtral Mini 4B Realtime; default: the {resources.EMBEDDED_MODEL_NAME}",
+        help="a .gguf file, a folder of raw shards, a folder with model.safetensors and config.json, or "
+        "OWNER/REPO[@REVISION][:FILE] on Hugging Face (voxtab models lists some; pip install 'voxtab[hub]'); default: "
+        f"the {resources.EMBEDDED_MODEL_NAME}",
     )
     add_tokenizer(parser)
 
