@@ -25,18 +25,12 @@ from pathlib import Path
 
 import numpy as np
 
-from voxtab.config import DECODER_4B, ENCODER_4B, FIRST_TEXT_TOKEN, PAD, ModelConfig, Stack
+from voxtab.config import DECODER_4B, ENCODER_4B, FIRST_TEXT_TOKEN, PAD, VOXTRAL_4B, ModelConfig, Stack
 from voxtab.native.making import gguf_header, shards, tekken
 from voxtab.native.making.fitting import BLOCK_BYTES, BLOCK_VALUES
 from voxtab.weights import checkpoint
 from voxtab.weights.directory import Directory, Tensor, tensor_nbytes
 
-VOXTRAL_4B = ModelConfig(
-    Stack(layers=32, width=1280, hidden=5120, **ENCODER_4B),
-    Stack(layers=26, width=3072, hidden=9216, **DECODER_4B),
-    vocabulary=131072,
-    half_rope=False,
-)
 # As narrow as the kernels allow: enough to see whether a tool runs.
 TINY = ModelConfig(
     Stack(layers=2, width=64, hidden=128, **ENCODER_4B | {"heads": 2, "kv_heads": 2}),

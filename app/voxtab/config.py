@@ -8,6 +8,7 @@ ids. Most ids are pads; a text token (FIRST_TEXT_TOKEN or more) stands for a pie
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from voxtab.errors import ModelError, UserError
 
@@ -169,5 +170,25 @@ class ModelConfig:
 
 
 # What tensor shapes cannot tell, for the published 4B model, whose file has no metadata.
-ENCODER_4B = {"heads": 32, "kv_heads": 32, "head_dim": 64, "window": 750, "epsilon": 1e-5, "rope_base": 1e6}
-DECODER_4B = {"heads": 32, "kv_heads": 8, "head_dim": 128, "window": 8192, "epsilon": 1e-5, "rope_base": 1e6}
+ENCODER_4B: dict[str, Any] = {
+    "heads": 32,
+    "kv_heads": 32,
+    "head_dim": 64,
+    "window": 750,
+    "epsilon": 1e-5,
+    "rope_base": 1e6,
+}
+DECODER_4B: dict[str, Any] = {
+    "heads": 32,
+    "kv_heads": 8,
+    "head_dim": 128,
+    "window": 8192,
+    "epsilon": 1e-5,
+    "rope_base": 1e6,
+}
+VOXTRAL_4B = ModelConfig(
+    Stack(layers=32, width=1280, hidden=5120, **ENCODER_4B),
+    Stack(layers=26, width=3072, hidden=9216, **DECODER_4B),
+    vocabulary=131072,
+    half_rope=False,
+)

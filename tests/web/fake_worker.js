@@ -35,6 +35,7 @@ const USUAL = {
     ],
     result: MODEL,
   },
+  predict: { result: { rtf: 0.25, live_step_ms: 20 } },
   finish: {
     events: [
       { event: "text", text: " Hello tab.", audio_seconds: 0.8 },

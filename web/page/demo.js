@@ -7,6 +7,7 @@ import { engine } from "./engine.js";
 import { enter, fail, state } from "./state.js";
 import * as view from "./view.js";
 import { drawWave, Peaks } from "./waveform.js";
+import { measureSpeed } from "./welcome.js";
 
 const CLIPS = 2; // of those that come with the page
 const PAUSE = 0.6 * SAMPLE_RATE; // samples between them, and after the last
@@ -94,6 +95,7 @@ async function transcribed(sound, samples) {
   enter(gone ? "closed" : "demo", gone ? { model: null } : {});
   if (gone) return fail(failure.message);
   view.state("ready", "Get the model to begin.");
+  measureSpeed(true);
 }
 
 engine.on("text", ({ text }) => {

@@ -9,6 +9,7 @@ import * as progress from "./progress.js";
 import { remember, remembered } from "./remembered.js";
 import { allows, enter, fail, state } from "./state.js";
 import * as view from "./view.js";
+import { measureSpeed } from "./welcome.js";
 
 export const SELF_TEST = { label: "the self-test model", model: null, tokenizer: null };
 export const DEMO = { ...SELF_TEST, demo: true }; // opened by the page itself: it only shows what the page does
@@ -71,6 +72,7 @@ export async function openModel(request, { quiet = false, reopened = false, netw
   } else {
     state.job?.sayThatItWaits();
     demoIsOpen();
+    measureSpeed();
   }
   return true;
 }

@@ -1,12 +1,15 @@
 // The first minute: what this machine can do, and the one button that gets the model.
 
+import { engine } from "./engine.js";
 import { openModel } from "./opening.js";
+import { state } from "./state.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
 
 const GB = 2.5; // the download of the 4B model
 const NEEDS = "The model needs a GPU with 4 GB of memory.";
+const LIVE_MS = 80; // that a live step may take
 const MOST_MEMORY_TOLD = 8; // GB: browsers say no more than that
 
 // The address that the page has for the 4B model.
@@ -14,6 +17,9 @@ function published() {
   const url = new URL(element("model-url").defaultValue);
   return { label: url.pathname.split("/").pop(), model: { url: url.href }, tokenizer: null };
 }
+
+let inSoftware = false; // the browser computes without a GPU
+let speed = null; // a promise of what was measured
 
 // kept: the request to open a model that is kept on this machine, or null.
 export function showCard(kept) {
@@ -28,6 +34,7 @@ export function showCard(kept) {
 // machine: what checkMachine found.
 /** @param {{stop?: string, warning?: string, gpu?: string, software?: boolean}} machine */
 export async function showMachine({ stop, warning, gpu, software }) {
+  inSoftware = software;
   const { quota, usage } = (await navigator.storage?.estimate?.()) ?? {};
   const room = quota === undefined ? null : (quota - usage) / 1e9;
   const memory = /** @type {any} */ (navigator).deviceMemory;
@@ -45,10 +52,7 @@ export async function showMachine({ stop, warning, gpu, software }) {
       `The browser has room for ${room.toFixed(1)} GB only: make room on the disk, or download it at each visit.`,
     ];
   }
-  const [title, text] = ["verdict-title", "verdict-text"].map(element);
-  title.firstElementChild.textContent = verdict[0];
-  text.textContent = verdict[1];
-  text.hidden = !verdict[1];
+  say(...verdict);
   element("get-model").disabled = Boolean(stop);
   element("get-model").classList.toggle("strong", !stop && !software);
   element("see").classList.toggle("strong", Boolean(stop || software));
@@ -57,13 +61,52 @@ export async function showMachine({ stop, warning, gpu, software }) {
     ["Memory", memory && `${memory}${memory >= MOST_MEMORY_TOLD ? " GB or more" : " GB"}; the GPU needs 4 GB`],
     ["Disk", room !== null && `room for ${room < 10 ? room.toFixed(1) : Math.floor(room)} GB or more`],
   ];
-  element("machine").replaceChildren(
-    ...facts.flatMap(([name, value]) => {
-      if (!value) return [];
-      const [term, description] = [document.createElement("dt"), document.createElement("dd")];
-      term.textContent = name;
-      description.textContent = value;
-      return [term, description];
-    }),
-  );
+  for (const [name, value] of facts) if (value) tell(name, value);
+}
+
+// Measures what the 4B model would reach here: a few seconds of the GPU's work, while the self-test model is open and not
+// in use. In software it takes longer, so it waits until the recordings were played.
+export async function measureSpeed(played = false) {
+  if (state.phase !== "demo" || speed || (inSoftware && !played)) return;
+  tell("Speed", "measuring…");
+  try {
+    speed = engine.call("predict");
+    const { rtf, live_step_ms } = await speed;
+    const factor = 1 / rtf;
+    tell(
+      "Speed",
+      factor >= 1
+        ? `about ${rounded(factor)} times faster than you speak`
+        : `about ${rounded(rtf)} s for each second of speech`,
+    );
+    if (inSoftware) return; // the verdict says already what would help
+    if (factor < 1) say("This machine is too slow for it.", `Its text would fall behind. ${NEEDS}`);
+    else if (live_step_ms > LIVE_MS) {
+      say("This machine can run it, but not live.", "Recordings work. While you speak, the text would fall behind.");
+    }
+  } catch (error) {
+    speed = null;
+    tell("Speed", error.kind === "aborted" ? "not measured yet" : `could not be measured: ${error.message}`);
+  }
+}
+
+function rounded(factor) {
+  return factor < 10 ? Number(factor.toFixed(1)) : Math.round(factor);
+}
+
+function say(sentence, more) {
+  element("verdict-title").firstElementChild.textContent = sentence;
+  element("verdict-text").textContent = more;
+  element("verdict-text").hidden = !more;
+}
+
+// A line of the list.
+function tell(name, value) {
+  const known = [...element("machine").children].find(({ textContent }) => textContent === name);
+  const [term, description] = known
+    ? [known, known.nextElementSibling]
+    : [document.createElement("dt"), document.createElement("dd")];
+  term.textContent = name;
+  description.textContent = value;
+  if (!known) element("machine").append(term, description);
 }

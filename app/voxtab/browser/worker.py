@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from page import source
+from page import gpu, source
 
 from voxtab import subtitles
 from voxtab.bench import bench
@@ -12,13 +12,14 @@ from voxtab.browser.messages import number_of, post_error, post_event, post_resu
 from voxtab.browser.models import OpenModel, open_model
 from voxtab.browser.stream import Stream
 from voxtab.errors import ModelError, UserError
+from voxtab.prediction import predict
 from voxtab.words import Word
 
 
 class Worker:
     """One model and one stream at a time. Requests are answered as they come; opening and finishing take their time."""
 
-    verbs = "open", "cancel", "pause", "start", "feed", "flush", "finish", "stop", "subtitles", "bench"
+    verbs = "open", "cancel", "pause", "start", "feed", "flush", "finish", "stop", "subtitles", "predict", "bench"
 
     def __init__(self) -> None:
         self.opening: asyncio.Task[OpenModel] | None = None
@@ -98,6 +99,12 @@ class Worker:
         segments = subtitles.segments([Word(**word) for word in request.words.to_py()], request.text)
         return {name: make(segments) for name, make in subtitles.FORMATS.items()}
 
+    async def predict(self, request: Any) -> dict:
+        """How fast the 4B model would be on this machine (`prediction.predict`)."""
+        self._stop()
+        self.measuring = asyncio.ensure_future(self._predict())
+        return await self.measuring
+
     async def bench(self, request: Any) -> dict:
         """Measure the open model on `samples`; with `repeat` they are played again and again."""
         opened = self._open_model()
@@ -113,6 +120,13 @@ class Worker:
         # Noted at once: a request that comes before `open` goes on must find this model to close it.
         self.opened = await open_model(request, self._lost)
         return self.opened
+
+    async def _predict(self) -> dict:
+        device = await BrowserDevice.open(gpu, lambda message: None)  # a lost device fails what waits for it
+        try:
+            return await predict(device)
+        finally:
+            device.close()
 
     def _open_model(self) -> OpenModel:
         if not self.opened:

@@ -31,6 +31,7 @@ def test_one_button_gets_the_model(browser, url):
         expect(at(page, "welcome")).to_contain_text("From huggingface.co.")
         expect(at(page, "verdict")).to_contain_text("This machine has what it needs.")
         expect(at(page, "machine")).to_contain_text("GPU Acme 9000", use_inner_text=True)
+        expect(at(page, "machine")).to_contain_text("about 4 times faster than you speak")
         expect(at(page, "transcript")).to_be_hidden()
         expect(at(page, "speak")).to_be_hidden()
         at(page, "get-model").click()
@@ -105,6 +106,19 @@ def test_a_machine_without_a_gpu(browser, url):
     with first_visit(browser, url, gpu=adapter("{ description: 'llvmpipe (LLVM 15)' }")) as page:
         expect(at(page, "verdict")).to_contain_text("This machine is too slow for it.")
         expect(at(page, "machine")).to_contain_text("none; llvmpipe (LLVM 15) stands in for it")
+
+
+def test_a_machine_whose_gpu_is_slow(browser, url):
+    """It was measured: too slow for text while one speaks, or at all; or it failed."""
+    for result, says in (
+        ({"result": {"rtf": 0.8, "live_step_ms": 95}}, "This machine can run it, but not live."),
+        ({"result": {"rtf": 2.5, "live_step_ms": 300}}, "This machine is too slow for it."),
+        ({"error": {"kind": "device", "message": "The GPU does not have enough free memory."}}, "what it needs"),
+    ):
+        with first_visit(browser, url, {"predict": [result]}) as page:
+            expect(at(page, "verdict")).to_contain_text(says)
+            if result.get("error"):
+                expect(at(page, "machine")).to_contain_text("could not be measured: The GPU does not have enough")
 
 
 def test_a_model_that_is_kept_opens_at_the_next_visit(browser, url):
