@@ -1,0 +1,82 @@
+"""axe-core finds nothing that hinders people with disabilities, in any state of the page, light and dark."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from web.fake_engine import SECOND, at, page_on, wait_for
+from web.page.test_errors import gpu
+from web.page.test_kept import KEPT
+from web.page.test_reading import THREE, finished, transcribed
+
+AXE = Path(__file__).parents[1] / "axe"
+
+
+@pytest.fixture(scope="session")
+def axe():
+    """Its script, from npm."""
+    script = AXE / "node_modules/axe-core/axe.min.js"
+    if not script.exists():
+        subprocess.run(["npm", "ci"], cwd=AXE, check=True, stdout=subprocess.DEVNULL)
+    return script.read_text()
+
+
+@pytest.fixture
+def check(axe):
+    """Checks a page as it stands."""
+
+    def found(page):
+        page.evaluate(f"globalThis.axe ? 0 : (() => {{ {axe} }})()")
+        wrong = []
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            wrong += page.evaluate(
+                """async (scheme) => (await axe.run()).violations.flatMap(({ id, nodes }) =>
+                    nodes.map(({ target, failureSummary }) => `${scheme}: ${id}: ${target}: ${failureSummary}`))""",
+                scheme,
+            )
+        assert wrong == []
+
+    return found
+
+
+def test_from_the_first_minute_to_a_transcript(browser, url, check):
+    script = finished(THREE) | {"open": [{}, {"error": {"kind": "network", "message": "The network failed."}}, {}]}
+    with page_on(browser, url, script, query="") as page:
+        check(page)
+        at(page, "get-model").click()
+        wait_for(page, "error")
+        check(page)
+        at(page, "retry").click()
+        wait_for(page, "ready")
+        check(page)
+        transcribed(page)
+        at(page, "play").click()
+        at(page, "find").fill("t")
+        at(page, "edit").click()
+        check(page)
+
+
+def test_while_it_works(browser, url, check):
+    progress = {"event": "progress", "stage": "weights", "done": 1200000000, "total": 2511866880}
+    script = {"open": [{"events": [progress], "silent": True}, {}], "feed": [{"silent": True}]}
+    with page_on(browser, url, script, state="loading") as page:
+        page.evaluate(KEPT)
+        page.reload()
+        expect(at(page, "kept-list")).to_contain_text("voxtral-q4.gguf")
+        check(page)
+        at(page, "use-self-test").click()
+        wait_for(page, "ready")
+        at(page, "audio-file").set_input_files(SECOND)
+        wait_for(page, "transcribing")
+        check(page)
+
+
+def test_a_question_and_a_browser_that_cannot(browser, url, check):
+    with page_on(browser, url, query="?model=https://models.example/a.gguf", state=None) as page:
+        expect(at(page, "question")).to_be_visible()
+        check(page)
+    with page_on(browser, url, query="", gpu=gpu("undefined"), state="error") as page:
+        check(page)
