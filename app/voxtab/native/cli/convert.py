@@ -81,18 +81,23 @@ async def _run(arguments, path: Path) -> None:
     print(f"{path}: {path.stat().st_size:,} bytes")
     print("\n".join(_table(errors)))
     report: dict = {"made": str(path), "tensors": [asdict(error) for error in errors]}
+
+    def write_report() -> None:
+        if arguments.report:
+            write_whole(Path(arguments.report), json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+
+    write_report()  # whatever happens on the GPU
     if samples is not None:
         made = await asyncio.to_thread(models.read_model, path)
         found = await compare(source, made, samples, arguments.gpu, path.parent)
         report["audio"] = asdict(found)
+        write_report()
         print(
             f"{arguments.audio}: the same best token at {found.same_best} of {found.positions} positions, "
             f"divergence {found.divergence:.4f}, largest error of a logit {found.largest_error:.3g}, "
             f"{found.tokens_different} tokens of the streams differ"
         )
         print(f"source      {found.source_text}\nmade        {found.made_text}")
-    if arguments.report:
-        write_whole(Path(arguments.report), json.dumps(report, indent=1) + "\n")
 
 
 def _table(errors) -> list[str]:

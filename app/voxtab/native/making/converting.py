@@ -1,30 +1,24 @@
-"""A model in one type -> the same model as a GGUF file in another, chunk by chunk.
-
-The file is written aside, as DST.part, and DST.part.json says how much of it is done: after a crash or kill -9, the
-same conversion goes on there. It says so only of bytes that are on the disk.
-"""
+"""A model in one type -> the same model as a GGUF file in another, chunk by chunk."""
 
 import asyncio
-import contextlib
 import hashlib
-import json
-import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
+from functools import partial
 from math import prod, sqrt
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from voxtab import __version__
-from voxtab.errors import ModelError, UserError
+from voxtab.errors import ModelError
 from voxtab.native.making import gguf_header, values
 from voxtab.native.making.fitting import Fitter
-from voxtab.native.making.made_files import check_new, check_room, check_tokenizer, put_tokenizer
+from voxtab.native.making.made_files import check_tokenizer, put_tokenizer
+from voxtab.native.making.part_file import PartFile
 from voxtab.native.models import LocalModel
-from voxtab.native.writing import write_whole
 from voxtab.weights import checkpoint
 from voxtab.weights.directory import Tensor, quoted
 
@@ -84,31 +78,18 @@ async def convert(
         checkpoint.metadata(config) | {"general.quantized_by": _maker(type, fitter)},
     )
     chunks = list(_chunks(source, layout))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    check_new(path)
     check_tokenizer(source, path.parent)
-    with _alone(path):
-        part, noted = Path(f"{path}.part"), Path(f"{path}.part.json")
-        check_room(path, layout.size, 512 * part.stat().st_blocks if part.exists() else 0)
-        journal = _Journal(noted, _key(source, layout, bool(fitter)))
-        if not _is_part(part, layout):
-            journal.sums.clear()
-        with _opened(part, layout) as file:
-            await _convert(source, chunks, file, journal, fitter, progress)
+    key = [source.source.identity(), bool(fitter), CHUNK_VALUES, hashlib.sha256(layout.header).hexdigest()]
+    with PartFile(path, key, layout.size) as part:
+        part.write(0, layout.header)
+        await _convert(source, chunks, part, fitter, progress)
         put_tokenizer(source, path.parent)
-        os.replace(part, path)
-        noted.unlink()
-    return list(_errors(chunks, journal.sums))
+        part.finish()
+    return list(_errors(chunks, [_Sums(*step) for step in part.steps]))
 
 
 def _maker(type: str, fitter: Fitter | None) -> str:
     return f"voxtab {__version__}" + (f", {'fitted' if fitter else 'plain'} scales" if type == "Q4_0" else "")
-
-
-def _key(source: LocalModel, layout: gguf_header.Layout, fitted: bool) -> list:
-    """What must be the same for a conversion to go on, as JSON has it."""
-    identity = [list(shard) for shard in source.source.identity()]
-    return [identity, fitted, CHUNK_VALUES, hashlib.sha256(layout.header).hexdigest()]
 
 
 def _chunks(source: LocalModel, layout: gguf_header.Layout) -> Iterator[_Chunk]:
@@ -127,55 +108,59 @@ def _chunks(source: LocalModel, layout: gguf_header.Layout) -> Iterator[_Chunk]:
 
 
 async def _convert(
-    source: LocalModel, chunks: list[_Chunk], file: int, journal: "_Journal", fitter: Fitter | None, progress
+    source: LocalModel, chunks: list[_Chunk], part: PartFile, fitter: Fitter | None, progress: Progress | None
 ) -> None:
-    """Chunks from the first that is not done, several at once; what is done is noted in their order."""
+    """Chunks from the first that is not done, several at once; they are written in their order."""
     sizes = [_nbytes(chunk) for chunk in chunks]
-    done, total, unsynced = sum(sizes[: len(journal.sums)]), sum(sizes), 0
-    waiting: deque[asyncio.Task[_Sums]] = deque()
-    todo = iter(chunks[len(journal.sums) :])
-    try:
-        while True:
-            while len(waiting) < CHUNKS_AT_ONCE and (chunk := next(todo, None)):
-                waiting.append(asyncio.create_task(_convert_chunk(source, chunk, file, fitter)))
-            if progress:
-                progress(done, total)
-            if not waiting:
-                break
-            journal.sums.append(await waiting.popleft())
-            done += sizes[len(journal.sums) - 1]
-            unsynced += sizes[len(journal.sums) - 1]
-            if unsynced >= SYNCED_BYTES:
-                await asyncio.to_thread(_sync, file, journal)
-                unsynced = 0
-        await asyncio.to_thread(_sync, file, journal)
-    finally:
-        for task in waiting:
-            task.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
+    done, total, unsynced = sum(sizes[: len(part.steps)]), sum(sizes), 0
+    waiting: deque[asyncio.Task[tuple[bytes, _Sums]]] = deque()
+    todo = iter(chunks[len(part.steps) :])
+    with ThreadPoolExecutor(CHUNKS_AT_ONCE, "voxtab-convert") as threads:  # all end before the part file is closed
+        run = partial(asyncio.get_running_loop().run_in_executor, threads)
+        try:
+            while True:
+                while len(waiting) < CHUNKS_AT_ONCE and (chunk := next(todo, None)):
+                    waiting.append(asyncio.create_task(_convert_chunk(source, chunk, fitter, run)))
+                if progress:
+                    progress(done, total)
+                if not waiting:
+                    break
+                data, sums = await waiting.popleft()
+                chunk = chunks[len(part.steps)]
+                await run(part.write, chunk.made.offset + chunk.first * _row_bytes(chunk.made), data)
+                part.steps.append(astuple(sums))
+                done += len(data)
+                unsynced += len(data)
+                if unsynced >= SYNCED_BYTES:
+                    await run(part.sync)
+                    unsynced = 0
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
 
 
-def _sync(file: int, journal: "_Journal") -> None:
-    os.fsync(file)
-    journal.write()
-
-
-async def _convert_chunk(source: LocalModel, chunk: _Chunk, file: int, fitter: Fitter | None) -> _Sums:
-    raw, original, signal = await asyncio.to_thread(_read, source, chunk)
+async def _convert_chunk(
+    source: LocalModel, chunk: _Chunk, fitter: Fitter | None, run: Callable[..., Awaitable]
+) -> tuple[bytes, _Sums]:
+    """`run` runs a function in a thread."""
+    raw, original, signal = await run(_read, source, chunk)
     if chunk.made.type == chunk.source.type:
         data = raw
     elif fitter and chunk.made.type == "Q4_0":
         data = await fitter.fit(original)
     else:
-        data = await asyncio.to_thread(values.encode, original, chunk.made.type)
-    return await asyncio.to_thread(_write, file, chunk, original, signal, data)
+        data = await run(values.encode, original, chunk.made.type)
+    assert len(data) == _nbytes(chunk)
+    noise, largest = await run(_difference, chunk, original, data)
+    return data, _Sums(signal, noise, largest)
 
 
 def _read(source: LocalModel, chunk: _Chunk) -> tuple[bytes, np.ndarray, float]:
     """The source's bytes, their values, [rows, ...] f32, and the sum of the values' squares. Rows are in the order of
     the file that is made."""
     shape = chunk.rows, *chunk.source.shape[1:]
-    row_bytes = chunk.source.nbytes // chunk.source.shape[0]
+    row_bytes = _row_bytes(chunk.source)
     data = source.source.read(chunk.source.offset + chunk.first * row_bytes, chunk.rows * row_bytes)
     if chunk.heads:
         halves = np.frombuffer(data, np.uint8).reshape(chunk.heads, 2, -1, row_bytes)
@@ -189,23 +174,15 @@ def _read(source: LocalModel, chunk: _Chunk) -> tuple[bytes, np.ndarray, float]:
     return data, rows, signal
 
 
-def _write(file: int, chunk: _Chunk, original: np.ndarray, signal: float, data: bytes) -> _Sums:
-    assert len(data) == _nbytes(chunk)
-    row_bytes = chunk.made.nbytes // chunk.made.shape[0]
-    _write_at(file, chunk.made.offset + chunk.first * row_bytes, memoryview(data))
+def _difference(chunk: _Chunk, original: np.ndarray, data: bytes) -> tuple[float, float]:
+    """The sum of the squares of what `data` are off, and the most that one value is."""
     difference = values.decode(data, chunk.made.type, original.shape) - original
     noise = _square_sum(difference)
     if not np.isfinite(noise):
         raise ModelError(
             f"Tensor {quoted(chunk.source.name)} has values that {chunk.made.type} cannot hold: use --type bf16."
         )
-    return _Sums(signal, noise, float(np.abs(difference, out=difference).max()))
-
-
-def _write_at(file: int, offset: int, data: memoryview) -> None:
-    while data:
-        written = os.pwrite(file, data, offset)
-        data, offset = data[written:], offset + written
+    return noise, float(np.abs(difference, out=difference).max())
 
 
 def _square_sum(array: np.ndarray) -> float:
@@ -214,7 +191,11 @@ def _square_sum(array: np.ndarray) -> float:
 
 
 def _nbytes(chunk: _Chunk) -> int:
-    return chunk.made.nbytes // chunk.made.shape[0] * chunk.rows
+    return _row_bytes(chunk.made) * chunk.rows
+
+
+def _row_bytes(tensor: Tensor) -> int:
+    return tensor.nbytes // tensor.shape[0]
 
 
 def _errors(chunks: list[_Chunk], sums: list[_Sums]) -> Iterator[TensorError]:
@@ -231,50 +212,3 @@ def _errors(chunks: list[_Chunk], sums: list[_Sums]) -> Iterator[TensorError]:
             sqrt(noise / signal) if signal else 0.0,
             max(part.largest for part in parts),
         )
-
-
-# --- files
-
-
-class _Journal:
-    """How much of the part file is done: of which conversion it is, and the sums of the chunks that are done."""
-
-    def __init__(self, path: Path, key: list):
-        self._path, self._key = path, key
-        self.sums: list[_Sums] = []  # in the chunks' order
-        with contextlib.suppress(OSError, ValueError, TypeError, LookupError):
-            kept = json.loads(path.read_bytes())
-            if kept["key"] == key:
-                self.sums = [_Sums(*sums) for sums in kept["sums"]]
-
-    def write(self) -> None:
-        write_whole(self._path, json.dumps({"key": self._key, "sums": [astuple(sums) for sums in self.sums]}))
-
-
-@contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """UserError if another process makes the same file now."""
-    lock = FileLock(f"{path}.part.lock")
-    try:
-        held = lock.acquire(timeout=0)
-    except Timeout:
-        raise UserError(f"Another process is making {path}: wait for it, or name another file.") from None
-    with held:
-        yield
-        Path(lock.lock_file).unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _opened(part: Path, layout: gguf_header.Layout) -> Iterator[int]:
-    """The part file, with its size and header; its descriptor."""
-    file = os.open(part, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        os.ftruncate(file, layout.size)
-        _write_at(file, 0, memoryview(layout.header))
-        yield file
-    finally:
-        os.close(file)
-
-
-def _is_part(part: Path, layout: gguf_header.Layout) -> bool:
-    return part.exists() and part.stat().st_size == layout.size

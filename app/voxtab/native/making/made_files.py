@@ -19,13 +19,11 @@ def check_new(path: Path) -> None:
         raise UserError(f"{path} exists already: choose another name, or remove it.")
 
 
-def check_room(path: Path, nbytes: int, there: int = 0) -> None:
-    """UserError if the disk of `path`, whose folder exists, has no room for it; `there`: bytes it has already."""
+def check_room(path: Path, nbytes: int) -> None:
+    """UserError if the disk of `path`, whose folder exists, has no room for it."""
     free = shutil.disk_usage(path.parent).free
-    if nbytes - there > free:
-        raise UserError(
-            f"{path} needs {nbytes:,} bytes, and its disk has {there + free:,} for it: make room, or use another disk."
-        )
+    if nbytes > free:
+        raise UserError(f"{path} needs {nbytes:,} bytes, and its disk has {free:,}: make room, or use another disk.")
 
 
 def check_tokenizer(source: LocalModel, folder: Path) -> None:
