@@ -300,6 +300,13 @@ def test_samples_of_int16s_scale_are_refused(model):
     transcriber = Transcriber(model)
     with pytest.raises(AudioError, match="divide int16 samples by 32768"):
         transcriber.feed(np.float32(32767) * SAMPLES)
+    with pytest.raises(AudioError, match="divide int16 samples by 32768"):
+        transcriber.feed(np.full(17, -128, np.float32))
+    late = np.zeros(5 * 65536 + 7, np.float32)  # over several parts of the check
+    for value in (np.nan, -np.nan, np.inf, -np.inf):
+        late[-1] = value
+        with pytest.raises(AudioError, match="not finite"):
+            transcriber.feed(late)
     transcriber.feed(np.float32(1.5 / SAMPLES.max()) * SAMPLES)  # a little too loud, but not another scale
     assert transcriber.audio_seconds == len(SAMPLES) / 16000
     transcriber.close()

@@ -53,6 +53,15 @@ def loop_watched(monkeypatch):
     yield turns, waits
 
 
+def test_three_minutes_in_one_feed(run):
+    """Each sample is checked, and copied."""
+    samples = np.random.default_rng(0).normal(0, 0.1, 180 * 16000).astype(np.float32)
+    with run(models.open_model()) as model, Transcriber(model) as transcriber:
+        since = time.thread_time()
+        transcriber.feed(samples)
+        assert time.thread_time() - since < MOST_SECONDS
+
+
 def test_the_event_loop_is_never_blocked(run, monkeypatch):
     samples = np.concatenate(list(open_audio(resources.embedded_clips()[0]).samples()))
     samples = np.resize(samples, 8 * 16000)
