@@ -112,7 +112,7 @@ def test_dropped_model_and_audio(ready, clips):
 
 def test_dropped_shards(ready, clips):
     """Cut as the oracle's own test cuts them; the tokenizer comes after them."""
-    at(ready, "delay").select_option("160")
+    at(ready, "delay").fill("160")
     drop_paths(ready, *sorted((ORACLES / "delay160" / "shards").iterdir(), reverse=True))
     expect(at(ready, "error")).to_contain_text("choose its tekken.json")
     drop_paths(ready, ORACLES / "delay160" / "tekken.json")
@@ -123,7 +123,7 @@ def test_dropped_shards(ready, clips):
 
 def test_chosen_files_then_again_then_stop(ready, server, clips, tmp_path):
     """The model in shards from this machine, after an address without a model."""
-    at(ready, "delay").select_option("480")
+    at(ready, "delay").fill("480")
     data = (ORACLES / "delay480" / "tiny-q4.gguf").read_bytes()
     paths = [tmp_path / "shard-ab", tmp_path / "shard-aa", ORACLES / "delay480" / "tekken.json"]
     paths[1].write_bytes(data[:300_001])

@@ -1,9 +1,8 @@
 // What the page shows. This file knows the page's elements, and nothing about the engine. The transcript is in
-// reading.js and transcript.js.
-
-import { DEFAULT_DELAY_MS, DELAYS_MS } from "../config.js";
+// reading.js and transcript.js, the settings in settings.js.
 
 export { begin, finished, text } from "./reading.js";
+export { chooseSettings, defaults, settings } from "./settings.js";
 export { append } from "./transcript.js";
 
 /** @type {(id: string) => any} */
@@ -159,7 +158,7 @@ export function save(content, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }
 
-// --- model and settings
+// --- model
 
 // hint: shown where the text will appear.
 export function model(sentence, hint = "") {
@@ -183,74 +182,4 @@ export function offer(name, press = null) {
   element("transcribe").hidden = !name;
   element("transcribe").textContent = `Transcribe ${name}`;
   element("transcribe").onclick = press;
-}
-
-let defaultSilence = element("left-silence").min;
-const chosen = { delay: false, "left-silence": false }; // by the user: a model's defaults do not replace these
-for (const ms of DELAYS_MS) {
-  const isDefault = ms === DEFAULT_DELAY_MS;
-  element("delay").append(new Option(`${ms} ms`, String(ms), isDefault, isDefault));
-}
-for (const id in chosen)
-  element(id).addEventListener("change", () => {
-    chosen[id] = true;
-  });
-
-element("left-silence").addEventListener("change", ({ target }) => {
-  if (target.value !== "" && target.validity.valid) return;
-  target.value = defaultSilence;
-  chosen["left-silence"] = false;
-  error(
-    `The silence before the audio must be a whole number from ${target.min} to ${target.max}. ` +
-      `It was set back to ${defaultSilence}.`,
-  );
-});
-
-// From the page's address. Returns a sentence about invalid values, or null.
-export function chooseSettings(delay, leftSilence) {
-  const wrong = [];
-  if (delay !== null) {
-    if (DELAYS_MS.includes(Number(delay))) {
-      element("delay").value = Number(delay);
-      chosen.delay = true;
-    } else {
-      wrong.push(
-        `The address sets a delay of ${delay} ms, which the model does not support: ${DEFAULT_DELAY_MS} ms is used.`,
-      );
-    }
-  }
-  if (leftSilence !== null) {
-    const silence = element("left-silence");
-    if (
-      !/^\d+$/.test(leftSilence) ||
-      Number(leftSilence) < Number(silence.min) ||
-      Number(leftSilence) > Number(silence.max)
-    ) {
-      wrong.push(
-        `The address sets left_silence=${leftSilence}, which is not a whole number from ${silence.min} to ` +
-          `${silence.max}: it is ignored.`,
-      );
-    } else {
-      silence.value = leftSilence;
-      chosen["left-silence"] = true;
-    }
-  }
-  return wrong.join(" ") || null;
-}
-
-export function defaults(delay, leftSilence) {
-  for (const option of element("delay").options) {
-    option.text = `${option.value} ms${Number(option.value) === delay ? " (recommended)" : ""}`;
-  }
-  if (!chosen.delay) element("delay").value = delay;
-  defaultSilence = leftSilence;
-  if (!chosen["left-silence"]) element("left-silence").value = leftSilence;
-}
-
-export function settings() {
-  const silence = element("left-silence");
-  return {
-    delay_ms: Number(element("delay").value),
-    left_silence_tokens: silence.value === "" || !silence.validity.valid ? null : Number(silence.value),
-  };
 }

@@ -140,12 +140,33 @@ def test_link_to_another_host_asks_first(browser, url, answer):
 
 def test_settings(browser, url):
     with page_on(browser, url) as page:
-        assert at(page, "delay").locator("option").count() == 16
-        at(page, "delay").select_option("2400")
+        delay = at(page, "delay")
+        assert [delay.get_attribute(name) for name in ("min", "max", "step")] == ["80", "2400", "80"]
+        # There is nothing between 1200 and 2400, whichever way one comes; and each delay has its figures beside it.
+        delay.fill("1200")
+        delay.press("ArrowRight")
+        expect(delay).to_have_value("2400")
+        expect(at(page, "delay-help")).to_contain_text("6.73 (English 4.05)")
+        delay.press("ArrowLeft")
+        expect(delay).to_have_value("1200")
+        expect(at(page, "delay-help")).to_contain_text("between 6.73 (English 4.05) and 7.7 (English 4.34)")
+        delay.fill("2400")
         at(page, "left-silence").fill("76")
+        at(page, "left-silence").blur()
         at(page, "audio-file").set_input_files(SECOND)
         wait_for(page, "done")
         assert calls(page, "start")[0]["delay_ms"] == 2400 and calls(page, "start")[0]["left_silence_tokens"] == 76
+        # Remembered, until they are reset.
+        page.reload()
+        expect(delay).to_have_value("2400")
+        expect(at(page, "left-silence")).to_have_value("76")
+        at(page, "reset").click()
+        expect(at(page, "delay-shown")).to_have_text("480 ms")
+        page.reload()
+        wait_for(page, "ready")
+        expect(delay).to_have_value("480")
+        expect(at(page, "left-silence")).to_have_value("32")
+        expect(at(page, "reset")).to_be_hidden()
 
 
 def test_a_models_own_defaults(browser, url):

@@ -1,0 +1,130 @@
+// The settings: chosen by the user, by the link or by the model's maker; the user's are remembered.
+
+import { DEFAULT_DELAY_MS, DELAYS_MS } from "../config.js";
+import { forget, remember, remembered } from "./remembered.js";
+import { error } from "./view.js";
+
+/** @type {(id: string) => any} */
+const element = (id) => document.getElementById(id);
+const [delay, silence] = ["delay", "left-silence"].map(element);
+
+// Words in 100 that are wrong at a delay: Mistral's own figures, FLEURS, the mean of its languages and English (spec 2.2).
+const ERRORS = { 160: [12.6, 6.46], 480: [8.72, 4.9], 960: [7.7, 4.34], 2400: [6.73, 4.05] };
+
+const longest = DELAYS_MS.at(-1);
+const longestStep = DELAYS_MS.at(-2); // between it and the longest, the model knows no delay
+let byModel = { delay: DEFAULT_DELAY_MS, "left-silence": Number(silence.min) };
+let last = DEFAULT_DELAY_MS; // delay, before the slider moved
+// By the user or by the link: a model's defaults do not replace these.
+const chosen = { delay: false, "left-silence": false };
+
+// What the next transcription is asked for.
+export function settings() {
+  return {
+    delay_ms: Number(delay.value),
+    left_silence_tokens: silence.value === "" || !silence.validity.valid ? null : Number(silence.value),
+  };
+}
+
+// A model's defaults.
+export function defaults(delayMs, leftSilence) {
+  byModel = { delay: delayMs, "left-silence": leftSilence };
+  for (const name in chosen) if (!chosen[name]) element(name).value = byModel[name];
+  showDelay();
+}
+
+// From the page's address. Returns a sentence about invalid values, or null.
+export function chooseSettings(delayMs, leftSilence) {
+  const wrong = [];
+  if (delayMs !== null) {
+    if (DELAYS_MS.includes(Number(delayMs))) {
+      choose("delay", Number(delayMs));
+    } else {
+      wrong.push(
+        `The address sets a delay of ${delayMs} ms, which the model does not support: ${DEFAULT_DELAY_MS} ms is used.`,
+      );
+    }
+  }
+  if (leftSilence !== null) {
+    if (isSilence(leftSilence)) {
+      choose("left-silence", Number(leftSilence));
+    } else {
+      wrong.push(
+        `The address sets left_silence=${leftSilence}, which is not a whole number from ${silence.min} to ` +
+          `${silence.max}: it is ignored.`,
+      );
+    }
+  }
+  showDelay();
+  return wrong.join(" ") || null;
+}
+
+const isSilence = (value) =>
+  /^\d+$/.test(value) && Number(value) >= Number(silence.min) && Number(value) <= Number(silence.max);
+
+function choose(name, value) {
+  element(name).value = value;
+  chosen[name] = true;
+}
+
+function keep() {
+  const kept = Object.keys(chosen).filter((name) => chosen[name]);
+  remember("settings", Object.fromEntries(kept.map((name) => [name, Number(element(name).value)])));
+  element("reset").hidden = false;
+}
+
+// Says what the delay means.
+function showDelay() {
+  last = Number(delay.value);
+  const recommended = last === byModel.delay ? ", recommended for live use" : "";
+  element("delay-shown").textContent = `${last} ms`;
+  delay.setAttribute("aria-valuetext", `${last} ms${recommended}`);
+  const published = Object.keys(ERRORS).map(Number);
+  const [below, above] = [published.findLast((ms) => ms <= last), published.find((ms) => ms >= last)];
+  const figures = (ms) => `${ERRORS[ms][0]} (English ${ERRORS[ms][1]})`;
+  const wrong =
+    below === above
+      ? figures(below)
+      : below
+        ? `between ${figures(above)} and ${figures(below)}`
+        : `more than ${figures(above)}`;
+  element("delay-help").textContent =
+    `${recommended ? "Recommended for live use. " : ""}Words wrong in 100, as Mistral measured (FLEURS, the mean of its ` +
+    `languages): ${wrong}.`;
+}
+
+delay.addEventListener("input", () => {
+  const value = Number(delay.value);
+  if (value > longestStep && value < longest) delay.value = value > last ? longest : longestStep;
+  showDelay();
+});
+delay.addEventListener("change", () => {
+  chosen.delay = true;
+  keep();
+});
+
+silence.addEventListener("change", () => {
+  chosen["left-silence"] = silence.value !== "" && silence.validity.valid;
+  if (!chosen["left-silence"]) {
+    silence.value = byModel["left-silence"];
+    error(
+      `The silence before the audio must be a whole number from ${silence.min} to ${silence.max}. ` +
+        `It was set back to ${silence.value}.`,
+    );
+  }
+  keep();
+});
+
+element("reset").addEventListener("click", () => {
+  forget("settings");
+  Object.assign(chosen, { delay: false, "left-silence": false });
+  defaults(byModel.delay, byModel["left-silence"]);
+  element("reset").hidden = true;
+});
+
+// What the user chose at an earlier visit.
+const before = remembered("settings", {});
+if (DELAYS_MS.includes(before.delay)) choose("delay", before.delay);
+if (isSilence(String(before["left-silence"]))) choose("left-silence", before["left-silence"]);
+element("reset").hidden = !(chosen.delay || chosen["left-silence"]);
+showDelay();
