@@ -4,6 +4,7 @@ import { openAudio } from "../audio/file.js";
 import { SAMPLE_RATE } from "../config.js";
 import { Failure } from "../failure.js";
 import { engine } from "./engine.js";
+import { DEMO, openModel } from "./opening.js";
 import { enter, fail, state } from "./state.js";
 import * as view from "./view.js";
 import { drawWave, Peaks } from "./waveform.js";
@@ -23,8 +24,9 @@ let asked = false; // the user wants to see it, and the model is not open yet
 export function see() {
   if (state.phase === "demo") return show(transcribed);
   if (state.phase === "impossible") return show(remembered);
-  if (state.phase !== "opening") return;
+  if (!["opening", "closed"].includes(state.phase)) return;
   asked = true;
+  if (state.phase === "closed") openModel(DEMO); // it was stopped, or failed
   say("Starting the engine: this takes some seconds.");
 }
 

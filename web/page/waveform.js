@@ -1,6 +1,6 @@
 // The shape of audio: its loudness over time, drawn as bars.
 
-const PER_PEAK = 1600; // samples of a peak: 0.1 s
+const PER_PEAK = 320; // samples of a peak: 20 ms
 const BAR = 4; // CSS pixels from one bar to the next
 const WIDTH = 2; // of a bar
 const QUIETEST = 0.05; // amplitude that still fills the height, so that noise does not

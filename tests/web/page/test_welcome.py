@@ -88,6 +88,15 @@ def test_see_it_work_before_the_engine_is_there(browser, url):
         wait_for(page, "ready")
 
 
+def test_see_it_work_after_it_could_not_open(browser, url):
+    failed = {"error": {"kind": "network", "message": "The network failed."}}
+    with first_visit(browser, url, {"open": [failed, {}]}, state="error") as page:
+        with_clips(page)
+        wait_for(page, "error")
+        at(page, "see").click()
+        wait_for(page, "transcribing")
+
+
 def test_a_browser_that_cannot(browser, url):
     """It says why and what would do, and shows what the model wrote elsewhere."""
     with first_visit(browser, url, gpu=gpu("undefined"), state="error") as page:
