@@ -25,20 +25,26 @@ export class Resampler {
     input.set(this._waiting);
     input.set(samples, this._waiting.length);
     const width = 2 * this._half;
-    const output = [];
+    const output = new Float32Array(Math.ceil((input.length * this._up) / this._down) + 1);
+    let count = 0;
     let first = Math.floor(this._place / this._up);
     while (first + width <= input.length) {
       const weights = this._taps[this._place % this._up];
       let sum = 0;
       for (let i = 0; i < width; i++) sum += weights[i] * input[first + i];
-      output.push(sum);
+      output[count++] = sum;
       this._place += this._down;
       first = Math.floor(this._place / this._up);
     }
     const used = Math.min(first, input.length);
     this._waiting = input.slice(used);
     this._place -= used * this._up;
-    return Float32Array.from(output);
+    return output.slice(0, count);
+  }
+
+  // The outputs that waited for more input, at the end.
+  rest() {
+    return this.push(new Float32Array(this._half));
   }
 }
 
