@@ -18,12 +18,13 @@ Object.defineProperty(Navigator.prototype, "gpu", { configurable: true, get: () 
 """
 # What `open` answers: the part that the page needs.
 MODEL = {"name": "voxtral-q4.gguf", "model_bytes": 1, "default_delay_ms": 480, "left_silence_tokens": 32}
-# What the fake Worker was asked; messages are noted before the page sees them.
+# What the fake Worker was asked; messages are noted before the page sees them. Other Workers are as they are.
 NOTE = """
 window.heard = [];
 window.Worker = class extends Worker {
-  constructor(...all) {
-    super(...all);
+  constructor(address, options) {
+    super(address, options);
+    if (!String(address).endsWith("/boot.js")) return;
     (window.made ??= []).push(this);
     this.addEventListener("message", ({ data }) => data.event?.startsWith("fake") && window.heard.push(data));
   }

@@ -12,16 +12,14 @@ export async function openAudio(blob, name) {
   if (blob.size === 0) throw new Failure("audio", `${name} is empty: choose another file.`);
   const audio = new AudioFile(blob, name);
   await audio.open();
-  if (audio.seconds > 0) return audio;
-  audio.close();
-  throw new Failure("audio", `${name} contains no sound, or was cut off: choose another file.`);
+  return audio;
 }
 
 class AudioFile {
   constructor(blob, name) {
     this.name = name;
     this.live = false;
-    this.seconds = 0; // of the whole; an estimate until blocks() has ended
+    this.seconds = 0; // of the whole; an estimate until blocks() has ended; null: unknown
     this.notes = []; // sentences to follow the name, complete when blocks() has ended
     this._blob = blob;
     this._decoder = null; // opened, and not read from yet, or being read
@@ -74,6 +72,7 @@ class StreamDecoder {
   constructor(name) {
     this._name = name;
     this._worker = new Worker(new URL("../worker/audio/decoder.js", import.meta.url), { type: "module" });
+    this._isClosed = false;
     this._reject = (_error) => {}; // of the call that waits for an answer
   }
 
@@ -86,6 +85,7 @@ class StreamDecoder {
   }
 
   close() {
+    this._isClosed = true;
     this._worker.terminate();
     this._reject(ENDED);
   }
@@ -93,6 +93,7 @@ class StreamDecoder {
   _ask(message) {
     return new Promise((resolve, reject) => {
       this._reject = reject;
+      if (this._isClosed) reject(ENDED);
       this._worker.onmessage = ({ data }) => {
         const { failure } = data;
         if (failure) reject(new Failure(failure.kind, failure.message));

@@ -1,4 +1,4 @@
-"""A document of the site, in which the tests of web/audio import its modules."""
+"""Documents of the site, in which the tests of web/audio import its modules."""
 
 import pytest
 
@@ -7,5 +7,14 @@ import pytest
 def page(browser, url):
     page = browser.new_page()
     page.goto(f"{url}/config.js")  # any document of the site
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def built(browser, server):
+    """Of the built site, which has the libraries too."""
+    page = browser.new_page()
+    page.goto(f"{server.url}/site/config.js")
     yield page
     page.close()

@@ -17,15 +17,18 @@ let name;
 let media;
 let mono;
 let blocks;
+let first; // block: whether the file can be decoded is known when it is there
 
 async function answer(blob) {
   if (blob) {
     media = (await openWav(blob, name)) ?? (await openMedia(blob, name));
     mono = new Mono(name);
     blocks = inBlocks(mono.samples(media.blocks()));
+    first = await blocks.next();
     return { seconds: media.seconds };
   }
-  const { value: samples, done } = await blocks.next();
+  const { value: samples, done } = first ?? (await blocks.next());
+  first = null;
   const { seconds } = media;
   return done ? { seconds, notes: [...damageNotes(media), ...mono.notes()] } : { seconds, samples };
 }

@@ -1,24 +1,32 @@
-// The links of a chained Ogg file, as files of their own: mediabunny reads the first link only, and ends at the first
-// damaged page.
+// The links of a chained Ogg file, as files of their own: mediabunny reads the first link only, and ends at damage.
 
 const HEAD = 27; // bytes of a page before its table of segments
 const LONGEST = HEAD + 255 + 255 * 255; // bytes of a page
 const WINDOW = 1 << 20; // bytes that are read at once
 const FIRST = 2; // the flag of a stream's first page
 
-// Resolves with Blobs: of any other file, the file itself.
+// Resolves with [{blob, lost}]. blob: a link, or what of it is between damaged places, with the link's headers; lost:
+// damaged bytes before it. Any other file is one link.
 export async function oggLinks(blob) {
-  if ((await blob.slice(0, 4).text()) !== "OggS") return [blob];
-  const links = [[]]; // of each: [start, end] of bytes without damage
-  let hasData = false; // this link had a page that is not a stream's first
-  for await (const { start, end, isFirst } of pages(blob)) {
-    if (isFirst && hasData) links.push([]);
-    hasData = !isFirst;
-    const link = links.at(-1);
-    if (link.length && link.at(-1)[1] === start) link.at(-1)[1] = end;
-    else link.push([start, end]);
+  if ((await blob.slice(0, 4).text()) !== "OggS") return [{ blob, lost: 0 }];
+  const links = [];
+  let headers = []; // [start, end] of the pages of this link that have no audio
+  let hasAudio = false; // this link had a page with audio
+  let before = 0; // end of the page before
+  for await (const { start, end, isFirst, isHeader } of pages(blob)) {
+    if (!links.length || (isFirst && hasAudio)) {
+      [headers, hasAudio] = [[], false];
+      links.push({ ranges: [], lost: 0 });
+    }
+    if (start > before && hasAudio) links.push({ ranges: [...headers], lost: start - before });
+    if (isHeader && !hasAudio) headers.push([start, end]);
+    else hasAudio = true;
+    const { ranges } = links.at(-1);
+    if (ranges.length && ranges.at(-1)[1] === start) ranges.at(-1)[1] = end;
+    else ranges.push([start, end]);
+    before = end;
   }
-  return links.map((ranges) => new Blob(ranges.map(([start, end]) => blob.slice(start, end))));
+  return links.map(({ ranges, lost }) => ({ blob: new Blob(ranges.map(([from, to]) => blob.slice(from, to))), lost }));
 }
 
 async function* pages(blob) {
@@ -29,14 +37,15 @@ async function* pages(blob) {
       start = at;
       bytes = new Uint8Array(await blob.slice(at, at + WINDOW).arrayBuffer());
     }
-    const page = bytes.subarray(at - start);
-    const size = pageSize(page);
-    if (size && size <= page.length) {
-      yield { start: at, end: at + size, isFirst: Boolean(page[5] & FIRST) };
-      at += size;
+    const rest = bytes.subarray(at - start);
+    const page = rest.subarray(0, pageSize(rest));
+    if (page.length && isSound(page)) {
+      const isHeader = page.subarray(6, 14).every((byte) => byte === 0); // no sample ends in it
+      yield { start: at, end: at + page.length, isFirst: Boolean(page[5] & FIRST), isHeader };
+      at += page.length;
     } else {
-      const next = page.indexOf(0x4f, 1); // "O"
-      at += next < 0 ? page.length : next;
+      const next = rest.indexOf(0x4f, 1); // "O"
+      at += next < 0 ? rest.length : next;
     }
   }
 }
@@ -46,5 +55,19 @@ function pageSize(bytes) {
   const isPage = [0x4f, 0x67, 0x67, 0x53, 0].every((value, i) => bytes[i] === value); // "OggS", version 0
   if (!isPage || bytes.length < HEAD + bytes[26]) return 0;
   const segments = bytes.subarray(HEAD, HEAD + bytes[26]);
-  return HEAD + segments.length + segments.reduce((sum, size) => sum + size, 0);
+  const size = HEAD + segments.length + segments.reduce((sum, segment) => sum + segment, 0);
+  return size <= bytes.length ? size : 0;
+}
+
+const CRC = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let sum = byte << 24;
+  for (let bit = 0; bit < 8; bit++) sum = (sum << 1) ^ (sum < 0 ? 0x04c11db7 : 0);
+  return sum;
+});
+
+// Whether the page's sum (its bytes 22 to 25, which count as 0) is right.
+function isSound(page) {
+  let sum = 0;
+  for (let i = 0; i < page.length; i++) sum = (sum << 8) ^ CRC[(sum >>> 24) ^ (i >= 22 && i < 26 ? 0 : page[i])];
+  return sum >>> 0 === new DataView(page.buffer, page.byteOffset).getUint32(22, true);
 }

@@ -1,6 +1,7 @@
 // WAV files of whole numbers or floats. Other kinds of WAV, such as A-law, are left to media.js.
 
 import { checkRate } from "../../audio/mono.js";
+import { Failure } from "../../failure.js";
 
 // "WAV's format, bits" -> a sample, -1 to 1. An int16 is divided by 32768, as libsndfile and FFmpeg do it; browsers
 // divide positive ones by 32767.
@@ -38,6 +39,7 @@ export async function openWav(blob, name) {
       const there = Math.floor((blob.size - at - 8) / (channels * width));
       const told = size > 0 && size < UNKNOWN_SIZE ? Math.floor(size / (channels * width)) : there;
       const seconds = Math.min(told, there) / rate;
+      if (seconds <= 0) throw new Failure("audio", `${name} contains no sound, or was cut off: choose another file.`);
       return {
         seconds,
         damage:
