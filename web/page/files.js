@@ -1,20 +1,63 @@
-// Sorts the files that were dropped or chosen: audio, a model's files, or neither.
+// The files that were dropped or chosen: audio, a model's files, or neither.
 
 import { Failure } from "../failure.js";
 
-const AUDIO = /\.(wav|mp3|m4a|mp4|aac|ogg|oga|opus|flac|webm|mkv|mov|aif|aiff|caf|3gp)$/i;
+const AUDIO =
+  /\.(wav|mp3|m4a|m4b|mp4|m4v|aac|ogg|oga|opus|flac|webm|mkv|mka|mov|ts|mts|aif|aiff|caf|3gp|amr|wma|alac)$/i;
 
-// {audio: File}, or {model: [File...], tokenizer: File or null}; model may be empty. Throws Failure.
-export function sortFiles(files) {
-  const [first] = files;
-  if (!first) throw new Failure("files", "That was not a file: drop an audio file, or a model's files.");
-  const isAudio = (file) => AUDIO.test(file.name) || /^(audio|video)\//.test(file.type);
-  const tokenizers = files.filter((file) => /\.json$/i.test(file.name));
-  const model = files.filter((file) => !tokenizers.includes(file) && !isAudio(file));
-  if (files.some(isAudio)) {
-    if (files.length > 1) throw new Failure("files", "Drop one audio file at a time, and no other files with it.");
-    return { audio: first };
+// dropped: a DataTransfer. Resolves with [{file, name}] of all files in it and in its folders; names of files in folders
+// have the folder's path. In the order of the names, as people count: part 2 before part 10.
+export async function droppedFiles(dropped) {
+  // The DataTransfer is empty once this function has waited.
+  const entries = [...dropped.items].map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile()).filter(Boolean);
+  const found = await Promise.all(entries.map((entry) => (entry instanceof File ? named(entry) : filesIn(entry, ""))));
+  return inOrder(found.flat());
+}
+
+// files: of an <input>, of which a folder may be chosen.
+export function chosenFiles(files) {
+  return inOrder([...files].map((file) => named(file)));
+}
+
+function named(file) {
+  return { file, name: file.webkitRelativePath || file.name };
+}
+
+async function filesIn(entry, path) {
+  if (entry.isFile) {
+    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+    return [{ file, name: path + file.name }];
   }
+  const reader = entry.createReader();
+  const found = [];
+  for (;;) {
+    // A browser may give a hundred at once.
+    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (!some.length) return found.flat();
+    found.push(...(await Promise.all(some.map((inner) => filesIn(inner, `${path}${entry.name}/`)))).flat());
+  }
+}
+
+function inOrder(files) {
+  const { compare } = new Intl.Collator(undefined, { numeric: true });
+  return files.sort((one, other) => compare(one.name, other.name));
+}
+
+// files: [{file, name}]. Returns {audio: [{name, source}], model: [File...], tokenizer: File or null, others: [name...]},
+// others being files that are left out. Throws a Failure.
+export function sortFiles(files) {
+  if (!files.length)
+    throw new Failure("files", "No file was found there: drop audio files, folders of them, or a model's files.");
+  const isAudio = ({ file }) => AUDIO.test(file.name) || /^(audio|video)\//.test(file.type);
+  const audio = files.filter(isAudio).map(({ file, name }) => ({ name, source: file }));
+  let rest = files.filter((file) => !isAudio(file)).map(({ file }) => file);
+  // Beside audio, only what is certainly a model is one.
+  const others = audio.length
+    ? rest.filter(({ name }) => !/\.gguf$|^tekken\.json$/i.test(name))
+    : rest.filter(isHidden);
+  rest = rest.filter((file) => !others.includes(file));
+  const tokenizers = rest.filter((file) => /\.json$/i.test(file.name));
+  const model = rest.filter((file) => !tokenizers.includes(file));
   if (tokenizers.length > 1)
     throw new Failure("files", "There is more than one .json file: drop only the model's tekken.json.");
   const whole = model.filter((file) => /\.gguf$/i.test(file.name));
@@ -29,12 +72,18 @@ export function sortFiles(files) {
   }
   // Shards may have any name. A single unknown file is most likely meant to be audio, and the decoder says if it is
   // not.
-  if (model.length === 1 && !whole.length && !tokenizers.length && !/shard|part|\.a[a-z]$/i.test(first.name)) {
-    return { audio: first };
-  }
-  return { model, tokenizer: tokenizers[0] ?? null };
+  const [first] = model;
+  if (
+    model.length === 1 &&
+    !audio.length &&
+    !whole.length &&
+    !tokenizers.length &&
+    !/shard|part|\.a[a-z]$/i.test(first.name)
+  )
+    return { audio: [{ name: first.name, source: first }], model: [], tokenizer: null, others: [] };
+  return { audio, model, tokenizer: tokenizers[0] ?? null, others: others.map(({ name }) => name) };
 }
 
-export function isFolder(item) {
-  return item.webkitGetAsEntry?.()?.isDirectory ?? false;
+function isHidden({ name }) {
+  return name.startsWith(".") || /^(thumbs\.db|desktop\.ini)$/i.test(name);
 }

@@ -1,8 +1,7 @@
 // What a link to the page asks for: ?model=URL&tokenizer=URL&audio=URL&delay=480&left_silence=32&autostart=1, ?bench=1,
 // ?variants=... Addresses are relative to the page; ?model=self-test is the page's own.
 
-import { openAudio } from "../audio/file.js";
-import { Failure } from "../failure.js";
+import { fetchAudio, lastName } from "./address.js";
 import { bench } from "./bench.js";
 import { lastOpened } from "./kept.js";
 import { DEMO, openModel, SELF_TEST } from "./opening.js";
@@ -81,32 +80,6 @@ async function agreed(addresses) {
     tokenizer: addresses.tokenizer,
     audio: names.includes("audio") ? null : addresses.audio,
   };
-}
-
-function lastName(url) {
-  const name = url.pathname.split("/").pop();
-  try {
-    return decodeURIComponent(name);
-  } catch {
-    return name; // with a stray %
-  }
-}
-
-async function fetchAudio(url) {
-  const name = lastName(url) || "audio";
-  let answer;
-  try {
-    answer = await fetch(url);
-  } catch {
-    throw new Failure(
-      "network",
-      `${name} could not be fetched from ${url.host}: the network failed, or that site does not allow other pages ` +
-        "to read it. Download it there, then choose the file here.",
-    );
-  }
-  if (!answer.ok)
-    throw new Failure("network", `${url.host} has no ${name} (status ${answer.status}): check the address.`);
-  return openAudio(await answer.blob(), name);
 }
 
 // Resolves with what went wrong, or null.

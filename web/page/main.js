@@ -1,16 +1,17 @@
 // The page: what the user drops, chooses or presses. What a link asks for is in link.js.
 
-import { openAudio } from "../audio/file.js";
+import { lastName } from "./address.js";
 import { see, showRecordings } from "./demo.js";
 import { engine } from "./engine.js";
-import { isFolder, sortFiles } from "./files.js";
+import { chosenFiles, droppedFiles, sortFiles } from "./files.js";
 import { showKept } from "./kept.js";
 import { followLink, modelAt } from "./link.js";
 import { speak, stopListening } from "./listening.js";
 import { checkMachine } from "./machine.js";
 import { openModel, SELF_TEST } from "./opening.js";
-import { allows, enter, fail, isListening, state, stopVerb } from "./state.js";
-import { audioFailed, hasUnsavedWords, transcribe } from "./transcribing.js";
+import { connectQueue, enqueue } from "./queue.js";
+import { enter, fail, isListening, state, stopVerb } from "./state.js";
+import { hasUnsavedWords, transcribe } from "./transcribing.js";
 import * as view from "./view.js";
 import { showMachine } from "./welcome.js";
 
@@ -19,21 +20,16 @@ window.voxtab = { result: null, tokens: null };
 
 const chosen = { model: [], tokenizer: null }; // files of a model that is not complete yet
 
-async function transcribeFile(file) {
-  if (!allows("takeAudio")) return;
-  view.error(null);
-  if (state.phase !== "opening") view.state("loading", `Reading ${file.name}…`);
-  try {
-    transcribe(await openAudio(file, file.name));
-  } catch (error) {
-    audioFailed(error);
-  }
-}
-
+// files: [{file, name}].
 function takeFiles(files) {
   try {
-    const { audio, model, tokenizer } = sortFiles(files);
-    if (audio) return transcribeFile(audio);
+    const { audio, model, tokenizer, others } = sortFiles(files);
+    if (audio.length) enqueue(audio);
+    if (others.length && audio.length)
+      view.note(
+        `Left out, as they are not audio: ${others.length > 3 ? `${others.length} files` : others.join(", ")}.`,
+      );
+    if (!model.length && !tokenizer) return;
     // The model and its tokenizer may come one after the other.
     if (model.length) chosen.model = model;
     if (tokenizer) chosen.tokenizer = tokenizer;
@@ -56,6 +52,7 @@ async function stop() {
   const verb = stopVerb();
   if (!verb) return;
   state.stopping = true;
+  state.job?.audio.close?.(); // a file, whose decoder may be busy
   view.status("Stopping…");
   await engine.abandon(verb);
 }
@@ -68,14 +65,21 @@ function connect() {
   on("stop", "click", stop);
   on("see", "click", see);
   on("self-test", "click", () => openModel(SELF_TEST));
-  for (const id of ["audio-file", "model-files"]) {
+  for (const id of ["audio-file", "audio-folder", "model-files"]) {
     on(id, "change", ({ target }) => {
-      const files = [...target.files];
+      const files = chosenFiles(target.files);
       target.value = ""; // so that the same file can be chosen again
-      if (id === "audio-file") transcribeFile(files[0]);
+      // What was chosen as audio is audio, whatever its name.
+      if (id === "audio-file") enqueue(files.map(({ file, name }) => ({ name, source: file })));
       else takeFiles(files);
     });
   }
+  on("audio-address", "submit", (event) => {
+    event.preventDefault();
+    const source = new URL(element("audio-url").value);
+    enqueue([{ name: lastName(source) || source.host, source }]);
+    element("audio-url").value = "";
+  });
   on("address", "submit", (event) => {
     event.preventDefault();
     const tokenizer = element("tokenizer-url").value;
@@ -99,9 +103,9 @@ function connect() {
   addEventListener("drop", (event) => {
     event.preventDefault();
     document.body.classList.remove("dropping");
-    if ([...event.dataTransfer.items].some(isFolder))
-      return view.error("That is a folder: drop the files inside it instead.");
-    takeFiles([...event.dataTransfer.files]);
+    droppedFiles(event.dataTransfer)
+      .then(takeFiles)
+      .catch(() => view.error("What was dropped could not be read: choose the files with the button instead."));
   });
   addEventListener("beforeunload", (event) => {
     if (hasUnsavedWords()) event.preventDefault();
@@ -117,6 +121,7 @@ function giveUp(sentence) {
 }
 
 connect();
+connectQueue(stop);
 showKept((request) => openModel(request));
 view.state("loading", "Looking for a GPU…");
 if (navigator.gpu) engine.start(); // Python starts meanwhile

@@ -7,8 +7,10 @@ export const STARTING = "Starting the engine…";
 const LATE_SECONDS = 3; // the text may be this far behind the voice before the page says so
 
 const RATE_SECONDS = 10; // a rate is that of these last seconds
+const LEAST_RATE_SECONDS = 2; // it is not known before
 
 const shown = { stage: null, come: [] }; // come: [time in s, bytes so far] of the last events, the oldest first
+const heard = { audio: null, come: [] }; // of the file that is transcribed: [time in s, seconds covered]
 
 // Of opening the model `label`; the rest is the Worker's event.
 export function ofOpening(label, { stage, done, total }) {
@@ -22,16 +24,9 @@ export function ofOpening(label, { stage, done, total }) {
     }[stage] ?? "Loading…",
   );
   if (stage !== "weights") return view.progress("");
-  const now = performance.now() / 1000;
-  shown.come.push([now, done]);
-  while (shown.come.length > 2 && now - shown.come[1][0] > RATE_SECONDS) shown.come.shift();
-  const [since, before] = shown.come[0];
+  const rate = rateOf(shown.come, done);
   let amount = view.size(done) + (total ? ` of ${view.size(total)}` : "");
-  if (total > done && done > before && now - since > 2) {
-    const rate = (done - before) / (now - since);
-    const left = (total - done) / rate;
-    amount += `, ${view.size(rate)}/s, ${left < 90 ? `${Math.ceil(left)} s` : `${Math.ceil(left / 60)} min`} left`;
-  }
+  if (total > done && rate) amount += `, ${view.size(rate)}/s, ${left((total - done) / rate)}`;
   view.progress(amount, done, total);
 }
 
@@ -48,6 +43,27 @@ export function ofText(audio, covered, delay) {
     );
   } else {
     view.note(null);
-    view.progress(`${view.clock(covered)} of ${view.clock(audio.seconds)}`, covered, audio.seconds);
+    if (heard.audio !== audio || covered < (heard.come.at(-1)?.[1] ?? 0)) Object.assign(heard, { audio, come: [] });
+    const rate = rateOf(heard.come, covered);
+    const { seconds } = audio; // null: unknown
+    let amount = view.clock(covered) + (seconds ? ` of ${view.clock(seconds)}` : "");
+    if (rate) amount += `, ${rate.toFixed(1)} times as fast as speech`;
+    if (rate && seconds > covered) amount += `, ${left((seconds - covered) / rate)}`;
+    view.progress(amount, covered, seconds ?? 0);
   }
+}
+
+// Notes that `done` is reached now. Returns how much comes in a second, or null as long as that is not known.
+function rateOf(come, done) {
+  const now = performance.now() / 1000;
+  come.push([now, done]);
+  while (come.length > 2 && now - come[1][0] > RATE_SECONDS) come.shift();
+  const [since, before] = come[0];
+  return done > before && now - since > LEAST_RATE_SECONDS ? (done - before) / (now - since) : null;
+}
+
+function left(seconds) {
+  if (seconds < 90) return `${Math.ceil(seconds)} s left`;
+  const minutes = Math.ceil(seconds / 60);
+  return minutes < 90 ? `${minutes} min left` : `${(minutes / 60).toFixed(1)} h left`;
 }

@@ -33,9 +33,17 @@ export const state = {
   shown: null, // what the transcript on the page belongs to: {name, recording, unfinished}
 };
 
+const listeners = [];
+
 export function enter(phase, changes = {}) {
   Object.assign(state, { stopping: false }, changes, { phase });
   showControls();
+  for (const listener of listeners) listener();
+}
+
+// Calls `listener` whenever a phase begins.
+export function onPhase(listener) {
+  listeners.push(listener);
 }
 
 export function setMicrophone(microphone) {
@@ -75,6 +83,11 @@ function isFirstMinute() {
   const { phase, model, job } = state;
   if (phase === "opening") return Boolean(model.request.demo);
   return ["impossible", "demo", "showing"].includes(phase) || (phase === "closed" && !job && !view.text());
+}
+
+// Whether a file can be taken now, without taking the place of audio that waits for a model.
+export function canTakeFile() {
+  return refusal("takeAudio") === null && !state.job && !state.microphone;
 }
 
 export function canSpeak() {

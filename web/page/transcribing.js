@@ -9,21 +9,32 @@ import { allows, enter, fail, state } from "./state.js";
 import * as view from "./view.js";
 import { Peaks } from "./waveform.js";
 
+const ABORTED = new Failure("aborted", "Stopped.");
 const ENGINE_GONE = ["lost", "crash", "silent", "device"]; // kinds of failures after which no model is open
 
 // audio: {name, live, seconds, blocks()}, a file or a Recording, which may still grow. It waits if no model is open.
+// Resolves at the end with {failure, result, subtitles}; failure: of kind 'aborted' if it was stopped or put aside; null
+// if it finished.
 export async function transcribe(audio) {
-  if (!allows("takeAudio")) return;
+  if (!allows("takeAudio")) return { failure: ABORTED };
   const job = new Job(audio);
+  state.job?.end({ failure: ABORTED });
   view.begin(state.shown, job.recording);
   view.offer(null);
   state.shown = { name: audio.name, recording: job.recording, unfinished: true };
   state.job = job;
-  if (state.phase === "ready") return job.run();
+  if (state.phase === "ready") {
+    job.run();
+    return job.ended;
+  }
   showActions(audio);
-  if (["opening", "demo", "showing"].includes(state.phase)) return job.sayThatItWaits();
-  fail("No model is open yet: choose one, and the audio will be transcribed.");
-  return stopListening();
+  if (["opening", "demo", "showing"].includes(state.phase)) {
+    job.sayThatItWaits();
+  } else {
+    fail("No model is open yet: choose one, and the audio will be transcribed.");
+    stopListening();
+  }
+  return job.ended;
 }
 
 export function audioFailed(error, retry = null) {
@@ -43,6 +54,9 @@ class Job {
     this.covered = 0; // seconds of the audio whose text has come
     this.peaks = null; // of what was fed
     this.retried = false; // the engine went away once, and the transcription began again
+    this.ended = new Promise((resolve) => {
+      this.end = resolve;
+    });
   }
 
   get title() {
@@ -62,6 +76,7 @@ class Job {
   putAside() {
     state.job = null;
     showActions(this.audio, { again: true });
+    this.end({ failure: ABORTED });
   }
 
   // Transcribes with the open model; once more, from the start, if the GPU or the Worker goes away.
@@ -78,8 +93,10 @@ class Job {
     let saved = null;
     let written = null;
     let failure = null;
+    let answer = {};
     try {
-      const { result, tokens, subtitles } = await this.stream();
+      answer = await this.stream();
+      const { result, tokens, subtitles } = answer;
       Object.assign(window.voxtab, { result, tokens });
       state.shown.unfinished = false;
       state.model.reopened = false;
@@ -95,7 +112,11 @@ class Job {
     view.progress(null);
     view.note(null);
     showActions(audio, { subtitles: saved, again: !retry, result: written, peaks: this.peaks });
-    if (!retry) return settle(failure, recording);
+    if (!retry) {
+      await settle(failure, recording);
+      if (audio.notes?.length) view.note(`${audio.name}: ${audio.notes.join(" ")}`);
+      return this.end({ ...answer, failure });
+    }
     this.retried = true;
     enter("closed", { model: null });
     view.error(`${failure.message} The text so far is kept below, and the audio is transcribed again from the start.`);

@@ -32,7 +32,7 @@ export function controls({ speak, dictates, stop, busy }) {
   speaking.hidden = !dictates || Boolean(stop);
   stopping.hidden = !stop;
   stopping.textContent = stop ?? "";
-  for (const id of ["audio-file", "again", "transcribe"]) element(id).disabled = busy;
+  for (const id of ["again", "transcribe"]) element(id).disabled = busy;
   if (focusFollows && (stop || speak)) (stop ? stopping : speaking).focus();
 }
 
@@ -131,7 +131,7 @@ export function clock(seconds) {
 }
 
 export function seconds(count) {
-  if (count >= 60) return `${clock(count)} min`;
+  if (count >= 60) return `${clock(count)} ${count >= 3600 ? "h" : "min"}`;
   return `${Number.isInteger(count) ? count : count.toFixed(1)} s`;
 }
 

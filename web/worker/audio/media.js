@@ -27,7 +27,12 @@ const TRIMMED = ["MP4", "QuickTime File Format", "Ogg"]; // they tell what of th
 // complete after the last block. blocks() yields {rate, channels: [Float32Array...]}; call it once. Throws a Failure, of
 // kind 'undecodable' if this browser cannot decode the file here.
 export async function openMedia(blob, name) {
-  const library = await import(LIBRARY);
+  const library = await import(LIBRARY).catch(() => {
+    throw new Failure(
+      "undecodable",
+      `${name} could not be read, as a part of this page did not load: reload the page.`,
+    );
+  });
   const parts = [];
   for (const link of await oggLinks(blob)) parts.push(await Part.open(library, link, name));
   return {

@@ -1,0 +1,163 @@
+"""Files, folders and addresses, transcribed one after another."""
+
+from playwright.sync_api import expect
+
+from web.fake_engine import MODEL, SECOND, answer, at, calls, drop, drop_paths, fed, page_on, wait_for, wav
+
+BAD = wav(bytes(320), rate=8)
+
+
+def rows(page):
+    """[name, state] of each file."""
+    return page.evaluate(
+        """() => [...document.querySelectorAll("#queue-list li")]
+            .map(row => [row.querySelector("span").textContent, row.dataset.state])"""
+    )
+
+
+def expect_rows(page, *expected):
+    for index, (name, state) in enumerate(expected):
+        row = at(page, "queue-list").locator("li").nth(index)
+        expect(row).to_contain_text(name)
+        expect(row).to_have_attribute("data-state", state)
+    expect(at(page, "queue-list").locator("li")).to_have_count(len(expected))
+
+
+def press(page, label, name):
+    page.get_by_role("button", name=f"{label}: {name}").click()
+
+
+def seconds(*names, long=0):
+    return [(name, wav(bytes(32000 if index else 32000 + long))) for index, name in enumerate(names)]
+
+
+def test_many_files_in_order_each_with_its_texts(browser, url):
+    with page_on(browser, url) as page:
+        drop(page, *seconds("part 10.wav", "part 2.wav"), ("bad.wav", BAD))
+        expect(at(page, "queue-summary")).to_have_text("2 done, 1 failed")
+        expect_rows(page, ("bad.wav", "failed"), ("part 2.wav", "done"), ("part 10.wav", "done"))
+        wait_for(page, "done")
+        assert len(calls(page, "finish")) == 2
+        expect(at(page, "queue-list")).to_contain_text("bad.wav says that its rate is 8 Hz")
+        with page.expect_download() as download:
+            press(page, "Save .srt", "part 2.wav")
+        assert download.value.suggested_filename == "part 2.srt"
+        assert download.value.path().read_text(encoding="utf-8").startswith("1\n00:00:00,100")
+        with page.expect_download() as download:
+            press(page, "Save .txt", "part 10.wav")
+        assert download.value.path().read_text(encoding="utf-8") == "Hello tab. It works.\n"
+        press(page, "Remove", "bad.wav")
+        expect_rows(page, ("part 2.wav", "done"), ("part 10.wav", "done"))
+        expect(at(page, "earlier").locator("article")).to_have_count(1)
+
+
+def test_order_cancel_stop_and_try_again(browser, url):
+    """What waits can be moved and taken back; Stop holds the rest, Cancel does not."""
+    with page_on(browser, url, {"finish": [{"silent": True}, {"silent": True}, {}]}) as page:
+        drop(page, *seconds("a.wav", "b.wav", "c.wav", "d.wav"))
+        expect_rows(page, ("a.wav", "running"), ("b.wav", "waiting"), ("c.wav", "waiting"), ("d.wav", "waiting"))
+        wait_for(page, "transcribing")
+        expect(page.get_by_role("button", name="Earlier: b.wav")).to_be_disabled()
+        expect(page.get_by_role("button", name="Later: d.wav")).to_be_disabled()
+        press(page, "Earlier", "d.wav")
+        expect(page.get_by_role("button", name="Earlier: d.wav")).to_be_focused()
+        press(page, "Cancel", "c.wav")
+        drop(page, *seconds("e.wav"))  # while another is transcribed
+        expect_rows(page, ("a.wav", "running"), ("b.wav", "waiting"), ("d.wav", "waiting"), ("e.wav", "waiting"))
+        press(page, "Cancel", "a.wav")  # the rest goes on
+        expect_rows(page, ("a.wav", "stopped"), ("b.wav", "running"), ("d.wav", "waiting"), ("e.wav", "waiting"))
+        wait_for(page, "transcribing")
+        at(page, "stop").click()
+        wait_for(page, "ready")
+        expect_rows(page, ("a.wav", "stopped"), ("b.wav", "stopped"), ("d.wav", "waiting"), ("e.wav", "waiting"))
+        at(page, "queue-go-on").click()
+        expect(at(page, "queue-summary")).to_have_text("2 done, 2 stopped")
+        press(page, "Try again", "a.wav")
+        expect(at(page, "queue-summary")).to_have_text("3 done, 1 stopped")
+        expect(at(page, "queue-go-on")).to_be_hidden()
+
+
+def test_files_wait_for_a_model(browser, url):
+    with page_on(browser, url, {"open": [{"silent": True}]}, state="loading") as page:
+        drop(page, *seconds("a.wav", "b.wav"))
+        expect(at(page, "note")).to_have_text("a.wav will be transcribed once the model is open.")
+        answer(page, "open", result=MODEL)
+        expect(at(page, "queue-summary")).to_have_text("2 done")
+
+
+def test_the_engine_goes_away(browser, url):
+    """At the first loss, the file is transcribed again; at the second, the rest waits until the user goes on."""
+    lost = {"error": {"kind": "lost", "message": "The GPU went away."}}
+    with page_on(browser, url, {"finish": [lost, lost, {}]}) as page:
+        drop(page, *seconds("a.wav", "b.wav"))
+        expect_rows(page, ("a.wav", "failed"), ("b.wav", "waiting"))
+        wait_for(page, "error")
+        at(page, "retry").click()  # opens the model again
+        wait_for(page, "ready")
+        at(page, "queue-go-on").click()
+        expect_rows(page, ("a.wav", "failed"), ("b.wav", "done"))
+
+
+def test_folders(browser, url, tmp_path):
+    """Dropped, with folders in it: all audio, in order, the rest left out and told; and chosen."""
+    for path in ("talks/one/2.wav", "talks/one/10.wav", "talks/b.wav"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(SECOND["buffer"])
+    (tmp_path / "talks/notes.pdf").write_bytes(b"%PDF")
+    (tmp_path / "empty").mkdir()
+    with page_on(browser, url) as page:
+        drop_paths(page, tmp_path / "talks")
+        expect(at(page, "queue-summary")).to_have_text("3 done")
+        expect_rows(page, ("talks/b.wav", "done"), ("talks/one/2.wav", "done"), ("talks/one/10.wav", "done"))
+        drop_paths(page, tmp_path / "empty")
+        expect(at(page, "error")).to_contain_text("No file was found there")
+        at(page, "more-audio").locator("summary").click()
+        at(page, "audio-folder").set_input_files(tmp_path / "talks")
+        expect(at(page, "note")).to_have_text("Left out, as they are not audio: notes.pdf.")
+        expect(at(page, "queue-summary")).to_have_text("6 done")
+
+
+def test_a_folder_with_a_model_and_audio(browser, url, tmp_path):
+    for name, data in (("voxtral-q4.gguf", b"GGUF"), ("tekken.json", b"{}"), ("clip.wav", SECOND["buffer"])):
+        (tmp_path / name).write_bytes(data)
+    with page_on(browser, url) as page:
+        drop_paths(page, tmp_path)
+        wait_for(page, "done")
+        assert "files" in calls(page, "open")[1]["model"]
+        expect(at(page, "queue-summary")).to_have_text("1 done")
+
+
+def test_an_address(browser, url):
+    """Fetched when its turn comes; cancelled meanwhile; and one that gives nothing."""
+    with page_on(browser, url) as page:
+        page.route("**/talk.wav", lambda route: route.fulfill(body=SECOND["buffer"]))
+        page.route("**/never.wav", lambda route: None)
+        page.route("**/gone.wav", lambda route: route.fulfill(status=404))
+        at(page, "more-audio").locator("summary").click()
+        for name in ("never", "talk", "gone"):
+            at(page, "audio-url").fill(f"https://audio.example/{name}.wav")
+            at(page, "load-audio").click()
+        expect_rows(page, ("never.wav", "reading"), ("talk.wav", "waiting"), ("gone.wav", "waiting"))
+        press(page, "Cancel", "never.wav")
+        expect_rows(page, ("never.wav", "stopped"), ("talk.wav", "done"), ("gone.wav", "failed"))
+        expect(at(page, "error")).to_contain_text("audio.example has no gone.wav (status 404)")
+        assert fed(page)[-1]["fed"] == 16000
+
+
+def test_what_is_to_say_about_the_audio(browser, url):
+    """A note on its level, and how far the transcription is, with hours."""
+    covered = [{"event": "covered", "audio_seconds": 3725}]
+    with page_on(browser, url, {"finish": [{"events": covered, "silent": True}, {}]}) as page:
+        drop(page, *seconds("quiet.wav"))
+        expect(at(page, "progress")).to_contain_text("1:02:05 of 0:01")
+        answer(page, "finish", result={"result": {"text": "", "audio_seconds": 1, "words": []}, "tokens": []})
+        expect(at(page, "queue-list")).to_contain_text("it is silent (the loudest sample is 0.00000 of full scale)")
+        expect(at(page, "note")).to_contain_text("quiet.wav: it is silent")
+        expect(page.get_by_role("button", name="Save .srt: quiet.wav")).to_have_count(0)
+
+
+def test_no_gpu(browser, url):
+    with page_on(browser, url, gpu="delete Navigator.prototype.gpu", state="error") as page:
+        drop(page, *seconds("a.wav"))
+        expect(at(page, "error")).to_contain_text("WebGPU")
+        assert rows(page) == []

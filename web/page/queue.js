@@ -1,0 +1,121 @@
+// The queue of files and addresses that are transcribed one after another.
+
+import { openAudio } from "../audio/file.js";
+import { fetchAudio } from "./address.js";
+import * as list from "./queue_list.js";
+import { canTakeFile, onPhase, state } from "./state.js";
+import { audioFailed, transcribe } from "./transcribing.js";
+import * as view from "./view.js";
+
+// Of each: {id, name, source: a File or URL; state: waiting, reading, running, done, failed or stopped; message: what went
+// wrong, or what is to say about the audio; texts: {txt, srt, vtt} once it is done; abort: an AbortController of reading
+// it; isCancelled: the user took it back while it was read or transcribed}.
+const items = [];
+let lastId = 0;
+let current = null; // the item that is read, or that waits for a model or is transcribed
+let isHeld = false; // the user pressed Stop: nothing begins until he says so
+let stop = () => {}; // what the Stop button does
+
+// stopTranscribing: what the Stop button does.
+export function connectQueue(stopTranscribing) {
+  stop = stopTranscribing;
+  onPhase(advance);
+}
+
+// sources: [{name, source: File or URL}].
+export function enqueue(sources) {
+  if (state.impossible) return view.error(state.impossible);
+  if (!items.some(({ state }) => state === "waiting")) isHeld = false;
+  for (const { name, source } of sources)
+    items.push({ id: ++lastId, name, source, state: "waiting", message: "", texts: null, isCancelled: false });
+  advance();
+}
+
+// Begins the next item, if nothing else is being done.
+async function advance() {
+  const item = items.find(({ state }) => state === "waiting");
+  if (!item || current || isHeld || !canTakeFile()) return show();
+  current = item;
+  await run(item);
+  current = null;
+  advance();
+}
+
+async function run(item) {
+  change(item, "reading");
+  view.error(null);
+  if (state.phase !== "opening") view.state("loading", `Reading ${item.name}…`);
+  let audio;
+  try {
+    audio = await open(item);
+  } catch (error) {
+    change(item, item.isCancelled ? "stopped" : "failed", error.message);
+    if (!item.isCancelled) audioFailed(error, () => again(item));
+    return;
+  }
+  if (item.isCancelled || !canTakeFile()) {
+    audio.close();
+    return change(item, item.isCancelled ? "stopped" : "waiting"); // the user began something else meanwhile
+  }
+  change(item, "running");
+  const { failure, result, subtitles } = await transcribe(audio);
+  if (!failure) {
+    item.texts = { txt: `${result.text.trim()}\n`, ...(result.words.length ? subtitles : {}) };
+    return change(item, "done", audio.notes.join(" "));
+  }
+  const isStopped = failure.kind === "aborted";
+  isHeld = !item.isCancelled && (isStopped || state.phase !== "ready");
+  change(item, isStopped ? "stopped" : "failed", isStopped ? "" : failure.message);
+}
+
+function open(item) {
+  const { name, source } = item;
+  if (!(source instanceof URL)) return openAudio(source, name);
+  item.abort = new AbortController();
+  return fetchAudio(source, item.abort.signal);
+}
+
+function change(item, to, message = "") {
+  Object.assign(item, { state: to, message });
+  show();
+}
+
+function again(item) {
+  isHeld = false;
+  Object.assign(item, { state: "waiting", message: "", isCancelled: false });
+  advance();
+}
+
+function cancel(item) {
+  if (item === current) {
+    item.isCancelled = true;
+    item.abort?.abort();
+    if (item.state === "running") stop();
+  } else {
+    remove(item);
+  }
+}
+
+function remove(item) {
+  items.splice(items.indexOf(item), 1);
+  show();
+}
+
+// by: -1 or 1.
+function move(item, by) {
+  const waiting = items.filter(({ state }) => state === "waiting");
+  const other = waiting[waiting.indexOf(item) + by];
+  if (!other) return;
+  const [from, to] = [items.indexOf(item), items.indexOf(other)];
+  [items[from], items[to]] = [other, item];
+  show();
+}
+
+function show() {
+  list.show(items, { again, cancel, move, remove, goOn: isHeld ? goOn : null });
+}
+
+function goOn() {
+  isHeld = false;
+  advance();
+}

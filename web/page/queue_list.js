@@ -1,0 +1,79 @@
+// What the page shows of the queue of files.
+
+import { button, save } from "./view.js";
+
+/** @type {(id: string) => any} */
+const element = (id) => document.getElementById(id);
+// The states of an item, as the summary lists them.
+const WORDS = {
+  done: "done",
+  running: "being transcribed",
+  reading: "being read",
+  waiting: "waiting",
+  failed: "failed",
+  stopped: "stopped",
+};
+
+// items: see queue.js. act: what the buttons do with an item, {again, cancel, move, remove}; and goOn, which begins what
+// waits, or null.
+export function show(items, act) {
+  element("queue").hidden = items.length === 0;
+  const focused = document.activeElement?.id;
+  element("queue-list").replaceChildren(...items.map((item) => row(item, items, act)));
+  if (focused) element(focused)?.focus(); // the button that was pressed was made anew
+  element("queue-go-on").hidden = !act.goOn || !items.some(({ state }) => state === "waiting");
+  element("queue-go-on").onclick = act.goOn;
+  element("queue-summary").textContent = Object.keys(WORDS)
+    .map((state) => [items.filter((item) => item.state === state).length, WORDS[state]])
+    .filter(([count]) => count)
+    .map((words) => words.join(" "))
+    .join(", ");
+}
+
+function row(item, items, act) {
+  const made = document.createElement("li");
+  made.dataset.state = item.state;
+  const name = document.createElement("span");
+  name.textContent = item.name;
+  name.dir = "auto";
+  const state = document.createElement("span");
+  state.className = "quiet";
+  state.textContent = WORDS[item.state];
+  const buttons = document.createElement("div");
+  buttons.className = "row";
+  buttons.append(...actions(item, items, act));
+  made.append(name, " ", state, buttons);
+  if (item.message) {
+    const message = document.createElement("p");
+    message.className = item.state === "failed" ? "" : "quiet";
+    message.textContent = item.message;
+    made.append(message);
+  }
+  return made;
+}
+
+function actions(item, items, act) {
+  const made = (label, press) => {
+    const it = button(label, press);
+    it.id = `queue-${item.id}-${label.toLowerCase().replace(/\W+/g, "-")}`;
+    it.setAttribute("aria-label", `${label}: ${item.name}`);
+    return it;
+  };
+  const cancel = made("Cancel", () => act.cancel(item));
+  const remove = made("Remove", () => act.remove(item));
+  if (item.state === "done") {
+    const stem = item.name.replace(/^.*\//, "").replace(/\.[^.]*$/, "");
+    const kinds = Object.entries(item.texts);
+    return [...kinds.map(([kind, text]) => made(`Save .${kind}`, () => save(text, `${stem}.${kind}`))), remove];
+  }
+  if (item.state === "waiting") {
+    const waiting = items.filter(({ state }) => state === "waiting");
+    const [up, down] = [made("Earlier", () => act.move(item, -1)), made("Later", () => act.move(item, 1))];
+    up.disabled = item === waiting[0];
+    down.disabled = item === waiting.at(-1);
+    return [up, down, cancel];
+  }
+  return item.state === "reading" || item.state === "running"
+    ? [cancel]
+    : [made("Try again", () => act.again(item)), remove];
+}
