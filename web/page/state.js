@@ -87,7 +87,7 @@ function isFirstMinute() {
 
 // Whether a file can be taken now, without taking the place of audio that waits for a model.
 export function canTakeFile() {
-  return refusal("takeAudio") === null && !state.job && !state.microphone;
+  return refusal("takeAudio") === null && !state.job && !isListening();
 }
 
 export function canSpeak() {

@@ -153,14 +153,16 @@ def test_audio_dropped_while_the_gpu_comes_back(speaking, url):
         wait_for(page, "loading")
         expect(at(page, "note")).to_have_text("You are being recorded. The text follows once the model is open.")
         at(page, "audio-file").set_input_files(SECOND)
-        expect(at(page, "error")).to_contain_text("A recording is waiting for a model")
+        expect(at(page, "queue-summary")).to_have_text("1 waiting")
         answer(page, "open", result=MODEL)
         wait_for(page, "transcribing")
         expect(at(page, "stop")).to_have_text("Stop and finish")
         at(page, "stop").click()
-        wait_for(page, "done")
-        samples, _ = recording(page)
-        assert len(samples) == fed(page)[-1]["fed"]
+        expect(at(page, "queue-summary")).to_have_text("1 done")
+        *_, heard, file = [block["fed"] for block in fed(page)]
+        at(page, "earlier").locator("summary").click()
+        expect(at(page, "earlier").get_by_role("heading")).to_have_text("microphone")
+        assert heard != file == 16000
         expect(page.get_by_role("meter")).to_be_hidden()
 
 
