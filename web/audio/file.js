@@ -21,7 +21,7 @@ class AudioFile {
     this.live = false;
     this.seconds = 0; // of the whole; an estimate until blocks() has ended; null: unknown
     this.notes = []; // sentences to follow the name, complete when blocks() has ended
-    this._blob = blob;
+    this.blob = blob; // the file, to be played
     this._decoder = null; // opened, and not read from yet, or being read
     this._kinds = [StreamDecoder, WholeDecoder]; // the first that can decode the file is kept
   }
@@ -30,10 +30,10 @@ class AudioFile {
     const [Kind, ...others] = this._kinds;
     this._decoder = new Kind(this.name);
     try {
-      this.seconds = await this._decoder.open(this._blob);
+      this.seconds = await this._decoder.open(this.blob);
     } catch (error) {
       this.close();
-      if (error.kind !== "undecodable" || !others.length || this._blob.size > SHORT_BYTES) throw error;
+      if (error.kind !== "undecodable" || !others.length || this.blob.size > SHORT_BYTES) throw error;
       this._kinds = others;
       await this.open().catch(() => {
         throw error;
