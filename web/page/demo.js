@@ -97,7 +97,7 @@ async function transcribed(sound, samples) {
   enter(gone ? "closed" : "demo", gone ? { model: null } : {});
   if (gone) return fail(failure.message);
   view.state("ready", "Get the model to begin.");
-  measureSpeed(true);
+  measureSpeed();
 }
 
 engine.on("text", ({ text }) => {

@@ -1,8 +1,9 @@
 // The first minute: what this machine can do, and the one button that gets the model.
 
 import { engine } from "./engine.js";
-import { openModel } from "./opening.js";
+import { DEMO, openModel } from "./opening.js";
 import { state } from "./state.js";
+import { button } from "./view.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
@@ -20,6 +21,7 @@ function published() {
 
 let inSoftware = false; // the browser computes without a GPU
 let speed = null; // a promise of what was measured
+let asked = false; // the user wants it to be measured
 
 // kept: the request to open a model that is kept on this machine, or null.
 export function showCard(kept) {
@@ -62,12 +64,25 @@ export async function showMachine({ stop, warning, gpu, software }) {
     ["Disk", room !== null && `room for ${room < 10 ? room.toFixed(1) : Math.floor(room)} GB or more`],
   ];
   for (const [name, value] of facts) if (value) tell(name, value);
+  if (!stop && !speed) offerMeasuring();
+}
+
+function offerMeasuring() {
+  const measure = button("Measure it", () => {
+    asked = true;
+    tell("Speed", "starting the engine…");
+    if (state.phase === "closed") openModel(DEMO).then((opened) => opened || offerMeasuring());
+    else measureSpeed();
+  });
+  measure.dataset.testid = "measure";
+  tell("Speed", measure);
 }
 
 // Measures what the 4B model would reach here: a few seconds of the GPU's work, while the self-test model is open and not
-// in use. In software it takes longer, so it waits until the recordings were played.
-export async function measureSpeed(played = false) {
-  if (state.phase !== "demo" || speed || (inSoftware && !played)) return;
+// in use. In software it takes longer, so the user is asked.
+export async function measureSpeed() {
+  if (state.phase !== "demo" || speed || (inSoftware && !asked)) return;
+  asked = false;
   tell("Speed", "measuring…");
   try {
     speed = engine.call("predict");
@@ -86,7 +101,8 @@ export async function measureSpeed(played = false) {
     }
   } catch (error) {
     speed = null;
-    tell("Speed", error.kind === "aborted" ? "not measured yet" : `could not be measured: ${error.message}`);
+    if (error.kind === "aborted") offerMeasuring();
+    else tell("Speed", `could not be measured: ${error.message}`);
   }
 }
 
@@ -100,13 +116,13 @@ function say(sentence, more) {
   element("verdict-text").hidden = !more;
 }
 
-// A line of the list.
+// A line of the list. value: text or an element.
 function tell(name, value) {
   const known = [...element("machine").children].find(({ textContent }) => textContent === name);
   const [term, description] = known
     ? [known, known.nextElementSibling]
     : [document.createElement("dt"), document.createElement("dd")];
   term.textContent = name;
-  description.textContent = value;
+  description.replaceChildren(value);
   if (!known) element("machine").append(term, description);
 }

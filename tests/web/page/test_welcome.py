@@ -115,6 +115,8 @@ def test_a_machine_without_a_gpu(browser, url):
     with first_visit(browser, url, gpu=adapter("{ description: 'llvmpipe (LLVM 15)' }")) as page:
         expect(at(page, "verdict")).to_contain_text("This machine is too slow for it.")
         expect(at(page, "machine")).to_contain_text("none; llvmpipe (LLVM 15) stands in for it")
+        at(page, "measure").click()
+        expect(at(page, "machine")).to_contain_text("about 4 times faster than you speak")
 
 
 def test_a_machine_whose_gpu_is_slow(browser, url):
