@@ -23,7 +23,7 @@ COMMANDS = {
     "batch": "many audio files, each with a result of its own",
     "info": "what a model is and what it needs",
     "convert": "a model in another type, as a GGUF file",
-    "shard": "a model in pieces for the page, or whole again",
+    "shard": "a model cut into shards for the page, or whole again",
     "verify": "whether a model is whole",
     "bench": "how fast this machine is",
     "serve": "the page and an API on this machine",
