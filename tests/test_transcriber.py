@@ -411,22 +411,6 @@ def test_the_layout_of_real_gpus(run, device):
     assert transcriber.tokens == TOKENS
 
 
-def test_safetensors_with_mistrals_names(run, device, tmp_path):
-    """consolidated.safetensors: the order of wq's and wk's rows follows from the names, not from the format."""
-    from safetensors.numpy import save_file
-
-    weights = read_weights(models.read_model(ORACLE / "tiny-q4.gguf"))
-    save_file(
-        {name: values.astype(np.float32) for name, values in weights.items()}, tmp_path / "consolidated.safetensors"
-    )
-    (tmp_path / "config.json").write_bytes((ORACLE / "config.json").read_bytes())
-    found, model = load(run, device, tmp_path / "consolidated.safetensors")
-    assert not found.config.half_rope
-    transcriber = Transcriber(model)
-    transcribe(run, transcriber, SAMPLES)
-    assert transcriber.tokens == TOKENS
-
-
 def test_the_published_model_needs_no_metadata():
     """The 4B file has none: shapes and the 4B's own numbers make its configuration."""
     assert checkpoint.read_config(synthetic.directory(synthetic.VOXTRAL_4B)) == synthetic.VOXTRAL_4B

@@ -2,6 +2,8 @@
 
 import os
 import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -106,3 +108,16 @@ def test_nan_late_in_a_file_is_told_with_its_time(tmp_path):
         for block in audio.samples():
             got += len(block)
     assert 1.39 <= got / 16000 <= 1.5
+
+
+@pytest.mark.parametrize(
+    "words", [["transcribe", "{text}"], ["batch", "{text}", "--out", "{out}", "--delay-ms", "100"]]
+)
+def test_a_refusal_does_not_wait_for_numpy(tmp_path, words):
+    """Nothing that takes long to import is imported before there is something to compute."""
+    (tmp_path / "text.wav").write_text("no audio")
+    words = [word.format(text=tmp_path / "text.wav", out=tmp_path / "out") for word in words]
+    code = "import sys\nsys.modules['numpy'] = sys.modules['wgpu'] = None\nfrom voxtab.native import cli\ncli.main()"
+    ended = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2 and ended.stderr.count("\n") == 1
+    assert "not audio" in ended.stderr or "100 ms" in ended.stderr

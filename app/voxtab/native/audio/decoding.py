@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import av
-import numpy as np
 
 from voxtab.errors import AudioError, shown
 from voxtab.native.audio.ends import ends_within_frame, next_file, promised_bytes
 from voxtab.native.audio.sources import OggLinks, open_source
+
+if TYPE_CHECKING:
+    import numpy as np
 
 LEAST_RATE = 1000  # Hz; less is a damaged header
 DAMAGE_SECONDS = (
@@ -87,7 +90,7 @@ class Decoding:
         streams = self._container.streams.audio
         return [self._described(stream) for stream in streams] if len(streams) > 1 else []
 
-    def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
+    def blocks(self) -> "Iterator[tuple[int, np.ndarray]]":
         """(rate in Hz, [channels, samples] float32, about -1 to 1), as they come; damaged packets are left out.
 
         Raises AudioError if the bytes stop coming, or the rate becomes too low.
@@ -115,7 +118,7 @@ class Decoding:
             return False  # what is behind it only looks like the beginning of a file
         return True
 
-    def _part(self) -> Iterator[tuple[int, np.ndarray]]:
+    def _part(self) -> "Iterator[tuple[int, np.ndarray]]":
         """What blocks() gives, of one container."""
         raw = self._container.format.name in RAW
         bad: list[av.Packet | None] = []  # packets that could not be read or decoded since the last good one
@@ -256,8 +259,10 @@ class Decoding:
                 run = 0
                 yield packet
 
-    def _floats(self, frame: av.AudioFrame) -> np.ndarray:
+    def _floats(self, frame: av.AudioFrame) -> "np.ndarray":
         """[channels, samples] float32. 16-bit samples become exact multiples of 1 / 32768."""
+        import numpy as np  # not needed to refuse what is no audio, and slow to import
+
         self._check_rate(frame.rate)
         kind = frame.format.name
         dtype, middle, scale = SAMPLES[kind.removesuffix("p")]

@@ -18,7 +18,8 @@ import numpy as np
 
 from voxtab.config import SAMPLE_RATE
 from voxtab.errors import AudioError, shown
-from voxtab.native.audio.file import Conversion, Note
+from voxtab.native.audio.conversion import Conversion
+from voxtab.native.audio.notes import Note
 
 PATIENCE = 5  # seconds without a block, after which an input is gone
 UNKNOWN_FRAMES = 0x3FFF_FF00  # so many that readers take what is there; the true number is written at the end

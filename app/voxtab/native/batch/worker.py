@@ -143,9 +143,10 @@ class Outcome:
 class Worker:
     """Transcribes items, one after another, on one GPU. The model is opened for the first one that needs it."""
 
-    def __init__(self, settings: Settings, gpu: int = 0):
+    def __init__(self, settings: Settings, gpu: int = 0, found: models.LocalModel | None = None):
+        """`found`: the model that the settings name, if it was read already."""
         self._settings, self._gpu = settings, gpu
-        self._found = models.read_model(settings.model, settings.tokenizer)
+        self._found = found or models.read_model(settings.model, settings.tokenizer)
         self._schedule: Schedule = self._found.config.schedule(settings.delay_ms, settings.left_silence_tokens)
         self._results = ResultsFolder(settings.folder, settings.format)  # not before: it makes the folder
         self._model: Model | None = None

@@ -67,6 +67,11 @@ class _Run:
         places = folder_places(inputs, folder)
         if not inputs:
             return self._status
+        from voxtab.native import models
+
+        # Refused here, at once, before NumPy and PyAV are imported and a folder is made.
+        found = models.read_model(arguments.model, arguments.tokenizer)
+        found.config.schedule(arguments.delay_ms, arguments.left_silence_tokens)
         from voxtab.native.batch.worker import Item, ResultsFolder, Settings, Worker
 
         format = Format(arguments.format)
@@ -78,7 +83,7 @@ class _Run:
             arguments.delay_ms,
             arguments.left_silence_tokens,
         )
-        worker = Worker(settings, arguments.gpu)  # also finds what is wrong with the model, before anything is done
+        worker = Worker(settings, arguments.gpu, found)
         items = [Item(_absolute(audio.source), place.relative_to(folder)) for audio, place in places.items()]
         results = ResultsFolder(folder, format)
         results.begin(items)
