@@ -3,9 +3,9 @@
 Like transformers except for RoPE's angles, which transformers multiplies in float32 (1e-5 rad off by position 364).
 """
 
-import gguf
 import numpy as np
 
+import ggml
 import reference
 from voxtab.weights import checkpoint as names
 
@@ -15,8 +15,8 @@ def read_weights(found) -> dict[str, np.ndarray]:
     weights = {}
     for name, tensor in found.directory.tensors.items():
         raw = np.frombuffer(found.source.read(tensor.offset, tensor.nbytes), np.uint8)
-        if tensor.type == "Q4_0":
-            values = gguf.quants.dequantize(raw.reshape(-1, 18), gguf.GGMLQuantizationType.Q4_0)
+        if tensor.type in ("Q4_0", *ggml.TYPES):
+            values = ggml.dequantise(raw, tensor.type, tensor.shape)
         elif tensor.type == "BF16":
             values = (raw.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
         else:

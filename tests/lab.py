@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import gguf
 import numpy as np
 
-from voxtab.gpu.kernels import Kernels, Matrix, Part, pack_step
+import ggml
+from voxtab.gpu.kernels import BLOCK_TYPES, Kernels, Matrix, Part, pack_step
 
 GUARD = np.float32(-12345.5)
 GUARDS = 64
@@ -54,6 +55,10 @@ class Lab:
                 rounded[cut] = gguf.quants.dequantize(raw, gguf.GGMLQuantizationType.Q4_0)
                 raw = raw.reshape(-1, 18)
                 buffer, scales = self.put(raw[:, 2:]), self.put(raw[:, :2])
+            elif type in ggml.TYPES:
+                raw = ggml.quantise(values, type)
+                rounded[cut] = ggml.dequantise(raw, type, values.shape)
+                buffer, scales = self.repacked(raw, type, values.size // 32)
             elif type == "F16":
                 rounded[cut] = values.astype(np.float16)
                 buffer = self.put(values.astype(np.float16))
@@ -64,9 +69,18 @@ class Lab:
             else:
                 rounded[cut] = values
                 buffer = self.put(values)
-            parts.append(Part(done, len(cut), buffer, scales))
+            parts.append(Part(type, done, len(cut), buffer, scales))
             done += len(cut)
-        return Matrix(type, rows, columns, tuple(parts)), rounded
+        return Matrix(rows, columns, tuple(parts)), rounded
+
+    def repacked(self, raw, type: str, blocks: int) -> tuple[int, int]:
+        """A file's blocks as the kernels have them: the buffers of weights and of scales."""
+        weight_bytes, scale_bytes = BLOCK_TYPES[type]
+        weights = self.put(np.zeros(blocks * weight_bytes, np.uint8))
+        scales = self.put(np.zeros(-(-blocks // 8) * scale_bytes, np.uint8))
+        padded = np.concatenate([raw, np.zeros(-len(raw) % 4, np.uint8)])
+        self.go(self.kernels.repack_blocks(self.put(padded), weights, scales, type=type, blocks=blocks, first_block=0))
+        return weights, scales
 
     def go(self, *dispatches) -> None:
         plan = self.run(self.kernels.plan(list(dispatches)))

@@ -71,11 +71,14 @@ CHUNK_BLOCKS = 1 << 18  # Q4_0 blocks that one random generator makes: 4.7 MB
 ENCODER = checkpoint.ENCODER_LAYER.partition("{")[0]
 
 
-def directory(config: ModelConfig, matrices: str = "Q4_0", others: str = "F32") -> Directory:
-    """The directory of a file that holds a model of this shape; 2-D tensors have the type `matrices`."""
+def directory(config: ModelConfig, matrices: str = "Q4_0", others: str = "F32", narrow: str | None = None) -> Directory:
+    """The directory of a file that holds a model of this shape; 2-D tensors have the type `matrices`.
+
+    `narrow` is the type of those that are narrower than a block of a K type.
+    """
     tensors = {}
     for name, shape in checkpoint.shapes(config, ADA_WIDTH).items():
-        type = matrices if len(shape) == 2 else others
+        type = (narrow if narrow and shape[-1] % 256 else matrices) if len(shape) == 2 else others
         tensors[name] = Tensor(name, type, shape, 0, prod(shape[:-1]) * tensor_nbytes(type, shape[-1:]))
     return Directory("gguf", tensors, {}, 3)
 

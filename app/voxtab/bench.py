@@ -139,7 +139,7 @@ def decoder_matrices(model: Model) -> list[Matrix]:
 
 
 def nbytes(matrix: Matrix) -> int:
-    return tensor_nbytes(matrix.type, (matrix.rows, matrix.columns))
+    return sum(tensor_nbytes(part.type, (part.rows, matrix.columns)) for part in matrix.parts)
 
 
 def spread(values: list[float]) -> dict:

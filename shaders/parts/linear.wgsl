@@ -1,4 +1,4 @@
-// parts/linear: for every linear kernel: its bindings, the types of weights, and what becomes of its output rows.
+// parts/linear: for every linear kernel: its bindings, and what becomes of its output rows.
 //   y[m, o] = scale[m] * sum_k W[o, k] gain[k] x[m, k] + bias[o]
 //   NORM: scale[m] = 1 / sqrt(mean_k x[m, k]^2 + EPSILON), summed up along with the products, so that a norm costs no
 //   dispatch of its own; otherwise scale and gain are 1.
@@ -10,7 +10,7 @@
 //   4 HEADS  wq, wk, wv stacked: queries and keys are rotated by RoPE (pairs 2j, 2j+1 of a head, or j, j+HEAD_DIM/2
 //            with HALF_ROPE; stored as pairs), queries go to out, keys and values to the cache's slot of their position
 //
-// x [rows, columns] f32; weights [outputs, columns]: F32, F16, BF16 as in the file, or Q4_0 as `repack_q4_0` left it;
+// x [rows, columns] f32; weights, scales: [outputs, columns] as parts/types or parts/block_types has them;
 // gain [columns], bias [outputs] f32; out [rows, out_stride] f32 from first_output on;
 // angles: (cos, sin) of RoPE, [coarse + ANGLES_FINE, HEAD_DIM/2]; cache [capacity, 2 (k, v), KV_HEADS, HEAD_DIM],
 // f16 pairs or f32. columns is a multiple of 32. One dispatch for each part of a matrix. Precision: f32 throughout.
@@ -20,7 +20,7 @@
 // 0: take it from params.
 override COLUMNS: u32 = 0;
 override HEIGHT: u32 = 0;
-override TYPE: u32 = 3;                     // of the weights: 0 F32, 1 F16, 2 BF16, 3 Q4_0
+override TYPE: u32 = 3;                     // of the weights: parts/types and parts/block_types
 override NORM: bool = false;
 override EPSILON: f32 = 1e-5;
 override BIAS: bool = false;
@@ -31,6 +31,7 @@ override HEAD_DIM: u32 = 128;
 override HALF_ROPE: bool = false;
 override ANGLES_FINE: u32 = 512;
 override CACHE_F16: bool = true;
+override FIRST_PAIR: u32 = 0;               // HEADS: pairs before this part, if wq, wk and wv are not of one type
 
 const STORE = 0u;
 const GELU = 1u;
@@ -63,41 +64,11 @@ fn height() -> u32 {
 
 fn last_pair() -> u32 { return (height() + 1) / 2 - 1; }
 
-fn halves(words: vec2u) -> vec4f {
-  if (TYPE == 1) { return vec4f(unpack2x16float(words.x), unpack2x16float(words.y)); }
-  return bitcast<vec4f>(vec4u(words.x << 16, words.x & 0xffff0000, words.y << 16, words.y & 0xffff0000));
-}
-
-// Values 4w..4w+3 and 16+4w..16+4w+3 of a block of 32, w = 0..3: Q4_0 keeps both in word w.
-fn from_nibbles(word: u32) -> mat2x4f {
-  let low = vec4u(word, word >> 8, word >> 16, word >> 24) & vec4u(15);
-  let high = vec4u(word >> 4, word >> 12, word >> 20, word >> 28) & vec4u(15);
-  return mat2x4f(vec4f(low) - 8, vec4f(high) - 8);
-}
-
-// The same for block `block` of the matrix, whatever its type; `word` is its word w if it is Q4_0.
-fn eight(block: u32, w: u32, word: u32) -> mat2x4f {
-  if (TYPE == 3) { return from_nibbles(word); }
-  return from_floats(block, w);
-}
-
-fn from_floats(block: u32, w: u32) -> mat2x4f {
-  if (TYPE == 0) {
-    return mat2x4f(bitcast<vec4f>(weights[block * 8 + w]), bitcast<vec4f>(weights[block * 8 + 4 + w]));
-  }
-  let early = weights[block * 4 + w / 2];
-  let late = weights[block * 4 + 2 + w / 2];
-  if (w % 2 == 0) { return mat2x4f(halves(early.xy), halves(late.xy)); }
-  return mat2x4f(halves(early.zw), halves(late.zw));
-}
-
-fn scale_of(block: u32) -> f32 { return unpack2x16float(scales[block / 2] >> (16 * (block & 1))).x; }
-
 // The rows of a pair. For a row past the end, the last row is computed again, and not stored.
 fn pair_rows(pair: u32) -> vec2u {
   if (ENDING == SILU) { return vec2u(pair, pair + height() / 2); }
   let half = HEAD_DIM / 2;
-  if (ENDING == HEADS_ENDING && HALF_ROPE && pair / half < HEADS + KV_HEADS) {
+  if (ENDING == HEADS_ENDING && HALF_ROPE && (pair + FIRST_PAIR) / half < HEADS + KV_HEADS) {
     return vec2u(pair / half * HEAD_DIM + pair % half) + vec2u(0, half);
   }
   return vec2u(2 * pair, min(2 * pair + 1, height() - 1));
@@ -143,9 +114,9 @@ fn finish(pair: u32, m: u32, products: vec2f, squares: f32) {
   let rows = pair_rows(pair);
   var y = products;
   if (NORM) { y *= inverseSqrt(squares / f32(columns()) + EPSILON); }
-  if (BIAS) { y += vec2f(bias[rows.x], bias[rows.y]); }
+  if (BIAS) { y += vec2f(bias[rows.x + 2 * FIRST_PAIR], bias[rows.y + 2 * FIRST_PAIR]); }
   if (ENDING == HEADS_ENDING) {
-    store_heads(pair, m, y);
+    store_heads(pair + FIRST_PAIR, m, y);
     return;
   }
   let at = m * params.out_stride + params.first_output;

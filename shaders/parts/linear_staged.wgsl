@@ -1,7 +1,8 @@
-// parts/linear_staged: `parts/linear` for one row of x or a few, Q4_0 only. The kernels `linear_staged` and
-// `linear_staged_subgroups` consist of it; `parts/q4_0_dot` has the products.
+// parts/linear_staged: `parts/linear` for one row of x or a few, types in blocks only. The kernels `linear_staged` and
+// `linear_staged_subgroups` consist of it and of `parts/q4_0_dot`, which has the products; those with `_blocks` in their
+// names of it and of `parts/blocks_dot`.
 //
-// Grid: x, y over the teams' output rows, z over rows of x by ROWS. Precision: f32, or see `parts/q4_0_dot`.
+// Grid: x, y over the teams' output rows, z over rows of x by ROWS. Precision: f32, or see `parts/dot`.
 // Why this variant: x is read, and packed, once for all output rows of a workgroup. With PACKED it multiplies by packed
 // dot products; without, in f32: not every GPU has an instruction for them.
 // A workgroup keeps CHUNK blocks of 32 columns, of ROWS rows of x, in workgroup memory for all its teams. A team is
@@ -9,8 +10,8 @@
 // block's weights are under way while it multiplies, and the first block's before x is kept. With fewer lanes, more
 // output rows share what is kept; with more lanes, more weights are under way.
 // No private array is indexed: see `linear_plain`.
-// uses: NORM, params, x, gain, columns, finish from parts/linear; Bytes, Floats, Four, largest, scale_for, whole,
-// bytes, float_product, packed_product, four_starts, four_rows from parts/q4_0_dot; SUBGROUP, together, together_one,
+// uses: NORM, params, x, gain, columns, finish from parts/linear; largest, scale_for, whole, four_starts from parts/dot;
+// keep_bytes, keep_floats, block_of, products, four_rows from parts/q4_0_dot or parts/blocks_dot; SUBGROUP, together, together_one,
 // largest_of_four from parts/sums_in_memory or parts/sums_in_subgroups
 
 override WORKGROUP: u32 = 128;
@@ -28,9 +29,7 @@ override SQUARES: u32 = WORKGROUP / SUBGROUP;
 override FOURS: u32 = ROWS * OUTPUTS / 4;   // lines of a team, before the line of squares
 override SUMS: u32 = TEAMS * (FOURS + 1) * LINE;
 
-// A block of x, times gain. With PACKED: bytes 0, 1 and 2 of the columns for low nibbles, then of those for high
-// nibbles, where component w belongs to word w; and in [6], -8 times each word's sum. Without PACKED: the columns by
-// fours, and in [8], -8 times each word's sum. There are nine vectors so that banks do not collide.
+// A block of x, times gain, as the dot part keeps it. There are nine vectors so that banks do not collide.
 var<workgroup> kept: array<array<vec4u, 9>, CHUNK * ROWS>;
 var<workgroup> scale_of_kept: array<f32, CHUNK * ROWS>;
 var<workgroup> squares_of: array<vec2f, SQUARES>; // sums from SUBGROUP invocations, for each row of x
@@ -72,54 +71,6 @@ fn bring(m: u32, first: u32, row: u32, local: u32, have: bool, first_word: Eight
     }
   }
   return squares;
-}
-
-fn keep_bytes(slot: u32, w: u32, low: vec4i, high: vec4i, scale: f32) {
-  let low_bytes = bytes(low);
-  let high_bytes = bytes(high);
-  let sum = low + high;
-  kept[slot][0][w] = low_bytes.x;
-  kept[slot][1][w] = low_bytes.y;
-  kept[slot][2][w] = low_bytes.z;
-  kept[slot][3][w] = high_bytes.x;
-  kept[slot][4][w] = high_bytes.y;
-  kept[slot][5][w] = high_bytes.z;
-  kept[slot][6][w] = bitcast<u32>(-8 * (sum.x + sum.y + sum.z + sum.w));
-  if (w == 0) { scale_of_kept[slot] = scale; }
-}
-
-fn keep_floats(slot: u32, w: u32, low: vec4f, high: vec4f) {
-  kept[slot][w] = bitcast<vec4u>(low);
-  kept[slot][w + 4] = bitcast<vec4u>(high);
-  kept[slot][8][w] = bitcast<u32>(-8 * dot(vec4f(1), low + high));
-}
-
-// A kept block as it is multiplied by four rows' weights.
-struct Block { bytes: Bytes, floats: Floats }
-
-fn block_of(slot: u32) -> Block {
-  var block: Block;
-  if (PACKED) {
-    let minus = bitcast<vec4i>(kept[slot][6]);
-    block.bytes = Bytes(kept[slot][0], kept[slot][1], kept[slot][2], kept[slot][3], kept[slot][4], kept[slot][5],
-                        minus.x + minus.y + minus.z + minus.w, scale_of_kept[slot]);
-  } else {
-    block.floats = Floats(mat4x4f(bitcast<vec4f>(kept[slot][0]), bitcast<vec4f>(kept[slot][1]),
-                                  bitcast<vec4f>(kept[slot][2]), bitcast<vec4f>(kept[slot][3])),
-                          mat4x4f(bitcast<vec4f>(kept[slot][4]), bitcast<vec4f>(kept[slot][5]),
-                                  bitcast<vec4f>(kept[slot][6]), bitcast<vec4f>(kept[slot][7])),
-                          dot(vec4f(1), bitcast<vec4f>(kept[slot][8])));
-  }
-  return block;
-}
-
-fn product(words: vec4u, block: Block) -> f32 {
-  if (PACKED) { return packed_product(words, block.bytes); }
-  return float_product(words, block.floats);
-}
-
-fn products(four: Four, block: Block) -> vec4f {
-  return four.scales * vec4f(product(four.a, block), product(four.b, block), product(four.c, block), product(four.d, block));
 }
 
 @compute @workgroup_size(WORKGROUP)

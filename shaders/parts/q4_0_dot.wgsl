@@ -1,11 +1,8 @@
-// parts/q4_0_dot: a block of Q4_0 times its 32 columns of x: in f32, or by bytes.
+// parts/q4_0_dot: a block of Q4_0 times its 32 columns of x: in f32, or by bytes. `parts/blocks_dot` has the other types.
 //
-// Instructions limit too, not only bytes, so packed_product multiplies four weights at once. x becomes whole numbers
-// of 23 bits, by a power of two that its block's largest value decides. They are cut into three bytes, and a byte of
-// four columns meets four nibbles in one packed dot product. These sums are exact; the rounding of x, 2^-23 of the
-// block's largest, is about what f32 sums lose. With nibbles n: sum (n - 8) x = sum n x - 8 sum x, so that nothing is
-// subtracted from each weight.
-// uses: weights, scale_of, pair_rows, last_pair from parts/linear
+// With nibbles n: sum (n - 8) x = sum n x - 8 sum x, so that nothing is subtracted from each weight.
+// uses: weights from parts/linear; scale_of from parts/types; bytes from parts/dot; PACKED, kept, scale_of_kept from
+// parts/linear_staged
 
 struct Floats {
   low: mat4x4f, high: mat4x4f,              // column w: for word w's low nibbles, and for its high ones
@@ -31,32 +28,6 @@ fn float_product(words: vec4u, x: Floats) -> f32 {
        + in_f32(words.z, x.low[2], x.high[2]) + in_f32(words.w, x.low[3], x.high[3]);
 }
 
-fn largest(low: vec4f, high: vec4f) -> f32 {
-  let most = max(abs(low), abs(high));
-  return max(max(most.x, most.y), max(most.z, most.w));
-}
-
-struct Scale { to_whole: f32, of_whole: f32 }
-
-// Powers of two that make values up to `most` whole numbers below 2^22, and back: 32 products with nibbles stay below
-// 2^31.
-fn scale_for(most: f32) -> Scale {
-  let exponent = max(bitcast<u32>(most) >> 23, 30);
-  return Scale(bitcast<f32>((275 - exponent) << 23), bitcast<f32>((exponent - 21) << 23));
-}
-
-// x times scale as whole numbers: adding 1.5 * 2^23 leaves them in the mantissa.
-fn whole(x: vec4f, scale: f32) -> vec4i { return bitcast<vec4i>(fma(x, vec4f(scale), vec4f(12582912))) - 0x4b400000; }
-
-// The lowest three bytes of four whole numbers: all bytes 0 in a word, all bytes 1, all bytes 2.
-fn bytes(x: vec4i) -> vec3u {
-  let u = bitcast<vec4u>(x);
-  let even = vec2u(0x00ff00ff);
-  let low = (u.xz & even) | ((u.yw << vec2u(8)) & ~even);          // bytes 0, 0', 2, 2' of two numbers
-  let high = ((u.xz >> vec2u(8)) & even) | (u.yw & ~even);         // bytes 1, 1', 3, 3'
-  return vec3u((low.x & 0xffff) | (low.y << 16), (high.x & 0xffff) | (high.y << 16), (low.x >> 16) | (low.y & 0xffff0000));
-}
-
 // The same as float_product, by bytes. Nothing is indexed by a parameter, as Tint guards every such index.
 fn packed_product(words: vec4u, x: Bytes) -> f32 {
   let low = words & vec4u(0x0f0f0f0f);
@@ -73,13 +44,59 @@ fn packed_product(words: vec4u, x: Bytes) -> f32 {
 // A block of four output rows: its words and its scales.
 struct Four { a: vec4u, b: vec4u, c: vec4u, d: vec4u, scales: vec4f }
 
-// Where the four output rows of `pair` and the next one begin, in blocks.
-fn four_starts(pair: u32, blocks: u32) -> vec4u {
-  return vec4u(pair_rows(min(pair, last_pair())), pair_rows(min(pair + 1, last_pair()))) * blocks;
-}
-
 fn four_rows(starts: vec4u, block: u32) -> Four {
   let at = starts + block;
   return Four(weights[at.x], weights[at.y], weights[at.z], weights[at.w],
               vec4f(scale_of(at.x), scale_of(at.y), scale_of(at.z), scale_of(at.w)));
+}
+
+// A kept block with PACKED: bytes 0, 1 and 2 of the columns for low nibbles, then of those for high nibbles, where
+// component w belongs to word w; and in [6], -8 times each word's sum. Without PACKED: the columns by fours, and in [8],
+// -8 times each word's sum.
+fn keep_bytes(slot: u32, w: u32, low: vec4i, high: vec4i, scale: f32) {
+  let low_bytes = bytes(low);
+  let high_bytes = bytes(high);
+  let sum = low + high;
+  kept[slot][0][w] = low_bytes.x;
+  kept[slot][1][w] = low_bytes.y;
+  kept[slot][2][w] = low_bytes.z;
+  kept[slot][3][w] = high_bytes.x;
+  kept[slot][4][w] = high_bytes.y;
+  kept[slot][5][w] = high_bytes.z;
+  kept[slot][6][w] = bitcast<u32>(-8 * (sum.x + sum.y + sum.z + sum.w));
+  if (w == 0) { scale_of_kept[slot] = scale; }
+}
+
+fn keep_floats(slot: u32, w: u32, low: vec4f, high: vec4f) {
+  kept[slot][w] = bitcast<vec4u>(low);
+  kept[slot][w + 4] = bitcast<vec4u>(high);
+  kept[slot][8][w] = bitcast<u32>(-8 * dot(vec4f(1), low + high));
+}
+
+// A kept block as it is multiplied by four rows' weights.
+struct Block { bytes: Bytes, floats: Floats }
+
+fn block_of(slot: u32) -> Block {
+  var block: Block;
+  if (PACKED) {
+    let minus = bitcast<vec4i>(kept[slot][6]);
+    block.bytes = Bytes(kept[slot][0], kept[slot][1], kept[slot][2], kept[slot][3], kept[slot][4], kept[slot][5],
+                        minus.x + minus.y + minus.z + minus.w, scale_of_kept[slot]);
+  } else {
+    block.floats = Floats(mat4x4f(bitcast<vec4f>(kept[slot][0]), bitcast<vec4f>(kept[slot][1]),
+                                  bitcast<vec4f>(kept[slot][2]), bitcast<vec4f>(kept[slot][3])),
+                          mat4x4f(bitcast<vec4f>(kept[slot][4]), bitcast<vec4f>(kept[slot][5]),
+                                  bitcast<vec4f>(kept[slot][6]), bitcast<vec4f>(kept[slot][7])),
+                          dot(vec4f(1), bitcast<vec4f>(kept[slot][8])));
+  }
+  return block;
+}
+
+fn product(words: vec4u, block: Block) -> f32 {
+  if (PACKED) { return packed_product(words, block.bytes); }
+  return float_product(words, block.floats);
+}
+
+fn products(four: Four, block: Block) -> vec4f {
+  return four.scales * vec4f(product(four.a, block), product(four.b, block), product(four.c, block), product(four.d, block));
 }

@@ -6,12 +6,15 @@ import gguf
 import numpy as np
 import pytest
 
+import ggml
 import reference
-from lab import GUARDS, assert_close
+from conftest import VARIANTS
+from lab import GUARDS, Lab, assert_close
 from voxtab import mel, rope
 from voxtab.config import CONTEXT_FRAMES, DECODER_4B, ENCODER_4B, Stack
 from voxtab.gpu import kernels as kernels_module
-from voxtab.gpu.kernels import ADD, ARGMAX_RUN, GELU, SILU, STORE, TOKENS_RING, Heads
+from voxtab.gpu.kernels import ADD, ARGMAX_RUN, GELU, SILU, STORE, TOKENS_RING, Heads, Kernels, Matrix, Part
+from voxtab.weights.directory import block_nbytes, tensor_nbytes
 
 Q4_0 = gguf.GGMLQuantizationType.Q4_0
 ROUNDING = 2e-6  # f32 sums of a few thousand products near one, relative to their size
@@ -170,6 +173,69 @@ def test_linear(lab, type, rows, outputs, columns):
         x.astype(np.float32) @ rounded.T,
         5 * ROUNDING,
     )
+
+
+# Layout, types, and the shape: rows, outputs, columns. Each type in each kernel once, as lavapipe compiles them slowly.
+BLOCK_CASES = [
+    *(("software", type, (5, 131, 512)) for type in ggml.TYPES),
+    *(("packed", type, (3, 70, 1280)) for type in ggml.TYPES),
+    *(("gpu", type, (1, 70, 256)) for type in ggml.TYPES),
+    *(("tiles", type, (67, 70, 256)) for type in ggml.TYPES),
+    ("plain", "Q6_K", (2, 67, 512)),
+    ("subgroups", "Q5_K", (1, 131, 3072)),
+]
+
+
+@pytest.mark.parametrize("layout,type,shape", BLOCK_CASES)
+def test_linear_in_blocks(device, run, layout, type, shape):
+    """ggml's other types, against gguf-py's own values: repacked, then multiplied, with a norm and a bias."""
+    lab = Lab(device, Kernels(device, VARIANTS[layout]), run)
+    rows, outputs, columns = shape
+    x, weights = random(1, rows, columns, scale=3), random(2, outputs, columns, scale=columns**-0.5)
+    gain, bias = random(3, columns), random(4, outputs)
+    matrix, rounded = lab.matrix(weights, type)
+    out = lab.out(rows, outputs)
+    norm = lab.put(gain.astype(np.float32)), 1e-5
+    lab.go(
+        *lab.kernels.linear(
+            lab.kernels.unused,
+            lab.put(x.astype(np.float32)),
+            matrix,
+            out,
+            rows=rows,
+            norm=norm,
+            bias=lab.put(bias.astype(np.float32)),
+        )
+    )
+    got, want = lab.get(out, rows, outputs, guarded=True), reference.rms_norm(x, gain) @ rounded.T + bias
+    lab.clear()
+    lab.kernels.close()
+    # Packed sums are of whole numbers before their offset is taken away: larger than what is left, most for Q8_0.
+    assert_close((layout, type), got, want, 2e-5 if type == "Q8_0" else 1e-5)
+
+
+@pytest.mark.parametrize("type", ggml.TYPES)
+def test_every_value_of_a_block(device, run, type):
+    """Bit for bit what gguf-py makes of random bytes: each value is looked up, as embeddings are."""
+    lab = Lab(device, Kernels(device, VARIANTS["software"]), run)
+    columns, rows = 512, 9
+    raw = np.random.default_rng(5).integers(0, 256, rows * tensor_nbytes(type, (columns,)), np.uint8)
+    blocks = raw.reshape(-1, block_nbytes(type))
+    halves = np.array([0.5, -2.25, 1 / 1024, 3e-6, -0.0], np.float16)  # one of them is subnormal
+    for at in {"Q6_K": (208,), "Q5_0": (0,), "Q8_0": (0,)}.get(type, (0, 2)):
+        blocks[:, at : at + 2] = halves[np.arange(len(blocks)) % len(halves)].reshape(-1, 1).view(np.uint8)
+    weights, scales = lab.repacked(raw, type, rows * columns // 32)
+    matrix = Matrix(rows, columns, (Part(type, 0, rows, weights, scales),))
+    tokens = lab.put(np.arange(TOKENS_RING, dtype=np.uint32))
+    out, audio = lab.out(rows, columns), lab.put(np.zeros((rows, columns), np.float32))
+    lab.go(*lab.kernels.embed(lab.step(0), audio, tokens, matrix, out, rows=rows, known=rows, draft=0))
+    got, want = lab.get(out, rows, columns, guarded=True), ggml.dequantise(raw, type, (rows, columns))
+    lab.clear()
+    lab.kernels.close()
+    if type in ("Q4_1", "Q5_1", "Q4_K", "Q5_K"):  # the last addition is rounded, and may be fused with the product
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-6 * np.abs(want).max())
+    else:
+        np.testing.assert_array_equal(got, want)
 
 
 @pytest.mark.parametrize("ending", [STORE, GELU, ADD, SILU])

@@ -1,7 +1,7 @@
 """Every (kernel, constants) that loading a model, or converting one, asks a GPU for.
 
-Nothing is listed by hand: the engine itself loads and records the published 4B model's shapes and the embedded models'
-on a device that only takes notes, for each weight type, cache type, order of RoPE's rows and layout.
+No constant is listed by hand: the engine itself loads and records the published 4B model's shapes and the embedded
+models' on a device that only takes notes, for each weight type, cache type, order of RoPE's rows and layout.
 """
 
 import asyncio
@@ -19,13 +19,30 @@ from voxtab.model import PROMPT_ROWS, Model
 from voxtab.native import files
 from voxtab.native.making.fitting import Fitter
 from voxtab.weights import checkpoint
+from voxtab.weights.directory import Directory
 
 ROOT = Path(__file__).resolve().parents[2]
 
 Variant = tuple[str, tuple[tuple[str, float], ...]]  # kernel, constants
 
-# Types of a file's matrices and of everything else: convolutions, gains, biases.
-TYPES = [("F32", "F32"), ("F16", "F16"), ("BF16", "BF16"), ("Q4_0", "F32"), ("Q4_0", "F16")]
+# Types of a file's matrices, and of everything else: convolutions, gains, biases. Q4_0 is recorded in every layout,
+# with both orders of rows and both caches. The others differ in how a weight is read, and in nothing else: one takes
+# all four kinds of kernels, the rest take turns.
+SOFTWARE, STAGED = Variants.of(GpuAdapter(is_software=True)), Variants()
+PACKED, SUBGROUPS = Variants(linear="staged_packed"), Variants(linear="staged_subgroups", subgroup=32)
+OTHER_TYPES = {
+    ("F32", "F32"): (SOFTWARE, STAGED),
+    ("F16", "F16"): (SOFTWARE, STAGED),
+    ("BF16", "BF16"): (SOFTWARE, STAGED),
+    ("Q4_0", "F16"): (SOFTWARE, STAGED),
+    ("Q4_1", "F16"): (SOFTWARE, PACKED),
+    ("Q5_0", "F16"): (SOFTWARE, STAGED),
+    ("Q5_1", "F16"): (SOFTWARE, SUBGROUPS),
+    ("Q8_0", "F16"): (SOFTWARE, PACKED),
+    ("Q4_K", "F16"): (SOFTWARE, SUBGROUPS),
+    ("Q5_K", "F16"): (SOFTWARE, STAGED),
+    ("Q6_K", "F16"): (SOFTWARE, STAGED, PACKED, SUBGROUPS),
+}
 # Above WebGPU's default limits: what most GPUs grant, lavapipe too.
 LARGER = {"largest_workgroup": 1024, "workgroup_storage": 32768}
 
@@ -97,29 +114,38 @@ def _layouts() -> set[Variants]:
     )
 
 
-async def _record(layouts: set[Variants]) -> set[Variant]:
+def _mixed(directory: Directory) -> Directory:
+    """With wv of another type than wq and wk, as in Q4_K_M."""
+    tensors = {
+        name: replace(tensor, type="Q6_K") if ".wv.weight" in name else tensor
+        for name, tensor in directory.tensors.items()
+    }
+    return replace(directory, tensors=tensors)
+
+
+async def _record(layouts: set[Variants], others: dict[tuple[str, str], tuple[Variants, ...]]) -> set[Variant]:
+    """What loading Q4_0 records in `layouts`, and loading other types in theirs."""
     device = NotingDevice()
+
+    async def load(config: ModelConfig, directory: Directory, layout: Variants, cache_f16: bool = True) -> None:
+        await Model.load(device, directory, config, None, None, name="", cache_f16=cache_f16, variants=layout)
+
     one_layer = replace(
         VOXTRAL_4B, encoder=replace(VOXTRAL_4B.encoder, layers=1), decoder=replace(VOXTRAL_4B.decoder, layers=1)
     )
     for config in (one_layer, *embedded_configs()):  # the other layers ask for nothing new
-        for types, half_rope, cache_f16, layout in itertools.product(TYPES, (False, True), (False, True), layouts):
-            await Model.load(
-                device,
-                directory(config, *types),
-                replace(config, half_rope=half_rope),
-                None,
-                None,
-                name="",
-                cache_f16=cache_f16,
-                variants=layout,
-            )
+        for half_rope, cache_f16, layout in itertools.product((False, True), (False, True), layouts):
+            await load(replace(config, half_rope=half_rope), directory(config), layout, cache_f16)
+    for (matrices, rest), of_type in others.items():
+        tensors = directory(one_layer, matrices, rest, narrow="Q8_0" if matrices.endswith("_K") else None)
+        for layout in of_type:
+            await load(one_layer, _mixed(tensors) if matrices == "Q4_K" else tensors, layout)
     await Fitter.open(device, 64)
     return device.variants
 
 
 def all_variants() -> tuple[list[Variant], list[Variant]]:
     """Every kernel with all constants it is compiled with: at WebGPU's default limits; and beyond, at LARGER ones."""
-    default = asyncio.run(_record(_layouts()))
-    larger = asyncio.run(_record({Variants(linear=linear, subgroup=32, **LARGER) for linear in LINEAR}))
+    default = asyncio.run(_record(_layouts(), OTHER_TYPES))
+    larger = asyncio.run(_record({Variants(linear=linear, subgroup=32, **LARGER) for linear in LINEAR}, {}))
     return sorted(default), sorted(larger - default)

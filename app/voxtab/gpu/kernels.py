@@ -1,6 +1,6 @@
 """Records dispatches: one method per formula, which says what the shader is bound to, its grid and its variant.
 
-Most formulas are one shader; `linear` chooses between four, and `attention` between two.
+Most formulas are one shader; `linear` chooses between eight, and `attention` and `embed` between two.
 
 A recorder (`Kernels`) has fixed `Variants`, so that what it records follows from its arguments alone; `plan` compiles.
 Arguments are buffers unless a type or a keyword says otherwise. Shapes are f32 unless they say otherwise; the
@@ -17,7 +17,30 @@ from voxtab.config import Stack
 from voxtab.gpu.device import Device
 from voxtab.gpu.variants import Variants
 
-TYPE_CODES = {"F32": 0, "F16": 1, "BF16": 2, "Q4_0": 3}
+# Of weights, as parts/types and parts/block_types of the shaders number them.
+TYPE_CODES = {
+    "F32": 0,
+    "F16": 1,
+    "BF16": 2,
+    "Q4_0": 3,
+    "Q4_1": 4,
+    "Q5_0": 5,
+    "Q5_1": 6,
+    "Q8_0": 7,
+    "Q4_K": 8,
+    "Q5_K": 9,
+    "Q6_K": 10,
+}
+# Those of parts/block_types: bytes of a block of 32 in `weights`, and of 8 blocks in `scales`.
+BLOCK_TYPES = {
+    "Q4_1": (16, 32),
+    "Q5_0": (16, 48),
+    "Q5_1": (16, 64),
+    "Q8_0": (32, 16),
+    "Q4_K": (16, 20),
+    "Q5_K": (16, 52),
+    "Q6_K": (16, 84),
+}
 STORE, GELU, ADD, SILU, HEADS = range(5)  # linear's endings
 TOKENS_RING = 256  # ids kept on the GPU, by position; element 256 holds the position reached
 ANGLES_FINE = 512  # positions in RoPE's fine table
@@ -34,19 +57,22 @@ def pack_step(position: int, rotation: int, capacity: int, audio_row: int = 0) -
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of a matrix that fit one binding, from row `first` on."""
+    """Rows of a matrix of one type that fit one binding, from row `first` on."""
 
+    type: str
     first: int
     rows: int
-    weights: int  # buffer: values as in the file, or Q4_0 nibbles
-    scales: int  # buffer: f16 scales of Q4_0, otherwise unused
+    weights: int  # buffer: values as in the file, or nibbles, or bytes
+    scales: int  # buffer: scales of types with blocks, otherwise unused
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """A weight [rows, columns] on the GPU. Gate and up are stacked part by part (`load.py`)."""
+    """A weight [rows, columns] on the GPU. Gate and up are stacked part by part (`load.py`).
 
-    type: str
+    Only wq, wk and wv, stacked, can have several types.
+    """
+
     rows: int
     columns: int
     parts: tuple[Part, ...]
@@ -162,11 +188,10 @@ class Kernels:
         says what becomes of the sums y: STORE out = y, GELU out = gelu(y), ADD out += y, SILU out [rows, outputs / 2] =
         silu(gate) * up; with `heads` it is HEADS, queries to out [rows, heads, head_dim], keys and values to the cache.
 
-        Few rows go to `linear_staged` if the weights are Q4_0, otherwise to `linear_plain`; many to `linear_tile`.
+        Few rows go to `linear_staged` if the weights are in blocks, otherwise to `linear_plain`; many to `linear_tile`.
         """
-        layout = self.variants
+        constants: dict[str, float] = {"ENDING": HEADS if heads else ending}
         gain, epsilon = norm or (self.unused, 0.0)
-        constants = {"TYPE": TYPE_CODES[matrix.type], "ENDING": HEADS if heads else ending}
         if norm:
             constants |= {"NORM": 1, "EPSILON": epsilon}
         if bias:
@@ -180,46 +205,53 @@ class Kernels:
                 "ANGLES_FINE": ANGLES_FINE,
                 "CACHE_F16": heads.cache_f16,
             }
-        if (
-            matrix.type == "Q4_0"
-            and layout.tiles
-            and rows >= TILE // 2
-            and -(-rows // TILE) * -(-matrix.rows // TILE) >= layout.tiles
-        ):
-            kernel, high, wide = "linear_tile", TILE, TILE
-            constants |= {"WORKGROUP": 256}
-        elif matrix.type == "Q4_0" and layout.linear != "plain":
-            kernel = "linear_staged_subgroups" if layout.linear == "staged_subgroups" else "linear_staged"
-            constants |= (shape := layout.staged_shape(rows, matrix.rows, matrix.columns))
-            high, wide = shape["ROWS"], shape["WORKGROUP"] // shape["LANES"] * shape["OUTPUTS"]
-        else:
-            workgroup, lanes = layout.plain_shape(matrix.columns)
-            kernel, high, wide = "linear_plain", self._tile(rows), 4 * workgroup // lanes
-            constants |= {"WORKGROUP": workgroup, "LANES": lanes, "ROWS": high}
-            if lanes > 1:
-                constants |= {"SHARED": workgroup // lanes * 5 * high * (lanes + 1)}
         width = matrix.rows // 2 if ending == SILU else matrix.rows
-        return [
-            self._dispatch(
-                kernel,
-                # `linear_plain` is compiled once for all shapes: a software GPU has no other, and compiles slowly.
-                constants if kernel == "linear_plain" else constants | {"COLUMNS": matrix.columns, "HEIGHT": part.rows},
-                (rows, matrix.columns, part.rows, part.first // 2 if ending == SILU else part.first, width),
-                (
-                    step,
-                    x,
-                    part.weights,
-                    part.scales,
-                    gain,
-                    bias or self.unused,
-                    heads.angles if heads else self.unused,
-                    heads.cache if heads else self._unwritten,
-                    out,
-                ),
-                (*spread(-(-part.rows // wide)), -(-rows // high)),
+        dispatches = []
+        for part in matrix.parts:
+            kernel, shape, high, wide = self._linear_kernel(part.type, rows, matrix)
+            if heads and part.first:
+                shape = shape | {"FIRST_PAIR": part.first // 2}
+            dispatches.append(
+                self._dispatch(
+                    kernel + ("_blocks" if part.type in BLOCK_TYPES else ""),
+                    # `linear_plain` is compiled once for all shapes: a software GPU has no other, and compiles slowly.
+                    constants
+                    | {"TYPE": TYPE_CODES[part.type]}
+                    | shape
+                    | ({} if kernel == "linear_plain" else {"COLUMNS": matrix.columns, "HEIGHT": part.rows}),
+                    (rows, matrix.columns, part.rows, part.first // 2 if ending == SILU else part.first, width),
+                    (
+                        step,
+                        x,
+                        part.weights,
+                        part.scales,
+                        gain,
+                        bias or self.unused,
+                        heads.angles if heads else self.unused,
+                        heads.cache if heads else self._unwritten,
+                        out,
+                    ),
+                    (*spread(-(-part.rows // wide)), -(-rows // high)),
+                )
             )
-            for part in matrix.parts
-        ]
+        return dispatches
+
+    def _linear_kernel(self, type: str, rows: int, matrix: Matrix) -> tuple[str, dict[str, float], int, int]:
+        """The file for weights of this type, its constants, and how many rows of x and outputs a workgroup makes."""
+        layout = self.variants
+        shape: dict[str, float]
+        if layout.tiles and rows >= TILE // 2 and -(-rows // TILE) * -(-matrix.rows // TILE) >= layout.tiles:
+            return "linear_tile", {"WORKGROUP": 256}, TILE, TILE
+        if layout.linear != "plain" and (type == "Q4_0" or type in BLOCK_TYPES):
+            kernel = "linear_staged_subgroups" if layout.linear == "staged_subgroups" else "linear_staged"
+            staged = layout.staged_shape(rows, matrix.rows, matrix.columns)
+            return kernel, {**staged}, staged["ROWS"], staged["WORKGROUP"] // staged["LANES"] * staged["OUTPUTS"]
+        workgroup, lanes = layout.plain_shape(matrix.columns)
+        high = self._tile(rows)
+        shape = {"WORKGROUP": workgroup, "LANES": lanes, "ROWS": high}
+        if lanes > 1:
+            shape |= {"SHARED": workgroup // lanes * 5 * high * (lanes + 1)}
+        return "linear_plain", shape, high, 4 * workgroup // lanes
 
     def attention(
         self, step, q, cache, scratch: tuple[int, int], out, *, rows, stack: Stack, cache_f16
@@ -312,8 +344,8 @@ class Kernels:
         """
         return [
             self._dispatch(
-                "embed",
-                {"TYPE": TYPE_CODES[matrix.type], "TOKENS": TOKENS_RING},
+                "embed_blocks" if part.type in BLOCK_TYPES else "embed",
+                {"TYPE": TYPE_CODES[part.type], "TOKENS": TOKENS_RING},
                 (rows, matrix.columns, part.rows, part.first, known, draft),
                 (step, audio, tokens, part.weights, part.scales, out),
                 (-(-matrix.columns // 4 // self.variants.workgroup), rows, 1),
@@ -367,6 +399,18 @@ class Kernels:
             (blocks, first_block),
             (raw, nibbles, scales),
             (*spread(-(-blocks // 2 // self.variants.workgroup)), 1),
+        )
+
+    def repack_blocks(self, raw, weights, scales, *, type, blocks, first_block) -> Dispatch:
+        """raw: blocks of 32 values of a type of BLOCK_TYPES, as in the file -> weights, scales, from first_block on."""
+        per_invocation = 8 if type.endswith("_K") else 2
+        assert first_block % per_invocation == 0, "blocks share words"
+        return self._dispatch(
+            "repack_blocks",
+            {"TYPE": TYPE_CODES[type]},
+            (blocks, first_block),
+            (raw, weights, scales),
+            (*spread(-(-blocks // per_invocation // self.variants.workgroup)), 1),
         )
 
     def to_f32(self, raw, out, *, type, count, first) -> Dispatch:

@@ -7,7 +7,7 @@ from typing import Any
 
 from voxtab.config import DECODER_4B, ENCODER_4B, MEL_BINS, STATES_PER_TOKEN, ModelConfig, Stack
 from voxtab.errors import ModelError
-from voxtab.weights.directory import Directory, quoted
+from voxtab.weights.directory import FLOATS, Directory, quoted
 
 EMBEDDING = "mm_streams_embeddings.embedding_module.tok_embeddings.weight"
 CONV = "mm_streams_embeddings.embedding_module.whisper_encoder.conv_layers.{}.conv.{}"
@@ -62,13 +62,13 @@ def read_config(directory: Directory) -> ModelConfig:
                 f"Tensor {quoted(name)} has the shape {list(found)}, and the rest of the model needs {list(shape)}: "
                 "the file or its metadata is damaged, so download the model again."
             )
-        if directory.tensors[name].type == "Q4_0" and (len(shape) != 2):
+        if directory.tensors[name].type not in FLOATS and len(shape) != 2:
             raise ModelError(
-                f"Tensor {quoted(name)} is Q4_0, but only matrices can be: use a file that has it in F32 or F16."
+                f"Tensor {quoted(name)} is {directory.tensors[name].type}, but only matrices can be: use a file that "
+                "has it in F32 or F16."
             )
     for stack, layer in ((config.encoder, ENCODER_LAYER), (config.decoder, DECODER_LAYER)):
         for i in range(stack.layers):
-            _same_type(directory, [layer.format(i) + f"attention.{w}.weight" for w in ("wq", "wk", "wv")])
             _same_type(directory, [layer.format(i) + f"feed_forward.{w}.weight" for w in ("w1", "w3")])
     return config
 
@@ -170,10 +170,10 @@ def _shape(directory: Directory, name: str, dims: int) -> tuple[int, ...]:
 
 
 def _same_type(directory: Directory, names: list[str]) -> None:
-    """ModelError if these tensors, which are stacked into one matrix, have several types."""
+    """ModelError if these tensors, whose rows are made in pairs, have several types."""
     types = {directory.tensors[name].type for name in names}
     if len(types) > 1:
         raise ModelError(
-            f"Tensor {quoted(names[0])} and those stacked with it have several types ({', '.join(sorted(types))}): "
+            f"Tensors {' and '.join(map(quoted, names))} have several types ({', '.join(sorted(types))}): "
             "convert the model again, with one type for them."
         )

@@ -15,8 +15,21 @@ HEADER_LIMIT = 100_000_000  # bytes
 
 MAX_DIMS = 4
 
-# type -> (values per block, bytes per block)
-_BLOCKS = {"F32": (1, 4), "F16": (1, 2), "BF16": (1, 2), "Q4_0": (32, 18)}
+# type -> (values per block, bytes per block), as ggml defines them
+_BLOCKS = {
+    "F32": (1, 4),
+    "F16": (1, 2),
+    "BF16": (1, 2),
+    "Q4_0": (32, 18),
+    "Q4_1": (32, 20),
+    "Q5_0": (32, 22),
+    "Q5_1": (32, 24),
+    "Q8_0": (32, 34),
+    "Q4_K": (256, 144),
+    "Q5_K": (256, 176),
+    "Q6_K": (256, 210),
+}
+FLOATS = "F32", "F16", "BF16"
 
 
 class HeaderIncomplete(Exception):
@@ -36,7 +49,7 @@ class Tensor:
     """One entry of the directory. All its bytes lie inside the file."""
 
     name: str
-    type: str  # 'F32', 'F16', 'BF16' or 'Q4_0'
+    type: str  # ggml's name of it, one of _BLOCKS
     shape: tuple[int, ...]  # outermost first: a Linear is (out, in). 1 to 4 numbers, none is 0
     offset: int  # bytes from the file's start. GGUF: a multiple of 4; safetensors: any
     nbytes: int
@@ -110,7 +123,7 @@ def joined(files: list[tuple[int, Directory]]) -> Directory:
 def tensor_nbytes(type: str, shape: tuple[int, ...]) -> int:
     """Bytes of a tensor, or of one row of it: give `shape[1:]`.
 
-    Q4_0 puts each 32 consecutive values of a row into 18 bytes. ValueError if rows are not whole blocks.
+    Q4_0, for one, puts each 32 consecutive values of a row into 18 bytes. ValueError if rows are not whole blocks.
     """
     values, nbytes = _BLOCKS[type]
     if shape[-1] % values:
@@ -118,12 +131,17 @@ def tensor_nbytes(type: str, shape: tuple[int, ...]) -> int:
     return prod(shape) // values * nbytes
 
 
+def block_nbytes(type: str) -> int:
+    """Bytes of a block."""
+    return _BLOCKS[type][1]
+
+
 def locate(name: str, type: str, shape: tuple[int, ...], offset: int, size: int) -> Tensor:
     """The tensor that a header describes, checked; `size` is the file's, in bytes. ModelError if it is impossible."""
     if type not in _BLOCKS:
         raise ModelError(
             f"Tensor {quoted(name)} has the type {quoted(type)}, which is not supported: "
-            f"use a model whose tensors are Q4_0, F16, BF16 or F32."
+            f"use a model whose tensors are {', '.join(_BLOCKS)}."
         )
     if not 1 <= len(shape) <= MAX_DIMS or min(shape) < 1:
         raise ModelError(

@@ -1,21 +1,22 @@
 """Directory -> GPU buffers: one pass over the file's bytes in file order, repacked on the GPU.
 
 Natively, Python's heap holds at most CHUNK bytes of weights; in the page it holds none, because JavaScript moves them.
-Q4_0 goes through one small raw buffer and is repacked into nibbles and scales; everything else is written directly to
-where it is used.
+Types with blocks go through one small raw buffer and are repacked, Q4_0 into nibbles and scales and the others as
+`parts/block_types` of the shaders describes; everything else is written directly to where it is used.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from voxtab.config import ModelConfig
 from voxtab.gpu.device import Source, Upload
-from voxtab.gpu.kernels import Kernels, Matrix, Part
+from voxtab.gpu.kernels import BLOCK_TYPES, Kernels, Matrix, Part
 from voxtab.weights import checkpoint as names
-from voxtab.weights.directory import Directory, tensor_nbytes
+from voxtab.weights.directory import Directory, Tensor, block_nbytes, tensor_nbytes
 
-CHUNK = 36 * (1 << 17)  # bytes an upload moves at once: whole pairs of Q4_0 blocks
+CHUNK = 36 * (1 << 17)  # bytes that an upload moves at once, at most; for Q4_0 whole pairs of blocks
 assert CHUNK % 36 == 0 and CHUNK % 4 == 0
 
 
@@ -77,7 +78,7 @@ class _Rows:
     type: str
     buffer: int
     first: int
-    scales: int = 0  # the buffer for those of Q4_0
+    scales: int = 0  # the buffer for those of types with blocks
     to_f32: bool = False  # F16 and BF16 become F32
 
 
@@ -161,38 +162,40 @@ class Loader:
         self._rows.append(_Rows(tensor.offset, tensor.nbytes, tensor.type, buffer, first, to_f32=tensor.type != "F32"))
 
     def matrix(self, *stacked: str) -> Matrix:
-        """Tensors of equal columns and type, stacked, in parts that fit a binding.
+        """Tensors of equal columns, stacked, in parts that fit a binding and have one type each.
 
         One tensor is cut into rows. Gate and up are cut alike, so that a part holds both rows of each output. wq, wk
-        and wv, of different heights, must fit one part, and always do at WebGPU's default limits.
+        and wv, of different heights and perhaps types, must fit one part for each type, and always do at WebGPU's
+        default limits.
         """
         tensors = [self._tensors[name] for name in stacked]
-        type, columns = tensors[0].type, tensors[0].shape[1]
+        columns, parts, done = tensors[0].shape[1], [], 0
+        for type, of_type in groupby(tensors, lambda tensor: tensor.type):
+            for cut in self._cuts(type, columns, run := [*of_type]):
+                rows = sum(end - start for start, end in cut)
+                weights, scales = self._device.buffer(rows * _row_bytes(type, columns), stacked[0]), self._unused
+                if scale_bytes := _scale_bytes(type, rows * columns // 32):
+                    scales = self._device.buffer(scale_bytes, stacked[0] + " scales")
+                first, file_row_bytes = 0, tensor_nbytes(type, (columns,))
+                for tensor, (start, end) in zip(run, cut):
+                    offset, nbytes = tensor.offset + start * file_row_bytes, (end - start) * file_row_bytes
+                    self._rows.append(_Rows(offset, nbytes, type, weights, first * columns, scales))
+                    first += end - start
+                parts.append(Part(type, done, rows, weights, scales))
+                done += rows
+        return Matrix(done, columns, tuple(parts))
+
+    def _cuts(self, type: str, columns: int, tensors: list[Tensor]) -> list[list[tuple[int, int]]]:
+        """The parts of stacked tensors of one type: for each part the rows, from and to, of every tensor."""
+        row_bytes = _row_bytes(type, columns)
         heights = [tensor.shape[0] for tensor in tensors]
-        file_row_bytes = tensor_nbytes(type, (columns,))
-        row_bytes = columns // 2 if type == "Q4_0" else file_row_bytes  # without the scales
         limit = min(self._device.limits["maxStorageBufferBindingSize"], self._device.limits["maxBufferSize"])
+        if sum(heights) * row_bytes <= limit:
+            return [[(0, height) for height in heights]]
+        assert len(set(heights)) == 1, "only tensors of equal height are cut"
         # An even number of rows: as two scales share a word, each tensor in a stack begins at an even block.
         most = limit // (row_bytes * len(tensors)) & ~1
-        if sum(heights) * row_bytes <= limit:
-            cuts = [[(0, height) for height in heights]]
-        else:
-            assert len(set(heights)) == 1, "only tensors of equal height are cut"
-            cuts = [[(first, min(first + most, heights[0]))] * len(tensors) for first in range(0, heights[0], most)]
-        parts, done = [], 0
-        for cut in cuts:
-            rows = sum(end - start for start, end in cut)
-            weights, scales = self._device.buffer(rows * row_bytes, stacked[0]), self._unused
-            if type == "Q4_0":
-                scales = self._device.buffer(rows * columns // 16, stacked[0] + " scales")
-            first = 0
-            for tensor, (start, end) in zip(tensors, cut):
-                offset, nbytes = tensor.offset + start * file_row_bytes, (end - start) * file_row_bytes
-                self._rows.append(_Rows(offset, nbytes, type, weights, first * columns, scales))
-                first += end - start
-            parts.append(Part(done, rows, weights, scales))
-            done += rows
-        return Matrix(type, done, columns, tuple(parts))
+        return [[(first, min(first + most, heights[0]))] * len(tensors) for first in range(0, heights[0], most)]
 
     async def upload(self, source: Source, progress: Callable[[int], None] | None = None) -> None:
         """Bring all rows in file order, in chunks; each is repacked or made f32 before the next one comes."""
@@ -200,11 +203,22 @@ class Loader:
         table: list[Upload] = []
         plans = []
         for rows in sorted(self._rows, key=lambda rows: rows.offset):
-            for at in range(0, rows.nbytes, CHUNK):
-                offset, nbytes = rows.offset + at, min(CHUNK, rows.nbytes - at)
+            chunk = CHUNK - CHUNK % (2 * block_nbytes(rows.type))  # whole pairs of blocks
+            for at in range(0, rows.nbytes, chunk):
+                offset, nbytes = rows.offset + at, min(chunk, rows.nbytes - at)
                 if rows.type == "Q4_0":
                     first_block = rows.first // 32 + at // 18
                     repack = k.repack_q4_0(raw, rows.buffer, rows.scales, blocks=nbytes // 18, first_block=first_block)
+                elif rows.type in BLOCK_TYPES:
+                    eight_blocks = tensor_nbytes(rows.type, (256,))
+                    repack = k.repack_blocks(
+                        raw,
+                        rows.buffer,
+                        rows.scales,
+                        type=rows.type,
+                        blocks=nbytes * 8 // eight_blocks,
+                        first_block=rows.first // 32 + at * 8 // eight_blocks,
+                    )
                 elif rows.to_f32:
                     repack = k.to_f32(raw, rows.buffer, type=rows.type, count=nbytes // 2, first=rows.first + at // 2)
                 else:
@@ -217,3 +231,16 @@ class Loader:
         for handle in (raw, *plans):
             self._device.free(handle)
         k.close()
+
+
+def _row_bytes(type: str, columns: int) -> int:
+    """Of a row on the GPU, without the scales."""
+    if type in BLOCK_TYPES:
+        return columns // 32 * BLOCK_TYPES[type][0]
+    return columns // 2 if type == "Q4_0" else tensor_nbytes(type, (columns,))
+
+
+def _scale_bytes(type: str, blocks: int) -> int:
+    if type in BLOCK_TYPES:
+        return -(-blocks // 8) * BLOCK_TYPES[type][1]
+    return 2 * blocks if type == "Q4_0" else 0

@@ -78,7 +78,7 @@ def _fields(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
     # `type` and not isinstance, as True is an int in Python. The limit is the format's, and keeps products short.
     if type(kind) is not str or not all(type(n) is int and 0 <= n < 2**63 for n in (*shape, begin, end)):
         raise _damaged(f"tensor {quoted(name)} has a dtype, shape or data_offsets of the wrong kind")
-    if not name or kind == "Q4_0":
+    if not name or kind.startswith("Q"):
         raise _damaged("a tensor has no name, or a type that the format does not have")
     return kind, shape, begin, end
 
