@@ -75,7 +75,7 @@ async function show(write) {
 async function transcribed(sound, samples) {
   enter("showing");
   view.state("transcribing", "The self-test model is listening to a recording.");
-  say("The self-test model, on this machine, as it hears them.");
+  say("Written down by the self-test model, on this machine, as it hears them.");
   let failure = null;
   try {
     await engine.call("start", { delay_ms: DELAY_MS, left_silence_tokens: null });
