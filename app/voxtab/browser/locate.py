@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 from page import here, site, source, store
 
 from voxtab.browser.messages import object_of
-from voxtab.errors import ModelError, TokenizerError
+from voxtab.errors import ModelError
 from voxtab.weights.manifest import MANIFEST_LIMIT, parse_manifest
 from voxtab.weights.shard_names import in_order
 
@@ -25,7 +25,7 @@ class Located:
 
     name: str
     shards: list[dict]  # in the order of their bytes
-    tokenizer: dict  # a shard that is a tekken.json
+    tokenizer: dict | None  # a shard that is a tekken.json; None: there is only what the model carries
     key: str | None  # of the model in the store; None if it is not kept there
 
 
@@ -33,7 +33,7 @@ async def locate_model(request: Any) -> Located:
     """Where the bytes are of what the request names in `model` and `tokenizer`.
 
     `model` is {url}, {files, keep}, {kept: key} or null for the site's own; `tokenizer` is {url}, {file} or null.
-    Raises ModelError or TokenizerError, one sentence each.
+    Raises ModelError, one sentence each.
     """
     model, tokenizer = object_of(request, "model"), object_of(request, "tokenizer")
     if "kept" in model:
@@ -53,16 +53,17 @@ async def _locate_files(model: dict, tokenizer: dict) -> Located:
     files = {file.name: file for file in model["files"]}
     if not files:
         raise ModelError("No model file was chosen: choose a .gguf file, or all its shards, and tekken.json.")
-    if not tokenizer:
-        raise TokenizerError("There is no tekken.json: choose it together with the model's files.")
     names = in_order(sorted(files))
     shards: list[dict] = [{"file": files[name], "name": name, "bytes": files[name].size} for name in names]
     if not model.get("keep"):
-        return Located(names[0], shards, tokenizer, None)
-    beside = tokenizer["file"]
-    tokenizer = {"file": beside, "name": beside.name, "bytes": beside.size}
-    versions = [[file.name, file.size, file.lastModified] for file in (*(files[name] for name in names), beside)]
-    return await _record(_key(*versions), names[0], None, shards, tokenizer)
+        return Located(names[0], shards, tokenizer or None, None)
+    kept = [files[name] for name in names]
+    if tokenizer:
+        beside = tokenizer["file"]
+        kept.append(beside)
+        tokenizer = {"file": beside, "name": beside.name, "bytes": beside.size}
+    versions = [[file.name, file.size, file.lastModified] for file in kept]
+    return await _record(_key(*versions), names[0], None, shards, tokenizer or None)
 
 
 async def _locate_address(url: str, tokenizer_url: str | None, network: bool) -> Located:
@@ -102,17 +103,18 @@ async def _recorded(key: str) -> Located | None:
     return Located(record["name"], record["shards"], record["tokenizer"], key)
 
 
-async def _record(key: str, name: str, address: str | None, shards: list[dict], tokenizer: dict) -> Located:
+async def _record(key: str, name: str, address: str | None, shards: list[dict], tokenizer: dict | None) -> Located:
     """Note in the store what the model is, before its bytes come."""
     for i, shard in enumerate(shards):
         shard["store"] = {"model": key, "name": f"shard-{i}"}
-    tokenizer = tokenizer | {"store": {"model": key, "name": "tokenizer"}}
+    if tokenizer:
+        tokenizer = tokenizer | {"store": {"model": key, "name": "tokenizer"}}
     record = {
         "name": name,
         "address": address,
         "added": datetime.now(UTC).isoformat(timespec="seconds"),
         "shards": [_without_file(shard) for shard in shards],
-        "tokenizer": _without_file(tokenizer),
+        "tokenizer": tokenizer and _without_file(tokenizer),
     }
     await store.writeRecord(key, json.dumps(record))
     return Located(name, shards, tokenizer, key)

@@ -23,8 +23,8 @@ from voxtab.gpu.device import GpuAdapter
 from voxtab.gpu.variants import Variants
 from voxtab.model import Model
 from voxtab.tokenizer import READ_BYTES, TekkenReader, Tokenizer
-from voxtab.weights import checkpoint, dialects, gguf
-from voxtab.weights.directory import Directory, HeaderIncomplete
+from voxtab.weights import checkpoint, dialects, gguf, vocabulary
+from voxtab.weights.directory import Array, Directory, HeaderIncomplete
 
 FIRST_READ = 1 << 18  # bytes: the header of a file without a tokenizer is smaller
 SIZE_UNKNOWN = 1 << 62  # of a file, when a server does not say
@@ -56,7 +56,7 @@ async def open_model(request: Any, lost: Callable[[BrowserDevice, str], None]) -
         network = getattr(request, "network", True)
         source = open_source(located.shards, network=network)
         size = await source.open()
-        directory = await read_directory(source, size or SIZE_UNKNOWN)
+        directory, head = await read_directory(source, size or SIZE_UNKNOWN)
         refuse_absurd(directory, not size)
         directory = dialects.translated(directory)
         config = checkpoint.read_config(directory)
@@ -80,9 +80,15 @@ async def open_model(request: Any, lost: Callable[[BrowserDevice, str], None]) -
             variants=_variants(request, case, device.adapter),
         )
         # Python reads the tokenizer while JavaScript reads the weights: neither waits for the other.
-        model, (model.tokenizer, tokenizer_is_kept) = await together(
-            loading, read_tokenizer(located.tokenizer, config.vocabulary, network)
-        )
+        inside = None if object_of(request, "tokenizer") else vocabulary.place(directory)
+        if isinstance(inside, Array):
+            tokenizer = vocabulary.read(directory, head[inside.offset :][: inside.nbytes], config.vocabulary)
+            model, tokenizer_is_kept = await loading, True
+        else:
+            model, (tokenizer, tokenizer_is_kept) = await together(
+                loading, read_tokenizer(located.tokenizer, config.vocabulary, network)
+            )
+        model.tokenizer = tokenizer
         is_kept = source.isKept and tokenizer_is_kept
     except BaseException:
         if device:
@@ -139,8 +145,8 @@ def open_source(shards: list[dict], **options: Any) -> Any:
     return sources.Source.new(*to_js([shards, options], dict_converter=Object.fromEntries))
 
 
-async def read_directory(source: Any, size: int) -> Directory:
-    """The header of a GGUF file. The source then still gives the file from its first byte."""
+async def read_directory(source: Any, size: int) -> tuple[Directory, bytes]:
+    """The header of a GGUF file, read and as bytes. The source then still gives the file from its first byte."""
     nbytes = FIRST_READ
     while True:
         head = (await source.head(min(nbytes, size))).to_bytes()
@@ -148,7 +154,7 @@ async def read_directory(source: Any, size: int) -> Directory:
         if len(head) < min(nbytes, size):
             size = len(head)
         try:
-            return gguf.parse(head, size)
+            return gguf.parse(head, size), head
         except HeaderIncomplete as error:
             nbytes = max(2 * nbytes, error.needed)
 
@@ -165,8 +171,10 @@ def refuse_absurd(directory: Directory, untold: bool) -> None:
         )
 
 
-async def read_tokenizer(shard: dict, vocabulary: int, network: bool) -> tuple[Tokenizer, bool]:
-    """The Tokenizer of a tekken.json, and whether the store has all of it."""
+async def read_tokenizer(shard: dict | None, vocabulary: int, network: bool) -> tuple[Tokenizer, bool]:
+    """The Tokenizer of a tekken.json, and whether the store has all of it. TokenizerError if there is none."""
+    if not shard:
+        raise TokenizerError("There is no tekken.json: choose it together with the model's files.")
     # READ_BYTES at a time: TekkenReader never holds more of the file's 15 MB.
     text = open_source([shard], chunkBytes=READ_BYTES, network=network)
     reader = TekkenReader(vocabulary)

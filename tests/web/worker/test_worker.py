@@ -10,10 +10,13 @@ import struct
 from contextlib import contextmanager
 from pathlib import Path
 
+import gguf as gguf_py
+import numpy as np
 import pytest
 
 from voxtab.weights import checkpoint, gguf
 from web.conftest import ORACLES
+from weights.dialect_files import add_vocabulary
 
 
 def started(page):
@@ -99,6 +102,36 @@ def test_by_url(bare, server, oracle):
 def test_chosen_file(bare, server):
     opened = open_chosen(bare, [ORACLES / "delay480" / name for name in ("tekken.json", "tiny-q4.gguf")])
     check_tokens(bare, server, "delay480", opened)
+
+
+def test_another_type_with_its_vocabulary_inside(bare, server, files):
+    """By its address, with no tekken.json there: the oracle's Q4_0 as Q4_1, which has the same values."""
+    (files / "q4_1").mkdir()
+    write_q4_1(ORACLES / "delay480/tiny-q4.gguf", files / "q4_1/model.gguf")
+    check_tokens(bare, server, "delay480", open_url(bare, "/files/q4_1/model.gguf"))
+    assert not [path for path, _ in server.requests if "q4_1/tekken.json" in path]
+
+
+def write_q4_1(source: Path, path: Path) -> None:
+    """d (q - 8) = d q + m, with m = -8 d."""
+    reader, writer = gguf_py.GGUFReader(source), gguf_py.GGUFWriter(path, "voxtral_realtime")
+    for key, field in reader.fields.items():
+        if key.startswith("voxtral_realtime."):
+            value = field.contents()
+            (writer.add_uint32 if isinstance(value, int) else writer.add_float32)(key, value)
+    add_vocabulary(writer, "llama.cpp")
+    for tensor in reader.tensors:
+        data, kind = np.asarray(tensor.data), tensor.tensor_type
+        if kind == gguf_py.GGMLQuantizationType.Q4_0:
+            blocks = data.reshape(-1, 18)
+            least = (-8 * blocks[:, :2].copy().view("<f2")).astype("<f2").view(np.uint8)
+            raw = np.concatenate([blocks[:, :2], least, blocks[:, 2:]], axis=1)
+            data, kind = raw.reshape(len(data), -1), gguf_py.GGMLQuantizationType.Q4_1
+        writer.add_tensor(tensor.name, data, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
 
 def test_chosen_shards(bare, server, model, tmp_path):
