@@ -1,12 +1,18 @@
 """tools/tiny: what needs neither torch nor a voice."""
 
+import importlib
 import json
 import random
 import sys
+import types
 from pathlib import Path
 
+import gguf
 import numpy as np
 import pytest
+
+from voxtab.native import models
+from voxtab.weights import checkpoint
 
 ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / "tools/tiny"))
@@ -77,3 +83,18 @@ def test_drafts_count_from_the_prompt_to_the_last_word():
     prompt, words = [1] + [32] * 38, [32, 33, 1005, 32, 1007]
     assert drafts.spoken({"tokens": prompt + words + [32] * 11, "delay_ms": 480}) == words
     assert drafts.spoken({"tokens": prompt + [32] * 11, "delay_ms": 480}) == []
+
+
+def test_exporting_the_shipped_weights_again_gives_the_shipped_file(tmp_path, monkeypatch):
+    """As README.md says. export.py imports the training's model, which needs torch and is not used here."""
+    monkeypatch.setitem(sys.modules, "model", types.SimpleNamespace(load=None))
+    export = importlib.import_module("export")
+    shipped = TINY / "voxtab-tiny-q4.gguf"
+    named = {
+        tensor.name: gguf.quants.dequantize(tensor.data, tensor.tensor_type).reshape(tensor.shape[::-1])
+        for tensor in gguf.GGUFReader(shipped).tensors
+    }
+    found = models.read_model(shipped)
+    metadata = {"general.name": found.directory.metadata["general.name"]} | checkpoint.metadata(found.config)
+    export.write_gguf(tmp_path / "again.gguf", named, "Q4_0", metadata)
+    assert (tmp_path / "again.gguf").read_bytes() == shipped.read_bytes()
