@@ -4,8 +4,8 @@
 
 import { SAMPLE_RATE } from "../config.js";
 
-const ZERO_CROSSINGS = 24; // of the sinc, on each side: 7 kHz passes unchanged, 9 kHz is removed
-const PASS = 0.95; // of the lower Nyquist frequency
+const ZERO_CROSSINGS = 48; // of the sinc, on each side: 7 kHz passes unchanged, 8.3 kHz is removed
+const PASS = 0.955; // of the lower Nyquist frequency
 
 export class Resampler {
   constructor(from, to = SAMPLE_RATE) {

@@ -167,7 +167,7 @@ function keep(words, { name, unfinished, recording }) {
   const row = document.createElement("div");
   row.className = "row";
   if (words) row.append(button("Copy", () => copy(words.trim(), text)));
-  if (unfinished && recording) row.append(button("Save recording", () => save(recording.wav(), `${name}.wav`)));
+  if (recording) row.append(button("Save recording", () => save(recording.wav(), `${name}.wav`)));
   item.append(title, text, row);
   element("earlier").hidden = false;
   element("earlier").querySelector("summary").after(item);

@@ -162,6 +162,7 @@ def test_audio_dropped_while_the_gpu_comes_back(speaking, url):
         *_, heard, file = [block["fed"] for block in fed(page)]
         at(page, "earlier").locator("summary").click()
         expect(at(page, "earlier").get_by_role("heading")).to_have_text("microphone")
+        expect(at(page, "earlier").get_by_role("button", name="Save recording")).to_be_visible()
         assert heard != file == 16000
         expect(page.get_by_role("meter")).to_be_hidden()
 
