@@ -1,5 +1,5 @@
 // Blocks of any rate and number of channels -> 16 kHz mono, and what is to say about their level. As
-// app/voxtab/native/audio/file.py does it.
+// app/voxtab/native/audio/conversion.py does it.
 
 import { SAMPLE_RATE } from "../config.js";
 import { Failure } from "../failure.js";
