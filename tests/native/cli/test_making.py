@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from voxtab.errors import DeviceError
 from voxtab.native import cli, models
+from voxtab.native.gpu.device import NativeDevice
 
 ORACLE = Path(__file__).parents[2] / "oracle" / "delay480"
 SOURCE, CLIP = ORACLE / "model.safetensors", ORACLE / "clip.flac"
@@ -103,3 +105,18 @@ def test_refused_before_anything_is_made(voxtab, tmp_path, monkeypatch, argument
     status, out, err = voxtab(*arguments)
     assert (status, out) == (2, "") and err.startswith("voxtab") and err.count("\n") == 1 and words in err
     assert not [*tmp_path.iterdir()]
+
+
+def test_without_a_gpu(voxtab, tmp_path, monkeypatch):
+    """The plain rule needs none, and the refusal says so."""
+
+    async def none(**_):
+        raise DeviceError("No GPU was found: install a driver.")
+
+    monkeypatch.setattr(NativeDevice, "open", none)
+    status, out, err = voxtab("convert", SOURCE, tmp_path / "m.gguf", "--type", "q4_0")
+    assert (status, out) == (2, "") and "driver; or use --scales ggml" in err and err.count("\n") == 1
+    status, out, err = voxtab("convert", SOURCE, tmp_path / "m.gguf", "--type", "q4_0", "--scales", "ggml")
+    assert (status, err) == (0, "") and "plain scales" in models.read_model(tmp_path / "m.gguf").directory.metadata[
+        "general.quantized_by"
+    ]

@@ -7,7 +7,7 @@ import re
 from dataclasses import asdict
 from pathlib import Path
 
-from voxtab.errors import UserError, shown
+from voxtab.errors import DeviceError, UserError, shown
 from voxtab.native.cli.parser import add_gpu, add_tokenizer
 
 DESCRIPTION = (
@@ -70,7 +70,10 @@ async def _run(arguments, path: Path) -> None:
     samples = beginning(open_audio(arguments.audio), AUDIO_SECONDS) if arguments.audio else None
     device = fitter = None
     if arguments.type == "q4_0" and arguments.scales != "ggml":
-        device = await NativeDevice.open(gpu=arguments.gpu)
+        try:
+            device = await NativeDevice.open(gpu=arguments.gpu)
+        except DeviceError as error:
+            raise DeviceError(f"{str(error).removesuffix('.')}; or use --scales ggml, which needs no GPU.") from None
         fitter = await Fitter.open(device, converting.CHUNK_VALUES)
     try:
         with bytes_bar("converting") as progress:
