@@ -57,6 +57,7 @@ def page_on(browser, url, script=None, query="?model=self-test", gpu=GOOD_GPU, s
         ),
     )
     page.goto(f"{url}/{query}")
+    page.wait_for_function("window.voxtab")  # main.js has run, which comes after first.js
     if state:
         wait_for(page, state)
     try:

@@ -18,6 +18,9 @@ TYPES = {
     ".css": "text/css",
     ".json": "application/json",
     ".wasm": "application/wasm",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".webmanifest": "application/manifest+json",
 }
 
 

@@ -252,7 +252,7 @@ def _page(report: Report, counts: Counts, url: str, model: str | None, variants:
 def _ready(page, address: str) -> float:
     page.add_init_script(STATES)
     page.goto(address)
-    page.wait_for_function("['ready', 'error'].includes(document.documentElement.dataset.state)")
+    page.locator("html:is([data-state=ready], [data-state=error])").wait_for()
     state, ms = page.evaluate("states.at(-1)")
     if state != "ready":
         raise UserError(page.get_by_test_id("error").text_content())
@@ -262,7 +262,7 @@ def _ready(page, address: str) -> float:
 def _paint(report: Report, page, seconds: int) -> None:
     """Time from a step's last sample in the AudioWorklet to its text in the page. Tokens without text do not count."""
     page.get_by_test_id("speak").click()
-    page.wait_for_function("document.documentElement.dataset.state === 'transcribing'")
+    page.locator("html[data-state=transcribing]").wait_for()
     page.wait_for_timeout(1000 * seconds)
     delay = page.evaluate("Number(document.querySelector('[data-testid=delay]').value)")
     came, shown = page.evaluate("[Array.from(came), shown]")

@@ -67,7 +67,7 @@ def served(site: Path | None = None, *, folders: dict[str, Path] | None = None, 
             boot.write_text(worker + boot.read_text())
         for name, folder in (folders or {}).items():
             Path(copy, name).symlink_to(folder.absolute())
-        with serving(Site(copy, ISOLATED)) as url:
+        with serving(Site(copy, {"*": ISOLATED})) as url:
             yield url
 
 

@@ -77,8 +77,7 @@ def page_tokens(site: Path, model: Path, wav: Path) -> tuple[list[int], str]:
         (site / name).unlink(missing_ok=True)
         (site / name).symlink_to(target)
     manifest = "manifest.json" if (model / "manifest.json").is_file() else next(model.glob("*.gguf")).name
-    # Playwright's wait_for_function needs a page without a content security policy.
-    with serving(Site(site, {})) as url, sync_playwright() as playwright:
+    with serving(Site(site)) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium-headless-shell"),
             chromium_sandbox=False,
@@ -86,7 +85,7 @@ def page_tokens(site: Path, model: Path, wav: Path) -> tuple[list[int], str]:
         )
         page = browser.new_page()
         page.goto(f"{url}/?model=proof-model/{manifest}&audio=proof.wav&autostart=1")
-        page.wait_for_function("['done', 'error'].includes(document.documentElement.dataset.state)", timeout=600_000)
+        page.locator("html:is([data-state=done], [data-state=error])").wait_for(timeout=600_000)
         if page.evaluate("document.documentElement.dataset.state") == "error":
             sys.exit(f"tools/prove: the page failed: {page.get_by_test_id('error').text_content()}")
         tokens = page.evaluate("voxtab.tokens")

@@ -2,6 +2,7 @@
 
 import { SAMPLE_RATE } from "../config.js";
 import { Failure } from "../failure.js";
+import { startWorker } from "../worker/start.js";
 import { Mono } from "./mono.js";
 
 const SHORT_BYTES = 16 << 20; // of a file that the browser may decode whole: an hour of Opus, or 20 minutes of FLAC
@@ -71,7 +72,7 @@ class AudioFile {
 class StreamDecoder {
   constructor(name) {
     this._name = name;
-    this._worker = new Worker(new URL("../worker/audio/decoder.js", import.meta.url), { type: "module" });
+    this._worker = startWorker(new URL("../worker/audio/decoder.js", import.meta.url));
     this._isClosed = false;
     this._reject = (_error) => {}; // of the call that waits for an answer
   }

@@ -26,8 +26,16 @@ export function see() {
   if (state.phase === "impossible") return show(remembered);
   if (!["opening", "closed"].includes(state.phase)) return;
   asked = true;
-  if (state.phase === "closed") openModel(DEMO); // it was stopped, or failed
+  if (state.phase === "closed") openModel(DEMO); // it has not come yet, or was stopped, or failed
   say("Starting the engine: this takes some seconds.");
+}
+
+// A first visit: the self-test model has not come yet, and comes only if the user asks for it.
+export function waitToBeAsked() {
+  element("demo-bytes").hidden = false;
+  enter("closed");
+  view.model("None for speech yet.");
+  view.state("ready", "Get the model to begin.");
 }
 
 // The self-test model is open.

@@ -3,6 +3,7 @@
 
 import { Failure } from "../failure.js";
 import { startSiblingsOf } from "../worker/siblings.js";
+import { startWorker } from "../worker/start.js";
 
 const STOP_MS = 3000; // a Worker that has not stopped by then is terminated
 
@@ -35,7 +36,7 @@ class Engine extends EventTarget {
   start() {
     if (this._worker) return;
     this._held = [];
-    this._worker = new Worker(new URL("../worker/boot.js", import.meta.url), { type: "module" });
+    this._worker = startWorker(new URL("../worker/boot.js", import.meta.url));
     this._worker.onmessage = ({ data }) => this._take(data);
     this._worker.onmessageerror = () => this._crash("it sent an unreadable message");
     this._worker.onerror = (event) => {

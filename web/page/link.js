@@ -3,7 +3,9 @@
 
 import { fetchAudio, lastName } from "./address.js";
 import { bench } from "./bench.js";
+import { waitToBeAsked } from "./demo.js";
 import { lastOpened } from "./kept.js";
+import { isHere } from "./offline.js";
 import { DEMO, openModel, SELF_TEST } from "./opening.js";
 import { fail } from "./state.js";
 import { audioFailed, transcribe } from "./transcribing.js";
@@ -25,8 +27,10 @@ export async function followLink(query) {
   const asked = await agreed(Object.fromEntries(["model", "tokenizer", "audio"].map((name) => [name, address(name)])));
   if (wrong) view.error(wrong);
   const asksForText = ["model", "audio", "bench", "variants"].some((name) => query.has(name));
+  const last = asksForText ? SELF_TEST : await lastOpened();
+  if (!last && !(await isHere())) return waitToBeAsked();
   const request = {
-    ...(asked.model ? modelAt(asked.model, asked.tokenizer) : asksForText ? SELF_TEST : ((await lastOpened()) ?? DEMO)),
+    ...(asked.model ? modelAt(asked.model, asked.tokenizer) : (last ?? DEMO)),
     variants: query.get("variants"),
   };
   const opening = { quiet: Boolean(wrong) };

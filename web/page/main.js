@@ -8,6 +8,7 @@ import { showKept } from "./kept.js";
 import { followLink, modelAt } from "./link.js";
 import { speak, stopListening } from "./listening.js";
 import { checkMachine } from "./machine.js";
+import { prepare } from "./offline.js";
 import { openModel, SELF_TEST } from "./opening.js";
 import { connectQueue, enqueue } from "./queue.js";
 import { enter, fail, isListening, state, stopVerb } from "./state.js";
@@ -124,7 +125,7 @@ connect();
 connectQueue(stop);
 showKept((request) => openModel(request));
 view.state("loading", "Looking for a GPU…");
-if (navigator.gpu) engine.start(); // Python starts meanwhile
+prepare(() => navigator.gpu && engine.start()); // Python starts meanwhile, if it is in this browser
 checkMachine()
   .then((machine) => {
     const { stop, warning } = machine;

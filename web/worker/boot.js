@@ -18,10 +18,18 @@ async function load(path) {
 const bytes = async (path) => new Uint8Array(await (await load(path)).arrayBuffer());
 const text = async (path) => (await load(path)).text();
 
-// Python's memory as it was once it had started, compressed; made by tools/site/snapshot.mjs.
-async function memory() {
-  const { body } = await load("pyodide/memory.bin");
-  return new Response(body.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+const unzipped = ({ body }, type) =>
+  new Response(body.pipeThrough(new DecompressionStream("gzip")), { headers: { "Content-Type": type } });
+
+// Python's memory as it was once it had started, made by tools/site/snapshot.mjs: the difference from its first state.
+const snapshot = load("pyodide/memory.bin").then((answer) => unzipped(answer, "").arrayBuffer());
+
+// Adds the first state, that of the program's memory before it runs.
+async function complete({ exports }) {
+  const words = new Uint32Array(await snapshot);
+  const header = words[1] / 4;
+  const first = new Uint32Array(exports.memory.buffer);
+  for (let i = 0; i < first.length; i++) words[header + i] ^= first[i];
 }
 
 async function wheels() {
@@ -29,14 +37,20 @@ async function wheels() {
   return { site, wheel: await bytes(site.wheel), installer: await Promise.all(site.installer.map(bytes)) };
 }
 
-// Rejects if Python's own program does not arrive whole. Pyodide would write that to the console and wait forever.
+// How Pyodide gets Python's own program, which tools/build_site has compressed: many hosts compress nothing. Rejects if it
+// does not arrive whole. Pyodide would write that to the console and wait forever.
 function failing() {
-  const instantiate = WebAssembly.instantiateStreaming;
+  const { instantiateStreaming } = WebAssembly;
   return new Promise((_, reject) => {
-    WebAssembly.instantiateStreaming = (...all) => {
-      const instantiated = instantiate(...all);
-      instantiated.catch(reject);
-      return instantiated;
+    WebAssembly.instantiateStreaming = async (answer, imports) => {
+      try {
+        const made = await instantiateStreaming(unzipped(await answer, "application/wasm"), imports);
+        await complete(made.instance);
+        return made;
+      } catch (error) {
+        reject(error);
+        throw error;
+      }
     };
   });
 }
@@ -44,7 +58,7 @@ function failing() {
 async function boot() {
   post({ event: "progress", stage: "python", done: 0, total: 0 });
   const [python, { site, wheel, installer }] = await Promise.all([
-    Promise.race([failing(), loadPyodide({ indexURL: `${here}pyodide/`, _loadSnapshot: memory() })]),
+    Promise.race([failing(), loadPyodide({ indexURL: `${here}pyodide/`, _loadSnapshot: snapshot })]),
     wheels(),
   ]);
   for (const installing of installer) python.unpackArchive(installing, "wheel");

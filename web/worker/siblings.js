@@ -1,6 +1,8 @@
 // Workers that a Worker wants beside it. The page starts them: Firefox 153 now and then puts a Worker to sleep for ever
 // after it has started one itself.
 
+import { startWorker } from "./start.js";
+
 const inPage = "document" in globalThis;
 
 // As a Worker that was started from here: `onmessage`, `onerror`, `postMessage`, `terminate`. Its script calls `serve`.
@@ -52,7 +54,7 @@ export function startSiblingsOf(worker) {
 // ports: to who wants it, for their messages, and for its end and its errors.
 function start({ url }, ports) {
   const [port, control] = ports;
-  const worker = new Worker(url, { type: "module" });
+  const worker = startWorker(new URL(url));
   const endSiblings = startSiblingsOf(worker);
   worker.addEventListener("error", (event) => {
     event.preventDefault();

@@ -1,5 +1,8 @@
 """A small site, and a server with a small model, which all tests share."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from native.server.process import LONG_BYTES, MODEL, STARTED, served
@@ -21,7 +24,10 @@ def site(tmp_path_factory):
     (site / "models/a.gguf").write_bytes(bytes(range(100)))
     (site / "models/long.gguf").write_bytes(bytes(LONG_BYTES))
     (site / "empty.txt").touch()
-    for name in ("a.js", "a.mjs", "a.wasm", "a.json", "a.wgsl", "a.css"):
+    (site / "worker/weights").mkdir(parents=True)
+    (site / "worker/weights/reader.js").touch()
+    shutil.copy(Path(__file__).parents[3] / "web/headers.json", site)
+    for name in ("a.js", "a.mjs", "a.wasm", "a.json", "a.wgsl", "a.css", "a.svg", "a.webmanifest"):
         (site / name).write_text("{}")
     (site.parent / "secret").write_text("outside")
     return site

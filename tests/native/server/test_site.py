@@ -40,14 +40,22 @@ def get(site):
         ("/a.json", "application/json"),
         ("/a.wgsl", "text/plain"),
         (FILE, "application/octet-stream"),
+        ("/a.svg", "image/svg+xml"),
+        ("/a.webmanifest", "application/manifest+json"),
     ],
 )
 def test_types(get, path, type):
     status, headers, _ = get(path)
     assert status == 200 and headers.get_content_type() == type
-    assert headers["X-Content-Type-Options"] == "nosniff"
-    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert headers.get_all("X-Content-Type-Options") == ["nosniff"]
+    (policy,) = headers.get_all("Content-Security-Policy")
+    assert "default-src 'none'" in policy and "connect-src 'self';" in policy
     assert headers["Access-Control-Allow-Origin"] is None
+
+
+def test_one_worker_may_leave_the_origin(get):
+    (policy,) = get("/worker/weights/reader.js")[1].get_all("Content-Security-Policy")
+    assert "connect-src 'self' https: http:;" in policy
 
 
 @pytest.mark.parametrize(

@@ -507,6 +507,7 @@ def test_models_chosen_one_after_the_other(browser, url):
 def test_stop_before_a_model_that_was_chosen_begins(browser, url):
     """While the model before it is being cancelled."""
     with page_on(browser, url, {"open": [{"silent": True}, {}], "cancel": [{"after": 300}]}, state="loading") as page:
+        page.wait_for_function("window.heard.some(({ call }) => call?.verb === 'open')")
         page.evaluate("""() => {
             for (const name of ['load-url', 'stop']) document.querySelector(`[data-testid=${name}]`).click();
         }""")

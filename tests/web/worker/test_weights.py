@@ -326,4 +326,4 @@ def wait_for_workers(page, names: set[str], seconds=60):
 def test_the_page_starts_all_workers():
     """Firefox now and then puts a Worker to sleep that has started one itself."""
     starts = [path.name for path in (CHECKOUT / "web").rglob("*.js") if "new Worker(" in path.read_text("utf-8")]
-    assert sorted(starts) == ["engine.js", "siblings.js"]
+    assert starts == ["start.js"]

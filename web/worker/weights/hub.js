@@ -6,13 +6,14 @@ const POINTER = /^version https:\/\/git-lfs\.github\.com\/spec\/v1\noid sha256:(
 const MOST_BYTES = 1024; // a pointer has about 130
 const WAIT_MS = 10_000;
 
+export const isOnHub = (address) => RESOLVE.test(new URL(address).pathname);
+
 // Resolves with {url, bytes, sha256}: the address with the commit in place of a branch, so that it stays the same file,
-// and the file's size and sum; null, and the address as it was, where the hub does not say.
+// and the file's size and sum; null, and the address as it was, where the hub does not say. In the reader's Worker.
 export async function pinned(address) {
   const found = { url: address, bytes: null, sha256: null };
   const url = new URL(address);
-  const [, repository, revision, path] = RESOLVE.exec(url.pathname) ?? [];
-  if (!path) return found;
+  const [, repository, revision, path] = RESOLVE.exec(url.pathname);
   try {
     const signal = AbortSignal.timeout(WAIT_MS);
     const response = await fetch(`${url.origin}${repository}/raw/${revision}/${path}`, {

@@ -14,11 +14,10 @@
 
 import { Failure } from "../../failure.js";
 import { Sibling } from "../siblings.js";
-import { text as fetchText } from "./file.js";
-import { Patience } from "./patience.js";
+import * as elsewhere from "./elsewhere.js";
 import { shown } from "./range.js";
 
-export { pinned } from "./hub.js";
+export { pinned } from "./elsewhere.js";
 
 const CHUNK_BYTES = 1 << 20; // and the size of pieces where no manifest says one
 const AHEAD = 2; // chunks that are read while one is used
@@ -41,7 +40,7 @@ export function pause(paused) {
 
 // Resolves with the text of a small file at an address, of at most `most` bytes.
 export function text(url, most) {
-  return fetchText(url, most, new Patience((tell) => post({ tell })));
+  return elsewhere.text(url, most, (tell) => post({ tell }));
 }
 
 export class Source {

@@ -121,7 +121,8 @@ class _NoSniffing:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_header(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = [*message.get("headers", ()), (b"x-content-type-options", b"nosniff")]
+                headers = [header for header in message.get("headers", ()) if header[0] != b"x-content-type-options"]
+                headers.append((b"x-content-type-options", b"nosniff"))
                 message = {**message, "headers": headers}
             await send(message)
 

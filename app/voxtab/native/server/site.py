@@ -1,9 +1,9 @@
 """The files of the page that tools/build_site wrote."""
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
@@ -23,20 +23,12 @@ TYPES = {
     ".wgsl": "text/plain",
     ".txt": "text/plain",
     ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".webmanifest": "application/manifest+json",
     ".flac": "audio/flac",
     ".zip": "application/zip",
 }
-# What the page does: its own scripts, styles and Workers, Python as WebAssembly, recordings as blob:, its icon as
-# data:, and models and audio from any address that the user names. A Worker has the policy of its script's answer.
-PAGE_HEADERS = MappingProxyType(
-    {
-        "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
-        "img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self'; worker-src 'self' blob:; "
-        "manifest-src 'self'; connect-src 'self' blob: data: https: http:; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'self'",
-        "Referrer-Policy": "no-referrer",
-    }
-)
+HEADERS = "headers.json"  # in the folder: {path, or "*" for all: {name: value}}; what the page and its Workers may do
 # One range of bytes. Others are ignored, as RFC 9110 allows, and the whole file is sent.
 _ONE_RANGE = re.compile(rb"\s*bytes\s*=\s*(\d+\s*-\s*\d*|-\s*\d+)\s*", re.IGNORECASE | re.ASCII)
 
@@ -44,25 +36,30 @@ _ONE_RANGE = re.compile(rb"\s*bytes\s*=\s*(\d+\s*-\s*\d*|-\s*\d+)\s*", re.IGNORE
 class Site(StaticFiles):
     """Serves a folder: types, validation, single ranges. Links in it are followed. UserError without a site.
 
-    `headers` are added to each answer; those of the page say what it may do.
+    `headers` are added to the answers, as the folder's headers.json says them unless they are given.
     """
 
-    def __init__(self, folder: str | Path, headers: Mapping[str, str] = PAGE_HEADERS):
+    def __init__(self, folder: str | Path, headers: Mapping[str, Mapping[str, str]] | None = None):
         if not Path(folder, "index.html").is_file():
             raise UserError(f"{folder} holds no index.html: build the site with tools/build_site and give its folder.")
         super().__init__(directory=folder, html=True, follow_symlink=True)
-        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        self._headers.append((b"cache-control", b"no-cache"))
+        if headers is None:
+            headers = json.loads(Path(folder, HEADERS).read_text("utf-8")) if Path(folder, HEADERS).is_file() else {}
+        self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], *self._headers]}
+                message = {**message, "headers": [*message["headers"], *self._headers_of(scope["path"].strip("/"))]}
             await send(message)
 
         if scope["type"] == "http":
             scope = {**scope, "headers": [header for header in scope["headers"] if not self._is_ignored(scope, header)]}
         await super().__call__(scope, receive, send_with_headers)
+
+    def _headers_of(self, path: str) -> list[tuple[bytes, bytes]]:
+        headers = {"Cache-Control": "no-cache", **self._headers.get("*", {}), **self._headers.get(path, {})}
+        return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
     @staticmethod
     def _is_ignored(scope: Scope, header: tuple[bytes, bytes]) -> bool:

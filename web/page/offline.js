@@ -1,0 +1,79 @@
+// What the service worker offers the user: the page without a network, and its new versions.
+
+import { ask, controlled } from "./control.js";
+import { engine } from "./engine.js";
+import { allows } from "./state.js";
+import * as view from "./view.js";
+
+const EARLY = ["page", "program"]; // brought at once; Python's memory and library come with the first model
+const ALL = [...EARLY, "library"];
+
+let site = null; // a promise of site.json
+
+/** @type {(id: string) => any} */
+const element = (id) => document.getElementById(id);
+
+// Brings what the engine needs first, and tells what comes and how much. Calls `start` at once if all of it is here, so
+// that a first visit fetches no more than that before the user asks for a model.
+export async function prepare(start) {
+  const bytes = await sizes();
+  if (!bytes) return start();
+  for (const place of document.querySelectorAll("[data-bytes]"))
+    place.textContent = view.size(bytes[/** @type {HTMLElement} */ (place).dataset.bytes]);
+  if (!controlled.by) {
+    return tell(`The engine (${view.size(bytes.program + bytes.library)}) comes with the first model.`);
+  }
+  offerVersion();
+  const kept = "The page and the engine are kept in this browser: they open without a network.";
+  if ((await ask("missing", { groups: ALL })) === 0) {
+    tell(kept);
+    return start();
+  }
+  const [now, later] = [view.size(bytes.program), view.size(bytes.library)];
+  tell(`The engine comes once and is kept in this browser: ${now} now, and ${later} with the first model.`);
+  engine.on("progress", async ({ stage, done }) => {
+    if (stage !== "python" || !done) return;
+    await ask("bring", { groups: ALL }).then(
+      () => tell(kept),
+      () => {},
+    );
+  });
+  const here = () => tell(`${now} of the engine are in this browser; ${later} more come with the first model.`);
+  await ask("bring", { groups: EARLY }).then(here, () => {}); // what is missing comes when it is needed
+}
+
+// Whether the engine and the self-test model are in this browser, or on this machine, as the checkout's web/ is.
+export async function isHere() {
+  if (!(await sizes())) return true;
+  return Boolean(controlled.by) && (await ask("missing", { groups: [...ALL, "self_test"] })) === 0;
+}
+
+// Resolves with the bytes of each group of the service worker's, or with null if this is no built site: the checkout's web/.
+function sizes() {
+  site ??= fetch("site.json").then((answer) => answer.json());
+  return site.then(
+    ({ bytes }) => bytes ?? null,
+    () => null,
+  );
+}
+
+function tell(sentence) {
+  element("coming").textContent = sentence;
+}
+
+// A new version waits until the user wants it, or until no tab has the old one any more.
+function offerVersion() {
+  const registration = controlled.by;
+  const offer = () => {
+    element("new-version").hidden = !registration.waiting;
+  };
+  registration.addEventListener("updatefound", () => registration.installing.addEventListener("statechange", offer));
+  element("use-new-version").addEventListener("click", async () => {
+    if (!allows("openModel")) return; // something runs
+    if (!registration.waiting) return location.reload();
+    navigator.serviceWorker.addEventListener("controllerchange", () => location.reload(), { once: true });
+    if (await ask("take_over", {}, registration.waiting)) return;
+    view.error("This page is open in another tab: close that one first, so that both do not have different versions.");
+  });
+  offer();
+}
