@@ -1,9 +1,9 @@
 // The site's service worker, at the top of the built site. The page opens without a network, each file is the one that
 // was built, and each answer has the headers of web/headers.json, which bind the Workers too: many hosts send none.
 //
-// tools/build_site puts SITE before this: {version, headers: {path: {name: value}}, those of "*" being for all; files:
-// {path: [SHA-256 in base64, bytes, group]}}. Groups: "page", "program" and "library", the parts of Python that come first and later, and
-// "self_test", which is brought only when it is asked for.
+// tools/build_site puts SITE before this: {headers: {path: {name: value}}, those of "*" being for all; files: {path:
+// [SHA-256 in base64, bytes, group]}}. Groups: "page"; "program" and "library", the parts of Python that come first and
+// later; and "self_test", the model that is brought only when it is asked for.
 //
 // One cache has a file under its address and sum, so a new version brings only what differs. It takes over when the user
 // asks for it, or when all tabs of the old one are closed: a tab never gets files of two versions.
