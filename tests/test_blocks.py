@@ -11,7 +11,7 @@ from voxtab.transcriber import ROOM_SECONDS
 class NoModel:
     """Notes how many positions each block has, the filled-up silence included."""
 
-    drafts = 0
+    drafts, reach = 0, 1000
 
     def __init__(self, block_tokens: int):
         self.block_tokens = block_tokens
@@ -26,13 +26,15 @@ class NoModel:
     def start(self, schedule): ...
     def make_room(self, positions): ...
     def decode(self, *positions, rows=1): ...
+    def give_tokens(self, first, tokens): ...
+    def passed(self, position): ...
 
 
 @pytest.mark.parametrize("block_tokens", [16, MOST_BLOCK_TOKENS])
 def test_a_file_begins_with_whole_blocks(block_tokens):
     """As much audio as may wait fills all blocks in flight. With less, they would be of one position each."""
     model = NoModel(block_tokens)
-    blocks = Blocks(model, Schedule())
+    blocks = Blocks(model, Schedule(), Schedule().prompt)
     blocks.append_silence(ROOM_SECONDS * SAMPLE_RATE)
     while blocks.submit():
         pass
@@ -41,7 +43,7 @@ def test_a_file_begins_with_whole_blocks(block_tokens):
 
 def test_audio_as_it_is_spoken_is_encoded_position_by_position():
     model = NoModel(MOST_BLOCK_TOKENS)
-    blocks = Blocks(model, Schedule())
+    blocks = Blocks(model, Schedule(), Schedule().prompt)
     blocks.append_silence(SAMPLE_RATE // 5)
     blocks.submit()
     assert model.encoded == [1, 1]

@@ -22,7 +22,10 @@ SAMPLE_BYTES = 4
 
 @dataclass
 class Block:
-    """Positions first..end - 1. `tokens` are those of positions first + 1..end; the prompt's are left out."""
+    """Positions first..end - 1. `tokens` are those of positions first + 1..end; the prompt's are left out.
+
+    The first block also has those before it which were known already and needed not be heard again.
+    """
 
     first: int
     end: int
@@ -40,19 +43,25 @@ class Block:
 class Blocks:
     """One stream's samples on their way through a model: `append` samples, `submit` what can be, `read` tokens.
 
-    The stream begins with the left silence. `first_rotation` is the RoPE position that it starts from (for tests).
+    The stream begins with the left silence. `given` are the token ids of its first positions, the prompt's and any that
+    are known already: they are decoded as a prompt is. `first_rotation` is the RoPE position that it starts from (for
+    tests).
     """
 
-    def __init__(self, model: Model, schedule: Schedule, first_rotation: int = 0):
+    def __init__(self, model: Model, schedule: Schedule, given: list[int], first_rotation: int = 0):
         silent = schedule.silent_positions
+        first = max(silent, len(given) - 1 - model.reach)  # no earlier position changes the next token
         self._model = model
-        self._given = len(schedule.prompt)  # positions whose tokens are given
+        self._given = given
+        self._passed_on = len(schedule.prompt)  # how many of them came out, or never do
         self.length = schedule.left_silence_tokens * SAMPLES_PER_TOKEN  # samples of the stream so far
         # f32 samples from HISTORY_SAMPLES before the next position on. What lies before `silent` is encoded already.
         waiting = HISTORY_SAMPLES + self.length - silent * SAMPLES_PER_TOKEN
         self._samples = bytearray(SAMPLE_BYTES * waiting)
-        self.position = silent  # the next one to submit
-        self.rotation = first_rotation + silent  # its RoPE position
+        self._unneeded = SAMPLE_BYTES * (first - silent) * SAMPLES_PER_TOKEN  # bytes to leave out
+        self._leave_out()
+        self.position = first  # the next one to submit
+        self.rotation = first_rotation + first if first == silent else 0  # its RoPE position
         self.passes = 0  # decoder passes that made tokens
         self._ended = False
         self._in_flight: deque[Block] = deque()
@@ -64,6 +73,12 @@ class Blocks:
         """Add f32 samples at the stream's end."""
         self._samples += samples
         self.length += len(samples) // SAMPLE_BYTES
+        self._leave_out()
+
+    def _leave_out(self) -> None:
+        count = min(self._unneeded, len(self._samples))
+        del self._samples[:count]
+        self._unneeded -= count
 
     def append_silence(self, count: int) -> None:
         self.append(bytes(SAMPLE_BYTES * count))
@@ -142,13 +157,17 @@ class Blocks:
         del self._samples[: SAMPLE_BYTES * tokens * SAMPLES_PER_TOKEN]
         self.position += tokens
         self.rotation += tokens
+        if known := self._given[block.first : block.end + 1]:
+            self._model.give_tokens(block.first, known)
+        block.tokens += self._given[self._passed_on : block.end + 1]
+        self._passed_on += len(block.tokens)
         return block
 
     def _decode(self, block: Block) -> None:
         """Submit passes over a block, from the position reached on: enough of them if every draft is right."""
         while not block.is_submitted and not block.reading:
             row, left = block.reached - block.first, block.end - block.reached
-            known = self._given - 1 - block.reached  # positions from here whose next token is given too
+            known = len(self._given) - 1 - block.reached  # positions from here whose next token is given too
             if known > 0:
                 rows = PROMPT_ROWS if known >= PROMPT_ROWS and left >= PROMPT_ROWS else 1
                 self._model.decode(block.reached, block.rotation + row, row, rows=rows)
@@ -159,3 +178,5 @@ class Blocks:
                 block.reading = self._model.predict(block.reached, block.rotation + row, row, rows=rows, passes=passes)
                 self.passes += passes
                 block.reached += passes  # each makes one token or more
+        if not block.reading:  # all its tokens are given; it is awaited, or the host would run far ahead of the GPU
+            block.reading = self._model.passed(block.end)

@@ -24,15 +24,16 @@ def delay_condition(width: int, delay_tokens: int) -> array:
 class TokensRead:
     """Tokens on their way back from the GPU: await it as often as you like, or never.
 
-    Gives (the position reached, the tokens of positions first + 1..reached), where passes began at `first`.
+    Gives (the position reached, the tokens of positions first + 1..reached), where passes began at `first`. Of passes
+    whose tokens were all given, it gives (first, []).
     """
 
-    def __init__(self, ring: Awaitable[bytes], first: int):
-        self._ring, self._first = ring, first
+    def __init__(self, ring: Awaitable[bytes], first: int, *, given: bool = False):
+        self._ring, self._first, self._given = ring, first, given
 
     def __await__(self) -> Generator[Any, None, tuple[int, list[int]]]:
         ring = array("I", (yield from self._ring.__await__()))
-        reached = ring[TOKENS_RING]
+        reached = self._first if self._given else ring[TOKENS_RING]
         return reached, [ring[position % TOKENS_RING] for position in range(self._first + 1, reached + 1)]
 
 
@@ -49,6 +50,8 @@ class Decoder:
         self.cache = KvCache(device, stack, rows, cache_f16, FIRST_POSITIONS)
         self.step = device.buffer(16, "decoder step", uniform=True)
         self.tokens = device.buffer(4 * (TOKENS_RING + 1), "tokens")
+        self._ring = (self.tokens, 0, 4 * (TOKENS_RING + 1))  # what is read back
+        self._nothing = device.plan([])
         self.x = device.buffer(4 * rows * stack.width, "decoder x")
         self.queries = device.buffer(4 * rows * stack.heads * stack.head_dim, "decoder queries")
         self.attended = device.buffer(4 * rows * stack.heads * stack.head_dim, "decoder attended")
@@ -72,8 +75,19 @@ class Decoder:
 
     def read_tokens(self, first: int, plan: int, passes: int) -> TokensRead:
         """Run the plan `passes` more times, then read the tokens made since position `first`."""
-        ring = (self.tokens, 0, 4 * (TOKENS_RING + 1))
-        return TokensRead(self.device.run(plan, ring, times=passes), first)
+        return TokensRead(self.device.run(plan, self._ring, times=passes), first)
+
+    def give_tokens(self, first: int, tokens: list[int]) -> None:
+        """Write the tokens of positions `first` on, fewer than TOKENS_RING of them, where passes find them."""
+        slot = first % TOKENS_RING
+        before = TOKENS_RING - slot  # the ring's end
+        self.device.write(self.tokens, 4 * slot, array("I", tokens[:before]))
+        if tokens[before:]:
+            self.device.write(self.tokens, 0, array("I", tokens[before:]))
+
+    def passed(self, position: int) -> TokensRead:
+        """To wait until the passes so far, which reach `position` with given tokens, have run."""
+        return TokensRead(self.device.run(self._nothing, self._ring), position, given=True)
 
     def record_delay(self, k: Kernels) -> list[Dispatch]:
         """condition [width] -> each layer's gain [width] = ffn_norm * (1 + ada2 gelu(ada0 condition))."""

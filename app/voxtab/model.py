@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-from array import array
 from typing import TYPE_CHECKING
 
 from voxtab import rope
@@ -170,7 +169,7 @@ class Model:
         The delay's condition, and the keys and values of the silent positions, depend only on the schedule. They are
         computed if the schedule differs from the last stream's. A copy of these keys and values is kept.
         """
-        self.device.write(self.decoder.tokens, 0, array("I", schedule.prompt))
+        self.decoder.give_tokens(0, schedule.prompt)
         if schedule == self._schedule:
             self.encoder.cache.restore()
             self.decoder.cache.restore()
@@ -190,6 +189,20 @@ class Model:
             self.encode(first, first, self.block_tokens, samples)
             for row in range(0, min(self.block_tokens, positions - first), PROMPT_ROWS):
                 self.decode(first + row, first + row, row, rows=PROMPT_ROWS)
+
+    @property
+    def reach(self) -> int:
+        """How many positions back the prediction at a position depends on audio and tokens, its own not included.
+
+        Each layer sees its window; the lower ones have seen theirs before. Of the 4B model it is 4.9 hours.
+        """
+        encoder, decoder = self.config.encoder, self.config.decoder
+        states = encoder.layers * (encoder.window - 1)
+        return decoder.layers * (decoder.window - 1) + math.ceil(states / STATES_PER_TOKEN)
+
+    def give_tokens(self, first: int, tokens: list[int]) -> None:
+        """The tokens of positions `first` on are known: passes over them take these."""
+        self.decoder.give_tokens(first, tokens)
 
     def encode(self, position: int, rotation: int, tokens: int, samples) -> None:
         """Audio embeddings of `tokens` (1 or block_tokens) tokens from `position` on.
@@ -222,6 +235,10 @@ class Model:
             self.device.run(plan, times=PASSES_SUBMITTED)
             passes -= PASSES_SUBMITTED
         return self.decoder.read_tokens(position, plan, passes)
+
+    def passed(self, position: int) -> TokensRead:
+        """Await the result, now or later, for (position, []) once all that was submitted has run."""
+        return self.decoder.passed(position)
 
     def reanchor(self, positions: int) -> None:
         """Lower the RoPE position of everything cached by `positions` tokens (spec 8.5)."""

@@ -13,11 +13,11 @@ Which positions are encoded and decoded together is in `blocks.py`.
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 from voxtab.blocks import BLOCKS_IN_FLIGHT, SAMPLE_BYTES, Blocks
 from voxtab.config import SAMPLE_RATE, SAMPLES_PER_TOKEN
-from voxtab.errors import AudioError, ModelError
+from voxtab.errors import AudioError, ModelError, UserError
 from voxtab.gpu.variants import MOST_BLOCK_TOKENS
 from voxtab.model import Model
 from voxtab.tokenizer import TextDecoder
@@ -48,6 +48,9 @@ class Transcriber:
 
     `delay_ms`: 80 to 1200 in steps of 80, or 2400; how long the model listens before it writes. UserError otherwise.
     `left_silence_tokens`: see `config.Schedule`. Both are the model's defaults unless given.
+    `tokens`: to go on where another transcriber of the same audio, model, delay and left silence was: the ids that it
+    made after its prompt. Feed the audio from its start all the same: it is heard again, but these tokens are not
+    chosen again. `text()` gives only what follows them; it is what would have followed there, up to rounding.
     `first_rotation`: the RoPE position to start from; for tests of long streams.
     """
 
@@ -57,9 +60,13 @@ class Transcriber:
         delay_ms: int | None = None,
         left_silence_tokens: int | None = None,
         *,
+        tokens: Iterable[int] = (),
         first_rotation: int = 0,
     ):
         self.schedule = model.config.schedule(delay_ms, left_silence_tokens)
+        given = list(tokens)
+        if not all(type(token) is int and 0 <= token < model.config.vocabulary for token in given):
+            raise UserError("The tokens to go on from are not ones of this model: start again without them.")
         self._model = model
         self._tokens = list(self.schedule.prompt)  # ids from position 0 on
         self._live_samples = 0  # fed so far, without silence
@@ -79,7 +86,8 @@ class Transcriber:
         if model.transcriber:  # wake its waiters; they then raise
             model.transcriber._wake()
         model.transcriber = self
-        self.blocks = Blocks(model, self.schedule, first_rotation)
+        self.blocks = Blocks(model, self.schedule, self._tokens + given, first_rotation)
+        self._known = len(self._tokens) + len(given)  # positions whose text another transcriber has given
 
     def __enter__(self) -> "Transcriber":
         return self
@@ -197,12 +205,15 @@ class Transcriber:
     async def text(self) -> AsyncIterator[str]:
         """Text as it is decoded, one string for each block of tokens; all of them, joined, are the transcript.
 
+        Of a transcriber that goes on, they are what is new in it.
+
         A string may be empty: most tokens are pauses, but `tokens` has grown, and `words` and `done_seconds` may have.
         """
         while (tokens := await self._next_tokens()) is not None:
-            text = "".join([self._push(token) for token in tokens])
-            self.transcript += text
-            yield text
+            known = max(0, self._known - len(self._tokens))
+            texts = [self._push(token) for token in tokens]
+            self.transcript += "".join(texts)
+            yield "".join(texts[known:])
 
     def _push(self, token: int) -> str:
         if token >= self._model.config.vocabulary:

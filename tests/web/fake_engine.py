@@ -38,6 +38,17 @@ document.addEventListener("DOMContentLoaded", () => {
 """
 
 
+def prepare(page, script, gpu):
+    """The next document in `page` gets a fake Worker and this GPU."""
+    page.add_init_script(NOTE + gpu + UNFOLD)
+    page.route(
+        "**/boot.js",
+        lambda route: route.fulfill(
+            content_type="text/javascript", body=f"const script = {json.dumps(script or {})};\n{FAKE_WORKER}"
+        ),
+    )
+
+
 @contextmanager
 def page_on(browser, url, script=None, query="?model=self-test", gpu=GOOD_GPU, state="ready", **context):
     """The page at `url`, a folder, once it is in `state`; any error that it does not catch fails the test.
@@ -49,13 +60,7 @@ def page_on(browser, url, script=None, query="?model=self-test", gpu=GOOD_GPU, s
     page = context.new_page()
     uncaught = []
     page.on("pageerror", lambda error: uncaught.append(error))
-    page.add_init_script(NOTE + gpu + UNFOLD)
-    page.route(
-        "**/boot.js",
-        lambda route: route.fulfill(
-            content_type="text/javascript", body=f"const script = {json.dumps(script or {})};\n{FAKE_WORKER}"
-        ),
-    )
+    prepare(page, script, gpu)
     page.goto(f"{url}/{query}")
     page.wait_for_function("window.voxtab")  # main.js has run, which comes after first.js
     if state:

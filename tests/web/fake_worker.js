@@ -38,8 +38,8 @@ const USUAL = {
   predict: { result: { rtf: 0.25, live_step_ms: 20 } },
   finish: {
     events: [
-      { event: "text", text: " Hello tab.", audio_seconds: 0.8 },
-      { event: "text", text: " It works.", audio_seconds: 1.5 },
+      { event: "text", text: " Hello tab.", tokens: [33, 1001], audio_seconds: 0.8 },
+      { event: "text", text: " It works.", tokens: [33, 1002], audio_seconds: 1.5 },
     ],
     result: {
       result: RESULT,

@@ -1,6 +1,7 @@
 // The microphone -> a Recording.
 
 import { Failure } from "../failure.js";
+import { Clock } from "./clock.js";
 import { Recording } from "./recording.js";
 
 const FIRST_SOUND_MS = 4000; // an audio system that has not started by then never will
@@ -28,10 +29,12 @@ function didNotStart(error) {
 export class Microphone {
   _stopping = null; // a promise, once it was asked to stop
 
+  // keep(): returns the port that the sound is also sent to; called once the user has allowed the microphone.
   // onlevel(seconds, peak): the length of the recording, and the loudest sample (0 to 1) since the last call.
   // onpause(paused): the system pauses the microphone, for a call or by a switch, or lets it go on.
+  // ongap({at, seconds}): the system dropped sound, after `at` seconds of the recording.
   // onlost(): it was unplugged or taken away.
-  static async open({ onlevel, onpause, onlost }) {
+  static async open({ keep, onlevel, onpause, ongap, onlost }) {
     if (!navigator.mediaDevices) {
       throw new Failure(
         "microphone",
@@ -49,7 +52,7 @@ export class Microphone {
     }
     const microphone = new Microphone();
     try {
-      await microphone._start(stream, onlevel, onpause, onlost);
+      await microphone._start(stream, { keep, onlevel, onpause, ongap, onlost });
     } catch (error) {
       microphone._release();
       throw new Failure("microphone", didNotStart(error));
@@ -57,9 +60,10 @@ export class Microphone {
     return microphone;
   }
 
-  async _start(stream, onlevel, onpause, onlost) {
+  async _start(stream, { keep, onlevel, onpause, ongap, onlost }) {
     this._stream = stream;
     this.recording = new Recording("microphone");
+    const clock = new Clock();
     this._context = new AudioContext();
     await this._context.audioWorklet.addModule(new URL("./capture-worklet.js", import.meta.url));
     this._node = new AudioWorkletNode(this._context, "capture", { channelCount: 1, channelCountMode: "explicit" });
@@ -72,13 +76,17 @@ export class Microphone {
         if (!data) return resolve();
         heard(true);
         this._heardAt = performance.now();
-        this.recording.append(data);
+        this.recording.append(data.samples);
         onlevel(
           this.recording.seconds,
-          data.reduce((loudest, sample) => Math.max(loudest, Math.abs(sample)), 0),
+          data.samples.reduce((loudest, sample) => Math.max(loudest, Math.abs(sample)), 0),
         );
+        const gap = clock.take(this.recording.seconds, data.at);
+        if (gap) ongap(gap);
       };
     });
+    const port = keep();
+    this._node.port.postMessage({ port }, [port]);
     // The node plays silence: some browsers do not run a node that is not connected to the output.
     this._context.createMediaStreamSource(stream).connect(this._node).connect(this._context.destination);
     const [track] = stream.getAudioTracks();

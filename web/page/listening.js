@@ -1,6 +1,8 @@
 // The microphone: switched on by the Speak button, off by the Stop button.
 
 import { Microphone } from "../audio/microphone.js";
+import { remove } from "../worker/sessions/sessions.js";
+import { newSession } from "./sessions.js";
 import { ASKING, allows, canSpeak, fail, isListening, setMicrophone, state } from "./state.js";
 import * as view from "./view.js";
 
@@ -10,9 +12,11 @@ export async function speak(transcribe) {
   setMicrophone(ASKING);
   view.error(null);
   view.status("Waiting for the microphone: please allow it in the browser…");
+  const session = newSession("microphone");
   let microphone;
   try {
     microphone = await Microphone.open({
+      keep: () => session.open(),
       onlevel: (seconds, peak) => {
         view.level(seconds, peak);
         state.job?.showPace();
@@ -24,6 +28,13 @@ export async function speak(transcribe) {
                 "recording continues when the system allows it."
             : null,
         ),
+      ongap: (gap) => {
+        session.note({ gap });
+        view.error(
+          `Your system gave no sound for ${view.seconds(gap.seconds)} at ${view.clock(gap.at)} of the recording: what was ` +
+            "said then is missing. This happens when the machine is too busy, asleep, or in a call.",
+        );
+      },
       onlost: () => {
         view.error("The microphone was disconnected. What you said until then is transcribed.");
         stopListening();
@@ -31,9 +42,12 @@ export async function speak(transcribe) {
     });
   } catch (error) {
     setMicrophone(null);
-    return fail(error.message, null, "The microphone is off.");
+    fail(error.message, null, "The microphone is off.");
+    await session.close();
+    return remove(session.id).catch(() => {}); // nothing was said
   }
   setMicrophone(microphone);
+  microphone.recording.session = session;
   view.level(0);
   // A file may have been dropped while the browser asked.
   if (allows("takeAudio")) transcribe(microphone.recording);

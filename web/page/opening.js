@@ -23,8 +23,8 @@ export async function openModel(request, { quiet = false, reopened = false, netw
   if (request.model?.url || request.model?.keep) askToPersist();
   const former = state.phase === "opening" ? state.model : null;
   // reopened stays true until something was transcribed; answer: a promise of the answer to `open`, once it is called;
-  // kept: the model's key in the store, if all of it is there.
-  const model = { request, reopened, answer: null, kept: null };
+  // kept: the model's key in the store, if all of it is there; name: of the model that is open, with its size.
+  const model = { request, reopened, answer: null, kept: null, name: null };
   enter("opening", { model });
   if (former) {
     view.status("Stopping…");
@@ -64,7 +64,7 @@ export async function openModel(request, { quiet = false, reopened = false, netw
   }
   if (state.model !== model) return;
   downloadEnded();
-  model.kept = opened.kept ?? null;
+  Object.assign(model, { kept: opened.kept ?? null, name: `${opened.name}, ${opened.model_bytes} bytes` });
   enter(request.demo ? "demo" : "ready");
   describe(request, opened);
   if (!request.demo) {
@@ -113,7 +113,9 @@ engine.on("progress", (message) => {
 });
 
 engine.on("quiet", (quiet) => {
-  view.note(quiet ? "The engine has not answered for some seconds. If that goes on, it is started again." : null);
+  if (quiet) return view.note("The engine has not answered for some seconds. If that goes on, it is started again.");
+  view.note(null);
+  if (state.phase !== "transcribing") state.job?.sayThatItWaits();
 });
 
 function downloadEnded() {
@@ -136,18 +138,31 @@ function offerPause(paused) {
   });
 }
 
+// The engine went away: opens the model again that was open. message: why; next: what happens then, for the user.
+export function openAgain(message, next) {
+  const { request, kept } = state.model;
+  // Without a question, nothing is downloaded again.
+  if (request.model?.url && !kept) {
+    return closed(
+      request,
+      `${message} The model is not kept on this machine: to open it again, it must be downloaded again.`,
+    );
+  }
+  enter("closed", { model: null });
+  view.error(`${message} ${next}`);
+  return openModel(request, { quiet: true, reopened: true, network: !kept });
+}
+
+function closed(request, sentence) {
+  enter("closed", { model: null });
+  view.model("None.");
+  fail(sentence, () => openModel(request), "The model was closed.");
+  state.job?.sayThatItWaits();
+}
+
 engine.on("gone", ({ message }) => {
   if (!["ready", "demo"].includes(state.phase)) return; // openModel, Job.run or bench awaits an answer and gets the error
-  const { request, reopened, kept } = state.model;
-  enter("closed", { model: null });
-  const closed = (why) => {
-    view.model("None.");
-    fail(`${message} ${why}`, () => openModel(request), "The model was closed.");
-  };
-  if (reopened) return closed("This happened twice in a row, so the model stays closed.");
-  // Without a question, nothing is downloaded again.
-  if (request.model?.url && !kept)
-    return closed("The model is not kept on this machine: to open it again, it must be downloaded again.");
-  view.error(`${message} The model is being opened again.`);
-  openModel(request, { quiet: true, reopened: true, network: !kept });
+  const { request, reopened } = state.model;
+  if (reopened) return closed(request, `${message} This happened twice in a row, so the model stays closed.`);
+  openAgain(message, "The model is being opened again.");
 });

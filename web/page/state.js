@@ -30,7 +30,7 @@ export const state = {
   job: null, // the transcription that runs, or that waits for a model: see transcribing.js
   microphone: null, // ASKING, or the Microphone that is listening
   stopping: false, // the Stop button was pressed in this phase
-  shown: null, // what the transcript on the page belongs to: {name, recording, unfinished}
+  shown: null, // what the transcript on the page belongs to: {name, recording, unfinished, session}
 };
 
 const listeners = [];

@@ -3,25 +3,29 @@
 import { Failure } from "../failure.js";
 import { engine } from "./engine.js";
 import { stopListening } from "./listening.js";
-import { openModel } from "./opening.js";
+import { openAgain, openModel } from "./opening.js";
 import * as progress from "./progress.js";
-import { allows, enter, fail, state } from "./state.js";
+import { newSession, showSessions } from "./sessions.js";
+import { allows, enter, fail, isListening, state } from "./state.js";
 import * as view from "./view.js";
 import { Peaks } from "./waveform.js";
 
 const ABORTED = new Failure("aborted", "Stopped.");
 const ENGINE_GONE = ["lost", "crash", "silent", "device"]; // kinds of failures after which no model is open
+const RETRY_SECONDS = 10; // of audio between two losses of the engine; without them, the second one ends the transcription
 
 // audio: {name, live, seconds, blocks()}, a file or a Recording, which may still grow. It waits if no model is open.
+// known: of a session that was interrupted and goes on, what is known of it (web/worker/sessions/log.js).
 // Resolves at the end with {failure, result, subtitles}; failure: of kind 'aborted' if it was stopped or put aside; null
 // if it finished.
-export async function transcribe(audio) {
+export async function transcribe(audio, known = null) {
   if (!allows("takeAudio")) return { failure: ABORTED };
-  const job = new Job(audio);
-  state.job?.end({ failure: ABORTED });
+  state.job?.replace();
+  const job = new Job(audio, known);
   view.begin(state.shown, job.recording);
+  for (const { text, covered } of known?.texts ?? []) view.append(text, covered);
   view.offer(null);
-  state.shown = { name: audio.name, recording: job.recording, unfinished: true };
+  state.shown = { name: audio.name, recording: job.recording, unfinished: true, session: audio.session };
   state.job = job;
   if (state.phase === "ready") {
     job.run();
@@ -37,26 +41,48 @@ export async function transcribe(audio) {
   return job.ended;
 }
 
+// Shows a session that is kept. audio: a Recording, or {name, session} if the audio was a file, which is not kept.
+export function show(audio, { texts, result, subtitles }) {
+  if (!allows("takeAudio")) return;
+  if (state.job) return view.error(`${state.job.title} is waiting for a model: it is transcribed first.`);
+  const recording = audio.wav ? audio : null;
+  view.begin(state.shown, recording);
+  if (result) view.text(result);
+  else for (const { text, covered } of texts) view.append(text, covered);
+  view.error(null);
+  state.shown = { name: audio.name, recording, unfinished: !result, session: audio.session };
+  Object.assign(window.voxtab, { result, tokens: null });
+  showActions(audio, { subtitles, again: recording !== null, result });
+}
+
 export function audioFailed(error, retry = null) {
   fail(error.message, retry, "The audio could not be loaded.");
 }
 
-// Whether closing the page would lose what the user said.
+// Whether closing the page now would lose something: what runs or waits, or what could not be kept.
 export function hasUnsavedWords() {
-  return Boolean(state.shown?.recording && state.shown.unfinished);
+  if (isListening() || state.job) return true;
+  const { shown } = state;
+  return Boolean(shown?.session?.failure && (view.text() || (shown.recording && shown.unfinished)));
 }
 
 class Job {
-  constructor(audio) {
+  constructor(audio, known) {
     this.audio = audio;
     this.recording = audio.wav ? audio : null;
     this.delay = 0; // seconds
-    this.covered = 0; // seconds of the audio whose text has come
+    this.covered = known?.covered ?? 0; // seconds of the audio whose text has come
     this.peaks = null; // of what was fed
-    this.retried = false; // the engine went away once, and the transcription began again
     this.ended = new Promise((resolve) => {
       this.end = resolve;
     });
+    // With what the text so far was made: {model, delay_ms, left_silence_tokens}; and its tokens, the prompt left out.
+    this.origin = known?.run ?? null;
+    this.tokens = known?.tokens ?? [];
+    this.lostAt = null; // how much was covered when the engine went away the last time
+    audio.session ??= newSession(audio.name);
+    if (!audio.session.isOpen) audio.session.open();
+    showSessions();
   }
 
   get title() {
@@ -66,27 +92,34 @@ class Job {
   sayThatItWaits() {
     if (state.phase === "demo") view.state("ready", "Get the model to begin.");
     view.note(
-      this.recording
+      this.audio.live
         ? "You are being recorded. The text follows once the model is open."
-        : `${this.audio.name} will be transcribed once the model is open.`,
+        : `${this.title} will be transcribed once the model is open.`,
     );
   }
 
   // No model is being opened any more. The audio can still be transcribed with the button below the transcript.
   putAside() {
     state.job = null;
+    this.closeSession();
     showActions(this.audio, { again: true });
     this.end({ failure: ABORTED });
   }
 
-  // Transcribes with the open model; once more, from the start, if the GPU or the Worker goes away.
+  // Other audio is transcribed in its place.
+  replace() {
+    this.closeSession();
+    this.end({ failure: ABORTED });
+  }
+
+  // Transcribes with the open model; if the GPU or the Worker goes away, it goes on where it was.
   async run() {
-    const { request } = state.model;
+    const { name: model } = state.model;
     const { audio, recording } = this;
+    const { session } = audio;
     enter("transcribing");
-    Object.assign(this, { delay: 0, covered: 0 });
-    if (this.retried) view.begin(state.shown, recording);
-    else view.error(null);
+    if (!this.tokens.length || this.origin.model !== model) this.beginAgain({ model, ...view.settings() });
+    if (this.lostAt === null) view.error(null);
     view.note(null);
     Object.assign(window.voxtab, { result: null, tokens: null });
     view.state("transcribing", audio.live ? "Listening: speak now." : `Transcribing ${audio.name}…`);
@@ -98,6 +131,7 @@ class Job {
       answer = await this.stream();
       const { result, tokens, subtitles } = answer;
       Object.assign(window.voxtab, { result, tokens });
+      session.note({ result, subtitles });
       state.shown.unfinished = false;
       state.model.reopened = false;
       if (result.words.length) saved = subtitles;
@@ -107,28 +141,45 @@ class Job {
     } catch (error) {
       failure = error;
     }
-    const retry = isEngineGone(failure) && !this.retried;
+    const retry = isEngineGone(failure) && !(this.covered - this.lostAt < RETRY_SECONDS && this.lostAt !== null);
     if (failure && !retry) await stopListening(); // otherwise the microphone goes on meanwhile
     view.progress(null);
     view.note(null);
     showActions(audio, { subtitles: saved, again: !retry, result: written, peaks: this.peaks });
     if (!retry) {
+      if (failure?.kind === "aborted") session.note({ stopped: true });
+      this.closeSession();
       await settle(failure, recording);
       if (audio.notes?.length) view.note(`${audio.name}: ${audio.notes.join(" ")}`);
       return this.end({ ...answer, failure });
     }
-    this.retried = true;
-    enter("closed", { model: null });
-    view.error(`${failure.message} The text so far is kept below, and the audio is transcribed again from the start.`);
-    return openModel(request, { quiet: true, reopened: true });
+    this.lostAt = this.covered;
+    return openAgain(
+      failure.message,
+      this.tokens.length
+        ? "The text so far is kept, and the transcription goes on from there."
+        : "The audio is kept, and is transcribed from its start.",
+    );
+  }
+
+  closeSession() {
+    this.audio.session.close().then(() => showSessions());
+  }
+
+  // What came before was made by another model, or there is nothing.
+  beginAgain(origin) {
+    if (this.origin) view.begin(state.shown, this.recording);
+    Object.assign(this, { origin, tokens: [], covered: 0 });
+    this.audio.session.note({ run: origin });
   }
 
   // Feeds the audio at the engine's pace: a feed is answered once at most ROOM_SECONDS of audio wait
-  // (app/voxtab/transcriber.py). Resolves with the answer to `finish`, {result, tokens, subtitles}.
+  // (app/voxtab/transcriber.py). The engine hears all of it, but does not choose again the tokens that are there. Resolves
+  // with the answer to `finish`, {result, tokens, subtitles}.
   async stream() {
-    const settings = view.settings();
-    this.delay = settings.delay_ms / 1000;
-    await engine.call("start", settings);
+    const { delay_ms, left_silence_tokens } = this.origin;
+    this.delay = delay_ms / 1000;
+    await engine.call("start", { delay_ms, left_silence_tokens, tokens: this.tokens });
     this.peaks = new Peaks();
     for await (const samples of this.audio.blocks()) {
       throwIfStopping();
@@ -140,8 +191,16 @@ class Job {
     return engine.call("finish");
   }
 
+  // Takes text that has come, its tokens, and the seconds of audio that have their text.
+  take(text, tokens, covered) {
+    view.append(text, covered);
+    this.audio.session.note({ text, tokens, from: this.tokens.length, covered });
+    this.tokens.push(...tokens);
+    this.follow(covered);
+  }
+
   follow(covered) {
-    this.covered = covered;
+    this.covered = Math.max(this.covered, covered); // what goes on begins at 0 again
     this.showPace();
   }
 
@@ -150,10 +209,8 @@ class Job {
   }
 }
 
-engine.on("text", ({ text, audio_seconds }) => {
-  if (state.phase !== "transcribing") return;
-  view.append(text, audio_seconds);
-  state.job.follow(audio_seconds);
+engine.on("text", ({ text, tokens, audio_seconds }) => {
+  if (state.phase === "transcribing") state.job.take(text, tokens, audio_seconds);
 });
 
 engine.on("covered", ({ audio_seconds }) => {

@@ -56,6 +56,12 @@ def object_of(request: Any, name: str) -> dict:
     return value.to_py() if value else {}
 
 
+def list_of(request: Any, name: str) -> list:
+    """A list in the request, which may be null or missing."""
+    value = getattr(request, name, None)
+    return value.to_py() if value else []
+
+
 def number_of(request: Any, name: str) -> int | None:
     value = getattr(request, name, None)
     return value if isinstance(value, int) else None

@@ -18,12 +18,14 @@ REPORT_SECONDS = 0.5  # between reports of how much audio the text covers, also 
 class Stream:
     """Reading starts at once. `feed`, `flush` and `finish` take effect in the order in which they are called.
 
+    `tokens` are those that an earlier stream of this audio has posted: it goes on after them (`Transcriber`).
     If reading fails or is cancelled, all three raise that error.
     """
 
-    def __init__(self, model: Model, schedule: Schedule, load_s: float):
+    def __init__(self, model: Model, schedule: Schedule, load_s: float, tokens: list[int]):
         self._model, self._load_s = model, load_s
-        self._transcriber = Transcriber(model, schedule.delay_ms, schedule.left_silence_tokens)
+        self._transcriber = Transcriber(model, schedule.delay_ms, schedule.left_silence_tokens, tokens=tokens)
+        self._posted = len(schedule.prompt) + len(tokens)  # positions whose tokens the page has
         self._in_order = asyncio.Lock()
         self._since = time.perf_counter()
         self._reading = asyncio.ensure_future(self._read())
@@ -69,7 +71,9 @@ class Stream:
         try:
             async for text in transcriber.text():
                 if text:
-                    post_event("text", text=text, audio_seconds=transcriber.done_seconds)
+                    tokens = transcriber.tokens[self._posted :]
+                    self._posted += len(tokens)
+                    post_event("text", text=text, tokens=tokens, audio_seconds=transcriber.done_seconds)
         finally:
             reporting.cancel()
             transcriber.close()

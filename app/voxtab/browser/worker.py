@@ -8,7 +8,7 @@ from page import gpu, source
 from voxtab import subtitles
 from voxtab.bench import bench
 from voxtab.browser.gpu import BrowserDevice
-from voxtab.browser.messages import number_of, post_error, post_event, post_result
+from voxtab.browser.messages import list_of, number_of, post_error, post_event, post_result
 from voxtab.browser.models import OpenModel, open_model
 from voxtab.browser.stream import Stream
 from voxtab.errors import ModelError, UserError
@@ -63,13 +63,16 @@ class Worker:
         return {}
 
     async def start(self, request: Any) -> dict:
-        """A new stream, with the request's `delay_ms` and `left_silence_tokens` or, if null, the model's."""
+        """A new stream, with the request's `delay_ms` and `left_silence_tokens` or, if null, the model's.
+
+        With `tokens`, ids from `text` events, it goes on where the stream that made them was.
+        """
         opened = self._open_model()
         schedule = opened.model.config.schedule(
             number_of(request, "delay_ms"), number_of(request, "left_silence_tokens")
         )
         self._stop()
-        self.stream = Stream(opened.model, schedule, opened.load_s)
+        self.stream = Stream(opened.model, schedule, opened.load_s, list_of(request, "tokens"))
         return {}
 
     async def feed(self, request: Any) -> dict:

@@ -8,26 +8,35 @@ QUANTUM = 128  # samples that a browser hands over at a time
 
 
 def captured(page, rate, quanta):
-    """The blocks that are sent for `quanta` quanta of a ramp: while they come, at the stop, and after it."""
+    """The blocks that are sent for `quanta` quanta of a ramp: while they come, at the stop, and after it.
+
+    They go to the page and to the port that it gave.
+    """
     return page.evaluate(
         """async ([rate, quanta, quantum]) => {
             let Capture;
             const sent = [];
             Object.assign(globalThis, {
                 sampleRate: rate,
-                AudioWorkletProcessor: class { port = { postMessage: (block) => sent.push(block && [...block]) }; },
+                AudioWorkletProcessor: class { port = { postMessage: (block) => sent.push(block) }; },
                 registerProcessor: (name, made) => { Capture = made; },
             });
             await import(`./audio/capture-worklet.js?${rate}-${quanta}`);
             const capture = new Capture();
             const next = (i) => capture.process([[Float32Array.from({ length: quantum }, (_, j) => i * quantum + j)]]);
-            const goesOn = [];
+            const goesOn = [next(0)];  // not heard, as it has no port
+            const kept = [];
+            capture.port.onmessage({ data: { port: { postMessage: (block) => kept.push(block) } } });
             for (let i = 0; i < quanta; i++) goesOn.push(next(i));
             const during = sent.splice(0);
             capture.port.onmessage({ data: "stop" });
             const atStop = sent.splice(0);
             goesOn.push(next(quanta));
-            return [during, atStop, sent, goesOn];
+            if (JSON.stringify(kept) !== JSON.stringify([...during, ...atStop, ...sent])) throw new Error("not kept");
+            const times = [...during, ...atStop].filter(Boolean).map(({ at }) => at - Date.now() / 1000);
+            if (times.some((time) => !(time <= 0 && time > -60))) throw new Error(times);
+            const samples = (blocks) => blocks.map((block) => block && [...block.samples]);
+            return [samples(during), samples(atStop), sent, goesOn];
         }""",
         [rate, quanta, QUANTUM],
     )
@@ -40,7 +49,7 @@ def test_a_block_is_sent_as_soon_as_it_completes_a_tokens_audio(page):
         *[SAMPLES_PER_TOKEN] * 3,
     ]
     (rest, end) = at_stop
-    assert end is None and after == [] and goes_on == [True] * 45 + [False]
+    assert end is None and after == [] and goes_on == [True] * 46 + [False]
     # Nothing is lost, least of all the end.
     assert np.concatenate([*during, rest]).tolist() == list(range(45 * QUANTUM))
 

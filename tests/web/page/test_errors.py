@@ -3,9 +3,9 @@
 import pytest
 from playwright.sync_api import expect
 
-from web.fake_engine import GOOD_GPU, SECOND, at, calls, drop, fed, hear, page_on, wait_for, wav
+from web.fake_engine import GOOD_GPU, MODEL, SECOND, answer, at, calls, drop, fed, hear, page_on, wait_for, wav
 
-TEXT = {"event": "text", "text": " Some words", "audio_seconds": 0.5}
+TEXT = {"event": "text", "text": " Some words", "tokens": [33, 1500], "audio_seconds": 0.5}
 LOST = {"event": "lost", "message": "The GPU was lost."}
 
 
@@ -373,25 +373,57 @@ def test_gpu_lost_while_idle(browser, url):
 
 
 def test_gpu_lost_while_transcribing(browser, url):
-    script = {"feed": [{"events": [TEXT, LOST], "silent": True}, {}]}
+    """The audio is heard again, and the text goes on; so it does each time, if there was some in between."""
+    more = {"event": "text", "text": " and more", "tokens": [33, 1501, 1502], "audio_seconds": 20}
+    script = {"feed": [{"events": [TEXT, LOST], "silent": True}, {"events": [more, LOST], "silent": True}, {}]}
     with page_on(browser, url, script) as page:
+        at(page, "delay").select_option("960")
         at(page, "audio-file").set_input_files(SECOND)
         wait_for(page, "done")
-        assert len(calls(page, "open")) == 2 and page.evaluate("window.made.length") == 1
-        assert [block["fed"] for block in fed(page)] == [16000, 16000]
+        assert len(calls(page, "open")) == 3 and page.evaluate("window.made.length") == 1
+        assert [block["fed"] for block in fed(page)] == [16000] * 3
+        tokens = [[], [33, 1500], [33, 1500, 33, 1501, 1502]]
+        assert [(call["tokens"], call["delay_ms"]) for call in calls(page, "start")] == [(ids, 960) for ids in tokens]
         expect(at(page, "transcript")).to_have_text("Hello tab. It works.")
+        expect(at(page, "earlier")).to_be_hidden()
+
+
+def test_gpu_lost_and_another_model_opened(browser, url):
+    """Its tokens are other ones: the transcription begins again, and the text so far is kept."""
+    script = {"feed": [{"events": [TEXT, LOST], "silent": True}, {}], "open": [{}, {"silent": True}, {}]}
+    with page_on(browser, url, script) as page:
+        at(page, "audio-file").set_input_files(SECOND)
+        expect(at(page, "error")).to_contain_text("The text so far is kept, and the transcription goes on from there.")
+        answer(page, "open", result={**MODEL, "name": "another.gguf"})
+        wait_for(page, "done")
+        assert [call["tokens"] for call in calls(page, "start")] == [[], []]
         at(page, "earlier").locator("summary").click()
         expect(at(page, "earlier").locator("article")).to_contain_text("clip.wav (incomplete)")
         expect(at(page, "earlier").locator("article")).to_contain_text("Some words")
 
 
+def test_gpu_lost_while_transcribing_with_a_model_that_is_not_kept(browser, url):
+    """Nothing is downloaded again without a question."""
+    script = {"feed": [{"events": [TEXT, LOST], "silent": True}, {}]}
+    with page_on(browser, url, script, query="?model=a.gguf") as page:
+        at(page, "audio-file").set_input_files(SECOND)
+        expect(at(page, "error")).to_contain_text("to open it again, it must be downloaded again")
+        wait_for(page, "error")
+        expect(at(page, "note")).to_have_text("clip.wav will be transcribed once the model is open.")
+        assert len(calls(page, "open")) == 1
+        at(page, "retry").click()
+        wait_for(page, "done")
+        assert calls(page, "start")[1]["tokens"] == [33, 1500]
+
+
 def test_gpu_lost_again_and_again(browser, url):
+    """With almost no audio in between."""
     script = {"feed": [{"events": [TEXT, LOST], "silent": True}]}
     with page_on(browser, url, script) as page:
         at(page, "audio-file").set_input_files(SECOND)
         expect(at(page, "retry")).to_be_visible()
         wait_for(page, "error")
-        expect(at(page, "transcript")).to_have_text("Some words")
+        expect(at(page, "transcript")).to_have_text("Some words Some words")
         at(page, "retry").click()
         wait_for(page, "ready")
 
@@ -416,7 +448,7 @@ def test_worker_crashes_while_transcribing(browser, url):
             page.evaluate("window.made.length") == 2
             and page.evaluate("window.heard.filter(h => h.call?.verb === 'open').length") == 2
         )
-        expect(at(page, "transcript")).to_have_text("Some words")
+        expect(at(page, "transcript")).to_have_text("Some words Some words")  # as each of the two said
         at(page, "retry").click()
         wait_for(page, "ready")
 
@@ -448,11 +480,11 @@ def test_worker_that_falls_silent_while_opening(browser, url):
 
 
 def test_worker_that_falls_silent_while_transcribing(browser, url):
-    """What it has heard is transcribed again by another one."""
+    """Another one goes on."""
     with page_on(browser, url, gpu=QUICK) as page:
         page.evaluate("made[0].postMessage({ verb: 'die' })")
         at(page, "audio-file").set_input_files(SECOND)
-        expect(at(page, "error")).to_contain_text("The text so far is kept below")
+        expect(at(page, "error")).to_contain_text("The audio is kept, and is transcribed from its start.")
         wait_for(page, "done")
         assert page.evaluate("window.made.length") == 2
 

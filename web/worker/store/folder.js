@@ -56,12 +56,13 @@ export function write(handle, bytes, at) {
   }
 }
 
-function unwritable({ name }) {
+function unwritable(cause) {
   return new Unkept(
-    name === "QuotaExceededError"
+    cause.name === "QuotaExceededError"
       ? "The disk is full, or the browser gives this site no more room: what has come so far is kept, and the rest " +
           "of the model will be downloaded again next time. Make room, or remove a model under “Models on this machine”."
-      : `The browser could not write to its storage (${name}), so the model will be downloaded again next time.`,
+      : `The browser could not write to its storage (${cause.name}), so the model will be downloaded again next time.`,
+    { cause },
   );
 }
 

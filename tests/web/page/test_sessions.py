@@ -1,0 +1,389 @@
+"""What was said is kept: interrupted recordings are offered, and all transcripts are listed.
+
+The fault table in tests/README.md counts what is tried here.
+"""
+
+import base64
+import json
+import os
+import signal
+import subprocess
+from contextlib import contextmanager, suppress
+
+import numpy as np
+import pytest
+import soundfile
+from playwright.sync_api import Error, expect
+
+from web.audio.tones import RATE, tone
+from web.conftest import CHECKOUT, CHROMIUM
+from web.fake_engine import GOOD_GPU, SECOND, answer, at, calls, fed, page_on, prepare, wait_for
+
+TEXT = {"event": "text", "text": " One two three four", "tokens": [33, 1500, 1501], "audio_seconds": 0.4}
+MORE = {"event": "text", "text": " five six", "tokens": [33, 1502], "audio_seconds": 0.8}
+SPOKEN = {"feed": [{"events": [TEXT]}, {"events": [MORE]}, {}]}
+MAY_CLOSE = "dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    path = tmp_path_factory.mktemp("sessions") / "clip.wav"
+    soundfile.write(path, tone(48000, seconds=20), 48000)
+    return path
+
+
+@pytest.fixture(scope="module")
+def hearing(browser, clip):
+    """A browser whose microphone plays a tone."""
+    browser = browser.browser_type.launch(executable_path=CHROMIUM, chromium_sandbox=False, args=arguments(clip))
+    yield browser
+    browser.close()
+
+
+def arguments(clip):
+    return [
+        "--enable-unsafe-webgpu",
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-audio-capture={clip}",
+    ]
+
+
+def speak(page, seconds):
+    """Press Speak, and wait until so much was fed to the engine and its text has come."""
+    at(page, "speak").click()
+    wait_for(page, "transcribing")
+    expect(at(page, "transcript")).to_have_text("One two three four five six")
+    page.wait_for_function("samples => window.heard.findLast(h => h.fed)?.fed >= samples", arg=seconds * RATE)
+
+
+def saved(page, press):
+    with page.expect_download() as download:
+        press()
+    return download.value.path()
+
+
+def sessions(page):
+    """As the page reads them."""
+    return page.evaluate("async () => (await import('./worker/sessions/sessions.js')).list()")
+
+
+def entries(page):
+    return at(page, "sessions-list").locator("li")
+
+
+# --- the tab or the browser ends
+
+
+class Profile:
+    """A browser with a profile that outlives it, and whose processes can be killed."""
+
+    def __init__(self, browser, folder, clip):
+        self.browser_type, self.folder, self.clip = browser.browser_type, folder, clip
+
+    @contextmanager
+    def page(self, url, script):
+        context = self.browser_type.launch_persistent_context(
+            self.folder, executable_path=CHROMIUM, chromium_sandbox=False, args=arguments(self.clip)
+        )
+        try:
+            page = context.new_page()
+            prepare(page, script, GOOD_GPU)
+            page.goto(f"{url}/?model=self-test")
+            wait_for(page, "ready")
+            yield page
+        finally:
+            with suppress(Error):  # it was killed
+                context.close()
+
+    def kill(self):
+        """kill -9 of all its processes."""
+        listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+        for line in listed.splitlines():
+            if str(self.folder) in line:
+                os.kill(int(line.split()[0]), signal.SIGKILL)
+
+
+def test_kill_9_of_the_browser_while_speaking(browser, url, clip, tmp_path):
+    """At once after the engine was fed: all that it was fed is there, and the text; a block may have come since.
+
+    The recording is offered, and goes on to its end from the text that there is.
+    """
+    profile = Profile(browser, tmp_path / "profile", clip)
+    for seconds in (1, 2.5):
+        with profile.page(url, SPOKEN) as page:
+            speak(page, seconds)
+            heard = fed(page)[-1]["fed"]
+            profile.kill()
+        with profile.page(url, {}) as page:
+            expect(at(page, "interrupted")).to_contain_text("A recording of 0:0")
+            expect(at(page, "interrupted")).to_contain_text("was interrupted")
+            (session,) = [session for session in sessions(page) if not session["result"]]
+            assert session["seconds"] * RATE >= heard
+            assert session["text"] == " One two three four five six" and session["tokens"] == [33, 1500, 1501, 33, 1502]
+            at(page, "interrupted-transcribe").click()
+            expect(at(page, "interrupted")).to_be_hidden()
+            wait_for(page, "done")
+            assert calls(page, "start")[0]["tokens"] == session["tokens"]
+            assert fed(page)[-1]["fed"] == session["seconds"] * RATE
+            expect(at(page, "transcript")).to_have_text("Hello tab. It works.")
+            expect(entries(page).first).not_to_contain_text("incomplete")
+            samples, rate = soundfile.read(saved(page, at(page, "save-wav").click))
+            assert rate == RATE and len(samples) == session["seconds"] * RATE and abs(samples[:RATE]).max() > 0.1
+
+
+def test_a_tab_that_is_discarded(hearing, url):
+    """Another tab sees the recording as one that is being written, then offers it; it is saved there, or discarded."""
+    with page_on(hearing, url, SPOKEN) as page:
+        other = page.context.new_page()
+        prepare(other, {}, GOOD_GPU)
+        for choice in ("save", "discard"):
+            speak(page, 0.5)
+            other.goto(f"{url}/?model=self-test")
+            wait_for(other, "ready")
+            expect(entries(other).first).to_contain_text("is being written now")
+            expect(at(other, "interrupted")).to_be_hidden()
+            expect(entries(other).first.get_by_role("button")).to_have_count(0)
+            heard = fed(page)[-1]["fed"]
+            page.close()  # without asking
+            expect(at(other, "interrupted")).to_be_visible()
+            if choice == "save":
+                samples, _ = soundfile.read(saved(other, at(other, "interrupted-save").click))
+                assert len(samples) >= heard
+                expect(entries(other).first).to_contain_text("incomplete")
+            else:
+                at(other, "interrupted-discard").click()
+                expect(at(other, "sessions-status")).to_have_text("The transcript was deleted.")
+            expect(at(other, "interrupted")).to_be_hidden()
+            expect(entries(other)).to_have_count(1)
+            page = other.context.new_page()
+            prepare(page, SPOKEN, GOOD_GPU)
+            page.goto(f"{url}/?model=self-test")
+            wait_for(page, "ready")
+            expect(at(page, "interrupted")).to_be_hidden()
+
+
+def test_a_page_that_is_frozen_or_busy(hearing, url):
+    """The sound goes to the Worker that keeps it without the page; when the page goes on, it has all of it, too."""
+    with page_on(hearing, url, SPOKEN) as page:
+        speak(page, 0.5)
+        before = page.evaluate("""() => {
+            const end = Date.now() + 1500;
+            while (Date.now() < end);
+            return window.heard.findLast(h => h.fed).fed;
+        }""")
+        (session,) = sessions(page)
+        assert session["seconds"] * RATE > before + RATE
+        hand = page.context.new_cdp_session(page)
+        hand.send("Page.setWebLifecycleState", {"state": "frozen"})
+        page.wait_for_timeout(1000)
+        hand.send("Page.setWebLifecycleState", {"state": "active"})
+        at(page, "stop").click()
+        wait_for(page, "done")
+        samples, _ = soundfile.read(saved(page, at(page, "save-wav").click))
+        (session,) = sessions(page)
+        assert len(samples) == fed(page)[-1]["fed"] == session["seconds"] * RATE
+
+
+# --- asking before the page is left
+
+
+def test_nothing_unsaved_is_left_without_a_question(hearing, url):
+    with page_on(hearing, url, {**SPOKEN, "finish": [{"silent": True}, {}]}) as page:
+        assert page.evaluate(MAY_CLOSE)
+        speak(page, 0.2)
+        assert not page.evaluate(MAY_CLOSE)
+        at(page, "stop").click()
+        expect(at(page, "status")).to_have_text("Writing the last words…")
+        assert not page.evaluate(MAY_CLOSE)
+        answer(page, "finish", result={"result": {"text": " a", "audio_seconds": 1, "words": []}, "tokens": []})
+        wait_for(page, "done")
+        assert page.evaluate(MAY_CLOSE)
+        at(page, "audio-file").set_input_files(SECOND)
+        wait_for(page, "done")
+        assert page.evaluate(MAY_CLOSE)
+
+
+@pytest.mark.parametrize(
+    "broken, says",
+    [
+        ("StorageManager.prototype.getDirectory = undefined", "This browser cannot keep anything for this page"),
+        (
+            "StorageManager.prototype.getDirectory = async () => { throw new DOMException('no', 'SecurityError'); }",
+            "The browser lets this window keep nothing",
+        ),
+    ],
+)
+def test_a_browser_that_keeps_nothing(hearing, url, broken, says):
+    """All works, and what is there only in the page is not left without a question."""
+    with page_on(hearing, url, SPOKEN, gpu=GOOD_GPU + broken + ";") as page:
+        patch_writer(page, broken)
+        speak(page, 0.2)
+        at(page, "stop").click()
+        wait_for(page, "done")
+        expect(at(page, "not-saved")).to_contain_text(says)
+        assert not page.evaluate(MAY_CLOSE)
+        assert len(soundfile.read(saved(page, at(page, "save-wav").click))[0]) == fed(page)[-1]["fed"]
+
+
+def patch_writer(page, patch):
+    writer = (CHECKOUT / "web/worker/sessions/writer.js").read_text()
+    page.route("**/writer.js", lambda route: route.fulfill(content_type="text/javascript", body=f"{patch};{writer}"))
+
+
+def test_a_disk_that_gets_full(hearing, url):
+    """What was kept until then stays, and the recording goes on in the page."""
+    with page_on(hearing, url, SPOKEN) as page:
+        patch_writer(
+            page,
+            """
+            const write = FileSystemSyncAccessHandle.prototype.write;
+            FileSystemSyncAccessHandle.prototype.write = function (bytes, { at }) {
+                return write.call(this, bytes.subarray(0, Math.max(0, 20000 - at) / bytes.BYTES_PER_ELEMENT), { at });
+            }
+            """,
+        )
+        speak(page, 1)
+        expect(at(page, "not-saved")).to_contain_text("The disk is full")
+        at(page, "stop").click()
+        wait_for(page, "done")
+        assert not page.evaluate(MAY_CLOSE)
+        assert len(soundfile.read(saved(page, at(page, "save-wav").click))[0]) == fed(page)[-1]["fed"]
+        (session,) = sessions(page)
+        assert session["seconds"] == 10000 / RATE and session["text"]
+
+
+# --- the list
+
+
+def test_the_list(hearing, url):
+    """Of a recording and of a file: opened, renamed, exported, deleted, also after the page was opened again."""
+    with page_on(hearing, url, SPOKEN, viewport={"width": 1100, "height": 900}) as page:
+        speak(page, 0.5)
+        at(page, "stop").click()
+        wait_for(page, "done")
+        samples = fed(page)[-1]["fed"]
+        at(page, "audio-file").set_input_files(SECOND)
+        wait_for(page, "done")
+        expect(entries(page)).to_have_count(2)
+        expect(entries(page).first.get_by_role("button")).to_have_count(4)
+        page.reload()
+        wait_for(page, "ready")
+        expect(at(page, "interrupted")).to_be_hidden()
+        file, recording = entries(page).all()
+        expect(file).to_contain_text("clip.wav")
+        expect(recording).to_contain_text("recorded here")
+        expect(at(page, "sessions-room")).to_contain_text("kB")
+
+        recording.get_by_role("button", name="Rename").click()
+        page.get_by_label("Title").fill("A letter")
+        page.keyboard.press("Enter")
+        expect(recording.locator("strong")).to_have_text("A letter")
+        expect(recording.get_by_role("button", name="Open A letter")).to_be_visible()
+        exported = json.loads(saved(page, recording.get_by_role("button", name="Export").click).read_text())
+        assert exported["title"] == "A letter" and exported["text"] == " Hello tab. It works." and exported["words"]
+
+        recording.get_by_role("button", name="Open").click()
+        expect(at(page, "transcript")).to_have_text("Hello tab. It works.")
+        assert len(soundfile.read(saved(page, at(page, "save-wav").click))[0]) == samples
+        assert saved(page, at(page, "save-srt").click).read_text().startswith("1\n")
+        at(page, "again").click()  # into the same session
+        wait_for(page, "done")
+        assert fed(page)[-1]["fed"] == samples
+        expect(recording).to_contain_text("A letter")
+        expect(entries(page)).to_have_count(2)
+        expect(file.get_by_role("button", name="Open")).to_be_visible()
+        file.get_by_role("button", name="Open").click()
+        expect(at(page, "save-wav")).to_be_hidden()
+        expect(at(page, "again")).to_be_hidden()
+
+        recording.get_by_role("button", name="Delete").click()
+        expect(at(page, "question")).to_contain_text("Delete “A letter”?")
+        at(page, "decline").click()
+        expect(entries(page)).to_have_count(2)
+        recording.get_by_role("button", name="Delete").click()
+        at(page, "confirm").click()
+        expect(entries(page)).to_have_count(1)
+        page.get_by_role("button", name="Delete all").click()
+        at(page, "confirm").click()
+        expect(entries(page)).to_have_count(0)
+        assert sessions(page) == []
+        expect(page.get_by_text("None yet. What you say")).to_be_visible()
+
+
+def test_the_oldest_is_offered_for_removal(hearing, url):
+    """Never removed unasked. Here the list is large with 40 kB."""
+    with page_on(hearing, url, SPOKEN, state=None) as page:
+        page.route("**/page/sessions.js", small_list)
+        for seconds in (0.5, 1):
+            page.reload()
+            wait_for(page, "ready")
+            speak(page, seconds)
+            at(page, "stop").click()
+            wait_for(page, "done")
+        expect(at(page, "sessions-large")).to_contain_text("Your transcripts take")
+        newest, oldest = sessions(page)
+        at(page, "delete-oldest").click()
+        at(page, "confirm").click()
+        expect(entries(page)).to_have_count(1)
+        assert [session["id"] for session in sessions(page)] == [newest["id"]]
+
+
+def small_list(route):
+    answer = route.fetch()
+    text = answer.text()
+    assert "const LARGE = 2e9;" in text
+    route.fulfill(response=answer, body=text.replace("const LARGE = 2e9;", "const LARGE = 4e4;"))
+
+
+def test_sound_that_the_system_dropped(hearing, url):
+    """It is told with its place, in the page and in the list."""
+    with page_on(hearing, url, SPOKEN) as page:
+        speak(page, 0.3)
+        # As if the clock of the wall had gone on by 3 s while the sound stood still.
+        page.evaluate("""async () => {
+            const { Clock } = await import("./audio/clock.js");
+            const take = Clock.prototype.take;
+            Clock.prototype.take = function (seconds, wall) { return take.call(this, seconds, wall + 3); };
+        }""")
+        expect(at(page, "error")).to_contain_text("Your system gave no sound for 3", timeout=15000)
+        expect(at(page, "error")).to_contain_text("at 0:0")
+        at(page, "stop").click()
+        wait_for(page, "done")
+        expect(entries(page).first).to_contain_text("missing at 0:0")
+
+
+# --- the log
+
+
+def test_mutated_logs(browser, url):
+    """Whatever a log has become, it is read without an error, and never gives tokens with some of them missing."""
+    rng = np.random.default_rng(16)
+    lines = [
+        {"begun": "2026-11-29T11:00:00.000Z", "name": "microphone"},
+        {"run": {"model": "m", "delay_ms": 480, "left_silence_tokens": 32}},
+        *({"text": f" {i}", "tokens": [33, 1000 + i], "from": 2 * i, "covered": i} for i in range(5)),
+        {"gap": {"at": 3, "seconds": 1.5}},
+    ]
+    log = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    mutated = []
+    for _ in range(3000):
+        changed = bytearray(log)
+        for place in rng.integers(0, len(log), rng.integers(1, 4)):
+            changed[place] = rng.integers(0, 256)
+        mutated.append(bytes(changed[: rng.integers(0, len(log) + 1)] if rng.random() < 0.5 else changed))
+    deep = ["[" * 100_000, '{"text": ' * 50_000, "", "\n\n", '{"gap": {"at": 1e999}}', "null\n[]\n7\n"]
+    page = browser.new_page()
+    page.goto(f"{url}/config.js")
+    read = page.evaluate(
+        """async ([mutated, deep]) => {
+            const { parse } = await import("./worker/sessions/log.js");
+            return [...mutated.map(atob), ...deep].map((text) => parse(text));
+        }""",
+        [[base64.b64encode(text).decode() for text in mutated], deep],
+    )
+    page.close()
+    whole = [33, 1000, 33, 1001, 33, 1002, 33, 1003, 33, 1004]
+    for log in read:
+        assert isinstance(log["text"], str) and len(log["tokens"]) <= len(whole) and len(log["tokens"]) % 2 == 0
+    assert sum(log["tokens"] == whole for log in read) > 100 and sum(log["tokens"] == [] for log in read) > 100

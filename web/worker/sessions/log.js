@@ -1,0 +1,58 @@
+// What is known of a session, besides its audio: a text file, to which lines of JSON are added and never changed. A crash
+// leaves at worst an unfinished last line. Each line is an object with one or more of:
+//
+//   begun: when, as an ISO date; name: of the audio     in the first line
+//   title: as the user called it
+//   run: {model, delay_ms, left_silence_tokens}         a transcription begins, and replaces an earlier one
+//   text, tokens, from, covered                         text that came; its token ids; how many came before them; seconds
+//                                                       of the audio that have their text
+//   gap: {at, seconds}                                  the system dropped sound, after `at` seconds of the recording
+//   result, subtitles                                   the transcription is complete: the JSON of `voxtab transcribe`
+//   stopped: true                                       the user has stopped it
+
+export const line = (entry) => `${JSON.stringify(entry)}\n`;
+
+// {begun, name, title, run, texts: [{text, covered}], text, tokens, covered, gaps, result, subtitles, stopped}; null where
+// nothing is known. text is that of the result, or of all texts; tokens are theirs, or none if some are missing. Never
+// throws: what is no line of a log is left out.
+export function parse(log) {
+  const known = { begun: null, name: null, title: null, gaps: [], texts: [], ...NOTHING_TRANSCRIBED };
+  let tokens = [];
+  let isWhole = true;
+  for (const entry of log.split("\n").map(parsed)) {
+    if (typeof entry.begun === "string") known.begun = entry.begun;
+    if (typeof entry.name === "string") known.name = entry.name;
+    if (typeof entry.title === "string") known.title = entry.title;
+    if (isObject(entry.gap) && isNumber(entry.gap.at) && isNumber(entry.gap.seconds)) known.gaps.push(entry.gap);
+    if (isObject(entry.run)) {
+      Object.assign(known, NOTHING_TRANSCRIBED, { run: entry.run, texts: [] });
+      tokens = [];
+      isWhole = true;
+    }
+    if (typeof entry.text === "string" && isNumber(entry.covered)) {
+      known.texts.push({ text: entry.text, covered: entry.covered });
+      known.covered = entry.covered;
+      isWhole &&= entry.from === tokens.length && Array.isArray(entry.tokens) && entry.tokens.every(isToken);
+      if (isWhole) tokens.push(...entry.tokens);
+    }
+    if (entry.stopped === true) known.stopped = true;
+    if (isObject(entry.result) && typeof entry.result.text === "string" && Array.isArray(entry.result.words))
+      Object.assign(known, { result: entry.result, subtitles: entry.subtitles ?? null });
+  }
+  const text = known.result?.text ?? known.texts.map((one) => one.text).join("");
+  return { ...known, text, tokens: isWhole ? tokens : [] };
+}
+
+const NOTHING_TRANSCRIBED = { run: null, covered: 0, result: null, subtitles: null, stopped: false };
+const isObject = (value) => typeof value === "object" && value !== null;
+const isNumber = (value) => Number.isFinite(value) && value >= 0;
+const isToken = (value) => Number.isInteger(value) && value >= 0;
+
+function parsed(text) {
+  try {
+    const entry = JSON.parse(text);
+    return isObject(entry) ? entry : {};
+  } catch {
+    return {};
+  }
+}
