@@ -6,6 +6,7 @@ hundred kB serve every position, and a step needs nothing from the host.
 
 import math
 from array import array
+from functools import lru_cache
 
 from voxtab.config import MAX_POSITIONS, Stack
 from voxtab.gpu.kernels import ANGLES_FINE
@@ -20,6 +21,7 @@ def rotations(stack: Stack, *positions: int) -> array:
     return values
 
 
+@lru_cache(maxsize=4)  # of two models: each takes 50 ms, and is 400 kB
 def table(stack: Stack, positions_per_token: int) -> array:
-    """[512 fine + coarse, head_dim / 2, 2] f32, enough for MAX_POSITIONS tokens."""
+    """[512 fine + coarse, head_dim / 2, 2] f32, enough for MAX_POSITIONS tokens. Not to be changed."""
     return rotations(stack, *range(ANGLES_FINE), *range(0, MAX_POSITIONS * positions_per_token, ANGLES_FINE))

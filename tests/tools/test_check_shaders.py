@@ -19,7 +19,10 @@ def test_every_variant_compiles_in_tint_and_naga():
 
 
 def test_what_must_not_pass_does_not(tmp_path):
-    shutil.copytree(ROOT / "shaders", tmp_path, dirs_exist_ok=True)
+    """Only the files that are spoilt are there, and an innocent one: compiling all of them takes a minute."""
+    shutil.copytree(ROOT / "shaders/parts", tmp_path / "parts")
+    for name in ("embed", "rms_norm", "rotate_keys", "to_f32", "next_token"):
+        shutil.copy(ROOT / f"shaders/{name}.wgsl", tmp_path)
 
     def spoil(name, wgsl):
         with (tmp_path / f"{name}.wgsl").open("a") as file:
@@ -47,7 +50,6 @@ def test_what_must_not_pass_does_not(tmp_path):
         @group(0) @binding(0) var<storage, read_write> out: array<u32>;
         @compute @workgroup_size(WORKGROUP) fn main() { out[0] = 1; }""",
     )
-    (tmp_path / "argmax.wgsl").unlink()
 
     ended = check(tmp_path)
     assert (ended.returncode, ended.stdout) == (1, "")
@@ -63,4 +65,4 @@ def test_what_must_not_pass_does_not(tmp_path):
         ("argmax", "the engine:", "not there"),
     ]:
         assert any(text.startswith(f"/{name}.wgsl: {who}") and message in text for text in messages), ended.stderr
-    assert not any(innocent in ended.stderr for innocent in ("var kept", "var after", "linear.wgsl"))
+    assert not any(innocent in ended.stderr for innocent in ("var kept", "var after", "/next_token.wgsl"))

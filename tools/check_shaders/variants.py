@@ -8,6 +8,7 @@ import asyncio
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from synthetic import VOXTRAL_4B, directory
@@ -45,6 +46,11 @@ OTHER_TYPES = {
 }
 # Above WebGPU's default limits: what most GPUs grant, lavapipe too.
 LARGER = {"largest_workgroup": 1024, "workgroup_storage": 32768}
+
+
+@cache
+def _bindings(kernel: str) -> int:
+    return len(bindings(resources.shader(kernel)))
 
 
 class NotingDevice:
@@ -88,7 +94,7 @@ class NotingDevice:
 
     def bind(self, pipeline: int, buffers: list[int]) -> int:
         kernel = self._kernels[pipeline]
-        assert len(buffers) == len(bindings(resources.shader(kernel))), f"{kernel} has {len(buffers)} buffers bound"
+        assert len(buffers) == _bindings(kernel), f"{kernel} has {len(buffers)} buffers bound"
         return next(self._handles)
 
     def plan(self, commands: list[int]) -> int:
