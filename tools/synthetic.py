@@ -29,7 +29,7 @@ from voxtab.config import DECODER_4B, ENCODER_4B, FIRST_TEXT_TOKEN, PAD, VOXTRAL
 from voxtab.native.making import gguf_header, shards, tekken
 from voxtab.native.making.fitting import BLOCK_BYTES, BLOCK_VALUES
 from voxtab.weights import checkpoint
-from voxtab.weights.directory import Directory, Tensor, tensor_nbytes
+from voxtab.weights.directory import Directory, Tensor, block_nbytes, tensor_nbytes
 
 # As narrow as the kernels allow: enough to see whether a tool runs.
 TINY = ModelConfig(
@@ -71,6 +71,18 @@ CHUNK_BLOCKS = 1 << 18  # Q4_0 blocks that one random generator makes: 4.7 MB
 ENCODER = checkpoint.ENCODER_LAYER.partition("{")[0]
 
 
+# Of ggml's other types: where a block's halves d and m are, for values of standard deviation 1 and mean 0.
+HALVES = {
+    "Q4_1": ((0, 0.217), (2, -1.63)),
+    "Q5_0": ((0, 0.108),),
+    "Q5_1": ((0, 0.108), (2, -1.68)),
+    "Q8_0": ((0, 0.0135),),
+    "Q4_K": ((0, 0.0039), (2, 0.029)),
+    "Q5_K": ((0, 0.0019), (2, 0.029)),
+    "Q6_K": ((208, 0.00073),),
+}
+
+
 def directory(config: ModelConfig, matrices: str = "Q4_0", others: str = "F32", narrow: str | None = None) -> Directory:
     """The directory of a file that holds a model of this shape; 2-D tensors have the type `matrices`.
 
@@ -98,16 +110,18 @@ def write_model(
     config: ModelConfig,
     *,
     seed: int = 0,
+    type: str = "Q4_0",
     shard_bytes: int | None = None,
     piece_bytes: int = shards.PIECE_BYTES,
 ) -> None:
     """Write random weights in the published file's layout (spec 9.3), and a tekken.json, to a new folder.
 
     Writes one file, model.gguf. With `shard_bytes`, its bytes are cut into shard-aa, shard-ab, ..., and a manifest.json
-    has the SHA-256 of each shard and of its pieces of `piece_bytes`. Equal seeds make equal bytes.
+    has the SHA-256 of each shard and of its pieces of `piece_bytes`. Equal seeds make equal bytes. `type` is that of
+    the matrices: Q4_0 or one of HALVES, in which they are good for measuring, and tokens need not vary.
     """
     folder.mkdir(parents=True)
-    header, chunks, size = _layout(config, seed)
+    header, chunks, size = _layout(config, seed, type)
     starts = range(0, size, shard_bytes or size)
     names = shards.shard_names(len(starts)) if shard_bytes else ["model.gguf"]
 
@@ -125,18 +139,19 @@ def write_model(
     (folder / "tekken.json").write_text(json.dumps(tokenizer, indent=4) + "\n")
 
 
-def _layout(config: ModelConfig, seed: int):
+def _layout(config: ModelConfig, seed: int, type: str):
     """(header, [(offset, nbytes, make)], size). `make()` gives the bytes of a chunk. Chunks are in file order, and
     between tensors there is padding.
     """
     # As in the published file, what equals the 4B model's is not said.
     known = checkpoint.metadata(VOXTRAL_4B)
     metadata = {key: value for key, value in checkpoint.metadata(config).items() if value != known[key]}
-    tensors = {name: (tensor.type, tensor.shape) for name, tensor in directory(config).tensors.items()}
+    found = directory(config, type, narrow="Q8_0" if type.endswith("_K") else None).tensors
+    tensors = {name: (tensor.type, tensor.shape) for name, tensor in found.items()}
     layout = gguf_header.layout(tensors, metadata)
     chunks = []
     for i, tensor in enumerate(layout.tensors):
-        step = CHUNK_BLOCKS * BLOCK_BYTES if tensor.type == "Q4_0" else tensor.nbytes
+        step = tensor.nbytes if tensor.type == "F32" else CHUNK_BLOCKS * block_nbytes(tensor.type)
         for first in range(0, tensor.nbytes, step):
             nbytes = min(step, tensor.nbytes - first)
             chunks.append((tensor.offset + first, nbytes, _Chunk(config, tensor, (seed, i, first), first, nbytes)))
@@ -151,7 +166,17 @@ class _Chunk:
 
     def __call__(self) -> np.ndarray:
         random = np.random.Generator(np.random.SFC64(self._seed))
-        return self._blocks(random) if self._tensor.type == "Q4_0" else self._floats(random)
+        if self._tensor.type == "F32":
+            return self._floats(random)
+        return self._blocks(random) if self._tensor.type == "Q4_0" else self._other_blocks(random)
+
+    def _other_blocks(self, random) -> np.ndarray:
+        """All bits are random, but the halves that scale them."""
+        blocks = random.integers(0, 256, self._nbytes, np.uint8).reshape(-1, block_nbytes(self._tensor.type))
+        for at, factor in HALVES[self._tensor.type]:
+            scale = np.float16(factor * self._deviation())
+            blocks[:, at : at + 2] = np.frombuffer(scale.tobytes(), np.uint8)
+        return blocks.ravel()
 
     def _blocks(self, random) -> np.ndarray:
         """Nibbles are random bits. Two random bytes choose a block's scale from 65536: +-(0.5 to 1.5) of a mean."""
@@ -226,6 +251,7 @@ def main():
     parser = argparse.ArgumentParser(description=SUMMARY, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to make")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--type", choices=["Q4_0", *HALVES], default="Q4_0", help="of the matrices (default: Q4_0)")
     parser.add_argument(
         "--small", action="store_true", help="a thousandth of the size, in shards of 256 KiB with pieces of 64 KiB"
     )
@@ -243,7 +269,14 @@ def main():
         )
     since = time.perf_counter()
     shard_bytes, piece_bytes = (1 << 18, 1 << 16) if arguments.small else (shards.SHARD_BYTES, shards.PIECE_BYTES)
-    write_model(arguments.out, config, seed=arguments.seed, shard_bytes=shard_bytes, piece_bytes=piece_bytes)
+    write_model(
+        arguments.out,
+        config,
+        seed=arguments.seed,
+        type=arguments.type,
+        shard_bytes=shard_bytes,
+        piece_bytes=piece_bytes,
+    )
     nbytes = sum(shard.stat().st_size for shard in arguments.out.glob("shard-*"))
     print(f"{arguments.out}: {nbytes:,} bytes of weights in {time.perf_counter() - since:.1f} s")
 

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from synthetic import SMALL, VOXTRAL_4B, directory, write_model
+import ggml
+import synthetic
+from synthetic import HALVES, SMALL, VOXTRAL_4B, directory, write_model
 from voxtab.config import FIRST_TEXT_TOKEN, PAD
 from voxtab.native import cli, models
 from voxtab.transcriber import Transcriber
+from voxtab.weights.directory import Tensor, tensor_nbytes
 
 CLIP = Path(__file__).parents[1] / "oracle" / "delay480" / "clip.flac"
 PIECE = 100_000
@@ -67,6 +70,15 @@ def test_it_reads_as_what_it_was_made_from(folder):
     }
     text = b"".join(found.tokenizer.token_bytes(FIRST_TEXT_TOKEN + rank) for rank in range(256, 512)).decode()
     assert text.split() and text.replace(" ", "").isalpha()
+
+
+@pytest.mark.parametrize("type", HALVES)
+def test_another_type(type):
+    """Values of about the deviation that the matrix should have, around zero; nothing is infinite."""
+    tensor = Tensor("layers.0.attention.wq.weight", type, (64, 3072), 0, 64 * tensor_nbytes(type, (3072,)))
+    chunk = synthetic._Chunk(VOXTRAL_4B, tensor, (0, 1, 2), 0, tensor.nbytes)
+    values = ggml.dequantise(chunk().tobytes(), type, tensor.shape) / chunk._deviation()
+    assert abs(values.mean()) < 0.2 and 0.7 < values.std() < 1.4, (values.mean(), values.std())
 
 
 def test_the_published_layout():
