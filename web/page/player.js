@@ -12,11 +12,12 @@ const element = (id) => document.getElementById(id);
 const sound = new Audio();
 let peaks = null; // Peaks of the audio, or null if there is none to hear
 let seconds = 0; // of the audio
+let drawn = ""; // the canvas's width and how much of it was heard, in pixels
 
 // Offers the audio. blob: what the browser can play; shape: its Peaks; length: in seconds.
 export function offer(blob, shape, length) {
   withdraw();
-  [peaks, seconds] = [shape, length];
+  [peaks, seconds, drawn] = [shape, length, ""];
   sound.src = URL.createObjectURL(blob);
   sound.playbackRate = Number(element("speed").value);
   element("player").hidden = false;
@@ -62,7 +63,9 @@ function show() {
   const wave = element("wave");
   wave.setAttribute("aria-valuenow", Math.round(currentTime));
   wave.setAttribute("aria-valuetext", clock(currentTime));
-  drawWave(wave, peaks, currentTime / seconds);
+  const heard = `${wave.clientWidth} ${Math.round((currentTime / seconds) * wave.clientWidth)}`;
+  if (heard !== drawn) drawWave(wave, peaks, currentTime / seconds);
+  drawn = heard;
   transcript.played(paused && currentTime === 0 ? null : currentTime);
   if (!paused) requestAnimationFrame(show);
 }

@@ -9,6 +9,7 @@ import { Peaks } from "./waveform.js";
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
 const SPOKEN_EVERY = 3000; // ms between texts for a screen reader, each of whole words
+const SPOKEN_MOST = 500; // characters of such a text
 const SUBTITLES = ["srt", "vtt", "tsv"];
 
 let spokenUpTo = 0; // characters of the transcript that the screen reader has
@@ -76,7 +77,9 @@ setInterval(() => speak(transcript.text().lastIndexOf(" ")), SPOKEN_EVERY);
 function speak(end) {
   if (end <= spokenUpTo || transcript.isEdited()) return;
   const line = document.createElement("p");
-  line.textContent = transcript.text().slice(spokenUpTo, end);
+  const fresh = transcript.text().slice(spokenUpTo, end);
+  // A file's text may come faster than anyone listens: then only its latest words.
+  line.textContent = fresh.length > SPOKEN_MOST ? fresh.slice(-SPOKEN_MOST).replace(/^\S*/, "…") : fresh;
   spokenUpTo = end;
   const log = element("spoken");
   log.append(line);

@@ -18,6 +18,7 @@ let paragraphs = []; // {element, line, words, before: its text when `words` wer
 let lastSeconds = 0; // of the audio that the text so far covers
 let heard = { seek: null, toggle: null, now: null }; // what plays the audio: see `playable`
 let timeline = null; // [{paragraph, word}], by time; null if it must be made again
+let playedAt = -1; // index of the word that is marked as played
 let edited = false;
 
 // --- the text
@@ -139,6 +140,8 @@ export function playable(seek, toggle = null, now = null) {
 // Marks the word that is played, and keeps it in view; seconds: null if nothing is.
 export function played(seconds) {
   const at = seconds === null ? -1 : indexAt(seconds);
+  if (at === playedAt) return;
+  playedAt = at;
   const range = at < 0 ? null : rangeOf(timeline[at]);
   mark("played", range ? [range] : []);
   if (!range) return;
