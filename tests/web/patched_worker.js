@@ -1,5 +1,5 @@
 // boot.js in an unusual browser, which the address names: ?low_limits; ?lose, where a test may send `lose` or
-// `out_of_memory`; ?lose_at_finish and ?crash_at_finish, which happen once.
+// `out_of_memory`; ?lose_at_text and ?crash_at_text, which happen once, after the first text.
 const how = new URL(import.meta.url).search.slice(1);
 
 if (how === "low_limits") {
@@ -29,14 +29,14 @@ const act = {
     throw new Error("out of memory");
   },
 };
-let once = /(.*)_at_(.*)/.exec(how);
-self.addEventListener("message", ({ data }) => {
-  const [, deed, verb] = once ?? [];
-  if (data.verb === verb) {
-    once = null;
-    act[deed]();
-  }
-  act[data.verb]?.();
-});
+let once = /(.*)_at_text/.exec(how)?.[1];
+const post = self.postMessage;
+self.postMessage = (message, ...more) => {
+  post.call(self, message, ...more);
+  if (message.event !== "text" || !once) return;
+  setTimeout(act[once]); // not within the engine
+  once = null;
+};
+self.addEventListener("message", ({ data }) => act[data.verb]?.());
 
 await import(new URL("./worker/boot.js", import.meta.url).href);
