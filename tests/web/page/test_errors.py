@@ -376,8 +376,7 @@ def test_gpu_lost_while_transcribing(browser, url):
     """The audio is heard again, and the text goes on; so it does each time, if there was some in between."""
     more = {"event": "text", "text": " and more", "tokens": [33, 1501, 1502], "audio_seconds": 20}
     script = {"feed": [{"events": [TEXT, LOST], "silent": True}, {"events": [more, LOST], "silent": True}, {}]}
-    with page_on(browser, url, script) as page:
-        at(page, "delay").select_option("960")
+    with page_on(browser, url, script, query="?model=self-test&delay=960") as page:
         at(page, "audio-file").set_input_files(SECOND)
         wait_for(page, "done")
         assert len(calls(page, "open")) == 3 and page.evaluate("window.made.length") == 1
