@@ -12,6 +12,7 @@ import { line } from "./log.js";
 
 const FLUSH_MS = 1000;
 const LOCK_MS = 5000;
+const END_MS = 1000;
 
 class Appended {
   constructor(handle) {
@@ -34,6 +35,7 @@ class Appended {
 }
 
 let session = null; // {free, audio, log, port}: the files are open, and free() gives the lock back
+let hearing = null; // while sound comes: {promise, resolve}, of its end
 let timer = null;
 
 async function open({ id, port }) {
@@ -48,12 +50,19 @@ async function open({ id, port }) {
   audio.end -= audio.end % 2;
   session = { free, audio, log, port };
   if (log.end) log.append(new TextEncoder().encode("\n"));
-  port.onmessage = ({ data }) => guarded(() => (data ? hear(data.samples) : flush())); // null: that was all
+  port.onmessage = ({ data }) => guarded(() => (data ? hear(data.samples) : heard())); // null: that was all
 }
 
 function hear(samples) {
+  hearing ??= Promise.withResolvers();
   session.audio.append(toPcm16(samples));
   flushSoon();
+}
+
+function heard() {
+  flush();
+  hearing?.resolve();
+  hearing = null;
 }
 
 function note(entry) {
@@ -107,6 +116,9 @@ self.onmessage = async ({ data }) => {
     return;
   }
   await opening;
-  guarded(() => (data.close ? close() : note(data.note)));
-  if (data.close) postMessage({ closed: true });
+  if (!data.close) return guarded(() => note(data.note));
+  // The end of the sound may still be on its way, but a suspended audio thread never sends it.
+  if (hearing) await Promise.race([hearing.promise, new Promise((resolve) => setTimeout(resolve, END_MS))]);
+  guarded(close);
+  postMessage({ closed: true });
 };
