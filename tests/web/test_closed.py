@@ -70,6 +70,7 @@ def test_all_workers_are_known():
         "worker/weights/checker.js",
         "worker/weights/hasher.js",
         "worker/store/verifier.js",
+        "worker/sessions/writer.js",
     ):
         assert script in WORKERS
 

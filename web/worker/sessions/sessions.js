@@ -2,6 +2,7 @@
 // audio if that was recorded here.
 
 import { SAMPLE_RATE } from "../../config.js";
+import { startWorker } from "../start.js";
 import { lock } from "../store/folder.js";
 import { AUDIO, canKeep, LOG, sessionLock, sessionsFolder } from "./folder.js";
 import { parse } from "./log.js";
@@ -31,7 +32,7 @@ export class Session {
       this._fail("NotSupportedError");
       return port2;
     }
-    this._worker = new Worker(new URL("./writer.js", import.meta.url), { type: "module" });
+    this._worker = startWorker(new URL("./writer.js", import.meta.url));
     this._worker.onmessage = ({ data }) => data.failure && this._fail(data.failure);
     this._worker.onerror = (event) => {
       event.preventDefault();
