@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+from collections.abc import Callable
 
 from voxtab import resources
 
@@ -23,10 +24,15 @@ class Parser(argparse.ArgumentParser):
         return list(self._option_string_actions)
 
 
-def milliseconds(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 9 or not int(text):
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a positive number of milliseconds")
-    return int(text)
+def number(least: int, most: int) -> Callable[[str], int]:
+    """How argparse reads a whole number within these bounds."""
+
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or len(text) > 9 or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a number from {least} to {most}")
+        return int(text)
+
+    return read
 
 
 def model_path(text: str) -> str:

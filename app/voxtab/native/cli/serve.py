@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from voxtab.native.cli.parser import add_gpu, add_model
+from voxtab.native.cli.parser import add_gpu, add_model, number
 
 DESCRIPTION = "Serve the page that tools/build_site wrote, and an API as OpenAI's and vLLM's, until interrupted."
 _SITE = "dist/site"
@@ -34,13 +34,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-api", action="store_true", help="only the page")
     parser.add_argument(
-        "--queue", type=_count, default=8, metavar="N", help="streams that may wait for the model; default: %(default)s"
+        "--queue",
+        type=number(0, 999_999),
+        default=8,
+        metavar="N",
+        help="streams that may wait for the model; default: %(default)s",
     )
     parser.add_argument(
-        "--max-upload-mb", type=_positive, default=1000, metavar="N", help="of one upload; default: %(default)s"
+        "--max-upload-mb",
+        type=number(1, 999_999),
+        default=1000,
+        metavar="N",
+        help="of one upload; default: %(default)s",
     )
     parser.add_argument(
-        "--max-minutes", type=_positive, default=240, metavar="N", help="of audio in one stream; default: %(default)s"
+        "--max-minutes",
+        type=number(1, 999_999),
+        default=240,
+        metavar="N",
+        help="of audio in one stream; default: %(default)s",
     )
 
 
@@ -64,15 +76,3 @@ def run(arguments) -> int:
         api=not arguments.no_api,
     )
     return 0
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 6:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a number from 0 to 999999")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if (number := _count(text)) == 0:
-        raise argparse.ArgumentTypeError("0 is too few")
-    return number

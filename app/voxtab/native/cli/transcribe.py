@@ -11,7 +11,7 @@ from voxtab.config import DELAYS_MS, SAMPLE_RATE
 from voxtab.errors import DeviceError, UserError, shown
 from voxtab.native.cli.inputs import Input, find_inputs
 from voxtab.native.cli.outputs import Output, choose_output
-from voxtab.native.cli.parser import add_gpu, add_model, milliseconds
+from voxtab.native.cli.parser import add_gpu, add_model, number
 from voxtab.native.cli.stderr import complain
 from voxtab.native.formats import ALL, SUFFIXES
 
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output-dir", metavar="DIR", help="write each result there: talk.mp3 -> DIR/talk.txt")
     parser.add_argument(
         "--chunk-ms",
-        type=milliseconds,
+        type=number(1, 999_999_999),
         default=1000,
         metavar="N",
         help="feed the audio in chunks of this length; the result does not depend on it",
