@@ -34,7 +34,7 @@ export async function openModel(request, { quiet = false, reopened = false, netw
   }
   if (!quiet) view.error(null);
   view.model(`Loading ${request.label}.`);
-  view.state("loading", engine.isStarting ? progress.STARTING : `Loading ${request.label}…`);
+  view.state("loading", engine.isStarting || !engine.isRunning ? progress.STARTING : `Loading ${request.label}…`);
   view.progress("");
   state.job?.sayThatItWaits();
   if (state.stopping) return openingStopped(request);
