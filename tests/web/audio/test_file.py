@@ -328,6 +328,21 @@ def test_a_film_and_a_pause(built, speech, monkeypatch):
         (encoded(tone(48000), 48000, ".m4a")[:9000], "is an MP4 file without its index"),
         *((encoded(tone(48000), 48000, suffix)[:70], "") for suffix in (".wav", ".flac", ".opus", ".mp3", ".m4a")),
     ],
+    ids=[
+        "empty",
+        "text",
+        "noise",
+        "png",
+        "zip",
+        "wma",
+        "alac",
+        "no_index",
+        "cut_wav",
+        "cut_flac",
+        "cut_opus",
+        "cut_mp3",
+        "cut_m4a",
+    ],
 )
 def test_a_wrong_file_gets_one_clear_sentence(built, data, words):
     failure = read(built, data)["failure"]

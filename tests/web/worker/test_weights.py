@@ -300,8 +300,10 @@ def test_no_reader_and_no_checker(browser, served, tmp_path, missing):
     incomplete.close()
 
 
-def test_siblings_end_with_who_wanted_them(page, served):
+def test_siblings_end_with_who_wanted_them(browser, served):
     """The reader's checkers too, which are the page's Workers: a terminated Worker leaves none behind."""
+    page = browser.new_page()
+    page.goto(f"{served.url}/files/blank.html")
     count = """async (Source, url, pieces) => {
         const source = new Source([{ url, bytes: pieces.total, pieces }]);
         await source.open();
@@ -314,6 +316,7 @@ def test_siblings_end_with_who_wanted_them(page, served):
     wait_for_workers(page, {"reader.js", "checker.js"})
     page.evaluate("for (const source of sources.splice(0)) source.close()")
     wait_for_workers(page, set())
+    page.close()
 
 
 def wait_for_workers(page, names: set[str], seconds=60):
