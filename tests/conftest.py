@@ -23,9 +23,9 @@ VARIANTS = {
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """With --dist loadfile (tools/test), a file's tests stay in one process, and so do all tests of the page.
+    """With --dist loadfile (tools/test), a file's tests stay in one process, and the page's tests are two units.
 
-    So each model is loaded once, the site is built once, and two browsers never compete for the processor.
+    So each model is loaded once, and the site is built twice at most.
     """
     if config.getoption("dist") != "loadfile":
         return None
@@ -33,14 +33,16 @@ def pytest_xdist_make_scheduler(config, log):
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "tests/web" if nodeid.startswith("tests/web/") else super()._split_scope(nodeid)
+            return next((str(unit) for unit in PAGE if nodeid.startswith(unit)), super()._split_scope(nodeid))
 
     return Scheduling(config, log)
 
 
-# Each of two processes is given two units at first: the page's tests, which take longest, and the shaders', whose one
-# test takes a minute; then one that is short, as it waits for the page's.
-FIRST = "tests/web/", "tests/tools/test_check_shaders.py", "tests/test_spec.py"
+PAGE = ("tests/web/test_", "tests/web/audio/"), ("tests/web/page/", "tests/web/worker/")
+
+# Each of three processes is given two units at first: one that takes long, then one that is short, as it waits for the
+# first.
+FIRST = *PAGE, "tests/tools/test_check_shaders.py", "tests/test_spec.py", "tests/test_layout.py", "tests/test_words.py"
 
 
 def pytest_collection_modifyitems(config, items):

@@ -217,7 +217,11 @@ def test_whatever_fails_the_command_ends_with_a_sentence(what, status, words, ne
 def test_ctrl_c_while_nothing_comes_through_a_pipe():
     code = "print(0, flush=True)\nfrom voxtab.native.cli import main\nmain()"
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    with subprocess.Popen([sys.executable, "-c", code, "transcribe", "-"], **pipes) as process:
+
+    def hear():  # a shell's background jobs ignore Ctrl-C, and hand that down
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen([sys.executable, "-c", code, "transcribe", "-"], **pipes, preexec_fn=hear) as process:
         process.stdout.readline()
         time.sleep(2)  # then it waits for the first byte; earlier, Ctrl-C ends it too, but with a traceback
         process.send_signal(signal.SIGINT)

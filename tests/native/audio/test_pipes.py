@@ -82,7 +82,11 @@ def test_standard_input_that_has_nothing():
 def test_ctrl_c_while_a_pipe_is_silent():
     code = PIPED.replace("audio =", "print(0, flush=True); audio =")
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    with subprocess.Popen([sys.executable, "-c", code, "-"], **pipes) as process:
+
+    def hear():  # a shell's background jobs ignore Ctrl-C, and hand that down
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen([sys.executable, "-c", code, "-"], **pipes, preexec_fn=hear) as process:
         process.stdout.readline()
         time.sleep(0.3)  # now it waits for the first byte
         process.send_signal(signal.SIGINT)

@@ -272,7 +272,7 @@ def test_hostile_files(bare, server, files, model):
         "vocabulary.gguf": (absurd_vocabulary(model), "ends at byte"),
         "no_length/vocabulary.gguf": (absurd_vocabulary(model), "does not say how large the file is"),
         "no_length/keys.gguf": (b"GGUF" + struct.pack("<IQQ", 3, 10**12, 10**12), "damaged or cut short"),
-        "page.gguf": ("<!doctype html>", "not a GGUF file"),
+        "page.gguf": ("<!doctype html>", "This is a web page, not a model"),
     }
     for name, (content, words) in hostile.items():
         behaviour, _, name = name.rpartition("/")
