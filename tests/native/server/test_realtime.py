@@ -332,7 +332,7 @@ def test_a_stream_ends_at_its_longest():
 
 def test_audio_that_waits_has_its_limits():
     limits = Limits(upload_bytes=1000)
-    disk = Disk(limits.disk_bytes)
+    disk = Disk(2000)
     first, second, third = (LiveAudio(16000, limits, disk.share()) for _ in range(3))
     with pytest.raises(ApiError, match="waits for the model"):
         first.append(bytes(1001))

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import itertools
 import json
 import socket
 import subprocess
@@ -377,3 +378,23 @@ def test_all_uploads_together_have_a_limit(room):
     with nullcontext() if room else pytest.raises(ApiError, match="too much audio"):
         asyncio.run(main(disk))
     assert disk.used == 0
+
+
+@pytest.mark.parametrize("block", [1000, 65536, 1 << 20])
+def test_an_upload_that_is_too_large_is_told_so_whatever_its_blocks(block):
+    """One upload alone never meets the limit of all uploads together."""
+    limits = Limits(upload_bytes=1_000_000)
+    head = form()[0].partition(CLIP.read_bytes()[:100])[0]
+    blocks = itertools.chain([head], itertools.repeat(bytes(block)))
+
+    async def receive():
+        return {"type": "http.request", "body": next(blocks), "more_body": True}
+
+    async def main():
+        scope = {"type": "http", "method": "POST", "headers": [(b"content-type", form()[1].encode())]}
+        with closing(Disk(limits.disk_bytes).share()) as share:
+            async with upload(Request(scope, receive), limits, share):
+                pass
+
+    with pytest.raises(ApiError, match="1 MB"):
+        asyncio.run(main())

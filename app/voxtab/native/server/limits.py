@@ -14,9 +14,10 @@ class Limits:
     @property
     def disk_bytes(self) -> int:
         """Of all uploads and all waiting audio together."""
-        return 2 * self.upload_bytes
+        return 2 * (self.upload_bytes + FORM_BYTES)
 
 
+FORM_BYTES = 1 << 20  # of all that is not the file's content in an upload
 UPLOAD_PAUSE_SECONDS = 60  # an upload that brings nothing for so long has failed
 # While others wait, a live stream may lag so far behind the clock. So a pause for breath is fine, and a client that
 # sends nothing, or very little, does not keep the model from the others.

@@ -12,9 +12,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from voxtab.native.server.errors import ApiError, disk_full
-from voxtab.native.server.limits import UPLOAD_PAUSE_SECONDS, Limits, Share
-
-_FORM_BYTES = 1 << 20  # of all that is not the file's content
+from voxtab.native.server.limits import FORM_BYTES, UPLOAD_PAUSE_SECONDS, Limits, Share
 
 
 @asynccontextmanager
@@ -59,7 +57,7 @@ def _copy(file: UploadFile, path: Path) -> None:
 
 
 async def _body(request: Request, limits: Limits, share: Share) -> AsyncGenerator[bytes, None]:
-    most = limits.upload_bytes + _FORM_BYTES
+    most = limits.upload_bytes + FORM_BYTES
     length = request.headers.get("content-length", "")
     if length.isascii() and length.isdigit() and int(length) > most:
         raise _too_long(limits)
