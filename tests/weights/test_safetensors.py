@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from voxtab.errors import ModelError
 from voxtab.weights import safetensors as reader
 from voxtab.weights.directory import HEADER_LIMIT, HeaderIncomplete, Tensor
+from weights.refusals import refused
 
 
 def with_length(text: bytes) -> bytes:
@@ -32,18 +33,6 @@ GOOD = {
 }
 HEAD = header(GOOD)
 SIZE = len(HEAD) + 76
-
-
-def refused(head: bytes, size: int | None = None) -> str:
-    try:
-        directory = reader.parse(head, len(head) if size is None else size)
-    except ModelError as error:
-        message = str(error)
-    else:
-        assert directory.unreadable, "it was read"
-        message = next(iter(directory.unreadable.values()))
-    assert message.isprintable() and message.endswith(".") and len(message) < 400, message
-    return message
 
 
 def test_good():
@@ -77,18 +66,18 @@ def test_every_prefix():
         with pytest.raises(HeaderIncomplete) as caught:
             reader.parse(HEAD[:n], SIZE)
         assert n < caught.value.needed <= len(HEAD) and (n < 8 or caught.value.needed == len(HEAD))
-        assert "cut short" in refused(HEAD[:n])
+        assert "cut short" in refused(reader, HEAD[:n])
     assert reader.parse(HEAD + bytes(76), SIZE) == reader.parse(HEAD, SIZE)
 
 
 def test_short_data_names_the_tensor_and_both_sizes():
-    message = refused(HEAD, SIZE - 1)
+    message = refused(reader, HEAD, SIZE - 1)
     assert "'conv.weight'" in message and f"byte {SIZE:,} " in message and f"{SIZE - 1:,} bytes" in message
 
 
 @pytest.mark.parametrize("length", [HEADER_LIMIT, 2**62, 2**64 - 1])
 def test_header_length(length):
-    refused(length.to_bytes(8, "little") + HEAD[8:], 3 * 10**9)
+    refused(reader, length.to_bytes(8, "little") + HEAD[8:], 3 * 10**9)
 
 
 LIES = {
@@ -137,7 +126,7 @@ LIES = {
 
 @pytest.mark.parametrize("lie", LIES)
 def test_lies(lie):
-    refused(LIES[lie], len(LIES[lie]) + 100)
+    refused(reader, LIES[lie], len(LIES[lie]) + 100)
 
 
 def test_good_entry_is_good():
@@ -146,7 +135,7 @@ def test_good_entry_is_good():
 
 
 def test_type_is_named():
-    message = refused(LIES["type of integers"], 1000)
+    message = refused(reader, LIES["type of integers"], 1000)
     assert "'a'" in message and "'I32'" in message
 
 

@@ -77,8 +77,8 @@ export class Session {
   }
 }
 
-// Every session, the newest first: {id, isOpen: whether a tab writes it now, isElsewhere: another one, seconds: of its audio, bytes: its size on
-// disk, and what log.js knows of it}. Throws if the browser keeps nothing.
+// Every session, the newest first: {id, isOpen: whether a tab writes it now, isElsewhere: whether that is another tab,
+// seconds: of its audio, bytes: its size on disk, and what log.js knows of it}. Throws if the browser keeps nothing.
 export async function list() {
   if (!canKeep()) throw new DOMException("There is no private storage.", "NotSupportedError");
   const found = [];
