@@ -31,8 +31,11 @@ KINDS = {
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 
 
-def encoded(samples, rate, suffix, *, tracks=1, picture=False, container=(), codec=()) -> bytes:
-    """[samples] or [samples, channels] float, -1 to 1, as a file of that kind. `container` and `codec` are options."""
+def encoded(samples, rate, suffix, *, tracks=1, picture=False, later=None, container=(), codec=()) -> bytes:
+    """[samples] or [samples, channels] float, -1 to 1, as a file of that kind. `container` and `codec` are options.
+
+    later(position) is how many samples are added to the timestamp of what begins at this position.
+    """
     name, codec_name, kind = KINDS[suffix]
     samples = np.asarray(samples, "float32").reshape(len(samples), -1)
     if kind.startswith("s16"):
@@ -59,6 +62,8 @@ def encoded(samples, rate, suffix, *, tracks=1, picture=False, container=(), cod
             file.mux(video.encode(None))
         for stream in streams:
             for part in split(frame, stream.codec_context.frame_size or 1024):
+                if later:
+                    part.pts += later(part.pts)
                 file.mux(stream.encode(part))
             file.mux(stream.encode(None))
     return out.getvalue()

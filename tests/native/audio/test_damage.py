@@ -194,34 +194,19 @@ def test_a_file_cut_before_its_first_sample(file, suffix):
     assert str(path) in str(error.value)
 
 
-def test_a_pause_of_the_recording_is_told_and_loses_nothing(file, speech, monkeypatch):
+def test_a_pause_of_the_recording_is_told_and_loses_nothing(file, speech):
     """Timestamps with a gap, as of a program that records no silence."""
-    split = recordings.split
-
-    def with_gap(frame, size):
-        for part in split(frame, size):
-            if part.pts >= 48000:
-                part.pts += 32000
-            yield part
-
-    monkeypatch.setattr(recordings, "split", with_gap)
-    samples, (note,) = heard(file("gap.mka", encoded(speech, 16000, ".mka")))
+    samples, (note,) = heard(
+        file("gap.mka", encoded(speech, 16000, ".mka", later=lambda position: 32000 if position >= 48000 else 0))
+    )
     assert np.array_equal(samples, speech) and not note.lost
     assert note.startswith("2.00 s at 3.") and note.endswith("without sound, and left out.")
 
 
 @pytest.mark.parametrize("start", [-30000, 100 * 16000])
-def test_a_first_timestamp_that_is_not_0(file, speech, monkeypatch, start):
+def test_a_first_timestamp_that_is_not_0(file, speech, start):
     """As in a part of a longer recording: it is neither silence nor a gap."""
-    split = recordings.split
-
-    def shifted(frame, size):
-        for part in split(frame, size):
-            part.pts += start
-            yield part
-
-    monkeypatch.setattr(recordings, "split", shifted)
-    samples, notes = heard(file("later.mka", encoded(speech, 16000, ".mka")))
+    samples, notes = heard(file("later.mka", encoded(speech, 16000, ".mka", later=lambda _: start)))
     assert np.array_equal(samples, speech) and not notes
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import soundfile
 
-import recordings
 from recordings import encoded
 from voxtab import resources
 from voxtab.transcriber import ROOM_SECONDS
@@ -281,36 +280,22 @@ def test_a_file_that_is_cut_off(built, speech, suffix):
 
 
 @pytest.mark.parametrize("start", [-30000, 100 * RATE])
-def test_a_first_timestamp_that_is_not_0(built, speech, monkeypatch, start):
+def test_a_first_timestamp_that_is_not_0(built, speech, start):
     """As in a part of a longer recording: it is neither silence nor a gap."""
-    split = recordings.split
-
-    def shifted(frame, size):
-        for part in split(frame, size):
-            part.pts += start
-            yield part
-
-    monkeypatch.setattr(recordings, "split", shifted)
-    samples, notes = heard(built, encoded(speech, RATE, ".mka"))
+    samples, notes = heard(built, encoded(speech, RATE, ".mka", later=lambda _: start))
     assert np.array_equal(samples, speech) and not notes
 
 
-def test_a_film_and_a_pause(built, speech, monkeypatch):
+def test_a_film_and_a_pause(built, speech):
     video = encoded(speech, RATE, ".mka", tracks=2, picture=True)
     samples, (note,) = heard(built, video)
     assert np.array_equal(samples, speech) and note == "has 2 audio tracks (flac, flac): the first one is transcribed."
     samples, notes = heard(built, encoded(speech[:8000], RATE, ".m4a", picture=True))
     assert len(samples) / RATE == pytest.approx(0.5, abs=0.1) and not notes
 
-    split = recordings.split
-
-    def with_gap(frame, size):
-        for part in split(frame, size):
-            part.pts += 32000 if part.pts >= 48000 else 0
-            yield part
-
-    monkeypatch.setattr(recordings, "split", with_gap)
-    samples, (note,) = heard(built, encoded(speech, RATE, ".mka"))
+    samples, (note,) = heard(
+        built, encoded(speech, RATE, ".mka", later=lambda position: 32000 if position >= 48000 else 0)
+    )
     assert np.array_equal(samples, speech)
     assert note.startswith("2.00 s at 3.") and note.endswith("without sound, and left out.")
 
