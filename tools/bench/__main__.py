@@ -4,7 +4,8 @@
   full        a model in the built page in headless Chromium, and natively; `full --help` says more
   opening     seconds until a model is open natively, at a first start and at the next ones
   step        host time to replay the plan of a decoder step that has as many dispatches as the 4B model's, natively
-  kernels     time of each kernel on the 4B model's shapes, with Q4_0 weights, natively
+  kernels     time of each kernel on the 4B model's shapes, with Q4_0 weights, natively; then how fast the decoder's
+              products are with each type of weights
   tab-step    host time of a live step in headless Chromium, with as many layers as the 4B model
   tab-memory  memory that loading a 542 MB model takes in Chromium, beyond its GPU buffers
 
@@ -29,9 +30,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench import full
 from bench.opening import opening
 from bench.tab import tab_memory, tab_step
+from bench.weight_types import rates_of_types
 from synthetic import VOXTRAL_4B, Zeros, directory
 from voxtab.bench import spread
 from voxtab.errors import UserError
+from voxtab.gpu.kernels import TYPE_CODES
 from voxtab.model import Model
 from voxtab.native.gpu.device import NativeDevice
 
@@ -73,8 +76,11 @@ async def _step() -> dict:
     }
 
 
-def kernels() -> dict:
-    return asyncio.run(_kernels())
+def kernels(types: list[str]) -> dict:
+    async def both() -> dict:
+        return await _kernels() | await rates_of_types(types)
+
+    return asyncio.run(both())
 
 
 async def _kernels() -> dict:
@@ -121,12 +127,14 @@ async def _kernels() -> dict:
                     "us": spread([1e6 * time for time in times]),
                 }
             )
-    return {
+    found = {
         "gpu": device.adapter.name,
         "context": context,
         "variants": vars(model.kernels.variants),
         "kernels": rows,
     }
+    model.close()
+    return found
 
 
 def main():
@@ -158,7 +166,17 @@ def main():
     start = benches.add_parser("opening")
     start.add_argument("--model", metavar="M", help="as --model of voxtab transcribe; default: the embedded model")
     start.set_defaults(bench=lambda arguments: opening(arguments.model))
-    for name, bench in {"step": step, "kernels": kernels, "tab-step": tab_step, "tab-memory": tab_memory}.items():
+    of_types = benches.add_parser("kernels")
+    of_types.add_argument(
+        "--types",
+        nargs="+",
+        choices=TYPE_CODES,
+        default=[*TYPE_CODES],
+        metavar="T",
+        help="Q4_0 and these; default: all",
+    )
+    of_types.set_defaults(bench=lambda arguments: kernels(arguments.types))
+    for name, bench in {"step": step, "tab-step": tab_step, "tab-memory": tab_memory}.items():
         benches.add_parser(name).set_defaults(bench=lambda arguments, bench=bench: bench())
     arguments = parser.parse_args()
     try:

@@ -8,6 +8,7 @@ import time
 from statistics import median
 
 from voxtab.bench import LiveStream, decoder_matrices, file_run, live_steps, nbytes
+from voxtab.gpu.kernels import Matrix
 from voxtab.model import PASSES_SUBMITTED, PROMPT_ROWS, Model
 
 CONTEXT = 1000  # positions that a decoder step attends to
@@ -49,7 +50,17 @@ async def kept(model: Model, samples) -> dict:
 
 
 async def bandwidth(model: Model, runs: int) -> dict:
-    """Bytes of Q4_0 weights that the decoder's products of one row read per second: in all layers, and in the head."""
+    """Bytes of weights that the decoder's products of one row read per second: in all layers, and in the head."""
+    return await rates(
+        model, runs, {"layers": decoder_matrices(model), "head": [model.decoder.weights.embedding]}, SUBMITTED
+    )
+
+
+async def rates(model: Model, runs: int, groups: dict[str, list[Matrix]], submitted: int) -> dict[str, list[float]]:
+    """Bytes of weights per second that the decoder's products of one row with the matrices of each group read.
+
+    A submit holds about `submitted` dispatches.
+    """
     step = model.decoder.record(model.kernels, model.adapter.audio, 1, True)
     wait, rates = await _wait(model), {}
 
@@ -61,12 +72,12 @@ async def bandwidth(model: Model, runs: int) -> dict:
         await model.device.run(plan, (model.decoder.tokens, 0, 4), times=times)
         return time.perf_counter() - since
 
-    for name, matrices in (("layers", decoder_matrices(model)), ("head", [model.decoder.weights.embedding])):
+    for name, matrices in groups.items():
         weights = {part.weights for matrix in matrices for part in matrix.parts}
-        products = [dispatch for dispatch in step if weights & {*dispatch.buffers} and dispatch.kernel != "embed"]
+        products = [dispatch for dispatch in step if weights & {*dispatch.buffers} and "embed" not in dispatch.kernel]
         assert weights <= {buffer for dispatch in products for buffer in dispatch.buffers}
         plan = await model.kernels.plan(products)
-        times = max(1, SUBMITTED // len(products))
+        times = max(1, submitted // len(products))
         await many(plan, times, 1)  # warm-up
         submits = max(1, min(400, round(WORK_S / max(await many(plan, times, 1) - wait, 1e-5))))
         # The rate is that of additional submits: the first few hide the time until the GPU begins.
@@ -76,6 +87,7 @@ async def bandwidth(model: Model, runs: int) -> dict:
             sum(map(nbytes, matrices)) * times * submits / (await many(plan, times, few + submits) - begun)
             for _ in range(runs)
         ]
+        model.device.free(plan)
     return rates
 
 
