@@ -1,4 +1,4 @@
-"""?bench=1: the figures of `voxtab bench`, measured in the page."""
+"""?bench=1: the figures of `voxtab bench`, measured in the page; and the page in which tools/bench measures."""
 
 import json
 
@@ -6,6 +6,7 @@ import pytest
 import soundfile
 from playwright.sync_api import expect
 
+from bench.tab import served
 from web.conftest import ORACLES
 from web.fake_engine import at
 from web.test_page import wait_for
@@ -41,3 +42,16 @@ def test_the_figures(browser, server, files, audio):
     expect(at(page, "status")).to_contain_text("Done", timeout=60000)
     expect(page.locator("h3", has_text="bench.json")).to_be_attached()  # among the earlier ones
     page.close()
+
+
+def test_the_page_of_tools_bench(browser, site, files, audio):
+    """bench.html opens a model, transcribes and measures."""
+    (files / "measured").mkdir()
+    (files / "measured/speech.wav").symlink_to(files / "short.wav")
+    with served(site, folders={"model": files / "delay480", "measured": files / "measured"}) as url:
+        page = browser.new_page()
+        page.goto(f"{url}/bench/bench.html")
+        assert page.evaluate("all => load(...all)", ["/model/tiny-q4.gguf", None])["name"] == "tiny-q4.gguf"
+        assert page.evaluate("transcribe()") > 0
+        assert page.evaluate("measure('launches', {}, false)") > 0
+        page.close()

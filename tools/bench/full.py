@@ -86,28 +86,26 @@ new MutationObserver(() => states.push([document.documentElement.dataset.state, 
 
 # Notes when the AudioWorklet gets the last sample of each step, when the transcript in the page changes, and when the
 # next animation frame comes. Both threads share the clock Date.now(), which has a resolution of 1 ms.
-PAINT = (
-    """
+NOTE_STEPS = f"""
+const register = registerProcessor;
+globalThis.registerProcessor = (name, Processor) => register(name, class extends Processor {{
+  constructor(options) {{
+    super(options);
+    Object.assign(this, {{ came: options.processorOptions?.came ?? [], frames: 0, steps: 0 }});
+  }}
+  process(inputs, ...more) {{
+    this.frames += inputs[0][0]?.length ?? 0;
+    const samples = {SAMPLE_RATE} * this.frames / sampleRate;
+    while ({SAMPLES_PER_TOKEN} * (this.steps + 1) + {LOOKAHEAD_SAMPLES} <= samples) {{
+      this.came[this.steps++] = Date.now();
+    }}
+    return super.process(inputs, ...more);
+  }}
+}});
+"""
+NOTE_TEXTS = """
 window.came = new Float64Array(new SharedArrayBuffer(8 * 10_000));
 window.shown = [];
-const noteSteps = `
-const register = registerProcessor;
-globalThis.registerProcessor = (name, Processor) => register(name, class extends Processor {
-  constructor(options) {
-    super(options);
-    Object.assign(this, { came: options.processorOptions.came, frames: 0, steps: 0 });
-  }
-  process(inputs, ...more) {
-    this.frames += inputs[0][0]?.length ?? 0;
-    while ((STEP * (this.steps + 1) + AHEAD) * sampleRate <= RATE * this.frames) this.came[this.steps++] = Date.now();
-    return super.process(inputs, ...more);
-  }
-});`;
-const { addModule } = AudioWorklet.prototype;
-AudioWorklet.prototype.addModule = async function (url) {
-  await addModule.call(this, URL.createObjectURL(new Blob([noteSteps], { type: 'text/javascript' })));
-  return addModule.call(this, url);
-};
 window.AudioWorkletNode = class extends AudioWorkletNode {
   constructor(context, name, options = {}) {
     super(context, name, { ...options, processorOptions: { ...options.processorOptions, came } });
@@ -129,10 +127,7 @@ addEventListener('DOMContentLoaded', () => {
   const transcript = document.querySelector('[data-testid=transcript]');
   observer.observe(transcript, { subtree: true, childList: true, characterData: true });
 });
-""".replace("STEP", str(SAMPLES_PER_TOKEN))
-    .replace("AHEAD", str(LOOKAHEAD_SAMPLES))
-    .replace("RATE", str(SAMPLE_RATE))
-)
+"""
 
 # Runs before the Worker's own code: the GPU grants only WebGPU's default limits, or no optional feature.
 DEFAULT_LIMITS_ONLY = f"""
@@ -187,12 +182,12 @@ def full(arguments) -> dict:
         scratch = Path(scratch)
         clip = np.concatenate(list(open_audio(resources.embedded_clips()[0]).samples()))
         speech = np.resize(clip, counts.audio_s * SAMPLE_RATE)
-        (scratch / "audio").mkdir()
-        soundfile.write(scratch / "audio/speech.wav", speech, SAMPLE_RATE, subtype="PCM_16")
+        (scratch / "measured").mkdir()
+        soundfile.write(scratch / "measured/speech.wav", speech, SAMPLE_RATE, subtype="PCM_16")
         folder = model.parent if model and model.is_file() else model
-        with served(
-            arguments.site, folders={"audio": scratch / "audio"} | ({"model": folder} if model else {}), worker=worker
-        ) as url:
+        folders = {"measured": scratch / "measured"} | ({"model": folder} if model else {})
+        before = {"worker/boot.js": worker, "audio/capture-worklet.js": NOTE_STEPS}
+        with served(arguments.site, folders=folders, before=before) as url:
             _say(f"the site is served at {url}")
             address = _address(model) if model else None
             with report.part("load_s", "reload_s", "paint_p95_ms"):
@@ -238,11 +233,11 @@ def _page(report: Report, counts: Counts, url: str, model: str | None, variants:
         microphone = [
             "--use-fake-device-for-media-stream",
             "--use-fake-ui-for-media-stream",
-            f"--use-file-for-fake-audio-capture={scratch / 'audio/speech.wav'}",
+            f"--use-file-for-fake-audio-capture={scratch / 'measured/speech.wav'}",
         ]
         with chromium(profile, *microphone) as page:
             if last:
-                page.add_init_script(PAINT)
+                page.add_init_script(NOTE_TEXTS)
             reloads.append(_ready(page, address))
             report.note("reload_s", reloads)
             if last:

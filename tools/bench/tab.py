@@ -41,11 +41,13 @@ ALL_WIDTHS = replace(
 
 
 @contextmanager
-def served(site: Path | None = None, *, folders: dict[str, Path] | None = None, worker: str = "") -> Iterator[str]:
+def served(
+    site: Path | None = None, *, folders: dict[str, Path] | None = None, before: dict[str, str] | None = None
+) -> Iterator[str]:
     """Serves a copy of a built site and gives its address. Without `site`, this checkout's is built.
 
     The copy has bench/bench.html, whose Worker answers the requests of bench/worker.py too, and each of `folders` under
-    its name. `worker` is JavaScript that runs in each Worker before boot.js.
+    its name. `before` is JavaScript that runs before a script of the site, by the script's path.
     """
     with tempfile.TemporaryDirectory() as scratch:
         if not site:
@@ -62,9 +64,9 @@ def served(site: Path | None = None, *, folders: dict[str, Path] | None = None, 
             json.dumps(site | {"installer": [*site["installer"], "wheels/bench.zip"], "worker": "bench.worker"})
         )
         shutil.copy(HERE / "bench.html", bench)
-        for folder in (copy, bench):
-            boot = folder / "worker/boot.js"
-            boot.write_text(worker + boot.read_text())
+        for path, code in (before or {}).items():
+            for script in (copy / path, bench / path):
+                script.write_text(code + script.read_text())
         for name, folder in (folders or {}).items():
             Path(copy, name).symlink_to(folder.absolute())
         with serving(Site(copy, {"*": ISOLATED})) as url:
