@@ -21,7 +21,7 @@ FIREFOX_MICROPHONE = {"media.navigator.streams.fake": True, "media.navigator.per
 
 
 def pytest_addoption(parser):
-    parser.addoption("--firefox", action="store_true", help="tests/web/test_page.py in Firefox (tools/test_firefox)")
+    parser.addoption("--firefox", action="store_true", help="the page's tests in Firefox (tools/test_firefox)")
 
 
 @pytest.fixture(scope="session")
@@ -70,10 +70,8 @@ def chromium(browser_type, *arguments):
     )
 
 
-def firefox(browser_type, **preferences):
-    return browser_type.launch(
-        channel="moz-firefox", executable_path=FIREFOX, firefox_user_prefs=FIREFOX_WEBGPU | preferences
-    )
+def firefox(browser_type):
+    return browser_type.launch(channel="moz-firefox", executable_path=FIREFOX, firefox_user_prefs=FIREFOX_WEBGPU)
 
 
 # Playwright keeps an event loop running: end it with the module, or native tests cannot start their own loop.
@@ -92,14 +90,34 @@ def browser(request):
 def hearing(browser, clip):
     """Another browser like it, whose microphone plays a WAV file once."""
     kind = browser.browser_type
-    if kind.name == "firefox":
-        return firefox(kind, **FIREFOX_MICROPHONE)
-    return chromium(
-        kind,
+    return kind.launch(**to_hear(kind, f"{clip}%noloop"))
+
+
+def to_hear(browser_type, clip) -> dict:
+    """How to launch a browser whose microphone plays a WAV file, again and again; in Firefox it hums."""
+    if browser_type.name == "firefox":
+        return {
+            "channel": "moz-firefox",
+            "executable_path": FIREFOX,
+            "firefox_user_prefs": FIREFOX_WEBGPU | FIREFOX_MICROPHONE,
+        }
+    arguments = (
         "--use-fake-device-for-media-stream",
         "--use-fake-ui-for-media-stream",
-        f"--use-file-for-fake-audio-capture={clip}%noloop",
+        f"--use-file-for-fake-audio-capture={clip}",
     )
+    return {
+        "executable_path": CHROMIUM,
+        "chromium_sandbox": False,
+        "args": ["--enable-unsafe-webgpu", *arguments],
+    }
+
+
+def developer_tools(page):
+    """Chromium's, for what no user can do. Tests that need them end here in Firefox."""
+    if page.context.browser and page.context.browser.browser_type.name != "chromium":
+        pytest.skip("Only Chromium has these tools.")
+    return page.context.new_cdp_session(page)
 
 
 @contextmanager

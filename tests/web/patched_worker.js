@@ -1,5 +1,5 @@
 // boot.js in an unusual browser, which the address names: ?low_limits; ?lose, where a test may send `lose` or
-// `out_of_memory`; ?lose_at_text and ?crash_at_text, which happen once, after the first text.
+// `out_of_memory`; ?lose_at_text, ?crash_at_text and ?memory_at_text, which happen once, after the first text.
 const how = new URL(import.meta.url).search.slice(1);
 
 if (how === "low_limits") {
@@ -34,8 +34,10 @@ const post = self.postMessage;
 self.postMessage = (message, ...more) => {
   post.call(self, message, ...more);
   if (message.event !== "text" || !once) return;
-  setTimeout(act[once]); // not within the engine
+  const now = once;
   once = null;
+  if (now === "memory") throw new RangeError("Array buffer allocation failed"); // Chromium's words
+  setTimeout(act[now]); // not within the engine
 };
 self.addEventListener("message", ({ data }) => act[data.verb]?.());
 

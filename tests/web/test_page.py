@@ -154,7 +154,7 @@ def test_chosen_files_then_again_then_stop(ready, server, clips, tmp_path):
     check(ready)
 
 
-@pytest.mark.parametrize("how, engines", [("lose_at_text", 1), ("crash_at_text", 2)])
+@pytest.mark.parametrize("how, engines", [("lose_at_text", 1), ("crash_at_text", 2), ("memory_at_text", 2)])
 def test_engine_goes_away(page, server, clips, how, engines):
     """It goes on from the text that is there: after a lost GPU in the same Worker, after a crash in a new one."""
     page.add_init_script(

@@ -122,7 +122,9 @@ class Engine extends EventTarget {
       for (const [held, transfer] of this._held) this._worker.postMessage(held, transfer);
       this._held = null;
     }
-    if (message.event === "lost") {
+    if (message.error?.kind === "memory") {
+      this._crash(message.error.message); // a Worker never gives Python's memory back
+    } else if (message.event === "lost") {
       this._end(new Failure("lost", message.message));
     } else if (message.event) {
       this._tell(message.event, message);

@@ -132,6 +132,7 @@ engine.on("network", ({ tell, warn, downloading }) => {
 });
 
 function offerPause(paused) {
+  progress.forgetRate();
   view.pause(paused ? "Go on downloading" : "Pause the download", () => {
     engine.call("pause", { paused: !paused });
     offerPause(!paused);

@@ -9,12 +9,14 @@ const LATE_SECONDS = 3; // the text may be this far behind the voice before the 
 const RATE_SECONDS = 10; // a rate is that of these last seconds
 const LEAST_RATE_SECONDS = 2; // it is not known before
 
-const shown = { stage: null, come: [] }; // come: [time in s, bytes so far] of the last events, the oldest first
+// Of the model that is opened. come: [time in s, bytes so far] of the last events, the oldest first.
+const shown = { stage: null, done: 0, total: 0, come: [] };
 const heard = { audio: null, come: [] }; // of the file that is transcribed: [time in s, seconds covered]
 
 // Of opening the model `label`; the rest is the Worker's event.
 export function ofOpening(label, { stage, done, total }) {
   if (stage !== shown.stage) Object.assign(shown, { stage, come: [] });
+  Object.assign(shown, { done, total });
   view.status(
     {
       python: done ? `Loading ${label}…` : STARTING,
@@ -24,7 +26,17 @@ export function ofOpening(label, { stage, done, total }) {
     }[stage] ?? "Loading…",
   );
   if (stage !== "weights") return view.progress("");
-  const rate = rateOf(shown.come, done);
+  showBytes(rateOf(shown.come, done));
+}
+
+// The user pauses a download or goes on, or it begins after what the store had: how fast it was says nothing any more.
+export function forgetRate() {
+  shown.come = [];
+  if (shown.stage === "weights") showBytes(null);
+}
+
+function showBytes(rate) {
+  const { done, total } = shown;
   let amount = view.size(done) + (total ? ` of ${view.size(total)}` : "");
   if (total > done && rate) amount += `, ${view.size(rate)}/s, ${left((total - done) / rate)}`;
   view.progress(amount, done, total);

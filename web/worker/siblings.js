@@ -30,12 +30,22 @@ export class Sibling {
   }
 }
 
-// In a sibling: calls `take` with each message of the Worker that wanted it. Returns what posts a message to that one.
+// In a sibling: calls `take` with each message of the Worker that wanted it, the next one once a promise that it returned
+// is settled: answers come in the order of the questions. What it throws ends the sibling with `onerror`. Returns what
+// posts a message to that Worker.
 export function serve(take) {
   let port;
+  let last = Promise.resolve();
   self.onmessage = ({ ports }) => {
     [port] = ports;
-    port.onmessage = ({ data }) => take(data);
+    port.onmessage = ({ data }) => {
+      last = last.then(() => take(data));
+      last.catch((error) =>
+        setTimeout(() => {
+          throw error;
+        }),
+      );
+    };
   };
   return (message, transfer = []) => port.postMessage(message, transfer);
 }

@@ -42,6 +42,8 @@ def explain(error: BaseException) -> dict:
         return {"kind": error.kind, "message": error.message}
     if isinstance(error, UserError):
         return {"kind": KINDS.get(type(error), "audio"), "message": str(error)}
+    if isinstance(error, MemoryError) or (isinstance(error, JsException) and "alloc" in str(error)):
+        return {"kind": "memory", "message": "out of memory: close other tabs or programs"}
     traceback.print_exception(error)
     return {
         "kind": "bug",

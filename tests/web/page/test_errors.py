@@ -436,13 +436,22 @@ def test_gpu_that_is_of_no_use_any_more(browser, url):
         assert len(calls(page, "open")) == 2
 
 
-def test_worker_crashes_while_transcribing(browser, url):
-    script = {"finish": [{"events": [TEXT], "crash": True}]}  # each Worker counts from the start
+@pytest.mark.parametrize(
+    "end, says",
+    [
+        ({"crash": True}, "Uncaught Error: out of memory"),
+        ({"error": {"kind": "memory", "message": "out of memory: close tabs"}}, "out of memory: close tabs"),
+    ],
+    ids=["crash", "memory"],
+)
+def test_worker_crashes_while_transcribing(browser, url, end, says):
+    """Another one goes on, once. A Worker never gives Python's memory back, so it ends when it is out of it."""
+    script = {"finish": [{"events": [TEXT], **end}]}  # each Worker counts from the start
     with page_on(browser, url, script) as page:
         at(page, "audio-file").set_input_files(SECOND)
         expect(at(page, "retry")).to_be_visible()
         wait_for(page, "error")
-        expect(at(page, "error")).to_contain_text("The engine stopped unexpectedly (Uncaught Error: out of memory).")
+        expect(at(page, "error")).to_contain_text(f"The engine stopped unexpectedly ({says}).")
         assert (
             page.evaluate("window.made.length") == 2
             and page.evaluate("window.heard.filter(h => h.call?.verb === 'open').length") == 2

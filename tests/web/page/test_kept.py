@@ -131,6 +131,38 @@ def test_what_a_download_waits_for_is_told(browser, url):
         expect(at(page, "not-kept")).to_have_text("The disk is full.")
 
 
+def test_how_fast_a_download_is_and_how_long_it_takes_yet(browser, url):
+    """Of the last ten seconds; neither what the store had counts, nor a pause."""
+    with page_on(browser, url, {"open": [{"silent": True}]}, state="loading") as page:
+        page.clock.install(time=0)
+        page.clock.pause_at(1000)
+        done = 0
+
+        def come(rate, seconds=1):
+            """In MB/s."""
+            nonlocal done
+            for _ in range(seconds):
+                done += rate * 1_000_000
+                page.clock.run_for(1000)
+                hear(page, event="progress", stage="weights", done=done, total=2_500_000_000)
+            return expect(page.locator("#amount"))
+
+        come(500).to_have_text("500.0 MB of 2.50 GB")  # from the store
+        hear(page, event="network", downloading=True)
+        come(10, 2).to_have_text("520.0 MB of 2.50 GB")
+        come(10, 3).to_have_text("550.0 MB of 2.50 GB, 10.0 MB/s, 4 min left")
+        come(0).to_have_text("550.0 MB of 2.50 GB, 8.0 MB/s, 5 min left")
+        come(20, 12).to_have_text("790.0 MB of 2.50 GB, 20.0 MB/s, 86 s left")
+        come(10).to_have_text("800.0 MB of 2.50 GB, 19.1 MB/s, 90 s left")
+        at(page, "pause").click()
+        expect(page.locator("#amount")).to_have_text("800.0 MB of 2.50 GB")
+        page.clock.fast_forward(60_000)
+        at(page, "pause").click()
+        come(30, 2).to_have_text("860.0 MB of 2.50 GB")
+        come(30, 2).to_have_text("920.0 MB of 2.50 GB, 30.0 MB/s, 53 s left")
+        come(2).to_have_text("922.0 MB of 2.50 GB, 23.0 MB/s, 69 s left")
+
+
 def test_persistence_is_asked_for_at_the_click(browser, url):
     with page_on(browser, url) as page:
         page.evaluate(

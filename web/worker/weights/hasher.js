@@ -7,7 +7,7 @@ const LIBRARY = new URL("../../hash-wasm/sha256.umd.min.js", import.meta.url).hr
 
 let hasher;
 
-async function answer({ piece, end }) {
+const post = serve(async ({ piece, end }) => {
   if (!hasher) {
     await import(LIBRARY); // it is no module: it leaves its name on `self`
     hasher = await /** @type {any} */ (self).hashwasm.createSHA256();
@@ -15,14 +15,4 @@ async function answer({ piece, end }) {
   if (end) return post({ sha256: hasher.digest() });
   hasher.update(piece);
   post({ bytes: piece }, [piece.buffer]);
-}
-
-let last = Promise.resolve();
-const post = serve((data) => {
-  last = last.then(() => answer(data));
-  last.catch((error) =>
-    setTimeout(() => {
-      throw error;
-    }),
-  ); // the reader gets it as this Worker's error
 });
