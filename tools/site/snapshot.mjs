@@ -23,7 +23,8 @@ let first; // the memory's first state
 const { instantiate } = WebAssembly;
 WebAssembly.instantiate = async (...all) => {
   const made = await instantiate(...all);
-  first ??= made.instance.exports.memory && new Uint32Array(made.instance.exports.memory.buffer.slice());
+  // Of a module that is compiled already, it makes an instance alone: what that exports is no memory of Python's.
+  first ??= made.instance?.exports.memory && new Uint32Array(made.instance.exports.memory.buffer.slice());
   return made;
 };
 const python = await loadPyodide({ _makeSnapshot: true });

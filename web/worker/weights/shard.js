@@ -106,7 +106,7 @@ export class Shard {
   // Resolves with {bytes, isStored}.
   async bring(i, to) {
     const from = i * this.pieceBytes;
-    const bytes = this.kept?.has(i) ? await this.kept.read(from, to) : null;
+    const bytes = this.kept?.has(i) ? await this.kept.read(from, to, this.context.checkers.memory(to - from)) : null;
     if (bytes) return { bytes, isStored: true };
     if (!this.file) throw this.missing();
     if (this.kept?.has(i)) await this.keeping(() => this.takeStore()); // its data is gone
