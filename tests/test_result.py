@@ -20,6 +20,7 @@ def made(step_seconds, audio_seconds):
         transcript="",
         tokens=[],
         words=[],
+        restarts=[],
         audio_seconds=audio_seconds,
         schedule=SimpleNamespace(delay_ms=480),
     )

@@ -45,10 +45,12 @@ class Blocks:
 
     The stream begins with the left silence. `given` are the token ids of its first positions, the prompt's and any that
     are known already: they are decoded as a prompt is. `first_rotation` is the RoPE position that it starts from (for
-    tests).
+    tests). `kept_tokens`: of so much audio that was submitted, the samples stay at hand.
     """
 
-    def __init__(self, model: Model, schedule: Schedule, given: list[int], first_rotation: int = 0):
+    def __init__(
+        self, model: Model, schedule: Schedule, given: list[int], first_rotation: int = 0, *, kept_tokens: int = 0
+    ):
         silent = schedule.silent_positions
         first = max(silent, len(given) - 1 - model.reach)  # no earlier position changes the next token
         self._model = model
@@ -59,6 +61,8 @@ class Blocks:
         waiting = HISTORY_SAMPLES + self.length - silent * SAMPLES_PER_TOKEN
         self._samples = bytearray(SAMPLE_BYTES * waiting)
         self._unneeded = SAMPLE_BYTES * (first - silent) * SAMPLES_PER_TOKEN  # bytes to leave out
+        self._kept = bytearray()  # what came before `_samples`, the last `_kept_bytes` of it
+        self._kept_bytes = SAMPLE_BYTES * kept_tokens * SAMPLES_PER_TOKEN
         self._leave_out()
         self.position = first  # the next one to submit
         self.rotation = first_rotation + first if first == silent else 0  # its RoPE position
@@ -69,7 +73,7 @@ class Blocks:
         if first_rotation:
             model.reanchor(-first_rotation)
 
-    def append(self, samples: bytes | memoryview) -> None:
+    def append(self, samples: bytes | bytearray | memoryview) -> None:
         """Add f32 samples at the stream's end."""
         self._samples += samples
         self.length += len(samples) // SAMPLE_BYTES
@@ -91,6 +95,30 @@ class Blocks:
         self.append_silence(LOOKAHEAD_SAMPLES)
         self._ended = True
         return positions
+
+    @property
+    def at_hand(self) -> int:
+        """The first position whose samples are all at hand, also if it was submitted."""
+        return -((len(self._kept) // SAMPLE_BYTES - self._samples_start) // SAMPLES_PER_TOKEN)
+
+    @property
+    def _samples_start(self) -> int:
+        return self.position * SAMPLES_PER_TOKEN - HISTORY_SAMPLES
+
+    def samples_from(self, position: int, end: int | None = None) -> bytearray:
+        """A copy of the f32 samples of positions `position`..`end` - 1, or to the stream's end.
+
+        The first position at hand is `at_hand`.
+        """
+        skipped = position * SAMPLES_PER_TOKEN - self._samples_start + len(self._kept) // SAMPLE_BYTES
+        assert skipped >= 0
+        if end is not None:
+            count = (end - position) * SAMPLES_PER_TOKEN
+        else:
+            count = self.length - (LOOKAHEAD_SAMPLES if self._ended else 0) - position * SAMPLES_PER_TOKEN
+        start, stop = (SAMPLE_BYTES * samples for samples in (skipped, skipped + count))
+        before = len(self._kept)
+        return self._kept[start:stop] + self._samples[max(0, start - before) : max(0, stop - before)]
 
     @property
     def waiting_samples(self) -> int:
@@ -154,7 +182,11 @@ class Blocks:
         encoded = 1 if tokens == 1 else self._model.block_tokens
         nbytes = SAMPLE_BYTES * block_samples(encoded)
         self._model.encode(block.first, block.rotation, encoded, self._samples[:nbytes].ljust(nbytes, b"\0"))
-        del self._samples[: SAMPLE_BYTES * tokens * SAMPLES_PER_TOKEN]
+        passed = SAMPLE_BYTES * tokens * SAMPLES_PER_TOKEN
+        if self._kept_bytes:
+            self._kept += self._samples[:passed]
+            del self._kept[: -self._kept_bytes]
+        del self._samples[:passed]
         self.position += tokens
         self.rotation += tokens
         if known := self._given[block.first : block.end + 1]:

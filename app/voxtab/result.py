@@ -25,6 +25,7 @@ class Result:
     timings: dict  # `load_s`; `run_s`; `rtf`: see Result.of; `step_ms`: {"median", "p99"}, a token's share of its block
     audio: str | None = None  # where the audio came from; None if it came as samples
     notes: tuple[str, ...] = ()  # sentences on what is wrong with the audio
+    restarts: tuple[float, ...] = ()  # where the model was started again (`Transcriber.restarts`)
 
     @classmethod
     def of(
@@ -60,6 +61,7 @@ class Result:
             timings,
             audio,
             tuple(map(str, notes)),
+            tuple(transcriber.restarts),
         )
 
     def __str__(self) -> str:
@@ -83,6 +85,7 @@ class Result:
             "model": self.model,
             "timings": self.timings,
             **({"notes": [*self.notes]} if self.notes else {}),
+            **({"restarts": [round(seconds, 3) for seconds in self.restarts]} if self.restarts else {}),
         }
 
     def formatted(self, name: str, *, tokens: bool = False) -> str:

@@ -16,10 +16,11 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable
 
 from voxtab.blocks import BLOCKS_IN_FLIGHT, SAMPLE_BYTES, Blocks
-from voxtab.config import SAMPLE_RATE, SAMPLES_PER_TOKEN
+from voxtab.config import FIRST_TEXT_TOKEN, SAMPLE_RATE, SAMPLES_PER_TOKEN, TRAINED_LEFT_SILENCE_TOKENS
 from voxtab.errors import AudioError, ModelError, UserError
 from voxtab.gpu.variants import MOST_BLOCK_TOKENS
 from voxtab.model import Model
+from voxtab.rut import AT_HAND, RutGuard
 from voxtab.tokenizer import TextDecoder
 from voxtab.words import Word, WordTimer
 
@@ -51,6 +52,8 @@ class Transcriber:
     `tokens`: to go on where another transcriber of the same audio, model, delay and left silence was: the ids that it
     made after its prompt. Feed the audio from its start all the same: it is heard again, but these tokens are not
     chosen again. `text()` gives only what follows them; it is what would have followed there, up to rounding.
+    `guard`: if the model writes nothing although someone talks, start it again there (`rut.py`). The blanks since then
+    are chosen again, and `restarts` grows.
     `first_rotation`: the RoPE position to start from; for tests of long streams.
     """
 
@@ -61,6 +64,7 @@ class Transcriber:
         left_silence_tokens: int | None = None,
         *,
         tokens: Iterable[int] = (),
+        guard: bool = True,
         first_rotation: int = 0,
     ):
         self.schedule = model.config.schedule(delay_ms, left_silence_tokens)
@@ -82,11 +86,18 @@ class Transcriber:
         self._timer = WordTimer()
         self.transcript = ""
         self.words: list[Word] = []
+        self.restarts: list[float] = []  # seconds of live audio at which the model was started again
         self.step_seconds: list[float] = []  # for each token, the time its block took, shared evenly
         if model.transcriber:  # wake its waiters; they then raise
             model.transcriber._wake()
         model.transcriber = self
-        self.blocks = Blocks(model, self.schedule, self._tokens + given, first_rotation)
+        self._guard = RutGuard() if guard else None
+        self._kept_tokens = AT_HAND if guard else 0
+        self.blocks = Blocks(model, self.schedule, self._tokens + given, first_rotation, kept_tokens=self._kept_tokens)
+        self._begun = 0  # the stream's position that is the first of `blocks`
+        self._unwanted = 0  # tokens of `blocks` that are still to come, and are there already
+        self._passes_before = 0  # of the blocks before `blocks`
+        self._text_end = len(self._tokens)  # after the last position with text
         self._known = len(self._tokens) + len(given)  # positions whose text another transcriber has given
 
     def __enter__(self) -> "Transcriber":
@@ -129,20 +140,20 @@ class Transcriber:
         The stream may go on afterwards; times stay those of the live audio.
         """
         self._check_open()
-        stream = self.blocks.length
+        stream = self._length
         if self._flushed_samples == stream:
             return  # nothing came since the last flush
         silence = -stream % SAMPLES_PER_TOKEN + self.schedule.right_silence_tokens * SAMPLES_PER_TOKEN
         self._timer.insert_silence(self.audio_seconds, silence / SAMPLE_RATE)
         self.blocks.append_silence(silence)
-        self._flushed_samples = self.blocks.length
+        self._flushed_samples = self._length
         self._flushes.append(self._flushed_samples // SAMPLES_PER_TOKEN)
         self._news.set()
 
     def finish(self) -> None:
         """Flush, and end the iteration once all text is out. Nothing can be fed afterwards."""
         self.flush()
-        self._finished_at = self.blocks.end()
+        self._finished_at = self._begun + self.blocks.end()
         self._news.set()
 
     async def room(self) -> None:
@@ -158,6 +169,11 @@ class Transcriber:
         if self._model.transcriber is self:
             self._model.transcriber = None
         self._wake()
+
+    @property
+    def _length(self) -> int:
+        """Samples of the stream so far."""
+        return self._begun * SAMPLES_PER_TOKEN + self.blocks.length
 
     def _wake(self):
         self._news.set()
@@ -185,12 +201,17 @@ class Transcriber:
     @property
     def passes(self) -> int:
         """Decoder passes that made tokens."""
-        return self.blocks.passes
+        return self._passes_before + self.blocks.passes
 
     @property
     def tokens(self) -> list[int]:
         """Token ids of positions 0.. so far, the prompt included; after finish() and iteration all N (spec 8.1)."""
         return self._tokens[: self._finished_at]
+
+    @property
+    def settled(self) -> int:
+        """How many of the tokens so far stay: blanks after the last text may be taken back (`restarts`)."""
+        return self._text_end
 
     async def __aiter__(self) -> AsyncIterator[Word]:
         """Words with times, each when the next one begins or a flush ends it."""
@@ -210,9 +231,14 @@ class Transcriber:
         A string may be empty: most tokens are pauses, but `tokens` has grown, and `words` and `done_seconds` may have.
         """
         while (tokens := await self._next_tokens()) is not None:
+            unwanted = min(self._unwanted, len(tokens))
+            self._unwanted -= unwanted
+            del tokens[:unwanted]
             known = max(0, self._known - len(self._tokens))
             texts = [self._push(token) for token in tokens]
             self.transcript += "".join(texts)
+            if self._guard:
+                self._leave_rut(self._guard)
             yield "".join(texts[known:])
 
     def _push(self, token: int) -> str:
@@ -220,6 +246,10 @@ class Transcriber:
             raise ModelError("The model produced invalid numbers: its file is damaged, so download it again.")
         position = len(self._tokens)
         self._tokens.append(token)
+        if token >= FIRST_TEXT_TOKEN:
+            self._text_end = len(self._tokens)
+            if self._guard:
+                self._guard.text_came()
         if self._finished_at is not None and position >= self._finished_at:
             return ""  # predicted for a position after the end
         text = self._decoder.push(token)
@@ -230,6 +260,38 @@ class Transcriber:
             self.words += self._timer.flush(tail)
             text += tail
         return text
+
+    def _leave_rut(self, guard: RutGuard) -> None:
+        """Start the model again if it is in the rut: as at a stream's start, from the audio at hand.
+
+        The token at a position is about the audio delay_tokens + 1 before it. The blanks after the new start are taken
+        back; with them goes no text.
+        """
+        if len(self._tokens) < self._known:
+            return
+        offset = 1 + self.schedule.delay_tokens
+        end = min(len(self._tokens), self._finished_at or len(self._tokens)) - offset
+        silence = self.schedule.left_silence_tokens
+        before, begun = self.blocks, self._begun
+        first = max(silence, self._text_end - offset, end - AT_HAND, begun + before.at_hand)
+        start = guard.start(
+            first,
+            end,
+            lambda position: before.samples_from(position - begun, position - begun + 1),
+        )
+        if start is None:
+            return
+        samples = before.samples_from(start - begun)
+        self._passes_before += before.passes
+        self.blocks = Blocks(self._model, self.schedule, self.schedule.prompt, kept_tokens=self._kept_tokens)
+        self.blocks.append(samples)
+        if self._finished_at is not None:
+            self.blocks.end()
+        self._begun = start - silence
+        del self._tokens[start + offset :]
+        self._unwanted = silence - TRAINED_LEFT_SILENCE_TOKENS  # its first ones are about the left silence
+        self._known = 0
+        self.restarts.append(self._timer.heard_seconds(start - silence))
 
     # --- the loop
 

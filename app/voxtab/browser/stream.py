@@ -22,9 +22,11 @@ class Stream:
     If reading fails or is cancelled, all three raise that error.
     """
 
-    def __init__(self, model: Model, schedule: Schedule, load_s: float, tokens: list[int]):
+    def __init__(self, model: Model, schedule: Schedule, load_s: float, tokens: list[int], *, guard: bool = True):
         self._model, self._load_s = model, load_s
-        self._transcriber = Transcriber(model, schedule.delay_ms, schedule.left_silence_tokens, tokens=tokens)
+        self._transcriber = Transcriber(
+            model, schedule.delay_ms, schedule.left_silence_tokens, tokens=tokens, guard=guard
+        )
         self._posted = len(schedule.prompt) + len(tokens)  # positions whose tokens the page has
         self._in_order = asyncio.Lock()
         self._since = time.perf_counter()
@@ -69,9 +71,13 @@ class Stream:
         transcriber = self._transcriber
         reporting = asyncio.ensure_future(self._report())
         try:
+            restarts = 0
             async for text in transcriber.text():
+                for seconds in transcriber.restarts[restarts:]:
+                    post_event("restart", audio_seconds=seconds)
+                restarts = len(transcriber.restarts)
                 if text:
-                    tokens = transcriber.tokens[self._posted :]
+                    tokens = transcriber.tokens[self._posted : transcriber.settled]
                     self._posted += len(tokens)
                     post_event("text", text=text, tokens=tokens, audio_seconds=transcriber.done_seconds)
         finally:

@@ -65,14 +65,16 @@ class Worker:
     async def start(self, request: Any) -> dict:
         """A new stream, with the request's `delay_ms` and `left_silence_tokens` or, if null, the model's.
 
-        With `tokens`, ids from `text` events, it goes on where the stream that made them was.
+        With `tokens`, ids from `text` events, it goes on where the stream that made them was. With `guard` false,
+        it is not started again where it writes nothing (`Transcriber`).
         """
         opened = self._open_model()
         schedule = opened.model.config.schedule(
             number_of(request, "delay_ms"), number_of(request, "left_silence_tokens")
         )
         self._stop()
-        self.stream = Stream(opened.model, schedule, opened.load_s, list_of(request, "tokens"))
+        guard = getattr(request, "guard", True) is not False
+        self.stream = Stream(opened.model, schedule, opened.load_s, list_of(request, "tokens"), guard=guard)
         return {}
 
     async def feed(self, request: Any) -> dict:

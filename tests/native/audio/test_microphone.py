@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from voxtab import resources
+from stuck import falls
+from voxtab import resources, rut
 from voxtab.errors import AudioError
 from voxtab.native import cli
 from voxtab.native.audio import microphone
@@ -111,6 +112,19 @@ def test_it_writes_and_keeps_what_it_hears_until_ctrl_c(device, listen, tmp_path
     assert device.opened == [(16000, 2, 2)]
     heard, rate = soundfile.read(saved, dtype="int16")
     assert rate == 16000 and np.array_equal(heard, soundfile.read(CLIP, dtype="int16")[0])
+
+
+def test_where_the_model_wrote_nothing_is_told(device, listen, monkeypatch, tmp_path):
+    """It falls silent after 2.4 s of three clips, and is started again there."""
+    clips = [soundfile.read(clip, dtype="float32")[0] for clip in resources.embedded_clips()]
+    soundfile.write(tmp_path / "talk.wav", np.concatenate(clips), 16000)
+    monkeypatch.setattr(sys.modules[__name__], "CLIP", tmp_path / "talk.wav")
+    monkeypatch.setattr(rut, "VOICED", 20)
+    falls(monkeypatch, 39 + 30, opened=False)
+    device.then = lambda: os.kill(os.getpid(), signal.SIGINT)
+    status, out, err = listen()
+    assert status == 0 and "Headset: mic: from 2." in err and "the model wrote nothing although someone talked" in err
+    assert out.startswith("enter sixty two thirty one") and out.endswith("six\n")
 
 
 def test_a_device_that_goes_away(device, listen, monkeypatch, tmp_path):

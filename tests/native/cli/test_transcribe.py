@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from voxtab import subtitles
+from stuck import falls
+from voxtab import rut, subtitles
 from voxtab.native import cli, formats, models
 from voxtab.native.cli import outputs, progress
 from voxtab.transcriber import Transcriber
@@ -129,10 +130,10 @@ def test_each_result_is_written_when_it_is_done(voxtab, talks, texts, tmp_path, 
     started = Transcriber.__init__
     count = iter(range(9))
 
-    def fail_at_the_second(self, *arguments):
+    def fail_at_the_second(self, *arguments, **options):
         if next(count) == 1:
             raise KeyboardInterrupt
-        started(self, *arguments)
+        started(self, *arguments, **options)
 
     monkeypatch.setattr(Transcriber, "__init__", fail_at_the_second)
     status, out, err = voxtab("--recursive", talks, "--format", format, "--tokens")
@@ -217,3 +218,19 @@ def test_standard_input(talks, texts):
     )
     out, err = process.communicate((talks / "a.wav").read_bytes(), timeout=300)
     assert (process.returncode, err) == (0, b"") and json.loads(out)["text"] == texts[0]
+
+
+@pytest.mark.parametrize("guard", [True, False], ids=["guarded", "not guarded"])
+def test_where_the_model_wrote_nothing_is_told(voxtab, tmp_path, monkeypatch, guard):
+    monkeypatch.setattr(rut, "VOICED", 20)
+    soundfile.write(tmp_path / "talk.wav", np.tile(RECORDING, 3), 16000)
+    falls(monkeypatch, 39 + 20)
+    status, out, err = voxtab(tmp_path / "talk.wav", "--format", "json", *([] if guard else ["--no-guard"]))
+    found = json.loads(out)
+    assert status == 0
+    if guard:
+        (at,) = found["restarts"]
+        assert 1 < at < 2 and f"talk.wav: from {at:.1f} s on, the model wrote nothing although someone talked." in err
+        assert found["words"][-1]["end"] > 9
+    else:
+        assert "restarts" not in found and "wrote nothing" not in err and found["words"][-1]["end"] < 2

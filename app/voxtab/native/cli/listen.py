@@ -8,7 +8,7 @@ import signal
 from voxtab.errors import shown
 from voxtab.native.cli.parser import add_gpu, add_model
 from voxtab.native.cli.stderr import complain
-from voxtab.native.cli.transcribe import add_schedule
+from voxtab.native.cli.transcribe import add_guard, add_schedule, tell_restart
 
 DESCRIPTION = "What a microphone hears to text, on stdout, as it is spoken. Ctrl-C ends it."
 
@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     add_gpu(parser)
     add_schedule(parser)
+    add_guard(parser)
     parser.add_argument(
         "--device",
         metavar="D",
@@ -63,9 +64,14 @@ async def _listen(arguments) -> int:
     try:
         complain(f"listening to {name}. Ctrl-C ends it.")
         _stop_at_ctrl_c(microphone.stop)
-        texts = Transcription(model, microphone.samples(), schedule).text()
+        transcription = Transcription(model, microphone.samples(), schedule, guard=arguments.guard)
+        texts, restarts = transcription.text(), transcription.transcriber.restarts
+        told = 0
         try:
             async for text in texts:
+                for seconds in restarts[told:]:
+                    tell_restart(microphone.input.name, seconds)
+                told = len(restarts)
                 if text:
                     print(text, end="", flush=True)
         finally:

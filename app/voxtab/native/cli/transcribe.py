@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     add_gpu(parser)
     add_schedule(parser)
+    add_guard(parser)
     parser.add_argument(
         "--format",
         choices=(*SUFFIXES, ALL),
@@ -72,6 +73,23 @@ def add_schedule(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="silent tokens of 80 ms in front of the audio, 32 or more: 32 as trained; 33 plus the delay in tokens "
         "keeps all speech after the prompt, and each costs a step; default: the model's, usually 32",
+    )
+
+
+def add_guard(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-guard",
+        dest="guard",
+        action="store_false",
+        help="do not start the model again where it writes nothing although someone talks",
+    )
+
+
+def tell_restart(audio: str, seconds: float) -> None:
+    """Say that the model was started again at one of `Transcriber.restarts`."""
+    complain(
+        f"{shown(audio)}: from {seconds:.1f} s on, the model wrote nothing although someone talked. It was started "
+        "again there."
     )
 
 
@@ -137,7 +155,9 @@ class _Run:
         from voxtab.native.transcription import Transcription
 
         chunk = self._arguments.chunk_ms * SAMPLE_RATE // 1000
-        transcription = Transcription(self._model, audio, self._schedule, load_s=self._load_s, chunk=chunk)
+        transcription = Transcription(
+            self._model, audio, self._schedule, load_s=self._load_s, chunk=chunk, guard=self._arguments.guard
+        )
         label = named.place.name if self._count == 1 else f"{i}/{self._count} {named.place.name}"
         output.begin(named)
         try:
@@ -149,6 +169,8 @@ class _Run:
             self._wrong(error)
         else:
             output.end(transcription.result())
+        for seconds in transcription.transcriber.restarts:
+            tell_restart(audio.name, seconds)
         for note in audio.notes:
             complain(f"{shown(audio.name)}: {note}")
             if note.lost:
