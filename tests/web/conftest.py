@@ -113,9 +113,13 @@ def to_hear(browser_type, clip) -> dict:
     }
 
 
+def browser_of(page) -> str:
+    return "firefox" if "Firefox" in page.evaluate("navigator.userAgent") else "chromium"
+
+
 def developer_tools(page):
     """Chromium's, for what no user can do. Tests that need them end here in Firefox."""
-    if page.context.browser and page.context.browser.browser_type.name != "chromium":
+    if browser_of(page) != "chromium":
         pytest.skip("Only Chromium has these tools.")
     return page.context.new_cdp_session(page)
 

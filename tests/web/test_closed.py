@@ -62,6 +62,12 @@ def without_service_worker(server, site):
         yield url
 
 
+@contextmanager
+def without_both(server, site):
+    """A window without service workers, on a host that sends no headers: the page's own policy has to do it."""
+    yield f"{server.url}/site/"
+
+
 def test_all_workers_are_known():
     """Those that the page starts are all, as test_weights.py checks; this is how the test below finds them."""
     assert DOWNLOADS in WORKERS
@@ -75,11 +81,11 @@ def test_all_workers_are_known():
         assert script in WORKERS
 
 
-@pytest.mark.parametrize("host", [without_headers, without_service_worker])
+@pytest.mark.parametrize("host", [without_headers, without_service_worker, without_both])
 def test_nobody_leaves_but_the_worker_that_downloads(browser, server, site, elsewhere, host):
     with host(server, site) as url, browser.new_context() as context:
         page = context.new_page()
-        if host is without_service_worker:
+        if host is not without_headers:
             page.add_init_script("delete Navigator.prototype.serviceWorker")
         page.goto(url)
         expect(page.locator("html")).to_have_attribute("data-state", "ready", timeout=60000)

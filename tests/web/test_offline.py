@@ -5,15 +5,15 @@ import hashlib
 import json
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 import soundfile
-from playwright.sync_api import expect
+from playwright.sync_api import Error, expect
 
-from web.conftest import ORACLES
+from web.conftest import ORACLES, developer_tools
 from web.fake_engine import at
-from web.site_server import Server
+from web.site_server import Handler, Server
 from web.test_page import EXPECTED, wait_for, wait_until
 
 FIRST_VISIT = 8e6  # bytes at most, before the first click, from a host that compresses nothing
@@ -50,13 +50,14 @@ def size_of(site, path) -> int:
     return file.stat().st_size if file.is_file() else 0
 
 
-def change(host, path, text):
+def change(host, path, text, version=None):
     """A new version on the host: a file with another text, and the service worker's list with its sum."""
     replace(host.site / path, text)
     listed = host.site / "service-worker.js"
     first, rest = listed.read_text().split("\n", 1)
     described = json.loads(first.removeprefix("const SITE = ").removesuffix(";"))
     described["files"][path][0] = base64_sum(text)
+    described["version"] = version or described["version"]
     replace(listed, f"const SITE = {json.dumps(described)};\n{rest}")
 
 
@@ -94,30 +95,58 @@ def test_a_first_visit_is_small_and_says_what_comes(browser, host):
         ]
 
 
-def test_a_stored_model_works_without_a_network(browser, host, elsewhere, files):
-    """From the first paint to the transcript, no request leaves the browser."""
+class Proxy(Handler):
+    """Notes what goes through it. Addresses of this machine do not, and have servers here that note it."""
+
+    def do_CONNECT(self):
+        self.server.requests.append((self.path, None))
+        self.reply(403, b"")
+
+    do_GET = do_POST = do_HEAD = do_CONNECT
+
+
+def test_a_stored_model_leaves_nothing(browser, host, elsewhere, files):
+    """From the first paint to the transcript no request leaves the origin, and a later visit brings almost nothing.
+
+    Neither does it need the network.
+    """
     soundfile.write(files / "delay480/clip.wav", *soundfile.read(ORACLES / "delay480/clip.flac", dtype="int16"))
     there = f"{elsewhere.url}/files/delay480"
-    with browser.new_context() as context:
+    proxy = Server({}, handler=Proxy)
+    with browser.new_context(proxy={"server": proxy.url, "bypass": "127.0.0.1"}) as context:
+        asked = []
+        context.on("request", lambda request: asked.append(request.url))
         page = context.new_page()
         page.goto(f"{host.url}/site/?model={there}/tiny-q4.gguf")
         at(page, "confirm").click()
         wait_for(page, "ready")
         expect(at(page, "coming")).to_contain_text(HERE, ignore_case=True)
         page.close()
-        host.close()  # the network is gone
-        requests = []
-        context.on("request", lambda request: requests.append(request.url))
-        before = len(elsewhere.requests)
-        page = context.new_page()
-        page.goto(f"{host.url}/site/?delay=480")
-        wait_for(page, "ready")
-        expect(at(page, "status")).to_contain_text("tiny-q4.gguf")
-        at(page, "audio-file").set_input_files(files / "delay480/clip.wav")
-        wait_for(page, "done")
-        assert page.evaluate("voxtab.tokens") == EXPECTED["delay480"]
-        assert elsewhere.requests[before:] == []
-        assert len(requests) > 40 and all(url.removeprefix("blob:").startswith(f"{host.url}/") for url in requests)
+        for network in (True, False):
+            if not network:
+                host.close()
+            since, there_since = len(host.requests), len(elsewhere.requests)
+            asked.clear()
+            page = context.new_page()
+            page.goto(f"{host.url}/site/?delay=480")
+            wait_for(page, "ready")
+            expect(at(page, "status")).to_contain_text("tiny-q4.gguf")
+            at(page, "audio-file").set_input_files(files / "delay480/clip.wav")
+            wait_for(page, "done")
+            assert page.evaluate("voxtab.tokens") == EXPECTED["delay480"]
+            page.close()
+            assert len(asked) > 40
+            assert all(url.removeprefix("blob:").startswith(f"{host.url}/") for url in asked)
+            assert elsewhere.requests[there_since:] == []
+            # Whether there is a new version.
+            assert set(brought(host, since)) <= {"service-worker.js"}
+        assert proxy.requests == []
+        with suppress(Error):
+            context.new_page().goto("http://voxtab.example/")
+        assert proxy.requests  # it would have seen any other
+    proxy.close()
+    size = size_of(host.site, "service-worker.js")
+    print(f"a later visit fetches service-worker.js, {size / 1e3:.1f} kB")
 
 
 def test_a_new_version_waits_until_it_is_wanted(browser, host):
@@ -149,30 +178,48 @@ def test_a_new_version_waits_until_it_is_wanted(browser, host):
 
 
 def test_a_version_that_is_not_whole_is_not_offered(browser, host):
-    """A host in the middle of an upload: a file is not the one that the list names, or is missing."""
+    """A host in the middle of an upload: a file is not the one that the list names, or the page is an older one."""
     with visiting(browser, host) as page:
-        change(host, "style.css", "/* new */")
-        replace(host.site / "style.css", "/* another */")
-        page.evaluate(
-            """async () => {
-                const registration = await navigator.serviceWorker.ready;
-                registration.addEventListener("updatefound", () => {
-                    const worker = registration.installing;
-                    worker.addEventListener("statechange", () => { window.came = worker.state; });
-                });
-                await registration.update();
-            }"""
-        )
-        wait_until(page, "window.came")
-        assert page.evaluate("came") == "redundant"
-        expect(at(page, "new-version")).to_be_hidden()
+        written = (host.site / "index.html").read_text()
+        for path, text, version in (
+            ("style.css", "/* another */", None),
+            ("index.html", written.replace("</body>", "<!-- the host's own words --></body>"), "f" * 64),
+        ):
+            change(host, path, text, version)
+            if path == "style.css":
+                replace(host.site / path, "/* yet another */")
+            assert update(page) == "redundant"
+            expect(at(page, "new-version")).to_be_hidden()
+            change(host, "style.css", "/* whole */")
+        # The host may write something into the page.
+        version = written.split('name="version" content="')[1].split('"')[0]
+        change(host, "style.css", "/* new */", version)
+        assert update(page) == "installed"
+        expect(at(page, "new-version")).to_be_visible()
         page.reload()
         wait_for(page, "ready")
 
 
+def update(page):
+    """Look for a new version. What becomes of it."""
+    page.evaluate(
+        """async () => {
+            const registration = await navigator.serviceWorker.ready;
+            window.came = null;
+            registration.addEventListener("updatefound", () => {
+                const worker = registration.installing;
+                worker.addEventListener("statechange", () => { window.came = worker.state; });
+            }, { once: true });
+            await registration.update();
+        }"""
+    )
+    wait_until(page, "window.came")
+    return page.evaluate("came")
+
+
 def test_it_can_be_installed(browser, host):
     with visiting(browser, host) as page:
-        control = page.context.new_cdp_session(page)
+        control = developer_tools(page)
         manifest = control.send("Page.getAppManifest")
         assert manifest["errors"] == [] and manifest["url"].endswith("/site/manifest.webmanifest")
         described = json.loads(manifest["data"])

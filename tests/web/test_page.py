@@ -185,6 +185,9 @@ def test_pythons_program_does_not_arrive(page, server):
     page.goto(f"{server.url}/site/?model=self-test")
     expect(page.locator("html")).to_have_attribute("data-state", "error", timeout=60000)
     expect(at(page, "error")).to_contain_text("The engine could not start")
+    page.unroute("**/pyodide.asm.wasm*")
+    at(page, "retry").click()
+    wait_for(page, "ready")
 
 
 def test_in_an_iframe_of_another_origin(page, server, elsewhere, clips):

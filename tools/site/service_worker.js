@@ -1,8 +1,8 @@
 // The site's service worker, at the top of the built site. The page opens without a network, each file is the one that
 // was built, and each answer has the headers of web/headers.json, which bind the Workers too: many hosts send none.
 //
-// tools/build_site puts SITE before this: {headers: {path: {name: value}}, those of "*" being for all; files: {path:
-// [SHA-256 in base64, bytes, group]}}. Groups: "page"; "program" and "library", the parts of Python that come first and
+// tools/build_site puts SITE before this: {headers: {path: {name: value}}, those of "*" being for all; version: what
+// index.html contains; files: {path: [SHA-256 in base64, bytes, group]}}. Groups: "page"; "program" and "library", the parts of Python that come first and
 // later; and "self_test", the model that is brought only when it is asked for.
 //
 // One cache has a file under its address and sum, so a new version brings only what differs. It takes over when the user
@@ -87,10 +87,13 @@ function bring(name) {
 async function fetched(name) {
   const cache = await caches.open(CACHE);
   if (await cache.match(key(name))) return;
-  // Some hosts write into the page itself, such as Hugging Face, so that one is not checked.
-  const integrity = name === "index.html" ? "" : `sha256-${SITE.files[name][0]}`;
+  // Some hosts write into the page itself, such as Hugging Face, so its sum is not checked, only its version. What a host
+  // writes there is bound by the policy: no script runs that is not a file of this site.
+  const isPage = name === "index.html";
+  const integrity = isPage ? "" : `sha256-${SITE.files[name][0]}`;
   const answer = await fetch(address(name), { integrity, cache: "no-cache" });
   if (!answer.ok) throw new Error(`${name}: ${answer.status}`);
+  if (isPage && !(await answer.clone().text()).includes(SITE.version)) throw new Error(`${name}: of another version`);
   await cache.put(key(name), withHeaders(name, answer));
 }
 

@@ -1,7 +1,7 @@
 // The service worker (tools/site/service_worker.js) keeps the site's files in this browser, and binds the Workers where the
 // host sends no headers. Without one, as in a private window, everything comes from the host.
 
-import { scriptAddress } from "../worker/start.js";
+import { bindWorkers, scriptAddress } from "../worker/start.js";
 
 const CONTROL_MS = 10_000; // it is waited for at most so long
 
@@ -10,6 +10,11 @@ export const controlled = { by: null }; // the ServiceWorkerRegistration, once t
 
 // Resolves once it does, or cannot. Before that, no Worker starts.
 export async function takeControl() {
+  await register();
+  if (!controlled.by) await bindWorkers().catch(() => {}); // the network is gone, so no Worker can start
+}
+
+async function register() {
   if (!container) return; // an address without https, for example
   let registration;
   try {
@@ -25,7 +30,9 @@ export async function takeControl() {
       setTimeout(resolve, CONTROL_MS);
     });
   }
-  if (container.controller) controlled.by = registration;
+  if (!container.controller) return;
+  controlled.by = registration;
+  registration.update().catch(() => {}); // Firefox looks for a new version only once no tab is open; there may be no network
 }
 
 // The answer to one of the service worker's verbs.

@@ -67,7 +67,9 @@ function offerVersion() {
   const offer = () => {
     element("new-version").hidden = !registration.waiting;
   };
-  registration.addEventListener("updatefound", () => registration.installing.addEventListener("statechange", offer));
+  const watch = () => registration.installing?.addEventListener("statechange", offer);
+  registration.addEventListener("updatefound", watch);
+  watch(); // it may have been found already
   element("use-new-version").addEventListener("click", async () => {
     if (!allows("openModel")) return; // something runs
     if (!registration.waiting) return location.reload();

@@ -1,6 +1,11 @@
-// Starts a Worker of this site. Its policy is not the page's, but that of its script's answer: see web/headers.json.
+// Starts a Worker of this site. Its policy is not the page's, but that of its script's answer: web/headers.json. A host may
+// send no headers, and then the service worker adds them. Where there is no service worker either, as in a private window of
+// Firefox, a script comes through a blob: then the page's own policy binds it, which tools/build_site writes there.
+
+const ELSEWHERE = "/worker/weights/reader.js"; // alone may leave this origin
 
 let policy; // browsers with Trusted Types take a script's address only from a policy
+let throughBlobs = false;
 
 function own(address) {
   if (new URL(address).origin !== location.origin) throw new Error(`${address} is of another site.`);
@@ -15,4 +20,15 @@ export function scriptAddress(url) {
   return policy.createScriptURL(url.href);
 }
 
-export const startWorker = (url) => new Worker(scriptAddress(url), { type: "module" });
+// Before the first Worker starts, where no service worker answers this page's requests.
+export async function bindWorkers() {
+  if (!document.querySelector("meta[http-equiv=Content-Security-Policy]")) return; // the checkout's web/ has none
+  const { headers } = await fetch(import.meta.url);
+  throughBlobs = !headers.has("Content-Security-Policy");
+}
+
+export function startWorker(url) {
+  if (!throughBlobs || url.pathname.endsWith(ELSEWHERE)) return new Worker(scriptAddress(url), { type: "module" });
+  const script = new Blob([`import ${JSON.stringify(url.href)};`], { type: "text/javascript" });
+  return new Worker(scriptAddress(new URL(URL.createObjectURL(script))), { type: "module" });
+}
