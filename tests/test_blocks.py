@@ -4,6 +4,7 @@ import pytest
 
 from voxtab.blocks import Blocks
 from voxtab.config import SAMPLE_RATE, Schedule
+from voxtab.drafting import Drafting
 from voxtab.gpu.variants import MOST_BLOCK_TOKENS
 from voxtab.transcriber import ROOM_SECONDS
 
@@ -11,7 +12,7 @@ from voxtab.transcriber import ROOM_SECONDS
 class NoModel:
     """Notes how many positions each block has, the filled-up silence included."""
 
-    drafts, reach = 0, 1000
+    reach = 1000
 
     def __init__(self, block_tokens: int):
         self.block_tokens = block_tokens
@@ -22,6 +23,9 @@ class NoModel:
 
     def predict(self, *positions, rows, passes):
         return object()  # awaited by no one
+
+    def drafting(self):
+        return Drafting({1: 1.0})
 
     def start(self, schedule): ...
     def make_room(self, positions): ...

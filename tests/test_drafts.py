@@ -15,6 +15,7 @@ import soundfile
 
 from voxtab import decoder, resources
 from voxtab.config import DELAYS_MS, MAX_POSITIONS, PAD
+from voxtab.drafting import ROWS
 from voxtab.gpu.device import GpuAdapter
 from voxtab.gpu.variants import Variants
 from voxtab.model import PROMPT_ROWS, Model
@@ -44,20 +45,13 @@ def load(run, device):
     """An oracle or the embedded model, with `drafts` drafts of the token `draft`; each is loaded once."""
     loaded = {}
 
-    def get(name: str | None, drafts: int, draft: int = PAD, **options) -> Model:
+    def get(name: str | None, drafts: int | None, draft: int = PAD, **options) -> Model:
         key = (name, drafts, draft, *options.items())
         if key not in loaded:
             found = models.read_model(ORACLE / name / "tiny-q4.gguf" if name else None)
             variants = replace(Variants.of(GpuAdapter(is_software=True)), drafts=drafts, **options)
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(decoder, "PAD", draft)
-                loaded[key] = run(
-                    found.load(
-                        device,
-                        cache_f16=name is None,
-                        variants=variants,
-                    )
-                )
+            loaded[key] = run(found.load(device, cache_f16=name is None, variants=variants))
+            loaded[key].decoder.draft = draft  # plans with drafts are recorded when they are needed first
         return loaded[key]
 
     return get
@@ -118,6 +112,21 @@ def test_every_delay_and_odd_lengths(run, load, delay_ms):
             assert (
                 transcribe(run, drafted, samples, **options).tokens == transcribe(run, plain, samples, **options).tokens
             )
+
+
+@pytest.mark.parametrize("flushes", [False, True])
+def test_rows_that_change_from_block_to_block(run, load, flushes):
+    """What the stream's own tokens choose, of all that a GPU may have measured."""
+    clips = [soundfile.read(clip, dtype="float32")[0] for clip in CLIPS]
+    plain = transcribe(run, load(None, 0), *clips, flushes=flushes)
+    costs = {f"pass_{rows}": 100 + 20 * rows for rows in ROWS[1:]}
+    model, taken = load(None, None, block_tokens=24, **costs), []
+    predict = model.predict
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model, "predict", lambda *at, **how: taken.append(how["rows"]) or predict(*at, **how))
+        drafted = transcribe(run, model, *clips, flushes=flushes)
+    assert (drafted.tokens, drafted.words) == (plain.tokens, plain.words)
+    assert drafted.passes < 0.75 * plain.passes and len({*taken}) > 2
 
 
 @pytest.mark.parametrize("flushes", [False, True])

@@ -77,9 +77,37 @@ def test_nan_weights(run, device):
         choice(run, device, damage)
 
 
+def test_what_passes_cost_is_measured_and_pins_are_not(run, device, monkeypatch):
+    """With a clock that stands still but for passes, each of which takes as long as it has rows, and 5 more."""
+    found, now = models.read_model(ORACLE / "tiny-q4.gguf"), [0.0]
+    original = device.run
+
+    def timed(plan, read=None, times=1):
+        if dispatches := device._objects[plan]:
+            now[0] += times * (5 + dispatches[0][3])  # the first kernel, `embed`, has a row of workgroups for each row
+        return original(plan, read, times=times)
+
+    async def measured(**fields):
+        model = await found.load(device, variants=Variants(linear="plain", **fields))
+        return model.kernels.variants, model.tuned
+
+    monkeypatch.setattr(device, "run", timed)
+    monkeypatch.setattr(tuning.time, "perf_counter", lambda: now[0])
+    costs = {"pass_2": 117, "pass_4": 150, "pass_6": 183, "pass_8": 217}
+    assert run(measured(drafts=None)) == (Variants(linear="plain", drafts=None, **costs), False)
+    since = now[0]
+    for known in ({"drafts": 3}, {"drafts": None, "pass_4": 300}):
+        assert run(measured(**known)) == (Variants(linear="plain", **known), False)
+    assert now[0] - since < 300, "nothing was measured again"
+
+
 def test_pins():
     gpu = GpuAdapter()
     assert Variants.pinned(gpu, "linear=plain,tiles=0,drafts=3") == Variants(linear="plain", tiles=0, drafts=3)
+    found = Variants.pinned(gpu, "linear=plain,pass_2=127,pass_8=400")
+    assert found == Variants(linear="plain", drafts=None, pass_2=127, pass_8=400)
+    assert found.pass_costs == {1: 1, 2: 1.27, 8: 4} and found.pass_rows == (1, 2, 8)
+    assert Variants.pinned(gpu, found.found) == found
     for wrong in (
         "",
         "linear=staged_subgroups",
@@ -95,6 +123,10 @@ def test_pins():
         "block_tokens=65",
         "workgroup=0",
         "drafts=8",
+        "pass_1=100",
+        "pass_3=120",
+        "pass_2=10000",
+        "pass_2=1.2",
         "attention_splits=0",
         "tiles=" + 5000 * "9",
         "lanes=2",
@@ -102,7 +134,7 @@ def test_pins():
         with pytest.raises(UserError, match="linear=plain"):
             Variants.pinned(gpu, wrong)
     assert Variants.pinned(replace(gpu, subgroup=32), "linear=staged_subgroups") == Variants(
-        linear="staged_subgroups", subgroup=32
+        linear="staged_subgroups", subgroup=32, drafts=None
     )
 
 
@@ -136,4 +168,4 @@ def test_shapes_stay_within_a_gpus_limits(linear, subgroup, most, storage):
 
 
 def test_a_browser_without_packed_dot_products():
-    assert Variants.of(GpuAdapter(packed_dot=False)) == Variants(linear="plain")
+    assert Variants.of(GpuAdapter(packed_dot=False)) == Variants(linear="plain", drafts=None)

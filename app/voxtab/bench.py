@@ -29,9 +29,9 @@ async def bench(model: Model, samples, audio: str, load_s: float, *, repeat: boo
 
     The result can be written as JSON. As a file, transcribed FILE_RUNS times: `tokens_per_s`, `rtf` (seconds per
     second of audio), `first_text_s` (from handing over the audio to its first text; None if there is no text), and
-    `tokens_per_pass` with `drafts` in each of the decoder's passes. Live, LIVE_STEPS times one after another, or for
-    PATIENCE_S on a slow machine: `live_step_ms`, from handing over 80 ms of samples to having their token, and
-    `gb_per_s`, the weights' bytes over the median step. `variants` are those of the kernels that ran,
+    `tokens_per_pass`, with `drafts` on average in each of the decoder's passes. Live, LIVE_STEPS times one after
+    another, or for PATIENCE_S on a slow machine: `live_step_ms`, from handing over 80 ms of samples to having their
+    token, and `gb_per_s`, the weights' bytes over the median step. `variants` are those of the kernels that ran,
     `wrong_variants` those of `linear` that the GPU's driver computes wrongly.
     """
     samples = _floats(samples)
@@ -57,7 +57,7 @@ async def bench(model: Model, samples, audio: str, load_s: float, *, repeat: boo
         "load_s": round(load_s, 3),
         "tokens_per_s": spread([run["tokens"] / run["run_s"] for run in runs]),
         "rtf": spread([run["run_s"] * SAMPLE_RATE / len(samples) for run in runs]),
-        "drafts": model.drafts,
+        "drafts": significant(runs[0]["drafts"]),
         "tokens_per_pass": significant(runs[0]["tokens_per_pass"]),
         "first_text_s": None if None in first else spread(first),
         "live_step_ms": spread([1000 * step for step in steps]),
@@ -68,7 +68,8 @@ async def bench(model: Model, samples, audio: str, load_s: float, *, repeat: boo
 async def file_run(model: Model, samples) -> dict:
     """Transcribe the samples as a file.
 
-    `first_text_s`, None without text, and `run_s` in seconds; `tokens`, the prompt's included; `tokens_per_pass`.
+    `first_text_s`, None without text, and `run_s` in seconds; `tokens`, the prompt's included; `tokens_per_pass`, and
+    a pass's `drafts`, on average.
     """
     since = time.perf_counter()
     transcriber = Transcriber(model)
@@ -82,7 +83,14 @@ async def file_run(model: Model, samples) -> dict:
     transcriber.close()
     tokens = len(transcriber.tokens)
     made = tokens + 1 - len(transcriber.schedule.prompt)  # the token predicted at the last position is dropped
-    return {"first_text_s": first, "run_s": run_s, "tokens": tokens, "tokens_per_pass": made / transcriber.passes}
+    blocks = transcriber.blocks
+    return {
+        "first_text_s": first,
+        "run_s": run_s,
+        "tokens": tokens,
+        "tokens_per_pass": made / blocks.passes,
+        "drafts": blocks.rows / blocks.passes - 1,
+    }
 
 
 async def live_steps(model: Model, samples, steps: int, patience_s: float = math.inf) -> list[float]:

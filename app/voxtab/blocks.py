@@ -3,9 +3,9 @@
 A block is a run of positions whose samples are encoded at once. It is one position where audio comes as it is spoken,
 and up to `model.block_tokens` where more audio waits. Blocks are submitted ahead, and their tokens are read late.
 
-A decoder pass over a longer block may take drafts: most tokens are pads, so the positions that follow are computed as
-if their tokens were pads. Drafts that the predictions confirm are kept. The tokens are the same as without drafts, up
-to rounding: a pass over several rows may use another kernel than a pass over one row.
+A decoder pass over a longer block may take drafts (`drafting.py`). Drafts that the predictions confirm are kept. The
+tokens are the same as without drafts, up to rounding: a pass over several rows may use another kernel than a pass over
+one row.
 """
 
 from collections import deque
@@ -32,6 +32,7 @@ class Block:
     rotation: int  # RoPE position of the first
     reached: int  # lower bound of the position that submitted passes reach
     reading: Awaitable[tuple[int, list[int]]] | None = None  # the tokens of the submitted passes, once awaited
+    passes: int = 0  # of those submitted passes
     tokens: list[int] = field(default_factory=list)
 
     @property
@@ -67,6 +68,8 @@ class Blocks:
         self.position = first  # the next one to submit
         self.rotation = first_rotation + first if first == silent else 0  # its RoPE position
         self.passes = 0  # decoder passes that made tokens
+        self.rows = 0  # of them all
+        self._drafting = model.drafting()
         self._ended = False
         self._in_flight: deque[Block] = deque()
         model.start(schedule)
@@ -164,6 +167,7 @@ class Blocks:
         if block.reading:
             block.reached, tokens = await block.reading
             block.reading = None
+            self._drafting.note(block.passes, tokens)
             block.tokens += tokens
         if not block.is_submitted:
             return None
@@ -205,10 +209,11 @@ class Blocks:
                 self._model.decode(block.reached, block.rotation + row, row, rows=rows)
                 block.reached += rows
             else:
-                rows = 1 + self._model.drafts if left > 1 else 1
-                passes = -(-left // rows)
+                rows, passes = self._drafting.choose(left)
                 block.reading = self._model.predict(block.reached, block.rotation + row, row, rows=rows, passes=passes)
+                block.passes = passes
                 self.passes += passes
+                self.rows += passes * rows
                 block.reached += passes  # each makes one token or more
         if not block.reading:  # all its tokens are given; it is awaited, or the host would run far ahead of the GPU
             block.reading = self._model.passed(block.end)

@@ -11,6 +11,7 @@ from voxtab.gpu.kernels import ADD, ARGMAX_RUN, GELU, SILU, TOKENS_RING, Dispatc
 from voxtab.kv_cache import KvCache
 from voxtab.weights.load import Weights
 
+PASSES_SUBMITTED = 2  # passes in one submit: the GPU has the first while the host still records the others
 FIRST_POSITIONS = 512  # that the rings hold at first, 41 s: most streams are far shorter than the window
 
 
@@ -46,7 +47,7 @@ class Decoder:
     def __init__(self, kernels: Kernels, config: ModelConfig, weights: Weights, rows: int, cache_f16: bool):
         device, stack = kernels.device, config.decoder
         self.device, self.stack, self.weights, self.vocabulary = device, stack, weights, config.vocabulary
-        self.half_rope = config.half_rope
+        self.half_rope, self.draft = config.half_rope, PAD  # draft: the token of a pass's rows after the known one
         self.cache = KvCache(device, stack, rows, cache_f16, FIRST_POSITIONS)
         self.step = device.buffer(16, "decoder step", uniform=True)
         self.tokens = device.buffer(4 * (TOKENS_RING + 1), "tokens")
@@ -124,7 +125,9 @@ class Decoder:
         epsilon, f16 = stack.epsilon, self.cache.f16
         # x [rows, width] = audio[audio_row + row] + embedding[token of position + row]
         known = 1 if head else rows
-        dispatches = k.embed(step, audio, self.tokens, weights.embedding, self.x, rows=rows, known=known, draft=PAD)
+        dispatches = k.embed(
+            step, audio, self.tokens, weights.embedding, self.x, rows=rows, known=known, draft=self.draft
+        )
         for layer, cache, gain in list(zip(weights.decoder, self.cache.layers, self.gains))[:layers]:
             # n = attention_norm * x / rms(x) [rows, width]
             # queries [rows, heads, head_dim] = rope(wq n); to the cache: keys = rope(wk n), values = wv n
@@ -149,5 +152,5 @@ class Decoder:
             # predictions [rows] = argmax(logits): of each run, then of all; tokens of position + 1 .. = the right ones
             columns = self.vocabulary
             dispatches.append(k.argmax(self.logits, self.best, rows=rows, columns=columns))
-            dispatches.append(k.next_token(self.best, self.tokens, step, rows=rows, columns=columns, draft=PAD))
+            dispatches.append(k.next_token(self.best, self.tokens, step, rows=rows, columns=columns, draft=self.draft))
         return dispatches

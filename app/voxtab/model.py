@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from voxtab import rope
 from voxtab.adapter import Adapter
 from voxtab.config import STATES_PER_TOKEN, ModelConfig, Schedule
-from voxtab.decoder import Decoder, TokensRead, delay_condition
+from voxtab.decoder import PASSES_SUBMITTED, Decoder, TokensRead, delay_condition
+from voxtab.drafting import Drafting
 from voxtab.encoder import Encoder, block_samples
 from voxtab.gpu.device import Device, Source
 from voxtab.gpu.kernels import Dispatch, Kernels
 from voxtab.gpu.variants import FEW_ROWS, Variants
 from voxtab.tokenizer import Tokenizer
-from voxtab.tuning import fastest_linear
+from voxtab.tuning import fastest_linear, pass_costs
 from voxtab.weights.directory import Directory
 from voxtab.weights.load import load
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from voxtab.transcriber import Transcriber
 
 PROMPT_ROWS = FEW_ROWS  # prompt positions that the decoder takes at once
-PASSES_SUBMITTED = 2  # decoder passes in one submit: the GPU has the first while the host still records the others
 LAYERS_SUBMITTED = 8  # encoder layers of a block in one submit: a driver may kill a submission that takes seconds
 LIVE_SUBMITS = 4  # of a live step's encoder: the GPU has the first while the host still records the others
 
@@ -64,7 +64,11 @@ class Model:
                 compiling.cancel()
         if len(recorders) > 1:
             model.kernels, model.wrong_variants = await fastest_linear(model.decoder, recorders)
-            model.tuned = not model.wrong_variants
+        unknown = kernels.variants.drafts is None and len(kernels.variants.pass_costs) == 1
+        if unknown:
+            costs = await pass_costs(model.decoder, model.kernels, model.adapter.audio)
+            model.kernels = model.kernels.with_variants(**costs)
+        model.tuned = not variants and not model.wrong_variants and (unknown or len(recorders) > 1)
         model._plan()
         model.start(config.schedule())  # so that the first stream begins with the silence done
         return model
@@ -72,14 +76,14 @@ class Model:
     def __init__(self, kernels, config, weights, tokenizer, name, cache_f16):
         self.device, self.config, self.tokenizer, self.name = kernels.device, config, tokenizer, name
         self.kernels = kernels
-        self.block_tokens, self.drafts = kernels.variants.block_tokens, kernels.variants.drafts
+        self.block_tokens, self._most_rows = kernels.variants.block_tokens, max(kernels.variants.pass_rows)
         self.encoder = Encoder(kernels, config.encoder, weights, self.block_tokens, config.half_rope, cache_f16)
         self.adapter = Adapter(kernels, weights, self.block_tokens, config.decoder.width)
         self.decoder = Decoder(kernels, config, weights, PROMPT_ROWS, cache_f16)
         self.transcriber: Transcriber | None = None  # the one in charge
         self._schedule: Schedule | None = None  # of the last stream
         self.wrong_variants: list[str] = []  # of `linear`: this GPU's driver computes them wrongly; not used
-        self.tuned = False  # all its variants were tried and are correct: worth remembering for this GPU
+        self.tuned = False  # its variants were measured and are correct: worth remembering for this GPU
         self._rotations = {
             transformer: self.device.buffer(4 * transformer.stack.head_dim, "rotations")
             for transformer in (self.encoder, self.decoder)
@@ -98,12 +102,17 @@ class Model:
 
     def _record(self, k: Kernels) -> list[Dispatch]:
         """Everything that will ever run."""
+        passes = (PROMPT_ROWS, False), (1, False), *((rows, True) for rows in k.variants.pass_rows)
         return [
             *self.decoder.record_delay(k),
             *self._record_block(k, 1),
             *self._record_block(k, self.block_tokens),
-            *(dispatch for dispatches in self._record_over_caches(k).values() for dispatch in dispatches),
+            *(dispatch for rows, head in passes for dispatch in self._record_pass(k, rows, head)),
+            *self._record_rotation(k),
         ]
+
+    def _record_pass(self, k: Kernels, rows: int, head: bool) -> list[Dispatch]:
+        return self.decoder.record(k, self.adapter.audio, rows, head)
 
     def _record_block(self, k: Kernels, tokens: int) -> list[Dispatch]:
         return [
@@ -111,24 +120,18 @@ class Model:
             *self.adapter.record(k, self.encoder.step, self.encoder.states, tokens),
         ]
 
-    def _record_over_caches(self, k: Kernels) -> dict:
-        """What is recorded again when the decoder's rings have grown."""
-        return {
-            (rows, head): self.decoder.record(k, self.adapter.audio, rows, head)
-            for rows, head in ((PROMPT_ROWS, False), (1, False), (1, True), (1 + self.drafts, True))
-        } | {
-            "rotate": [
-                k.rotate_keys(
-                    self._rotations[transformer],
-                    layer,
-                    capacity=transformer.cache.capacity,
-                    stack=transformer.stack,
-                    cache_f16=transformer.cache.f16,
-                )
-                for transformer in (self.encoder, self.decoder)
-                for layer in transformer.cache.layers
-            ]
-        }
+    def _record_rotation(self, k: Kernels) -> list[Dispatch]:
+        return [
+            k.rotate_keys(
+                self._rotations[transformer],
+                layer,
+                capacity=transformer.cache.capacity,
+                stack=transformer.stack,
+                cache_f16=transformer.cache.f16,
+            )
+            for transformer in (self.encoder, self.decoder)
+            for layer in transformer.cache.layers
+        ]
 
     def _plan(self) -> None:
         plan = self.kernels.plan_compiled
@@ -139,13 +142,18 @@ class Model:
             submits = LIVE_SUBMITS if tokens == 1 else self.config.encoder.layers / LAYERS_SUBMITTED
             most = math.ceil(len(dispatches) / submits)
             self._encode_plans[tokens] = [plan(dispatches[i : i + most]) for i in range(0, len(dispatches), most)]
-        self._plan_over_caches()
+        self._plan_passes()
 
-    def _plan_over_caches(self) -> None:
-        self._cache_plans = {
-            name: self.kernels.plan_compiled(dispatches)
-            for name, dispatches in self._record_over_caches(self.kernels).items()
-        }
+    def _plan_passes(self) -> None:
+        """The plans over the decoder's rings that every stream needs; others are made when they are needed first."""
+        self._pass_plans: dict[tuple[int, bool], int] = {}
+        for rows, head in ((PROMPT_ROWS, False), (1, False), (1, True)):
+            self._pass_plan(rows, head)
+
+    def _pass_plan(self, rows: int, head: bool) -> int:
+        if (rows, head) not in self._pass_plans:
+            self._pass_plans[rows, head] = self.kernels.plan_compiled(self._record_pass(self.kernels, rows, head))
+        return self._pass_plans[rows, head]
 
     def make_room(self, positions: int) -> None:
         """Let the decoder's rings grow if a stream of that many positions needs it.
@@ -154,14 +162,14 @@ class Model:
         do no harm: a query sees no position after its own, and each is written again when it is decoded. A full ring
         has window - 1 + PROMPT_ROWS slots, so they overwrite nothing that the pass's first row, or a later one, sees.
         """
-        positions += self.drafts
+        positions += self._most_rows - 1
         if self.decoder.cache.has_room(positions):
             return
         former = self.decoder.cache.grow(positions)
-        for plan in self._cache_plans.values():
+        for plan in self._pass_plans.values():
             self.device.free(plan)
         self.kernels.free(former)
-        self._plan_over_caches()
+        self._plan_passes()
 
     def start(self, schedule: Schedule) -> None:
         """Begin a stream: write its prompt to the token ring, and its silent positions to the caches.
@@ -200,6 +208,11 @@ class Model:
         states = encoder.layers * (encoder.window - 1)
         return decoder.layers * (decoder.window - 1) + math.ceil(states / STATES_PER_TOKEN)
 
+    def drafting(self) -> Drafting:
+        """What chooses the rows of a stream's passes."""
+        variants = self.kernels.variants
+        return Drafting(variants.pass_costs, None if variants.drafts is None else 1 + variants.drafts)
+
     def give_tokens(self, first: int, tokens: list[int]) -> None:
         """The tokens of positions `first` on are known: passes over them take these."""
         self.decoder.give_tokens(first, tokens)
@@ -221,16 +234,16 @@ class Model:
         Their audio embeddings start at `audio_row` of the last block; `rotation` is the position that RoPE sees.
         """
         self.decoder.write_step(position, rotation, audio_row)
-        self.device.run(self._cache_plans[rows, False])
+        self.device.run(self._pass_plan(rows, False))
 
     def predict(self, position: int, rotation: int, audio_row: int, *, rows: int = 1, passes: int = 1) -> TokensRead:
-        """Positions whose next tokens are to be made: `passes` of `rows` (1 or 1 + drafts), one after another.
+        """Positions whose next tokens are to be made: `passes` of `rows` (`Variants.pass_rows`), one after another.
 
         Each pass makes 1 to `rows` tokens, and the next pass goes on after them. The other arguments are `decode`'s.
         Await the result, now or later, for (the position reached, the tokens of positions position + 1..reached).
         """
         self.decoder.write_step(position, rotation, audio_row)
-        plan = self._cache_plans[rows, True]
+        plan = self._pass_plan(rows, True)
         while passes > PASSES_SUBMITTED:
             self.device.run(plan, times=PASSES_SUBMITTED)
             passes -= PASSES_SUBMITTED
@@ -244,7 +257,9 @@ class Model:
         """Lower the RoPE position of everything cached by `positions` tokens (spec 8.5)."""
         for transformer, per_token in ((self.encoder, STATES_PER_TOKEN), (self.decoder, 1)):
             self.device.write(self._rotations[transformer], 0, rope.rotations(transformer.stack, positions * per_token))
-        self.device.run(self._cache_plans["rotate"])
+        plan = self.kernels.plan_compiled(self._record_rotation(self.kernels))  # once in hours
+        self.device.run(plan)
+        self.device.free(plan)
 
     def __enter__(self) -> "Model":
         return self

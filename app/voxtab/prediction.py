@@ -14,6 +14,7 @@ from itertools import cycle, islice
 from math import prod
 
 from voxtab.config import STATES_PER_TOKEN, TOKEN_MS, VOXTRAL_4B, ModelConfig
+from voxtab.drafting import EXPECTED
 from voxtab.gpu.device import Device
 from voxtab.gpu.kernels import Dispatch, Kernels, Matrix
 from voxtab.model import Model
@@ -26,22 +27,20 @@ from voxtab.weights.load import Weights, load
 ENCODER_LAYERS, DECODER_LAYERS = 4, 3
 ADA_WIDTH = 32
 POSITION = 400  # of the measured steps: the rings hold it at their first size, as in a stream's first half minute
-MEASURED_S = 0.3  # GPU time of a measurement; in software it is one run
+MEASURED_S = 0.15  # GPU time of a measurement; in software it is one run
 CHUNK = 4 << 20  # random bytes, written again and again
 SCALE = b"\x00\x14"  # f16 0.001 for each Q4_0 block: sums stay finite
-# With so many drafts, a pass makes this many tokens of real speech (tools/tiny/drafts.py).
-TOKENS_PER_PASS = {0: 1.0, 3: 2.26}
 
 
 async def predict(device: Device, config: ModelConfig = VOXTRAL_4B) -> dict:
     """`rtf` of a file, seconds per second of audio, and `live_step_ms`, for a live step of 80 ms of audio.
 
-    Takes about two seconds, and the time in which the driver compiles the kernels. DeviceError if the GPU has no room
+    Takes two to four seconds, and the time in which the driver compiles the kernels. DeviceError if the GPU has no room
     for it. The device cannot be used for a model afterwards: close it.
     """
     in_software = device.adapter.is_software
     model = await _model(device, config, 1 if in_software else None)
-    k, tokens, drafts = model.kernels, model.block_tokens, model.drafts
+    k, tokens = model.kernels, model.block_tokens
 
     def encode(tokens: int, layers: int | None) -> list[Dispatch]:
         adapter = model.adapter.record(k, model.encoder.step, model.encoder.states, tokens)
@@ -50,6 +49,9 @@ async def predict(device: Device, config: ModelConfig = VOXTRAL_4B) -> dict:
     def decode(rows: int, layers: int | None) -> list[Dispatch]:
         return model.decoder.record(k, model.adapter.audio, rows, True, layers)
 
+    async def pass_seconds(rows: int) -> float:
+        return await seconds(lambda layers: decode(rows, layers), config.decoder.layers)
+
     async def seconds(record: Callable[[int | None], list[Dispatch]], layers: int) -> float:
         whole = await _seconds(model, record(None))
         if not in_software:
@@ -57,14 +59,13 @@ async def predict(device: Device, config: ModelConfig = VOXTRAL_4B) -> dict:
         without = await _seconds(model, record(0))
         return without + layers * (whole - without)
 
-    in_encoder, in_decoder = config.encoder.layers, config.decoder.layers
-    block = await seconds(lambda layers: encode(tokens, layers), in_encoder)
-    draft_pass = await seconds(lambda layers: decode(1 + drafts, layers), in_decoder)
-    live_block = await seconds(lambda layers: encode(1, layers), in_encoder)
-    live_pass = await seconds(lambda layers: decode(1, layers), in_decoder) if drafts else draft_pass
+    block = await seconds(lambda layers: encode(tokens, layers), config.encoder.layers)
+    live_block = await seconds(lambda layers: encode(1, layers), config.encoder.layers)
+    passes = {rows: await pass_seconds(rows) for rows in k.variants.pass_rows}
+    token = min(seconds / EXPECTED[rows] for rows, seconds in passes.items())
     return {
-        "rtf": (block / tokens + draft_pass / TOKENS_PER_PASS[drafts]) * 1000 / TOKEN_MS,
-        "live_step_ms": 1000 * (live_block + live_pass),
+        "rtf": (block / tokens + token) * 1000 / TOKEN_MS,
+        "live_step_ms": 1000 * (live_block + passes[1]),
     }
 
 

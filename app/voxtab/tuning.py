@@ -1,4 +1,4 @@
-"""Which `linear` variant a GPU runs fastest, and which are correct: measured while a model opens.
+"""What a GPU runs fastest, and which `linear` variants are correct: measured while a model opens.
 
 The fastest depends on the GPU and on its driver's and browser's compilers, and a driver may compute one wrongly.
 """
@@ -7,12 +7,14 @@ import math
 import time
 from array import array
 
-from voxtab.decoder import Decoder
+from voxtab.decoder import PASSES_SUBMITTED, Decoder
 from voxtab.errors import ModelError
 from voxtab.gpu.kernels import Kernels
+from voxtab.gpu.variants import MOST_PERCENT
 
 TOLERANCE = 1e-3  # largest allowed difference from the first variant, as a share of the largest value
 ROUNDS = 2
+POSITION = 400  # of the passes that are timed: the rings hold it at their first size
 
 
 async def fastest_linear(decoder: Decoder, recorders: list[Kernels]) -> tuple[Kernels, list[str]]:
@@ -54,3 +56,30 @@ async def _seconds(decoder: Decoder, kernels: Kernels) -> float:
     await device.run(plan, (decoder.tokens, 0, 4), times=ROUNDS)
     device.free(plan)
     return time.perf_counter() - since
+
+
+async def pass_costs(decoder: Decoder, kernels: Kernels, audio: int) -> dict[str, int]:
+    """{"pass_2": 127, ...}: the time of a decoder pass by its rows, in percent of that of one row (`Variants`).
+
+    Takes the time of some forty passes. All kernels are compiled already. `audio` is the buffer of audio embeddings.
+    """
+    device = kernels.device
+    plans = {
+        rows: kernels.plan_compiled(decoder.record(kernels, audio, rows, True)) for rows in kernels.variants.pass_rows
+    }
+    plans[0] = device.plan([])  # a readback
+    least: dict[int, float] = {}
+    for warm in (False, True, True):
+        for rows, plan in plans.items():
+            decoder.write_step(POSITION, POSITION, 0)
+            since = time.perf_counter()
+            device.run(plan, times=PASSES_SUBMITTED)  # as in a file: the GPU runs these while the host records others
+            await device.run(plan, (decoder.tokens, 0, 4), times=PASSES_SUBMITTED)
+            if warm:
+                least[rows] = min(least.get(rows, math.inf), time.perf_counter() - since)
+    for plan in plans.values():
+        device.free(plan)
+    readback = least.pop(0)
+    one = max(least[1] - readback, 1e-6)
+    percent = {rows: round(100 * (seconds - readback) / one) for rows, seconds in least.items()}
+    return {f"pass_{rows}": min(max(100, of_one), MOST_PERCENT - 1) for rows, of_one in percent.items() if rows > 1}

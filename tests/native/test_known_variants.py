@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from voxtab import resources
+from voxtab.drafting import ROWS
 from voxtab.gpu.device import GpuAdapter
 from voxtab.gpu.variants import Variants
 from voxtab.native import known_variants, models
@@ -112,5 +113,7 @@ def test_a_model_is_tuned_once(run, monkeypatch, path):
         model.close()
     (first, tuned, _), (second, again, warning) = models_opened
     assert tuned and not again and warning is None and first == second
-    assert json.loads(path.read_bytes())
+    assert [*first.pass_costs] == [*ROWS] and first.pass_2 >= 100
+    (kept,) = json.loads(path.read_bytes()).values()
+    assert kept == first.found
     assert len(compiled[1]) < len(compiled[0])

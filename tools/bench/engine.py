@@ -7,9 +7,10 @@ Bandwidth comes from the difference of two times.
 import time
 from statistics import median
 
-from voxtab.bench import LiveStream, decoder_matrices, file_run, live_steps, nbytes
+from voxtab.bench import LiveStream, decoder_matrices, file_run, live_steps, nbytes, significant
+from voxtab.decoder import PASSES_SUBMITTED
 from voxtab.gpu.kernels import Matrix
-from voxtab.model import PASSES_SUBMITTED, PROMPT_ROWS, Model
+from voxtab.model import PROMPT_ROWS, Model
 
 CONTEXT = 1000  # positions that a decoder step attends to
 WORK_S = 0.3  # GPU time of one bandwidth measurement
@@ -45,8 +46,9 @@ async def passes(model: Model, runs: int) -> dict[str, list[float]]:
 
 
 async def kept(model: Model, samples) -> dict:
-    """The number of drafts with which a file is transcribed, and the tokens that a pass makes on average."""
-    return {"drafts": model.drafts, "tokens_per_pass": (await file_run(model, samples))["tokens_per_pass"]}
+    """A pass's drafts, and the tokens that it makes, on average over a file."""
+    run = await file_run(model, samples)
+    return {name: significant(run[name]) for name in ("drafts", "tokens_per_pass")}
 
 
 async def bandwidth(model: Model, runs: int) -> dict:

@@ -114,7 +114,7 @@ async def open_model(request: Any, lost: Callable[[BrowserDevice, str], None]) -
         "model_bytes": nbytes,
         "gpu_bytes": device.nbytes,
         "kept": located.key if is_kept else None,
-        "choice": {"name": case, "variants": f"linear={model.kernels.variants.linear}"} if model.tuned else None,
+        "choice": {"name": case, "variants": model.kernels.variants.found} if model.tuned else None,
     }
     return OpenModel(model, time.perf_counter() - since, facts)
 

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from voxtab import drafting
 from voxtab.errors import UserError
 from voxtab.gpu.device import GpuAdapter
 
@@ -15,6 +16,7 @@ ALIGNMENT_BYTES = 32  # most bytes lost between its variables, as each begins at
 # The kernels for few rows of x and Q4_0, the plainest first: `linear_plain`, `linear_staged` in f32, `linear_staged`
 # with packed dot products, and `linear_staged_subgroups`, which has these too.
 LINEAR = "plain", "staged", "staged_packed", "staged_subgroups"
+MOST_PERCENT = 10_000
 ADAPTER_FACTS = "subgroup", "largest_workgroup", "workgroup_storage"  # fields that are facts: they cannot be pinned
 PINS = {  # what the other fields can be, except `linear`, which depends on the GPU
     "workgroup": (64, 128, 256),
@@ -25,6 +27,7 @@ PINS = {  # what the other fields can be, except `linear`, which depends on the 
     "attention_splits": range(1, 1 << 16),
     "block_tokens": range(1, MOST_BLOCK_TOKENS + 1),
     "drafts": range(FEW_ROWS),
+    **{f"pass_{rows}": range(MOST_PERCENT) for rows in drafting.ROWS[1:]},
 }
 
 
@@ -43,19 +46,24 @@ class Variants:
     attention_groups: int = 256  # most workgroups for one attention call with few queries
     attention_splits: int = 16  # most workgroups that share one group of queries' keys
     block_tokens: int = 64  # tokens whose states are made at once when that much audio is there
-    # How many next tokens a decoder pass guesses to be pads; used only in longer blocks. 0 on GPUs: tools/README.md has
-    # the figures.
-    drafts: int = 0
+    # How many next tokens a decoder pass guesses to be pads, where audio waits. None: `drafting` chooses.
+    drafts: int | None = 0
+    # The time of a decoder pass of 2, 4, 6 and 8 rows in percent of that of one row: for that choice. 0: not tried.
+    pass_2: int = 0
+    pass_4: int = 0
+    pass_6: int = 0
+    pass_8: int = 0
 
     @classmethod
     def of(cls, adapter: GpuAdapter) -> "Variants":
         """What a GPU starts with: `tuning` then looks for its fastest `linear`."""
         if adapter.is_software:  # barriers and workgroup memory cost much: one invocation makes whole rows
-            return cls(linear="plain", lanes=False, tiles=0, attention=0, block_tokens=16, drafts=3)
+            return cls(linear="plain", lanes=False, tiles=0, attention=0, block_tokens=16, drafts=None, pass_4=140)
         return cls(
             # A browser without packed dot products cannot compile even the f32 variant of `linear_staged`, because the
             # file contains packed dots.
             linear="staged" if adapter.packed_dot else "plain",
+            drafts=None,
             **{name: getattr(adapter, name) for name in ADAPTER_FACTS},
         )
 
@@ -78,6 +86,25 @@ class Variants:
     def linear_choices(self) -> tuple[str, ...]:
         """What `linear` can be on this GPU, the plainest first."""
         return ("plain",) if self.linear == "plain" else LINEAR if self.subgroup > 1 else LINEAR[:-1]
+
+    @property
+    def pass_costs(self) -> dict[int, float]:
+        """The time of a decoder pass by its rows, that of one row being 1: of those that are known."""
+        known = {rows: getattr(self, f"pass_{rows}") / 100 for rows in drafting.ROWS[1:]}
+        return {1: 1.0} | {rows: cost for rows, cost in known.items() if cost}
+
+    @property
+    def pass_rows(self) -> tuple[int, ...]:
+        """How many rows decoder passes may have that make tokens: all of `drafting.ROWS` if nothing is known yet."""
+        if self.drafts is not None:
+            return (1, 1 + self.drafts) if self.drafts else (1,)
+        return tuple(self.pass_costs) if len(self.pass_costs) > 1 else drafting.ROWS
+
+    @property
+    def found(self) -> str:
+        """What was measured on this GPU, as `pinned` takes it: to be kept for the next time."""
+        costs = "".join(f",pass_{rows}={round(100 * cost)}" for rows, cost in self.pass_costs.items() if rows > 1)
+        return f"linear={self.linear}{costs}"
 
     # An H200 ran the shapes below fastest.
 

@@ -138,7 +138,7 @@ async def _load(
         variants = Variants.pinned(device.adapter, pins) if pins else known_variants.find(case, device.adapter)
         model = await local.load(device, cache_f16=cache_f16, variants=variants, progress=progress)
         if model.tuned:
-            known_variants.remember(case, f"linear={model.kernels.variants.linear}")
+            known_variants.remember(case, model.kernels.variants.found)
         return model
     except BaseException:
         device.close()
