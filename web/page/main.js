@@ -13,7 +13,7 @@ import { openModel, SELF_TEST } from "./opening.js";
 import { connectQueue, enqueue } from "./queue.js";
 import { showSessions } from "./sessions.js";
 import { enter, fail, isListening, state, stopVerb } from "./state.js";
-import { hasUnsavedWords, show, transcribe } from "./transcribing.js";
+import { hasUnsavedWords, removed, show, transcribe } from "./transcribing.js";
 import * as view from "./view.js";
 import { showMachine } from "./welcome.js";
 
@@ -125,7 +125,7 @@ function giveUp(sentence) {
 connect();
 connectQueue(stop);
 showKept((request) => openModel(request));
-showSessions({ transcribe, show });
+showSessions({ transcribe, show, removed });
 view.state("loading", "Looking for a GPU…");
 prepare(() => navigator.gpu && engine.start()); // Python starts meanwhile, if it is in this browser
 checkMachine()

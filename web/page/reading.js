@@ -65,7 +65,7 @@ export function finished({
 async function hearing(audio, peaks) {
   const blob = audio.wav?.() ?? audio.blob;
   const mine = shown;
-  if (!blob) return;
+  if (!blob) return player.withdraw();
   const shape = peaks ?? (await Peaks.of(audio));
   if (mine === shown) player.offer(blob, shape, audio.seconds);
 }

@@ -1,7 +1,7 @@
 // The transcripts that are kept on this machine: a recording that was interrupted is offered, and all are listed.
 
 import { Recording } from "../audio/recording.js";
-import { audioOf, list, remove, Session, whenClosed } from "../worker/sessions/sessions.js";
+import { audioOf, list, onChange, remove, Session, whenClosed } from "../worker/sessions/sessions.js";
 import * as view from "./view.js";
 
 const LARGE = 2e9; // bytes, or 17 hours of sound: then it is offered to delete the oldest
@@ -10,16 +10,21 @@ const TITLE_LETTERS = 60;
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
 
-const page = { transcribe: null, show: null }; // of transcribing.js
+const page = { transcribe: null, show: null, removed: (_) => {} }; // of transcribing.js
 let awaited = null; // the session whose end in another tab is waited for
 
 export const newSession = (name) => new Session({ name, onfailure: notSaved });
 
+onChange(({ removed }) => {
+  page.removed(removed);
+  showSessions();
+});
+
 const keptSession = ({ id }) => new Session({ id, onfailure: notSaved });
 
 // Shows all of it; called again when something has changed.
-export async function showSessions({ transcribe, show } = page) {
-  Object.assign(page, { transcribe, show });
+export async function showSessions(functions = page) {
+  Object.assign(page, functions);
   let all;
   try {
     all = await list();
@@ -182,7 +187,10 @@ async function noted(session, entry) {
 async function discard(sessions, question) {
   if (question && !(await view.ask(question, [], "Delete", "Keep"))) return;
   let inUse = 0;
-  for (const { id } of sessions) if (!(await remove(id))) inUse++;
+  for (const { id } of sessions) {
+    if (await remove(id)) page.removed(id);
+    else inUse++;
+  }
   element("sessions-status").textContent = inUse
     ? "What is being written now was not deleted: stop it first."
     : `${sessions.length === 1 ? "The transcript was" : `${sessions.length} transcripts were`} deleted.`;

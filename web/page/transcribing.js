@@ -55,6 +55,17 @@ export function show(audio, { texts, result, subtitles }) {
   showActions(audio, { subtitles, again: recording !== null, result });
 }
 
+// A session was removed, perhaps in another tab. The text that is shown stays, and so does a recording that was made here.
+export function removed(id) {
+  const { shown } = state;
+  if (!shown?.session || shown.session.id !== id) return;
+  const { audio, more } = actions;
+  shown.session = audio.session = null;
+  if (!audio.isOnDisk) return;
+  shown.recording = null;
+  showActions({ name: audio.name }, { ...more, again: false, peaks: null });
+}
+
 export function audioFailed(error, retry = null) {
   fail(error.message, retry, "The audio could not be loaded.");
 }
@@ -226,9 +237,13 @@ function doneSentence({ text, audio_seconds }) {
   return `Done: ${view.seconds(audio_seconds)} of audio.`;
 }
 
+let actions = null; // what was shown last
+
 // What can be done with a transcript and with its audio. subtitles: null if the text is incomplete; again: whether it
 // can be transcribed again; result: the command line's JSON, if the text is complete; peaks: of the audio, if they are known.
-function showActions(audio, { subtitles = null, again = false, result = null, peaks = null } = {}) {
+function showActions(audio, more = {}) {
+  actions = { audio, more };
+  const { subtitles = null, again = false, result = null, peaks = null } = /** @type {any} */ (more);
   view.finished({
     name: audio.name,
     subtitles,

@@ -326,6 +326,57 @@ def test_a_disk_that_gets_full(hearing, url):
         assert session["seconds"] == 10000 / RATE and session["text"]
 
 
+def test_a_disk_without_room(hearing, url):
+    """As the browser itself says it: nothing is kept, and all is in the page."""
+    with page_on(hearing, url, SPOKEN) as page:
+        quota = {"origin": url.removesuffix("/site"), "quotaSize": 1}
+        developer_tools(page).send("Storage.overrideQuotaForOrigin", quota)
+        speak(page, 0.5)
+        expect(at(page, "not-saved")).to_contain_text("The disk is full")
+        at(page, "stop").click()
+        wait_for(page, "done")
+        assert not page.evaluate(MAY_CLOSE)
+        assert len(soundfile.read(saved(page, at(page, "save-wav").click))[0]) == fed(page)[-1]["fed"]
+        expect(at(page, "transcript")).to_have_text("Hello tab. It works.")
+
+
+# --- two tabs
+
+
+def test_two_tabs(hearing, url):
+    """Both record at once; one deletes what the other shows, or lists."""
+    with page_on(hearing, url, SPOKEN) as page:
+        other = page.context.new_page()
+        prepare(other, SPOKEN, GOOD_GPU)
+        other.goto(f"{url}/?model=self-test")
+        wait_for(other, "ready")
+        for tab in (page, other):
+            speak(tab, 0.5)
+        for tab in (page, other):
+            at(tab, "stop").click()
+            wait_for(tab, "done")
+        for tab in (page, other):
+            expect(entries(tab)).to_have_count(2)
+            expect(entries(tab).get_by_role("button", name="Open")).to_have_count(2)
+            assert fed(tab)[-1]["fed"] / RATE in [session["seconds"] for session in sessions(tab)]
+        # One of them is shown in the other tab.
+        entries(page).first.get_by_role("button", name="Open").click()
+        expect(at(page, "transcript")).to_have_text("Hello tab. It works.")
+        at(other, "delete-all").click()
+        at(other, "confirm").click()
+        expect(entries(other)).to_have_count(0)
+        expect(entries(page)).to_have_count(0)
+        expect(at(page, "transcript")).to_have_text("Hello tab. It works.")
+        expect(at(page, "again")).to_be_hidden()
+        expect(at(page, "save-wav")).to_be_hidden()
+        expect(at(page, "save-srt")).to_be_visible()
+        # The other one has what it recorded itself.
+        at(other, "again").click()
+        wait_for(other, "done")
+        expect(entries(page)).to_have_count(1)
+        expect(entries(page)).to_contain_text("Hello tab.")
+
+
 # --- the list
 
 

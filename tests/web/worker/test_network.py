@@ -5,11 +5,15 @@ tests/README.md counts them.
 
 import email.utils
 import gzip
+import json
+import os
 import re
 import socket
 import struct
+import subprocess
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -350,6 +354,16 @@ def test_pause(page, faulty):
     assert answer == DATA
     ranges = [range for path, range in faulty.requests[since:] if path.endswith("/slow")]
     assert len(ranges) == 2 and int(ranges[1].strip("bytes=-")) >= PIECE
+
+
+def test_mutated_answers():
+    """Of servers and hubs, through the reader's own code in node. test_hostile.py has what Python reads."""
+    count = int(os.environ.get("MUTATIONS", 100_000))
+    script, reader = Path(__file__).with_name("mutate_answers.mjs"), CHECKOUT / "web/worker/weights"
+    done = subprocess.run(["node", script, reader, str(count)], stdout=subprocess.PIPE, check=True, text=True)
+    ends = json.loads(done.stdout)
+    print(ends)
+    assert min(ends.values()) > count / 100 and sum(ends.values()) == count
 
 
 HUB = "a" * 39 + "b"

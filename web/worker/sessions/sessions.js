@@ -9,6 +9,13 @@ import { parse } from "./log.js";
 
 const mine = new Set(); // ids of the sessions that this tab writes: their locks may still be on the way
 
+const tabs = new BroadcastChannel("voxtab sessions"); // to the other tabs: {removed: the id of a session, or null}
+
+// act: called with {removed} when another tab has written or removed a session.
+export function onChange(act) {
+  tabs.onmessage = ({ data }) => act(data);
+}
+
 // One session, while this tab writes it; each entry is one of the log's. Where the browser keeps nothing, entries go
 // nowhere, and `failure` says why: an error's name.
 export class Session {
@@ -64,6 +71,7 @@ export class Session {
     this._closed = promise.then(() => {
       worker.terminate();
       mine.delete(this.id);
+      tabs.postMessage({ removed: null });
     });
     return this._closed;
   }
@@ -105,6 +113,9 @@ export async function remove(id) {
   if (!release) return false;
   try {
     await (await sessionsFolder()).removeEntry(id, { recursive: true });
+    tabs.postMessage({ removed: id });
+  } catch (error) {
+    if (error.name !== "NotFoundError") throw error; // another tab has removed it
   } finally {
     release();
   }
