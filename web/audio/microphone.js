@@ -1,58 +1,37 @@
-// The microphone -> a Recording.
+// A microphone, or what a tab plays -> a Recording.
 
 import { Failure } from "../failure.js";
 import { Clock } from "./clock.js";
 import { Recording } from "./recording.js";
+import { didNotStart, openStream, SHARED } from "./sources.js";
 
 const FIRST_SOUND_MS = 4000; // an audio system that has not started by then never will
 const PAUSE_MS = 1500; // blocks of sound come every 80 ms: after this long without one, the system has paused them
 const STOP_MS = 500; // how long the last block is waited for: a suspended context never answers
 
-const REFUSED = {
-  NotAllowedError:
-    "The browser or the system does not allow the microphone. Allow it for this page (by the icon beside the " +
-    "address, and in the system's privacy settings), then press Speak again.",
-  SecurityError: "This page is not allowed to use the microphone: open it in its own tab.",
-  NotFoundError: "No microphone was found. Plug one in, then press Speak again, or choose an audio file.",
-  NotReadableError:
-    "The microphone is in use by another program, or the system blocks it. Close that program, then press Speak " +
-    "again.",
-};
-
-function didNotStart(error) {
-  return (
-    `The microphone did not start (${error.message}): check the system's sound settings, then press Speak again, or ` +
-    "choose an audio file."
-  );
-}
-
 export class Microphone {
   _stopping = null; // a promise, once it was asked to stop
 
+  isMissing = false; // the device that was asked for is not there, and another one stands in for it
+
+  // source: {device, isNoisy}, see sources.js.
   // keep(): returns the port that the sound is also sent to; called once the user has allowed the microphone.
   // onlevel(seconds, peak): the length of the recording, and the loudest sample (0 to 1) since the last call.
   // onpause(paused): the system pauses the microphone, for a call or by a switch, or lets it go on.
   // ongap({at, seconds}): the system dropped sound, after `at` seconds of the recording.
-  // onlost(): it was unplugged or taken away.
-  static async open({ keep, onlevel, onpause, ongap, onlost }) {
-    if (!navigator.mediaDevices) {
-      throw new Failure(
-        "microphone",
-        "Browsers let only pages from https:// or localhost use the microphone: open this page from such an address.",
-      );
-    }
-    let stream;
-    try {
-      // Gain control helps: the model writes nothing for very quiet speech. The two filters remove parts of speech.
-      stream = await navigator.mediaDevices.getUserMedia({
-        audio: { channelCount: 1, autoGainControl: true, echoCancellation: false, noiseSuppression: false },
-      });
-    } catch (error) {
-      throw new Failure("microphone", REFUSED[error.name] ?? didNotStart(error));
-    }
+  // onlost(): it was unplugged or taken away, or a tab is not shared any more.
+  static async open({ source, keep, onlevel, onpause, ongap, onlost }) {
+    const { stream, isMissing } = await openStream(source);
     const microphone = new Microphone();
+    microphone.isMissing = isMissing;
     try {
-      await microphone._start(stream, { keep, onlevel, onpause, ongap, onlost });
+      await microphone._start(stream, source.device === SHARED ? "tab" : "microphone", {
+        keep,
+        onlevel,
+        onpause,
+        ongap,
+        onlost,
+      });
     } catch (error) {
       microphone._release();
       throw new Failure("microphone", didNotStart(error));
@@ -60,9 +39,9 @@ export class Microphone {
     return microphone;
   }
 
-  async _start(stream, { keep, onlevel, onpause, ongap, onlost }) {
+  async _start(stream, name, { keep, onlevel, onpause, ongap, onlost }) {
     this._stream = stream;
-    this.recording = new Recording("microphone");
+    this.recording = new Recording(name);
     const clock = new Clock();
     this._context = new AudioContext();
     await this._context.audioWorklet.addModule(new URL("./capture-worklet.js", import.meta.url));

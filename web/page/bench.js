@@ -13,7 +13,7 @@ export async function bench(audio) {
   const repeat = !audio;
   audio ??= await bundledClip();
   if (!allows("takeAudio") || state.phase !== "ready") return; // the user has done something else meanwhile
-  view.begin(state.shown, null);
+  view.begin(state.shown, null, NAME);
   state.shown = { name: NAME };
   enter("measuring");
   view.state("transcribing", "Measuring: this takes a minute or two…");

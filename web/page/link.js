@@ -1,5 +1,5 @@
-// What a link to the page asks for: ?model=URL&tokenizer=URL&audio=URL&delay=480&left_silence=32&autostart=1, ?bench=1,
-// ?variants=... Addresses are relative to the page; ?model=self-test is the page's own.
+// What a link to the page asks for: ?model=URL&tokenizer=URL&audio=URL&delay=480&left_silence=32&guard=0&autostart=1,
+// ?bench=1, ?variants=... Addresses are relative to the page; ?model=self-test is the page's own.
 
 import { fetchAudio, lastName } from "./address.js";
 import { bench } from "./bench.js";
@@ -7,14 +7,14 @@ import { waitToBeAsked } from "./demo.js";
 import { lastOpened } from "./kept.js";
 import { isHere } from "./offline.js";
 import { DEMO, openModel, SELF_TEST } from "./opening.js";
-import { fail } from "./state.js";
+import { fail, state } from "./state.js";
 import { audioFailed, transcribe } from "./transcribing.js";
 import * as view from "./view.js";
 
 const OWN = "self-test";
 
 export async function followLink(query) {
-  let wrong = view.chooseSettings(query.get("delay"), query.get("left_silence"));
+  let wrong = view.chooseSettings(query);
   const address = (name) => {
     const value = query.get(name);
     try {
@@ -59,6 +59,28 @@ export function modelAt(url, tokenizer) {
     model: { url: url.href },
     tokenizer: tokenizer && { url: tokenizer.href },
   };
+}
+
+// The page's address with the settings, and with the open model's address if it came from one; never with audio.
+function linkToShare() {
+  const { model, tokenizer } = state.model?.request ?? {};
+  const query = new URLSearchParams(view.forLink());
+  if (model?.url) query.set("model", model.url);
+  if (model?.url && tokenizer?.url) query.set("tokenizer", tokenizer.url);
+  const page = new URL(location.pathname, location.href);
+  page.search = query.toString();
+  return page.href;
+}
+
+export async function copyLink() {
+  const link = linkToShare();
+  let said = `Copied: ${link}`;
+  try {
+    await navigator.clipboard.writeText(link);
+  } catch {
+    said = `Copy it from here: ${link}`; // the page is in a frame that may not copy
+  }
+  document.getElementById("link-copied").textContent = said;
 }
 
 // The addresses {model, tokenizer, audio}, each a URL or null, that the user agrees to. The user has not typed them, so

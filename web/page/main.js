@@ -1,17 +1,20 @@
 // The page: what the user drops, chooses or presses. What a link asks for is in link.js.
 
 import { lastName } from "./address.js";
+import "./captions.js";
 import { see, showRecordings } from "./demo.js";
 import { engine } from "./engine.js";
 import { chosenFiles, droppedFiles, sortFiles } from "./files.js";
 import { showKept } from "./kept.js";
-import { followLink, modelAt } from "./link.js";
+import { connectKeys } from "./keys.js";
+import { copyLink, followLink, modelAt } from "./link.js";
 import { speak, stopListening } from "./listening.js";
 import { checkMachine } from "./machine.js";
 import { prepare } from "./offline.js";
 import { openModel, SELF_TEST } from "./opening.js";
 import { connectQueue, enqueue } from "./queue.js";
 import { showSessions } from "./sessions.js";
+import { showSources } from "./sources.js";
 import { enter, fail, isListening, state, stopVerb } from "./state.js";
 import { hasUnsavedWords, removed, show, transcribe } from "./transcribing.js";
 import * as view from "./view.js";
@@ -66,6 +69,7 @@ function connect() {
   on("speak", "click", () => speak(transcribe));
   on("stop", "click", stop);
   on("see", "click", see);
+  on("copy-link", "click", copyLink);
   on("self-test", "click", () => openModel(SELF_TEST));
   for (const id of ["audio-file", "audio-folder", "model-files"]) {
     on(id, "change", ({ target }) => {
@@ -124,6 +128,8 @@ function giveUp(sentence) {
 
 connect();
 connectQueue(stop);
+connectKeys({ speak: () => speak(transcribe), stopListening, stop });
+showSources();
 showKept((request) => openModel(request));
 showSessions({ transcribe, show, removed });
 view.state("loading", "Looking for a GPU…");

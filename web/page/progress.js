@@ -10,6 +10,8 @@ const RATE_SECONDS = 10; // a rate is that of these last seconds
 const LEAST_RATE_SECONDS = 2; // it is not known before
 
 // Of the model that is opened. come: [time in s, bytes so far] of the last events, the oldest first.
+const LAG_MS = 500;
+const lag = { shownAt: -LAG_MS };
 const shown = { stage: null, done: 0, total: 0, come: [] };
 const heard = { audio: null, come: [] }; // of the file that is transcribed: [time in s, seconds covered]
 
@@ -46,6 +48,7 @@ function showBytes(rate) {
 // whose text has come; delay: in seconds.
 export function ofText(audio, covered, delay) {
   if (audio.live) {
+    showLag(audio.seconds - covered);
     const late = audio.seconds - covered - delay;
     view.note(
       late > LATE_SECONDS
@@ -63,6 +66,13 @@ export function ofText(audio, covered, delay) {
     if (rate && seconds > covered) amount += `, ${left((seconds - covered) / rate)}`;
     view.progress(amount, covered, seconds ?? 0);
   }
+}
+
+// Twice a second, as no one can read more.
+function showLag(late) {
+  if (performance.now() - lag.shownAt < LAG_MS) return;
+  lag.shownAt = performance.now();
+  view.lag(late);
 }
 
 // Notes that `done` is reached now. Returns how much comes in a second, or null as long as that is not known.

@@ -13,11 +13,11 @@ const SPOKEN_MOST = 500; // characters of such a text
 const SUBTITLES = ["srt", "vtt", "tsv"];
 
 let spokenUpTo = 0; // characters of the transcript that the screen reader has
-let shown = null; // what `finished` was told
+let shown = null; // {stem: of the names of saved files, subtitles, result}
 
-// Empties the transcript for a recording, or for a file (null). The previous text, and any recording without a complete
+// Empties the transcript for a recording, or for a file (null), with its name. The previous text, and any recording without a complete
 // transcript, move to “Earlier”. before: what that text belongs to, {name, recording, unfinished}, or null.
-export function begin(before, recording) {
+export function begin(before, recording, name) {
   if (transcript.text() || (before?.unfinished && before.recording && before.recording !== recording))
     keep(transcript.text(), before);
   player.withdraw();
@@ -26,14 +26,24 @@ export function begin(before, recording) {
   element("find").value = "";
   element("spoken").replaceChildren();
   spokenUpTo = 0;
-  shown = null;
+  shown = { stem: name.replace(/\.[^.]*$/, ""), subtitles: null, result: null };
   for (const id of ["text-actions", "actions"]) element(id).hidden = true;
 }
 
-// The transcript; with a result, {text, words}, it becomes that one's.
+// The transcript; with a result, {text, words, restarts}, it becomes that one's, or takes its times if it was edited.
 export function text(result = null) {
-  if (result) transcript.show(result.text, result.words ?? []);
+  if (result) transcript.show(result.text, result.words ?? [], result.restarts);
   return transcript.text();
+}
+
+// Text that has come, as transcript.append takes it. From the first word on it can be copied, saved and edited.
+export function append(added, seconds = null) {
+  transcript.append(added, seconds);
+  if (!element("text-actions").hidden || !transcript.text().trim()) return;
+  for (const id of ["text-actions", "actions", "save-text"]) element(id).hidden = false;
+  for (const id of ["save-json", "save-wav", "again", ...SUBTITLES.map((kind) => `save-${kind}`)])
+    element(id).hidden = true;
+  element("copy-times").hidden = seconds === null;
 }
 
 // What can be done once a transcription has ended. subtitles: {srt, vtt, tsv}, or null if there are none; result: the

@@ -6,7 +6,7 @@ import { error } from "./view.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
-const [delay, silence] = ["delay", "left-silence"].map(element);
+const [delay, silence, guard] = ["delay", "left-silence", "guard"].map(element);
 
 // Words in 100 that are wrong at a delay: Mistral's own figures, FLEURS, the mean of its languages and English (spec 2.2).
 const ERRORS = { 160: [12.6, 6.46], 480: [8.72, 4.9], 960: [7.7, 4.34], 2400: [6.73, 4.05] };
@@ -17,12 +17,14 @@ let byModel = { delay: DEFAULT_DELAY_MS, "left-silence": Number(silence.min) };
 let last = DEFAULT_DELAY_MS; // delay, before the slider moved
 // By the user or by the link: a model's defaults do not replace these.
 const chosen = { delay: false, "left-silence": false };
+const SWITCHES = { guard }; // each is on unless it is switched off
 
 // What the next transcription is asked for.
 export function settings() {
   return {
     delay_ms: Number(delay.value),
     left_silence_tokens: silence.value === "" || !silence.validity.valid ? null : Number(silence.value),
+    guard: guard.checked,
   };
 }
 
@@ -33,9 +35,25 @@ export function defaults(delayMs, leftSilence) {
   showDelay();
 }
 
+// What was chosen, for the page's address: [name, value] each.
+export function forLink() {
+  const numbers = [
+    ["delay", delay, chosen.delay],
+    ["left_silence", silence, chosen["left-silence"]],
+  ];
+  return [
+    ...numbers.filter(([, , isChosen]) => isChosen).map(([name, { value }]) => [name, value]),
+    ...Object.keys(SWITCHES)
+      .filter((name) => !SWITCHES[name].checked)
+      .map((name) => [name, "0"]),
+  ];
+}
+
 // From the page's address. Returns a sentence about invalid values, or null.
-export function chooseSettings(delayMs, leftSilence) {
+export function chooseSettings(query) {
+  const [delayMs, leftSilence] = [query.get("delay"), query.get("left_silence")];
   const wrong = [];
+  for (const [name, input] of Object.entries(SWITCHES)) if (query.has(name)) input.checked = query.get(name) !== "0";
   if (delayMs !== null) {
     if (DELAYS_MS.includes(Number(delayMs))) {
       choose("delay", Number(delayMs));
@@ -55,6 +73,7 @@ export function chooseSettings(delayMs, leftSilence) {
       );
     }
   }
+  showReset();
   showDelay();
   return wrong.join(" ") || null;
 }
@@ -69,8 +88,17 @@ function choose(name, value) {
 
 function keep() {
   const kept = Object.keys(chosen).filter((name) => chosen[name]);
-  remember("settings", Object.fromEntries(kept.map((name) => [name, Number(element(name).value)])));
-  element("reset").hidden = false;
+  const off = Object.keys(SWITCHES).filter((name) => !SWITCHES[name].checked);
+  remember("settings", { ...Object.fromEntries(kept.map((name) => [name, Number(element(name).value)])), off });
+  showReset();
+}
+
+function showReset() {
+  element("reset").hidden = !(
+    chosen.delay ||
+    chosen["left-silence"] ||
+    Object.values(SWITCHES).some((each) => !each.checked)
+  );
 }
 
 // Says what the delay means.
@@ -115,16 +143,20 @@ silence.addEventListener("change", () => {
   keep();
 });
 
+for (const input of Object.values(SWITCHES)) input.addEventListener("change", keep);
+
 element("reset").addEventListener("click", () => {
   forget("settings");
   Object.assign(chosen, { delay: false, "left-silence": false });
+  for (const input of Object.values(SWITCHES)) input.checked = true;
   defaults(byModel.delay, byModel["left-silence"]);
-  element("reset").hidden = true;
+  showReset();
 });
 
 // What the user chose at an earlier visit.
 const before = remembered("settings", {});
 if (DELAYS_MS.includes(before.delay)) choose("delay", before.delay);
 if (isSilence(String(before["left-silence"]))) choose("left-silence", before["left-silence"]);
-element("reset").hidden = !(chosen.delay || chosen["left-silence"]);
+for (const name of before.off ?? []) if (name in SWITCHES) SWITCHES[name].checked = false;
+showReset();
 showDelay();

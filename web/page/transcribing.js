@@ -22,7 +22,7 @@ export async function transcribe(audio, known = null) {
   if (!allows("takeAudio")) return { failure: ABORTED };
   state.job?.replace();
   const job = new Job(audio, known);
-  view.begin(state.shown, job.recording);
+  view.begin(state.shown, job.recording, audio.name);
   for (const { text, covered } of known?.texts ?? []) view.append(text, covered);
   view.offer(null);
   state.shown = { name: audio.name, recording: job.recording, unfinished: true, session: audio.session };
@@ -46,7 +46,7 @@ export function show(audio, { texts, result, subtitles }) {
   if (!allows("takeAudio")) return;
   if (state.job) return view.error(`${state.job.title} is waiting for a model: it is transcribed first.`);
   const recording = audio.wav ? audio : null;
-  view.begin(state.shown, recording);
+  view.begin(state.shown, recording, audio.name);
   if (result) view.text(result);
   else for (const { text, covered } of texts) view.append(text, covered);
   view.error(null);
@@ -179,7 +179,7 @@ class Job {
 
   // What came before was made by another model, or there is nothing.
   beginAgain(origin) {
-    if (this.origin) view.begin(state.shown, this.recording);
+    if (this.origin) view.begin(state.shown, this.recording, this.audio.name);
     Object.assign(this, { origin, tokens: [], covered: 0 });
     this.audio.session.note({ run: origin });
   }
@@ -188,9 +188,9 @@ class Job {
   // (app/voxtab/transcriber.py). The engine hears all of it, but does not choose again the tokens that are there. Resolves
   // with the answer to `finish`, {result, tokens, subtitles}.
   async stream() {
-    const { delay_ms, left_silence_tokens } = this.origin;
+    const { delay_ms, left_silence_tokens, guard = true } = this.origin;
     this.delay = delay_ms / 1000;
-    await engine.call("start", { delay_ms, left_silence_tokens, tokens: this.tokens });
+    await engine.call("start", { delay_ms, left_silence_tokens, guard, tokens: this.tokens });
     this.peaks = new Peaks();
     for await (const samples of this.audio.blocks()) {
       throwIfStopping();
@@ -222,6 +222,10 @@ class Job {
 
 engine.on("text", ({ text, tokens, audio_seconds }) => {
   if (state.phase === "transcribing") state.job.take(text, tokens, audio_seconds);
+});
+
+engine.on("restart", ({ audio_seconds }) => {
+  if (state.phase === "transcribing") view.showRestart(audio_seconds);
 });
 
 engine.on("covered", ({ audio_seconds }) => {

@@ -14,7 +14,9 @@ const AT_END = 40; // pixels: whoever reads the end follows it
 /** @type {any} */
 const box = document.getElementById("transcript");
 
-let paragraphs = []; // {element, line, words, before: its text when `words` were right}
+// {element, line, start, words, before: its text when `words` were right, isComing: its words are not known yet}
+let paragraphs = [];
+let isBroken = false; // a mark was set, after which a new paragraph begins
 let lastSeconds = 0; // of the audio that the text so far covers
 let heard = { seek: null, toggle: null, now: null }; // what plays the audio: see `playable`
 let timeline = null; // [{paragraph, word}], by time; null if it must be made again
@@ -28,6 +30,7 @@ export function clear() {
   lastSeconds = 0;
   timeline = null;
   edited = false;
+  isBroken = false;
   played(null);
   find("");
   box.replaceChildren();
@@ -40,7 +43,7 @@ export function text() {
 // The paragraphs' texts, trimmed, and when each begins: [{text, start}], start in seconds or null.
 export function blocks() {
   return paragraphs
-    .map(({ line, words }) => ({ text: line.textContent.trim(), start: words[0]?.start ?? null }))
+    .map(({ line, words, start }) => ({ text: line.textContent.trim(), start: words[0]?.start ?? start }))
     .filter(({ text }) => text);
 }
 
@@ -59,22 +62,46 @@ export function append(added, seconds = null) {
   const last = paragraphs.at(-1);
   const paused = seconds !== null && seconds - lastSeconds > PAUSE;
   if (!last) {
-    begin(added, seconds);
-  } else if (added.trim() && (paused || isLong(last.line.textContent))) {
+    begin(added, seconds, true);
+  } else if (added.trim() && (paused || isBroken || isLong(last.line.textContent))) {
     const words = added.trimStart();
-    last.line.firstChild.appendData(added.slice(0, -words.length)); // a line begins with its first word
-    begin(words, seconds);
+    extend(last, added.slice(0, -words.length)); // a line begins with its first word
+    begin(words, seconds, true);
   } else {
-    last.line.firstChild.appendData(added); // a single text node, however long it gets
+    extend(last, added);
   }
   if (added.trim() && seconds !== null) lastSeconds = seconds;
   if (follows) box.scrollTop = box.scrollHeight;
 }
 
-// The whole text, with its words, [{text, start, end}].
-export function show(whole, words) {
+// A single text node, however long it gets; it is missing where the user has deleted all of it.
+function extend(paragraph, added) {
+  const { line } = paragraph;
+  paragraph.before += added;
+  if (line.firstChild instanceof Text) line.firstChild.appendData(added);
+  else line.replaceChildren(added);
+}
+
+// A line between paragraphs: the model was started again at `seconds` of the audio.
+export function showRestart(seconds) {
+  const line = document.createElement("div");
+  line.className = "restart";
+  line.dataset.text =
+    `The model wrote nothing from ${clock(seconds)} on, although someone talked. It was started again there: a word ` +
+    "may be missing.";
+  line.setAttribute("role", "note");
+  line.setAttribute("aria-label", line.dataset.text);
+  box.append(line);
+  isBroken = true;
+}
+
+// The whole text, with its words, [{text, start, end}], and where the model was started again, in seconds. A text that the
+// user has edited while it came stays, and only takes the times.
+export function show(whole, words, restarts = []) {
+  if (edited || isEditable()) return takeTimes(whole, words);
   const follows = isAtEnd();
   const { scrollTop } = box;
+  const marks = [...restarts];
   clear();
   let from = 0; // of the paragraph in the whole text
   let to = 0; // end of the last word in the whole text
@@ -87,12 +114,33 @@ export function show(whole, words) {
   for (const { text, start, end: ends } of words) {
     const before = inParagraph.at(-1);
     const at = whole.indexOf(text, to);
-    if (before && (start - before.end > PAUSE || isLong(whole.slice(from, to)))) end(at);
+    const isAfterMark = marks.length > 0 && ends > marks[0];
+    if (before && (start - before.end > PAUSE || isAfterMark || isLong(whole.slice(from, to)))) end(at);
+    if (isAfterMark) showRestart(marks.shift());
     inParagraph.push({ text, start, end: ends, at: at - from });
     to = at + text.length;
   }
   if (from < whole.length) end(whole.length);
   box.scrollTop = follows ? box.scrollHeight : scrollTop;
+}
+
+// The words' places are those in the text as it came, which the paragraphs have as `before`.
+function takeTimes(whole, words) {
+  let first = 0; // of the paragraph in the whole text
+  let to = 0;
+  const found = words.map(({ text, start, end }) => {
+    const at = whole.indexOf(text, to);
+    to = at + text.length;
+    return { text, start, end, at };
+  });
+  for (const paragraph of paragraphs) {
+    const after = first + paragraph.before.length;
+    const own = found.filter(({ at }) => at >= first && at < after).map((word) => ({ ...word, at: word.at - first }));
+    const text = paragraph.line.textContent;
+    Object.assign(paragraph, { words: retimed(own, paragraph.before, text), before: text, isComing: false });
+    first = after;
+  }
+  timeline = null;
 }
 
 function isAtEnd() {
@@ -103,7 +151,8 @@ function isLong(text) {
   return text.length > LONG && SENTENCE_ENDS.test(text);
 }
 
-function begin(text, start) {
+// isComing: more of it may follow, and its words come at the end.
+function begin(text, start, isComing = false) {
   const element = document.createElement("div");
   element.className = "paragraph";
   if (start !== null) element.append(timeButton(start));
@@ -112,8 +161,10 @@ function begin(text, start) {
   line.append(text);
   element.append(line);
   box.append(element);
-  const paragraph = { element, line, words: [], before: text };
+  const paragraph = { element, line, start, words: [], before: text, isComing };
   paragraphs.push(paragraph);
+  isBroken = false;
+  makeEditable(line, isEditable());
   return paragraph;
 }
 
@@ -260,21 +311,24 @@ export function isEditable() {
 
 export function editable(on) {
   box.classList.toggle("editable", on);
-  for (const { line } of paragraphs) {
-    if (on) line.contentEditable = "plaintext-only";
-    else line.removeAttribute("contenteditable");
-    line.spellcheck = on;
-  }
+  for (const { line } of paragraphs) makeEditable(line, on);
   if (on) paragraphs[0]?.line.focus();
+}
+
+function makeEditable(line, on) {
+  if (on) line.contentEditable = "plaintext-only";
+  else line.removeAttribute("contenteditable");
+  line.spellcheck = on;
 }
 
 box.addEventListener("input", ({ target }) => {
   const paragraph = paragraphs.find(({ line }) => line === target);
   if (!paragraph) return;
+  edited = true;
   paragraph.line.normalize();
+  if (paragraph.isComing) return;
   const after = paragraph.line.textContent;
   paragraph.words = retimed(paragraph.words, paragraph.before, after);
   paragraph.before = after;
   timeline = null;
-  edited = true;
 });

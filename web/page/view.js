@@ -1,9 +1,11 @@
 // What the page shows. This file knows the page's elements, and nothing about the engine. The transcript is in
 // reading.js and transcript.js, the settings in settings.js.
 
-export { begin, finished, text } from "./reading.js";
-export { chooseSettings, defaults, settings } from "./settings.js";
-export { append } from "./transcript.js";
+import * as title from "./title.js";
+
+export { append, begin, finished, text } from "./reading.js";
+export { chooseSettings, defaults, forLink, settings } from "./settings.js";
+export { showRestart } from "./transcript.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
@@ -84,6 +86,7 @@ export function ask(text, items, yes, no) {
 export function progress(text, done = 0, total = 0) {
   element("progress").hidden = text === null;
   element("amount").textContent = text ?? "";
+  title.ofPart(text !== null && total > 0 ? done / total : null);
   const bar = element("bar-amount");
   if (total > 0) {
     bar.max = total;
@@ -109,12 +112,24 @@ export function pause(label, press = null) {
 // seconds: recorded so far, or null if the microphone is off; peak: 0 to 1.
 export function level(seconds, peak = 0) {
   element("live").hidden = seconds === null;
+  title.ofRecording(seconds === null ? null : clock(seconds));
   if (seconds === null) return;
   element("clock").textContent = clock(seconds);
   // The meter is in decibels, as ears hear; -50 dB is silence in a room.
   const percent = Math.round(100 * Math.min(1, Math.max(0, 1 + (20 * Math.log10(peak + 1e-9)) / 50)));
   element("level").setAttribute("aria-valuenow", percent);
   element("level-bar").style.transform = `scaleX(${percent / 100})`;
+}
+
+// How many seconds the text is behind the sound, or null if that is not known.
+export function lag(late) {
+  element("lag").textContent = late === null ? "" : `text ${late.toFixed(1)} s behind`;
+}
+
+// What is wrong with the sound, or null.
+export function hint(sentence) {
+  if (element("hint").textContent !== (sentence ?? "")) element("hint").textContent = sentence ?? "";
+  element("hint").hidden = !sentence;
 }
 
 export function note(sentence) {

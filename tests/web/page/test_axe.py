@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from web.fake_engine import SECOND, at, page_on, wait_for
+from web.fake_engine import SECOND, at, hear, page_on, wait_for
 from web.page.test_errors import gpu
 from web.page.test_kept import KEPT
 from web.page.test_reading import THREE, finished, transcribed
@@ -71,6 +71,24 @@ def test_while_it_works(browser, url, check):
         wait_for(page, "ready")
         at(page, "audio-file").set_input_files(SECOND)
         wait_for(page, "transcribing")
+        check(page)
+
+
+def test_while_it_listens(browser, url, check):
+    """With captions, a hint, and a place where the model was started again."""
+    script = {"feed": [{"events": [{"event": "text", "text": " Hello.", "tokens": [33], "audio_seconds": 0.1}]}, {}]}
+    with page_on(browser, url, script) as page:
+        page.evaluate("""() => {
+            delete globalThis.documentPictureInPicture;
+            MediaDevices.prototype.getUserMedia = async () => new AudioContext().createMediaStreamDestination().stream;
+        }""")
+        page.locator("#sources summary").click()
+        at(page, "speak").click()
+        expect(at(page, "transcript")).to_have_text("Hello.")
+        at(page, "show-captions").click()
+        at(page, "caption-contrast").select_option("yellow")
+        hear(page, event="restart", audio_seconds=0.5)
+        expect(at(page, "hint")).to_be_visible()  # it is silent
         check(page)
 
 

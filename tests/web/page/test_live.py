@@ -1,0 +1,373 @@
+"""What one listens to, and what the page does while it listens."""
+
+import json
+
+import pytest
+import soundfile
+from playwright.sync_api import expect
+
+from web.audio.tones import tone
+from web.conftest import hearing
+from web.fake_engine import SECOND, answer, at, calls, hear, page_on, wait_for
+
+HELLO = {"event": "text", "text": " Hello tab.", "tokens": [33, 1001], "audio_seconds": 0.8}
+
+
+@pytest.fixture(scope="module")
+def speaking(browser, tmp_path_factory):
+    """A browser with three microphones, each of which plays a tone for a minute; it shares itself when asked to."""
+    clip = tmp_path_factory.mktemp("live") / "clip.wav"
+    soundfile.write(clip, tone(48000, seconds=60), 48000)
+    browser = hearing(browser, clip)
+    yield browser
+    browser.close()
+
+
+def listening(page):
+    expect(page.get_by_role("meter")).to_be_visible()
+
+
+# What the page asks the browser for.
+ASKED = """() => {
+    window.asked = [];
+    for (const name of ["getUserMedia", "getDisplayMedia"]) {
+        const open = MediaDevices.prototype[name];
+        MediaDevices.prototype[name] = function (how) { asked.push(how); return open.call(this, how); };
+    }
+}"""
+
+
+def test_the_microphone_is_chosen_and_remembered(speaking, url):
+    """Nothing is done to its sound unless the room is noisy. One that is gone is replaced, and said."""
+    with page_on(speaking, url) as page:
+        page.locator("#sources summary").click()
+        at(page, "source").select_option(label="Fake Audio Input 2")
+        at(page, "noisy").check()
+        page.reload()
+        wait_for(page, "ready")
+        page.evaluate(ASKED)
+        expect(page.locator("#source-name")).to_have_text("Fake Audio Input 2")
+        at(page, "speak").click()
+        listening(page)
+        device = page.evaluate("asked[0].audio.deviceId.exact")
+        assert page.evaluate("(({ audio: { deviceId, ...rest } }) => rest)(asked[0])") == {
+            "channelCount": 1,
+            "autoGainControl": False,
+            "echoCancellation": False,
+            "noiseSuppression": True,
+        }
+        assert device == at(page, "source").input_value() != ""  # this browser gives it another id at each visit
+        expect(at(page, "error")).to_be_hidden()
+        at(page, "stop").click()
+        wait_for(page, "done")
+        page.locator("#sources summary").click()
+        at(page, "noisy").uncheck()
+        page.evaluate('localStorage[\'voxtab.source\'] = \'{"id":"gone","label":"Headset"}\'')
+        page.reload()
+        wait_for(page, "ready")
+        page.evaluate(ASKED)
+        expect(page.locator("#source-name")).to_have_text("Headset")
+        at(page, "speak").click()
+        expect(at(page, "error")).to_contain_text("Headset is not there: the system's microphone is used.")
+        listening(page)
+        assert page.evaluate("asked.map(({ audio }) => audio.noiseSuppression)") == [False, False]
+        assert at(page, "source").locator("option").all_text_contents() == [
+            "The system's microphone",
+            "Fake Audio Input 1",
+            "Fake Audio Input 2",
+            "A tab, or what the system plays",
+            "Headset (not there now)",
+        ]
+
+
+def test_a_tabs_sound(speaking, url):
+    with page_on(speaking, url) as page:
+        page.evaluate(ASKED)
+        page.locator("#sources summary").click()
+        at(page, "source").select_option(label="A tab, or what the system plays")
+        expect(at(page, "speak")).to_have_text("Listen")
+        expect(at(page, "noisy")).to_be_hidden()
+        at(page, "speak").click()
+        wait_for(page, "transcribing")
+        expect(at(page, "status")).to_have_text("Listening to what you share.")
+        assert page.evaluate("asked[0].audio.suppressLocalAudioPlayback") is False
+        page.wait_for_function("window.heard.some(({ fed }) => fed > 8000)")
+        # The user ends it in the browser's bar: the track ends, which this browser has no bar to do.
+        page.evaluate(
+            """async () => (await import("./page/state.js")).state.microphone._stream.getAudioTracks()[0]
+                .dispatchEvent(new Event("ended"))"""
+        )
+        expect(at(page, "error")).to_contain_text("The tab is not shared any more.")
+        wait_for(page, "done")
+        # Without its sound, and not at all.
+        page.evaluate("""() => {
+            const open = MediaDevices.prototype.getDisplayMedia;
+            MediaDevices.prototype.getDisplayMedia = async function (how) {
+                const stream = await open.call(this, how);
+                return new MediaStream(stream.getVideoTracks());
+            };
+        }""")
+        at(page, "speak").click()
+        expect(at(page, "error")).to_contain_text("What you shared has no sound.")
+        expect(at(page, "status")).to_have_text("Nothing is being heard.")
+        page.evaluate("""() => {
+            MediaDevices.prototype.getDisplayMedia = async () => { throw new DOMException("no", "NotAllowedError"); };
+        }""")
+        at(page, "speak").click()
+        expect(at(page, "error")).to_contain_text("Nothing was shared.")
+        expect(at(page, "speak")).to_be_enabled()
+
+
+def test_a_browser_without_tabs_sound(speaking, url):
+    with page_on(speaking, url, state=None) as page:
+        page.add_init_script("delete MediaDevices.prototype.getDisplayMedia;")
+        page.reload()
+        wait_for(page, "ready")
+        page.locator("#sources summary").click()
+        expect(page.get_by_text("cannot give a page the sound of a tab")).to_be_visible()
+        expect(at(page, "source").locator("option")).to_have_count(3)
+
+
+def test_a_key_is_held_to_talk_and_escape_stops(speaking, url):
+    with page_on(speaking, url) as page:
+        page.keyboard.press("Space")
+        expect(page.get_by_role("meter")).to_be_hidden()  # no key was chosen
+        page.locator("#sources summary").click()
+        at(page, "talk-key").select_option("Space")
+        page.reload()
+        wait_for(page, "ready")
+        at(page, "find").evaluate("field => { document.querySelector('#text-actions').hidden = false; field.focus(); }")
+        page.keyboard.press("Space")
+        assert at(page, "find").input_value() == " "
+        expect(page.get_by_role("meter")).to_be_hidden()
+        page.evaluate("document.activeElement.blur()")
+        page.keyboard.down("Space")
+        listening(page)
+        page.keyboard.down("Space")  # it repeats while it is held
+        page.wait_for_function("window.heard.some(({ fed }) => fed > 8000)")
+        expect(at(page, "stop")).to_be_visible()
+        page.keyboard.up("Space")
+        wait_for(page, "done")
+        assert len(calls(page, "finish")) == 1
+        at(page, "speak").click()
+        listening(page)
+        page.keyboard.press("Escape")
+        wait_for(page, "done")
+        assert len(calls(page, "finish")) == 2
+
+
+def test_the_key_is_let_go_before_the_microphone_is_open(speaking, url):
+    with page_on(speaking, url) as page:
+        page.evaluate("""() => {
+            const open = MediaDevices.prototype.getUserMedia;
+            MediaDevices.prototype.getUserMedia = function (how) {
+                return new Promise((resolve) => { window.allow = () => resolve(open.call(this, how)); });
+            };
+        }""")
+        page.locator("#sources summary").click()
+        at(page, "talk-key").select_option("F8")
+        page.keyboard.press("F8")
+        page.evaluate("document.activeElement.blur()")
+        page.keyboard.press("F8")
+        expect(at(page, "status")).to_contain_text("Waiting for the microphone")
+        page.evaluate("allow()")
+        wait_for(page, "done")
+        expect(page.get_by_role("meter")).to_be_hidden()
+
+
+# This browser's headless shell refuses wake locks.
+WAKE_LOCK = """() => {
+window.locks = [];
+navigator.wakeLock.request = async (kind) => {
+    const lock = { kind, released: false, release() { lock.released = true; } };
+    locks.push(lock);
+    return lock;
+};
+}"""
+
+
+def test_while_it_listens(speaking, url):
+    """The screen stays on; the tab's title has the clock; the text can be copied, saved and edited as it comes."""
+    script = {"feed": [{"events": [HELLO]}, {}]}
+    with page_on(speaking, url, script, permissions=["clipboard-read", "clipboard-write"]) as page:
+        page.evaluate(WAKE_LOCK)
+        assert page.title() == "Voxtab: speech to text in this tab"
+        at(page, "speak").click()
+        wait_for(page, "transcribing")
+        page.wait_for_function("document.title === '● 0:01 – Voxtab'")
+        assert page.evaluate("locks.map(({ kind, released }) => [kind, released])") == [["screen", False]]
+        page.evaluate("""() => {
+            locks[0].released = true; // as browsers do when the page is hidden
+            document.dispatchEvent(new Event("visibilitychange"));
+        }""")
+        assert page.evaluate("locks.length") == 2, "it is taken again when the page is seen again"
+        expect(at(page, "lag")).to_contain_text("s behind")
+        expect(at(page, "transcript").locator("p")).to_have_text("Hello tab.")
+        at(page, "copy").click()
+        assert page.evaluate("navigator.clipboard.readText()") == "Hello tab."
+        with page.expect_download() as download:
+            at(page, "save-txt").click()
+        assert download.value.suggested_filename == "microphone.txt"
+        assert download.value.path().read_text(encoding="utf-8") == "Hello tab.\n"
+        for other in ("srt", "vtt", "tsv", "json"):
+            expect(at(page, f"save-{other}")).to_be_hidden()
+        at(page, "edit").click()
+        page.keyboard.press("Control+Home")
+        page.keyboard.type("Oh:")
+        hear(page, event="text", text=" It", tokens=[33], audio_seconds=3)  # after a pause: a new paragraph
+        hear(page, event="text", text=" works.", tokens=[34], audio_seconds=3.2)
+        lines = at(page, "transcript").locator("p")
+        expect(lines).to_have_text(["Oh: Hello tab.", "It works."])
+        lines.last.fill("")
+        hear(page, event="text", text=" Yes.", tokens=[35], audio_seconds=3.4)
+        expect(lines).to_have_text(["Oh: Hello tab.", "Yes."])
+        page.keyboard.press("Escape")  # a field has the focus: it is still listening
+        listening(page)
+        at(page, "stop").click()
+        expect(page.get_by_role("meter")).to_be_hidden()
+        assert page.evaluate("locks.every(({ released }) => released)")
+
+
+def test_an_edited_text_takes_the_times(browser, url):
+    script = {"feed": [{"events": [HELLO]}, {}], "finish": [{"silent": True}]}
+    with page_on(browser, url, script) as page:
+        at(page, "audio-file").set_input_files(SECOND)
+        expect(at(page, "transcript")).to_have_text("Hello tab.")
+        at(page, "edit").click()
+        page.keyboard.press("Control+Home")
+        page.keyboard.type("Oh:")
+        hear(page, event="text", text=" It works.", tokens=[33], audio_seconds=1)
+        words = [("Hello", 0.1), ("tab.", 0.5), ("It", 0.7), ("works.", 0.8)]
+        result = {
+            "text": " Hello tab. It works.",
+            "audio_seconds": 1,
+            "delay_ms": 480,
+            "words": [{"text": text, "start": start, "end": start + 0.1} for text, start in words],
+        }
+        page.wait_for_function("window.heard.some(({ call }) => call?.verb === 'finish')")
+        answer(page, "finish", result={"result": result, "tokens": [], "subtitles": {"srt": "", "vtt": "", "tsv": ""}})
+        wait_for(page, "done")
+        expect(at(page, "transcript")).to_have_text("Oh: Hello tab. It works.")
+        with page.expect_download() as download:
+            at(page, "save-json").click()
+        saved = json.loads(download.value.path().read_text(encoding="utf-8"))
+        assert [word["text"] for word in saved["words"]] == ["Oh:", "Hello", "tab.", "It", "works."]
+        assert saved["words"][2] == {"text": "tab.", "start": 0.5, "end": 0.6} and saved["edited"]
+
+
+def test_captions(speaking, url):
+    """In a window of their own, with the last words; where there is none, in the page. Their look is remembered."""
+    script = {"feed": [{"events": [HELLO]}, {}]}
+    with page_on(speaking, url, script) as page:
+        at(page, "speak").click()
+        expect(at(page, "transcript")).to_have_text("Hello tab.")
+        at(page, "show-captions").click()
+        page.wait_for_function("documentPictureInPicture.window?.document.querySelector('#caption-words')")
+        inside = "documentPictureInPicture.window.document"
+        assert page.evaluate(f"{inside}.querySelector('#caption-words').textContent") == " Hello tab."
+        hear(page, event="text", text=" It works." * 100, tokens=[33], audio_seconds=2)
+        shown = page.evaluate(f"""() => {{
+            const words = {inside}.querySelector("#caption-words");
+            return [words.textContent.length, words.scrollTop + words.clientHeight >= words.scrollHeight - 1];
+        }}""")
+        assert shown[0] <= 600 and shown[1]
+        page.evaluate(f"""() => {{
+            const choose = (id, value) => {{
+                const choice = {inside}.querySelector(id);
+                choice.value = value;
+                choice.dispatchEvent(new Event("change"));
+            }};
+            choose("#caption-size", "largest");
+            choose("#caption-contrast", "yellow");
+        }}""")
+        look = "getComputedStyle(document.querySelector('#captions')).backgroundColor".replace(
+            "document.", f"{inside}."
+        )
+        page.wait_for_function(f"{look} === 'rgb(0, 0, 0)'")
+        page.evaluate(f"{inside}.querySelector('#close-captions').click()")
+        page.wait_for_function("document.querySelector('#captions')?.hidden")
+        expect(at(page, "show-captions")).to_have_attribute("aria-pressed", "false")
+        page.evaluate("delete globalThis.documentPictureInPicture")
+        at(page, "show-captions").click()
+        expect(at(page, "caption-words")).to_contain_text("It works.")
+        expect(at(page, "caption-size")).to_have_value("largest")
+        page.reload()
+        expect(at(page, "caption-contrast")).to_have_value("yellow")
+
+
+def test_what_is_too_quiet_or_too_loud_is_told(browser, url):
+    """Judged block by block; the sentence goes when the sound is right."""
+    with page_on(browser, url) as page:
+        told = page.evaluate("""async () => {
+            const { Loudness } = await import("./audio/loudness.js");
+            const over = (...parts) => {
+                const loudness = new Loudness();
+                let seconds = 0;
+                return parts.map(([length, peak]) => {
+                    let last;
+                    for (let i = 0; i < length / 0.08; i++) last = loudness.take((seconds += 0.08), peak);
+                    return last;
+                });
+            };
+            return [over([2, 0], [3, 0], [1, 0.2]), over([5, 0.01], [3, 0.01], [1, 0.2], [9, 0.01]),
+                over([1, 0.5], [1, 1], [5, 0.5])];
+        }""")
+        assert told == [[None, "silent", None], [None, "quiet", None, None], [None, "clipped", None]]
+
+
+def test_where_the_model_was_started_again_is_marked(browser, url):
+    words = [("Hello", 0.1), ("tab.", 0.5), ("It", 1.5), ("works.", 1.7)]
+    result = {
+        "text": " Hello tab. It works.",
+        "audio_seconds": 3,
+        "delay_ms": 480,
+        "restarts": [1.2],
+        "words": [{"text": text, "start": start, "end": start + 0.2} for text, start in words],
+    }
+    script = {
+        "feed": [{"events": [HELLO, {"event": "restart", "audio_seconds": 1.2}]}],
+        "finish": [{"silent": True}],
+    }
+    with page_on(browser, url, script) as page:
+        page.evaluate("document.querySelector('#settings details').open = true")
+        at(page, "audio-file").set_input_files(SECOND)
+        mark = page.get_by_role("note", name="The model wrote nothing from 0:01 on, although someone talked.")
+        expect(mark).to_be_visible()
+        page.wait_for_function("window.heard.some(({ call }) => call?.verb === 'finish')")
+        hear(page, event="text", text=" It works.", tokens=[33], audio_seconds=1.5)
+        expect(at(page, "transcript").locator("p")).to_have_text(["Hello tab.", "It works."])
+        answer(page, "finish", result={"result": result, "tokens": [], "subtitles": {"srt": "", "vtt": "", "tsv": ""}})
+        wait_for(page, "done")
+        expect(mark).to_be_visible()
+        assert at(page, "transcript").text_content() == " Hello tab. It works."
+        expect(at(page, "transcript").locator("p")).to_have_text(["Hello tab.", "It works."])
+        at(page, "guard").uncheck()
+        at(page, "audio-file").set_input_files(SECOND)
+        wait_for(page, "transcribing")
+        assert [call["guard"] for call in calls(page, "start")] == [True, False]
+
+
+def test_settings_in_a_link(browser, url):
+    """What was chosen, and the model's address; never audio. The link brings the settings back; they can be reset."""
+    with page_on(
+        browser, url, query="?model=m.gguf&audio=clip.wav&delay=960", permissions=["clipboard-read", "clipboard-write"]
+    ) as page:
+        at(page, "left-silence").fill("40")
+        at(page, "left-silence").blur()
+        at(page, "guard").uncheck()
+        at(page, "copy-link").click()
+        expect(at(page, "link-copied")).to_contain_text("Copied: ")
+        link = page.evaluate("navigator.clipboard.readText()")
+        assert link == f"{url}/?delay=960&left_silence=40&guard=0&model=" + (
+            f"{url}/m.gguf".replace(":", "%3A").replace("/", "%2F")
+        )
+        page.evaluate("localStorage.clear()")
+        page.goto(link)
+        wait_for(page, "ready")
+        expect(at(page, "delay")).to_have_value("960")
+        expect(at(page, "left-silence")).to_have_value("40")
+        expect(at(page, "guard")).not_to_be_checked()
+        at(page, "reset").click()
+        expect(at(page, "guard")).to_be_checked()
+        at(page, "copy-link").click()
+        expect(at(page, "link-copied")).to_contain_text(f"{url}/?model=")

@@ -1,0 +1,96 @@
+// Captions: the last words, large, in a window that stays above the others (Document Picture-in-Picture), or in the page
+// where the browser has no such window.
+
+import { engine } from "./engine.js";
+import { listenIn } from "./keys.js";
+import { remember, remembered } from "./remembered.js";
+import { onPhase, state } from "./state.js";
+
+/** @type {(id: string) => any} */
+const element = (id) => document.getElementById(id);
+const [section, words, size, contrast] = ["captions", "caption-words", "caption-size", "caption-contrast"].map(element);
+
+const LETTERS = 600; // that are kept: more than a window shows
+const WINDOW = { width: 720, height: 240 };
+
+const windows = () => /** @type {any} */ (globalThis).documentPictureInPicture;
+const place = document.createComment("captions"); // where the section is in the page
+section.before(place);
+
+export async function showCaptions() {
+  section.hidden = false;
+  showPressed();
+  scroll();
+  if (!windows() || windows().window) return section.scrollIntoView({ block: "nearest" });
+  let opened;
+  try {
+    opened = await windows().requestWindow(WINDOW);
+  } catch {
+    return; // the browser does not allow it, as in a frame: the captions are in the page
+  }
+  const inside = opened.document;
+  inside.title = "Captions – Voxtab";
+  inside.documentElement.lang = document.documentElement.lang;
+  const style = new opened.CSSStyleSheet();
+  for (const { cssRules } of document.styleSheets)
+    for (const { cssText } of cssRules) style.insertRule(cssText, style.cssRules.length);
+  inside.adoptedStyleSheets = [style];
+  inside.body.className = "captions-window";
+  inside.body.append(section);
+  listenIn(opened);
+  opened.addEventListener("pagehide", () => {
+    place.after(section);
+    hide();
+  });
+  scroll();
+}
+
+function hide() {
+  section.hidden = true;
+  showPressed();
+}
+
+export function closeCaptions() {
+  if (windows()?.window) windows().window.close();
+  else hide();
+}
+
+function showPressed() {
+  element("show-captions").setAttribute("aria-pressed", !section.hidden);
+}
+
+// The end is in view.
+function scroll() {
+  words.scrollTop = words.scrollHeight;
+}
+
+function look() {
+  Object.assign(section.dataset, { size: size.value, contrast: contrast.value });
+  scroll();
+}
+
+engine.on("text", ({ text }) => {
+  if (state.phase !== "transcribing") return;
+  const all = words.textContent + text;
+  words.textContent = all.length > LETTERS ? all.slice(-LETTERS).replace(/^\S*\s/, "") : all;
+  scroll();
+});
+
+onPhase(() => {
+  if (state.phase === "transcribing" && !state.job?.covered) words.textContent = "";
+});
+
+const kept = remembered("captions", {});
+for (const [choice, value] of [
+  [size, kept.size],
+  [contrast, kept.contrast],
+]) {
+  if ([...choice.options].some((option) => option.value === value)) choice.value = value;
+  choice.addEventListener("change", () => {
+    remember("captions", { size: size.value, contrast: contrast.value });
+    look();
+  });
+}
+look();
+element("show-captions").addEventListener("click", () => (section.hidden ? showCaptions() : closeCaptions()));
+element("close-captions").addEventListener("click", closeCaptions);

@@ -1,0 +1,50 @@
+// The keys: one that is held while one talks, if the user has chosen one, and Escape, which stops.
+
+import { remember, remembered } from "./remembered.js";
+import { canSpeak, isListening, stopVerb } from "./state.js";
+
+const talk = /** @type {HTMLSelectElement} */ (document.getElementById("talk-key"));
+const FIELDS = "input, select, textarea, [contenteditable], dialog";
+
+let acts = { speak: async () => {}, stopListening: async () => {}, stop: () => {} };
+let opening = null; // while the key is held: a promise, until the microphone is open
+
+// speak(), stopListening(): as the key is held and let go; stop(): what the Stop button does.
+export function connectKeys(actions) {
+  acts = actions;
+  listenIn(window);
+  addEventListener("blur", release); // the key may be let go elsewhere
+}
+
+// Takes the keys of a window: the page's, or that of the captions.
+export function listenIn(view) {
+  view.addEventListener("keydown", (event) => {
+    if (event.target.closest?.(FIELDS)) return;
+    if (event.key === "Escape" && (isListening() || stopVerb() === "stop")) acts.stop();
+    if (!isTalk(event)) return;
+    event.preventDefault(); // a space would scroll the page, or press the button that has the focus
+    if (opening || event.repeat || !canSpeak()) return;
+    opening = acts.speak();
+  });
+  view.addEventListener("keyup", (event) => {
+    if (!opening || event.code !== talk.value) return;
+    event.preventDefault();
+    release();
+  });
+}
+
+async function release() {
+  const opened = opening;
+  opening = null;
+  await opened;
+  if (opened) acts.stopListening();
+}
+
+function isTalk({ code, target }) {
+  if (!talk.value || code !== talk.value) return false;
+  const pressed = target.closest?.("button, summary, a, [tabindex]");
+  return code !== "Space" || !pressed || ["speak", "stop"].includes(pressed.id);
+}
+
+talk.value = remembered("talk-key", "");
+talk.addEventListener("change", () => remember("talk-key", talk.value));

@@ -1,0 +1,56 @@
+// What the page listens to: chosen below the Speak button, and remembered.
+
+import { canShare, microphones, SHARED } from "../audio/sources.js";
+import { remember, remembered } from "./remembered.js";
+
+/** @type {(id: string) => any} */
+const element = (id) => document.getElementById(id);
+const [device, noisy] = ["source", "noisy"].map(element);
+
+const SYSTEM = { id: "", label: "The system's microphone" };
+const TAB = { id: SHARED, label: "A tab, or what the system plays" };
+
+let chosen = remembered("source", SYSTEM); // {id, label}
+
+// What Microphone.open takes.
+export function source() {
+  return { device: chosen.id, isNoisy: noisy.checked };
+}
+
+export const nameOfSource = () => chosen.label;
+
+// The chosen microphone is not there: the system's takes its place, and the choice stays for when it is back.
+export async function showSources() {
+  const found = [SYSTEM, ...(await microphones()), ...(canShare() ? [TAB] : [])];
+  // Browsers give a microphone another id when the site's data was deleted.
+  const there = found.find(({ id }) => id === chosen.id) ?? found.find(({ label }) => label === chosen.label);
+  chosen = there ?? chosen;
+  const options = there ? found : [...found, { ...chosen, label: `${chosen.label} (not there now)` }];
+  device.replaceChildren(
+    ...options.map(({ id, label }) => {
+      const option = document.createElement("option");
+      option.value = id;
+      option.textContent = label;
+      return option;
+    }),
+  );
+  device.value = chosen.id;
+  element("no-tabs").hidden = canShare();
+  showChoice();
+}
+
+function showChoice() {
+  const isShared = chosen.id === SHARED;
+  element("source-name").textContent = isShared ? "a tab" : chosen.label.replace(/^The /, "the ");
+  element("speak").textContent = isShared ? "Listen" : "Speak";
+  element("noisy-row").hidden = isShared;
+}
+
+device.addEventListener("change", () => {
+  chosen = { id: device.value, label: device.selectedOptions[0].textContent };
+  remember("source", chosen);
+  showChoice();
+});
+noisy.checked = remembered("noisy", false);
+noisy.addEventListener("change", () => remember("noisy", noisy.checked));
+navigator.mediaDevices?.addEventListener?.("devicechange", showSources);

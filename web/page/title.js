@@ -1,0 +1,20 @@
+// The tab's title: how far the page is, for whoever looks at another tab.
+
+const NAME = document.title;
+const parts = { live: null, part: null };
+
+// The clock of a recording, or null.
+export function ofRecording(clock) {
+  show("live", clock && `● ${clock}`);
+}
+
+// Of a file or a download: 0 to 1, or null.
+export function ofPart(part) {
+  show("part", part === null ? null : `${Math.floor(100 * part)} %`);
+}
+
+function show(name, text) {
+  parts[name] = text;
+  const shown = parts.live ?? parts.part;
+  document.title = shown ? `${shown} – Voxtab` : NAME;
+}
