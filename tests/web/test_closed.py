@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from voxtab.native.server.app import application
 from voxtab.native.server.run import serving
 from voxtab.native.server.site import Site
-from web.conftest import CHECKOUT
+from web.conftest import CHECKOUT, developer_tools
 
 WEB = CHECKOUT / "web"
 # The scripts of all Workers, as addresses below the site.
@@ -85,6 +85,7 @@ def test_all_workers_are_known():
 def test_nobody_leaves_but_the_worker_that_downloads(browser, server, site, elsewhere, host):
     with host(server, site) as url, browser.new_context() as context:
         page = context.new_page()
+        developer_tools(page)  # Playwright asks only Chromium's Workers
         if host is not without_headers:
             page.add_init_script("delete Navigator.prototype.serviceWorker")
         page.goto(url)
@@ -112,7 +113,7 @@ def test_nobody_leaves_but_the_worker_that_downloads(browser, server, site, else
 
 def reload_around_the_service_worker(page):
     """As a user does with Shift: the page is not controlled at first, and claims to be."""
-    page.context.new_cdp_session(page).send("Page.reload", {"ignoreCache": True})
+    developer_tools(page).send("Page.reload", {"ignoreCache": True})
     page.wait_for_timeout(200)
     expect(page.locator("html")).to_have_attribute("data-state", "ready", timeout=60000)
     assert page.evaluate("Boolean(navigator.serviceWorker.controller)")

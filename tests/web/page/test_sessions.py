@@ -156,7 +156,7 @@ def test_kill_9_of_the_browser_while_speaking(browser, url, clip, tmp_path):
             expect(entries(page).first.get_by_role("button")).to_have_count(4)  # all is written
             expect(entries(page).first).not_to_contain_text("incomplete")
             samples, rate = soundfile.read(saved(page, at(page, "save-wav").click))
-            assert rate == RATE and len(samples) == seconds * RATE and abs(samples[:RATE]).max() > 0.1
+            assert rate == RATE and len(samples) == seconds * RATE and abs(samples[:RATE]).max() > 0.05
     print(f"{kills} kills: {sum(map(bool, recorded))} of {sum(recorded):.1f} s recovered, {sum(lost):.3f} s lost")
     assert not any(lost)
 
