@@ -28,8 +28,8 @@ class Tokenizer:
     """
 
     def __init__(self, text: bytes, ends: array):
-        self._text = text
-        self._ends = ends  # [1 + text tokens]: the token of rank r is text[ends[r]:ends[r + 1]]
+        self.text = text
+        self.ends = ends  # [1 + text tokens]: the token of rank r is text[ends[r]:ends[r + 1]]
 
     @classmethod
     def from_file(cls, path, vocab_size: int | None = None) -> "Tokenizer":
@@ -56,14 +56,14 @@ class Tokenizer:
 
     def __len__(self) -> int:
         """How many tokens there are: control tokens and text tokens."""
-        return FIRST_TEXT_TOKEN + len(self._ends) - 1
+        return FIRST_TEXT_TOKEN + len(self.ends) - 1
 
     def token_bytes(self, token: int) -> bytes:
         """UTF-8 of one token, which may end within a character; b"" for a control token and beyond the table."""
         rank = token - FIRST_TEXT_TOKEN
-        if not 0 <= rank < len(self._ends) - 1:
+        if not 0 <= rank < len(self.ends) - 1:
             return b""
-        return self._text[self._ends[rank] : self._ends[rank + 1]]
+        return self.text[self.ends[rank] : self.ends[rank + 1]]
 
 
 class TekkenReader:

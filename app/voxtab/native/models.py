@@ -12,7 +12,7 @@ from voxtab.errors import ModelError, TokenizerError
 from voxtab.gpu.device import Device
 from voxtab.gpu.variants import Variants
 from voxtab.model import Model
-from voxtab.native import known_variants
+from voxtab.native import known_variants, known_vocabularies
 from voxtab.native.files import FileSource, find_model, read_directory, with_mmproj
 from voxtab.native.gpu import webgpu
 from voxtab.native.gpu.device import NativeDevice
@@ -78,7 +78,7 @@ def read_model(path: str | Path | None = None, tokenizer: str | Path | None = No
         raw = files.source.read(inside.offset, inside.nbytes)
         read = vocabulary.read(directory, raw, config.vocabulary)
     elif tokenizer_path:
-        read = Tokenizer.from_file(tokenizer_path, config.vocabulary)
+        read = known_vocabularies.read(tokenizer_path, config.vocabulary)
     else:
         raise TokenizerError(
             f"There is no tekken.json beside {files.source.label}, in it or above it: "
