@@ -1,6 +1,7 @@
 """One GPU for all tests: lavapipe if there is no other, opened with WebGPU's default limits."""
 
 import asyncio
+from dataclasses import asdict, dataclass, fields
 
 import pytest
 
@@ -23,26 +24,28 @@ VARIANTS = {
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """With --dist loadfile (tools/test), a file's tests stay in one process, and the page's tests are two units.
+    """With --dist loadfile (tools/test), a file's tests stay in one process, and the page's tests in half of them.
 
-    So each model is loaded once, and the site is built twice at most.
+    So Chromium starts seldom, and what computes runs beside what waits.
     """
     if config.getoption("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            return next((str(unit) for unit in PAGE if nodeid.startswith(unit)), super()._split_scope(nodeid))
+        def _assign_work_unit(self, node):
+            """The next file of the node's kind; if there is none, of the other kind."""
+            has_page = self.nodes.index(node) % 2 == 0
+            own = next((file for file in self.workqueue if file.startswith("tests/web/") == has_page), None)
+            if own:
+                self.workqueue.move_to_end(own, last=False)
+            super()._assign_work_unit(node)
 
     return Scheduling(config, log)
 
 
-PAGE = ("tests/web/test_", "tests/web/audio/"), ("tests/web/page/", "tests/web/worker/")
-
-# Each of three processes is given two units at first: one that takes long, then one that is short, as it waits for the
-# first.
-FIRST = *PAGE, "tests/tools/test_check_shaders.py", "tests/test_spec.py", "tests/test_layout.py", "tests/test_words.py"
+# Files whose tests take longest: they begin first, so that no process ends long after the others.
+FIRST = ("tests/tools/test_check_shaders.py",)
 
 
 def pytest_collection_modifyitems(config, items):
@@ -105,15 +108,38 @@ def kernels_for(device):
             for kernels in kept.values():
                 kernels.close()
             kept.clear()
-            kept[test, layout] = Kernels(device, VARIANTS[layout])
+            kept[test, layout] = Kernels(device, Watched(**asdict(VARIANTS[layout])))
         return kept[test, layout]
 
     return get
 
 
-@pytest.fixture(params=VARIANTS)
+@dataclass(frozen=True)
+class Watched(Variants):
+    """Variants that note in `WATCHED` which of their fields are read."""
+
+    def __getattribute__(self, name):
+        WATCHED.add(name)
+        return super().__getattribute__(name)
+
+
+FIELDS = {field.name for field in fields(Variants)}
+WATCHED: set[str] = set()
+
+
+def layouts(*matter: str):
+    """Marks a test whose kernels depend on these fields of Variants alone: one of the layouts that share them."""
+    names = {tuple(getattr(layout, field) for field in matter): name for name, layout in reversed(VARIANTS.items())}
+    params = [pytest.param((name, frozenset(matter)), id=name) for name in VARIANTS if name in names.values()]
+    return pytest.mark.parametrize("lab", params, indirect=True)
+
+
+@pytest.fixture(params=[pytest.param((name, frozenset(FIELDS)), id=name) for name in VARIANTS])
 def lab(request, device, run, kernels_for):
     """A lab for each layout of kernels."""
-    lab = Lab(device, kernels_for(request.function, request.param), run)
+    layout, matter = request.param
+    WATCHED.clear()
+    lab = Lab(device, kernels_for(request.function, layout), run)
     yield lab
     lab.clear()
+    assert not WATCHED & FIELDS - matter - {"workgroup"}, "its kernels depend on more fields: name them in layouts()"

@@ -8,7 +8,7 @@ import pytest
 
 import ggml
 import reference
-from conftest import VARIANTS
+from conftest import VARIANTS, layouts
 from lab import GUARDS, Lab, assert_close
 from voxtab import mel, rope
 from voxtab.config import CONTEXT_FRAMES, DECODER_4B, ENCODER_4B, Stack
@@ -27,6 +27,7 @@ def random(seed, *shape, scale=1.0):
 # --- mel
 
 
+@layouts()
 @pytest.mark.parametrize("signal", ["noise", "quiet", "tone", "silence", "clipped"])
 def test_mel(lab, signal):
     frames, n = 11, np.arange(10 * 160 + 400)
@@ -57,6 +58,7 @@ def test_mel(lab, signal):
     assert_close(signal, lab.get(out, frames, 128, guarded=True), want, 1e-3 if signal in ("tone", "clipped") else 3e-5)
 
 
+@layouts()
 def test_mel_is_zero_before_the_stream(lab):
     filters, taps = mel.sparse_filters()
     out = lab.out(5, 128)
@@ -84,6 +86,7 @@ def test_the_filterbank_is_slaneys():
 # --- conv
 
 
+@layouts("lanes")
 @pytest.mark.parametrize("type", ["F32", "F16", "BF16"])
 @pytest.mark.parametrize(
     "stride,inputs,outputs,rows", [(1, 128, 1280, 9), (2, 1280, 1280, 4), (2, 64, 64, 1), (1, 30, 65, 3), (2, 33, 1, 7)]
@@ -114,6 +117,7 @@ def test_conv(lab, type, stride, inputs, outputs, rows):
     assert_close((type, stride, inputs, outputs, rows), lab.get(out, rows, outputs, guarded=True), want, 1e-5)
 
 
+@layouts("lanes")
 def test_conv_is_zero_before_the_stream(lab):
     out = lab.out(3, 4)
     lab.go(
@@ -139,8 +143,7 @@ def test_conv_is_zero_before_the_stream(lab):
 # --- linear
 
 
-@pytest.mark.parametrize("type", ["Q4_0", "F32", "F16", "BF16"])
-@pytest.mark.parametrize(
+SHAPES = pytest.mark.parametrize(
     "rows,outputs,columns",
     [
         (1, 3072, 4096),
@@ -162,7 +165,21 @@ def test_conv_is_zero_before_the_stream(lab):
         (130, 70, 64),
     ],
 )
-def test_linear(lab, type, rows, outputs, columns):
+
+
+@SHAPES
+def test_linear(lab, rows, outputs, columns):
+    assert_linear(lab, "Q4_0", rows, outputs, columns)
+
+
+@layouts("lanes", "tiles")
+@pytest.mark.parametrize("type", ["F32", "F16", "BF16"])
+@SHAPES
+def test_linear_of_floats(lab, type, rows, outputs, columns):
+    assert_linear(lab, type, rows, outputs, columns)
+
+
+def assert_linear(lab, type, rows, outputs, columns):
     x, weights = random(1, rows, columns), random(2, outputs, columns, scale=columns**-0.5)
     matrix, rounded = lab.matrix(weights, type)
     out = lab.out(rows, outputs)
@@ -386,6 +403,7 @@ def assert_attention(lab, cache_f16, s, position, rows):
     assert_close((s, position, rows), lab.get(out, rows, s.heads, s.head_dim, guarded=True), want, 1e-5)
 
 
+@layouts("attention", "attention_groups", "attention_splits")
 @pytest.mark.parametrize("cache_f16", [False, True])
 @pytest.mark.parametrize("stack", [*STACKS, "two splits"])
 @pytest.mark.parametrize("position", ["first", "filling", "window", "rolled"])
@@ -396,11 +414,13 @@ def test_attention(lab, cache_f16, stack, position, rows):
     assert_attention(lab, cache_f16, s, position, rows)
 
 
+@layouts("attention", "attention_groups", "attention_splits")
 @pytest.mark.parametrize("stack,rows", [("4B encoder", 4), ("4B decoder", 1)])
 def test_attention_over_the_4b_models_full_windows(lab, stack, rows):
     assert_attention(lab, True, WINDOWS[stack], 3 * WINDOWS[stack].window + 5, rows)
 
 
+@layouts()
 @pytest.mark.parametrize("cache_f16", [False, True])
 def test_rotate_keys(lab, cache_f16):
     """Keys cached at some positions become keys cached `back` positions earlier; values stay."""
@@ -423,7 +443,7 @@ def test_rotate_keys(lab, cache_f16):
 def test_grids_over_the_limit_of_a_dimension(lab, monkeypatch):
     """With a limit of 7 workgroups in a dimension, everything is spread over two dimensions, with the same results."""
     monkeypatch.setattr(kernels_module, "MAX_GRID", 7)
-    test_linear(lab, "Q4_0", 3, 1025, 96)
+    assert_linear(lab, "Q4_0", 3, 1025, 96)
     test_conv(lab, "F32", 2, 33, 1025, 3)
     test_repack_q4_0(lab, 6000, 0)
     test_rotate_keys(lab, False)
@@ -432,6 +452,7 @@ def test_grids_over_the_limit_of_a_dimension(lab, monkeypatch):
 # --- the small ones
 
 
+@layouts("lanes")
 @pytest.mark.parametrize("rows,columns", [(1, 32), (4, 1280), (3, 3072), (64, 64)])
 def test_rms_norm(lab, rows, columns):
     x, gain, out = random(1, rows, columns, scale=30), random(2, columns), lab.out(rows, columns)
@@ -448,6 +469,7 @@ def test_rms_norm(lab, rows, columns):
     assert_close((rows, columns), lab.get(out, rows, columns, guarded=True), reference.rms_norm(x, gain), 1e-5)
 
 
+@layouts()
 @pytest.mark.parametrize("type", ["Q4_0", "F32", "F16", "BF16"])
 @pytest.mark.parametrize("most_rows,columns", [(None, 96), (50, 96), (50, 128)])
 def test_embed(lab, type, most_rows, columns):
@@ -475,6 +497,7 @@ def test_embed(lab, type, most_rows, columns):
         assert_close((type, known), lab.get(out, rows, columns, guarded=True), want, 1e-6)
 
 
+@layouts("lanes")
 @pytest.mark.parametrize("columns", [1, 33, 255, 2048, 131072])
 @pytest.mark.parametrize("case", ["random", "equal", "last", "negative"])
 def test_argmax_and_next_token(lab, columns, case):
@@ -508,6 +531,7 @@ def test_argmax_and_next_token(lab, columns, case):
     assert lab.get(step, 4, dtype=np.uint32).tolist() == [position + 2, 5002, 60, 5]
 
 
+@layouts("lanes")
 def test_nan_logits(lab):
     """They make no token: the ring gets `columns`, which is one more than the last id."""
     columns, position = 5000, 3
@@ -519,6 +543,7 @@ def test_nan_logits(lab):
     assert lab.get(tokens, TOKENS_RING + 1, dtype=np.uint32)[position + 1] == columns
 
 
+@layouts("lanes")
 @pytest.mark.parametrize(
     "predicted,made",
     [
@@ -548,12 +573,14 @@ def test_kept_drafts(lab, predicted, made):
     assert lab.get(step, 4, dtype=np.uint32).tolist() == [position + made, 20 + made, 60, 3 + made]
 
 
+@layouts()
 def test_delay_gain(lab):
     norm, ada, out = random(1, 96), random(2, 96), lab.out(96)
     lab.go(lab.kernels.delay_gain(lab.put(norm.astype(np.float32)), lab.put(ada.astype(np.float32)), out, columns=96))
     assert_close("delay_gain", lab.get(out, 96, guarded=True), norm * (1 + ada), 1e-6)
 
 
+@layouts()
 @pytest.mark.parametrize("blocks,first", [(4, 0), (7, 0), (1, 4), (600, 8), (6, 2)])
 def test_repack_q4_0(lab, blocks, first):
     raw = np.random.default_rng(blocks).integers(0, 256, (blocks, 18), np.uint8)
@@ -568,6 +595,7 @@ def test_repack_q4_0(lab, blocks, first):
     assert (got[first : first + blocks] == raw[:, :2]).all() and not got[first + blocks :].any()
 
 
+@layouts()
 @pytest.mark.parametrize("type", ["F16", "BF16"])
 def test_to_f32(lab, type):
     values = random(1, 65).astype(np.float32)
@@ -581,6 +609,7 @@ def test_to_f32(lab, type):
     assert np.isnan(got[:5]).all() and (got[5:] == want).all()
 
 
+@layouts()
 @pytest.mark.parametrize("blocks", [1, 2, 7, 600])
 def test_fit_q4_0(lab, blocks):
     """Each block's squared error is that of the float64 fit, up to values half way between two codes."""

@@ -242,7 +242,7 @@ class Kernels:
         shape: dict[str, float]
         if layout.tiles and rows >= TILE // 2 and -(-rows // TILE) * -(-matrix.rows // TILE) >= layout.tiles:
             return "linear_tile", {"WORKGROUP": 256}, TILE, TILE
-        if layout.linear != "plain" and (type == "Q4_0" or type in BLOCK_TYPES):
+        if (type == "Q4_0" or type in BLOCK_TYPES) and layout.linear != "plain":
             kernel = "linear_staged_subgroups" if layout.linear == "staged_subgroups" else "linear_staged"
             staged = layout.staged_shape(rows, matrix.rows, matrix.columns)
             return kernel, {**staged}, staged["ROWS"], staged["WORKGROUP"] // staged["LANES"] * staged["OUTPUTS"]
