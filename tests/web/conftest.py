@@ -1,5 +1,6 @@
 """The built site in headless Chromium, whose WebGPU is SwiftShader if there is no GPU, or in Firefox (--firefox)."""
 
+import os
 import shutil
 import subprocess
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import soundfile
+from filelock import FileLock
 from playwright.sync_api import sync_playwright
 
 from web.site_server import Server
@@ -26,11 +28,14 @@ def pytest_addoption(parser):
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory) -> Path:
-    """The static site, built as users build it, outside the checkout."""
-    folder = tmp_path_factory.mktemp("web") / "site"
-    subprocess.run([CHECKOUT / "tools" / "build_site", "--out", folder], check=True, stdout=subprocess.DEVNULL)
-    for name in ("bare.html", "patched_worker.js"):
-        shutil.copy(Path(__file__).with_name(name), folder)
+    """The static site, built as users build it, outside the checkout: once for all processes of tools/test."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "built" / "site"
+    with FileLock(f"{folder.parent}.lock"):
+        if not folder.exists():
+            subprocess.run([CHECKOUT / "tools" / "build_site", "--out", folder], check=True, stdout=subprocess.DEVNULL)
+            for name in ("bare.html", "patched_worker.js"):
+                shutil.copy(Path(__file__).with_name(name), folder)
     return folder
 
 
@@ -74,8 +79,8 @@ def firefox(browser_type):
     return browser_type.launch(channel="moz-firefox", executable_path=FIREFOX, firefox_user_prefs=FIREFOX_WEBGPU)
 
 
-# Playwright keeps an event loop running: end it with the module, or native tests cannot start their own loop.
-@pytest.fixture(scope="module")
+# Playwright keeps an event loop running: end it with this package, or native tests cannot start their own loop.
+@pytest.fixture(scope="package")
 def browser(request):
     with sync_playwright() as playwright:
         browser = (
