@@ -1,4 +1,4 @@
-"""`voxtab transcribe`: what goes where, and when. tests/native/test_cli.py has the command as a whole."""
+"""`voxtab transcribe`: what goes where, and when. test_results.py has what comes out."""
 
 import io
 import json
