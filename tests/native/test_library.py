@@ -68,18 +68,6 @@ def files(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.fixture
-def shared_device(device, monkeypatch):
-    """Models that the test opens by a path share the tests' device, whose kernels are compiled."""
-
-    async def load_model(found, **_):
-        model = await found.load(device)
-        model.close = lambda: None
-        return model
-
-    monkeypatch.setattr(models, "load_model", load_model)
-
-
 @pytest.mark.parametrize("name", ["open_model", "transcribe", "transcribe_async", "stream"])
 def test_examples(files, shared_device, name):
     """The docstrings' examples."""

@@ -14,6 +14,8 @@ from voxtab.native import cli
 from voxtab.transcriber import Transcriber
 from voxtab.words import Word
 
+pytestmark = pytest.mark.usefixtures("shared_device")
+
 
 def test_text_of_one_file_and_of_two(voxtab):
     status, out, err = voxtab("transcribe", "--model", GGUF, CLIP)
