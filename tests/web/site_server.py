@@ -3,10 +3,12 @@
 /site/...                   the site; so too /some/deeper/path/site/...
 /files/NAME/...             the folder `files[NAME]`, with ranges
 /BEHAVIOUR/files/...        the same, with one of the BEHAVIOURS
+/taken/BYTES                no file: the page tells how much of a model it has taken
 """
 
 import re
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -40,6 +42,7 @@ class Server(ThreadingHTTPServer):
         self.requests: list[tuple[str, str | None]] = []
         self.uncached: set[str] = set()
         self.uses: dict[str, int] = {}
+        self.taken: int | None = None  # bytes, as the page tells
         self.url = f"http://127.0.0.1:{self.server_port}"
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
@@ -60,6 +63,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         path = unquote(urlsplit(self.path).path)
+        if path.startswith("/taken/"):
+            taken = int(path.removeprefix("/taken/"))  # 0 comes first, the others in any order
+            self.server.taken = max(taken, self.server.taken or 0) if taken else 0
+            return self.reply(204, b"")
         self.server.requests.append((path, self.headers["Range"]))
         if self.headers["Cache-Control"] == "no-cache":
             self.server.uncached.add(path)
@@ -171,8 +178,19 @@ class Handler(BaseHTTPRequestHandler):
                 threading.Event().wait(pause)
             self.wfile.write(data[at : min(end, at + step)])
         if stop_after is not None:
-            threading.Event().wait(0.3)  # so that the browser delivers the data so far
+            self.wait_for_delivery(start, stop_after)
             self.close_connection = True
+
+    def wait_for_delivery(self, start: int, sent: int):
+        """When the connection breaks, the browser discards what it has not delivered. On a busy machine that is much.
+
+        So if a model's first connection breaks, it waits until the page has taken half of it, if the page tells.
+        """
+        threading.Event().wait(0.3)
+        until = time.monotonic() + 60
+        while start == 0 and self.server.taken is not None and self.server.taken < sent // 2:
+            assert time.monotonic() < until, self.server.taken
+            threading.Event().wait(0.01)
 
     def reply(self, status: int, body: bytes, headers: dict | None = None):
         self.head(status, len(body), headers or {})

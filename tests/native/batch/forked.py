@@ -6,8 +6,9 @@ multiprocessing imports this module in the process that forks.
 import asyncio
 import os
 import sys
+import time
 
-from voxtab.native import cli, models
+from voxtab.native import cli, models, writing
 from voxtab.native.batch import worker
 from voxtab.result import Result
 
@@ -17,12 +18,21 @@ def batch(arguments: list[str], stderr: str) -> None:
     os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     models.load_model = _no_model
     worker.Transcription = _Transcription
+    writing.open = _open
     sys.argv = ["voxtab", "batch", *arguments]
     cli.main()
 
 
 async def _no_model(found, gpu):
     return None
+
+
+def _open(*arguments, **options):
+    """On a slow disk: many kills come before the file has its content."""
+    try:
+        return open(*arguments, **options)
+    finally:
+        time.sleep(0.003)
 
 
 class _Transcription:

@@ -95,12 +95,16 @@ READ = """async (Source, shards, options) => {
     const files = [...document.querySelector("input").files];
     for (const shard of shards) if (shard.chosen) shard.file = files.find((file) => file.name === shard.name);
     const source = new Source(shards, options);
+    let taken = 0;
+    await fetch(`/taken/${taken}`);
     try {
         await source.open();
         const all = [];
         for (let bytes; (bytes = await source.next(1e9)); ) {
             all.push(bytes.slice());
             window.got = all.length;
+            taken += bytes.length;
+            fetch(`/taken/${taken}`);
         }
         window.kept = source.isKept;
         return new Uint8Array(await new Blob(all).arrayBuffer());
