@@ -45,7 +45,7 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 # Files whose tests take longest: they begin first, so that no process ends long after the others.
-FIRST = ("tests/tools/test_check_shaders.py",)
+FIRST = "tests/shaders/test_linear.py", "tests/test_drafts.py", "tests/tools/test_check_shaders.py"
 
 
 def pytest_collection_modifyitems(config, items):
