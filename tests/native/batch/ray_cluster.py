@@ -8,7 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+import ray
 from ray.cluster_utils import Cluster
+
+from voxtab.native.batch.ray_cluster import _own_gpu
 
 sys.path.append(str(Path(__file__).parent))
 from test_batch import GGUF, failures, make_clips, results
@@ -91,3 +94,20 @@ def test_no_gpu_is_one_sentence(cluster, tmp_path):
         timeout=300,
     )
     assert (done.returncode, done.stdout) == (2, "") and "100 ms" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_actors_on_one_machine_take_different_gpus(cluster):
+    """Ray believes the number of GPUs that a machine is started with."""
+    machine = cluster.add_node(num_cpus=2, num_gpus=2, object_store_memory=100 << 20)
+    ray.init(cluster.address, log_to_driver=False)
+    try:
+        actors = [ray.remote(num_gpus=1)(Actor).remote() for _ in range(2)]
+        assert sorted(ray.get([actor.gpu.remote() for actor in actors], timeout=300)) == [0, 1]
+    finally:
+        ray.shutdown()
+        cluster.remove_node(machine)
+
+
+class Actor:
+    def gpu(self) -> int:
+        return _own_gpu()
