@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from voxtab import bench, resources
-from voxtab.native import cli, models
+from voxtab.native import cli
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
@@ -18,8 +18,8 @@ ENDLESS = ("listen", "serve")
 
 
 @pytest.fixture
-def files(tmp_path, monkeypatch, device):
-    """The files that the examples name, the embedded model as the large one; models share the tests' device."""
+def files(tmp_path, monkeypatch, shared_device):
+    """The files that the examples name, the embedded model as the large one."""
     (gguf,) = resources.embedded_model().glob("*.gguf")
     for folder in (tmp_path, tmp_path / "voxtral", tmp_path / "talks"):
         folder.mkdir(exist_ok=True)
@@ -31,12 +31,6 @@ def files(tmp_path, monkeypatch, device):
             shutil.copy(source, folder / name)
     monkeypatch.chdir(tmp_path)
 
-    async def load_model(found, **_):
-        model = await found.load(device)
-        model.close = lambda: None
-        return model
-
-    monkeypatch.setattr(models, "load_model", load_model)
     monkeypatch.setattr(bench, "LIVE_STEPS", 1)
     monkeypatch.setattr(bench, "FILE_RUNS", 1)
     monkeypatch.setattr(bench, "SECONDS", 1)

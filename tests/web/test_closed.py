@@ -113,8 +113,8 @@ def test_nobody_leaves_but_the_worker_that_downloads(browser, server, site, else
 
 def reload_around_the_service_worker(page):
     """As a user does with Shift: the page is not controlled at first, and claims to be."""
-    developer_tools(page).send("Page.reload", {"ignoreCache": True})
-    page.wait_for_timeout(200)
+    with page.expect_navigation():
+        developer_tools(page).send("Page.reload", {"ignoreCache": True})
     expect(page.locator("html")).to_have_attribute("data-state", "ready", timeout=60000)
     assert page.evaluate("Boolean(navigator.serviceWorker.controller)")
 

@@ -89,7 +89,8 @@ def test_the_microphone(browser, server, tmp_path):
         wait_for(page, "ready")
         at(page, "speak").click()
         expect(at(page, "transcript")).to_have_text(re.compile(r"\w"), timeout=60000)
-        page.wait_for_timeout(3500)  # the recording lasts 2.1 s, and its first word was heard
+        # The recording lasts 2.1 s, after a second of silence and what the device stuttered.
+        expect(page.get_by_role("timer")).to_have_text("0:05", timeout=60000)
         at(page, "stop").click()
         wait_for(page, "done")
         assert page.evaluate("voxtab.result.text") == SPOKEN[CLIPS[0].name]

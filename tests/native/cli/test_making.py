@@ -1,36 +1,19 @@
 """voxtab convert, shard, verify and info, as a user runs them, at tiny size."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
 from voxtab.errors import DeviceError
-from voxtab.native import cli, models
+from voxtab.native import models
 from voxtab.native.gpu.device import NativeDevice
 
 ORACLE = Path(__file__).parents[2] / "oracle" / "delay480"
 SOURCE, CLIP = ORACLE / "model.safetensors", ORACLE / "clip.flac"
 
 
-@pytest.fixture
-def voxtab(capfd, monkeypatch, device):
-    """Runs the command; returns (status, stdout, stderr). Models share the tests' device."""
-
-    async def load_model(found, **_):
-        model = await found.load(device)
-        model.close = lambda: None
-        return model
-
-    def run(*arguments):
-        monkeypatch.setattr(models, "load_model", load_model)
-        monkeypatch.setattr(sys, "argv", ["voxtab", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return end.value.code or 0, *capfd.readouterr()
-
-    return run
+pytestmark = pytest.mark.usefixtures("shared_device")
 
 
 def test_from_a_checkpoint_to_shards_and_back(voxtab, tmp_path):

@@ -12,7 +12,6 @@ from safetensors.numpy import load_file, save_file
 
 from voxtab import resources
 from voxtab.errors import ModelError
-from voxtab.model import Model
 from voxtab.native import models
 from voxtab.native.audio.file import open_audio
 from voxtab.native.making import checking, converting, shards, tekken
@@ -132,7 +131,7 @@ def test_values_that_are_no_numbers_or_all_zero(tmp_path):
 # --- speech
 
 
-def test_a_model_whose_rows_are_in_the_wrong_order_does_not(run, device, monkeypatch, tmp_path):
+def test_a_model_whose_rows_are_in_the_wrong_order_does_not(run, shared_device, tmp_path):
     """Every byte is a good number, and every shape is right."""
     embedded = resources.embedded_model()
     for path in embedded.iterdir():
@@ -144,11 +143,6 @@ def test_a_model_whose_rows_are_in_the_wrong_order_does_not(run, device, monkeyp
             tensor.data[:] = tensor.data[::-1].copy()
     reader.data.flush()
 
-    async def load_model(found, **_):
-        return await found.load(device)
-
-    monkeypatch.setattr(models, "load_model", load_model)
-    monkeypatch.setattr(Model, "close", lambda self: None)
     samples = beginning(open_audio(resources.embedded_clips()[0]), 60)
     with pytest.raises(ModelError, match="does not hear speech"):
         run(checking.hear(models.read_model(tmp_path), samples, "enter", 0))

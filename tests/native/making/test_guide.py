@@ -45,13 +45,7 @@ def write_mistrals_files(folder: Path) -> None:
     shutil.copy(found.tokenizer_path, folder)
 
 
-def test_every_command(tmp_path, monkeypatch, capfd, device):
-    async def load_model(found, **_):
-        model = await found.load(device)
-        model.close = lambda: None
-        return model
-
-    monkeypatch.setattr(models, "load_model", load_model)
+def test_every_command(tmp_path, monkeypatch, capfd, shared_device):
     monkeypatch.chdir(tmp_path)
     ran = []
     for program, *arguments in COMMANDS:

@@ -139,7 +139,7 @@ def test_gpu_lost_while_speaking(speaking, url):
         page.wait_for_timeout(700)
         answer(page, "open", result=MODEL)
         wait_for(page, "transcribing")
-        page.wait_for_timeout(300)
+        page.wait_for_function("samples => window.heard.findLast(h => h.fed)?.fed > samples", arg=0.9 * RATE)
         at(page, "stop").click()
         wait_for(page, "done")
         samples, _ = recording(page)
