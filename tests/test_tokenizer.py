@@ -217,6 +217,14 @@ def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path, content, words):
     assert "\n" not in str(error.value) and str(error.value).endswith("again.")
 
 
+def test_packed():
+    packed = TOKENIZER.packed()
+    assert table(Tokenizer.unpacked(packed)) == TEXT_TOKENS
+    for at in (0, 33, 40, len(packed) - 1):
+        assert Tokenizer.unpacked(packed[:at] + bytes([packed[at] ^ 1]) + packed[at + 1 :]) is None
+        assert Tokenizer.unpacked(packed[:at]) is None
+
+
 def test_fewer_text_tokens_than_the_model_uses():
     with pytest.raises(TokenizerError, match="has 280 text tokens, but the model uses 281"):
         Tokenizer.from_json(JSON, vocab_size=FIRST_TEXT_TOKEN + 281)

@@ -5,6 +5,7 @@ Needs no numpy: the same file runs in the browser.
 
 import binascii
 import codecs
+import hashlib
 import json
 import re
 from array import array
@@ -24,12 +25,12 @@ _value_at = json.JSONDecoder().raw_decode
 class Tokenizer:
     """The bytes of each token. 131072 tokens take 1.4 MB: all bytes in one run, and the end offset of each token.
 
-    Made by `from_file`, by `from_json` or, as the file comes, by `TekkenReader`.
+    Made by `from_file`, by `from_json`, by `unpacked` or, as the file comes, by `TekkenReader`.
     """
 
     def __init__(self, text: bytes, ends: array):
-        self.text = text
-        self.ends = ends  # [1 + text tokens]: the token of rank r is text[ends[r]:ends[r + 1]]
+        self._text = text
+        self._ends = ends  # [1 + text tokens]: the token of rank r is text[ends[r]:ends[r + 1]]
 
     @classmethod
     def from_file(cls, path, vocab_size: int | None = None) -> "Tokenizer":
@@ -54,16 +55,34 @@ class Tokenizer:
             reader.feed(chunk.encode("utf-8", "surrogatepass") if isinstance(chunk, str) else chunk)
         return reader.finish()
 
+    # Packed: the SHA-256 of the rest; how many ends there are, 4 bytes; the ends, 4 bytes each; the text.
+
+    def packed(self) -> bytes:
+        """For `unpacked` on the same machine, which is a hundred times faster than reading the JSON again."""
+        data = array("I", [len(self._ends)]).tobytes() + self._ends.tobytes() + self._text
+        return hashlib.sha256(data).digest() + data
+
+    @classmethod
+    def unpacked(cls, packed: bytes) -> "Tokenizer | None":
+        """None if the bytes are damaged."""
+        start = hashlib.sha256().digest_size
+        data = packed[start:]
+        if hashlib.sha256(data).digest() != packed[:start]:
+            return None
+        (count,) = array("I", data[:4])
+        text = 4 + 4 * count
+        return cls(data[text:], array("I", data[4:text]))
+
     def __len__(self) -> int:
         """How many tokens there are: control tokens and text tokens."""
-        return FIRST_TEXT_TOKEN + len(self.ends) - 1
+        return FIRST_TEXT_TOKEN + len(self._ends) - 1
 
     def token_bytes(self, token: int) -> bytes:
         """UTF-8 of one token, which may end within a character; b"" for a control token and beyond the table."""
         rank = token - FIRST_TEXT_TOKEN
-        if not 0 <= rank < len(self.ends) - 1:
+        if not 0 <= rank < len(self._ends) - 1:
             return b""
-        return self.text[self.ends[rank] : self.ends[rank + 1]]
+        return self._text[self._ends[rank] : self._ends[rank + 1]]
 
 
 class TekkenReader:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from js import Object, navigator
-from page import gpu, site
+from page import gpu, site, store
 from page import source as sources
 from pyodide.ffi import JsException, to_js
 
@@ -175,13 +175,21 @@ async def read_tokenizer(shard: dict | None, vocabulary: int, network: bool) -> 
     """The Tokenizer of a tekken.json, and whether the store has all of it. TokenizerError if there is none."""
     if not shard:
         raise TokenizerError("There is no tekken.json: choose it together with the model's files.")
+    place = shard.get("store") and to_js(shard["store"], dict_converter=Object.fromEntries)
+    if place and (packed := await store.keptVocabulary(place)):
+        tokenizer = Tokenizer.unpacked(packed.to_bytes())
+        if tokenizer and len(tokenizer) == vocabulary:
+            return tokenizer, True
     # READ_BYTES at a time: TekkenReader never holds more of the file's 15 MB.
     text = open_source([shard], chunkBytes=READ_BYTES, network=network)
     reader = TekkenReader(vocabulary)
     try:
         while chunk := await text.next(READ_BYTES):
             reader.feed(chunk.to_bytes())
-        return reader.finish(), text.isKept
+        tokenizer = reader.finish()
+        if place and text.isKept:
+            await store.keepVocabulary(place, to_js(tokenizer.packed()))
+        return tokenizer, text.isKept
     except JsException as error:
         if getattr(error, "kind", None) == "model":
             raise TokenizerError(error.message) from None

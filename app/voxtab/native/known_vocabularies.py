@@ -7,8 +7,6 @@ by the model's number of tokens; one that is damaged or cannot be read is as if 
 import hashlib
 import json
 import os
-import sys
-from array import array
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +16,6 @@ from voxtab.tokenizer import Tokenizer
 
 LEAST_BYTES = 1 << 20  # of a tekken.json; a smaller one is read at once
 MOST = 8  # files kept: the latest ones
-SUM = hashlib.sha256().digest_size
 
 
 def read(path: Path, vocab_size: int) -> Tokenizer:
@@ -27,7 +24,7 @@ def read(path: Path, vocab_size: int) -> Tokenizer:
         stat = path.stat()
     except OSError:
         return Tokenizer.from_file(path, vocab_size)
-    case = json.dumps([str(path.absolute()), stat.st_size, stat.st_mtime_ns, vocab_size, sys.byteorder])
+    case = json.dumps([str(path.absolute()), stat.st_size, stat.st_mtime_ns, vocab_size])
     kept = _folder() / hashlib.sha256(case.encode()).hexdigest()[:32]
     if found := _found(kept):
         return found
@@ -37,29 +34,19 @@ def read(path: Path, vocab_size: int) -> Tokenizer:
     return tokenizer
 
 
-# A file: the SHA-256 of the rest; how many ends there are, as 4 bytes; the ends, 4 bytes each; the text.
-
-
 def _found(kept: Path) -> Tokenizer | None:
     try:
-        data = kept.read_bytes()
+        return Tokenizer.unpacked(kept.read_bytes())
     except OSError:
         return None
-    if hashlib.sha256(data[SUM:]).digest() != data[:SUM]:
-        return None
-    (count,) = array("I", data[SUM : SUM + 4])
-    start, stop = SUM + 4, SUM + 4 + 4 * count
-    return Tokenizer(data[stop:], array("I", data[start:stop]))
 
 
 def _keep(kept: Path, tokenizer: Tokenizer) -> None:
     """Nothing happens if the folder cannot be written to."""
-    ends = tokenizer.ends
-    data = array("I", [len(ends)]).tobytes() + ends.tobytes() + tokenizer.text
     aside = kept.with_name(f"{kept.name}.{os.getpid()}")
     with suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(hashlib.sha256(data).digest() + data)
+        aside.write_bytes(tokenizer.packed())
         aside.replace(kept)  # whole or not at all, also if two write at once
         for old in sorted(kept.parent.iterdir(), key=lambda file: file.stat().st_mtime)[:-MOST]:
             old.unlink()

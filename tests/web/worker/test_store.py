@@ -499,6 +499,19 @@ RECORD = """async (Source, shards, model) => {
 }"""
 
 
+KEEP_VOCABULARY = """async (Source, place, bytes) => {
+    const script = `import { keepVocabulary } from "${location.origin}/site/worker/store/models.js";
+        self.onmessage = async ({ data }) => { await keepVocabulary(...data); self.postMessage(null); };
+        self.postMessage(null);`;
+    const worker = new Worker(URL.createObjectURL(new Blob([script], { type: "text/javascript" })), { type: "module" });
+    const next = () => new Promise(resolve => { worker.onmessage = resolve; });
+    await next();
+    worker.postMessage([place, new Uint8Array(bytes)]);
+    await next();
+    worker.terminate();
+}"""
+
+
 def test_the_list(page, served):
     wanted = shards(served)
     assert models(page, "store => store.list()") == []
@@ -556,3 +569,19 @@ def test_mutated_sidecars():
     done = subprocess.run(["node", script, parser, str(count)], stdout=subprocess.PIPE, check=True, text=True)
     ends = json.loads(done.stdout)
     assert min(ends.values()) > count / 20 and sum(ends.values()) == count
+
+
+def test_the_vocabulary_of_a_tokenizer_that_has_not_changed(page, served):
+    """What Python has packed comes back as long as the store has the same tokenizer."""
+    place = {"model": "model", "name": "one"}
+    there = "(store, place) => store.keptVocabulary(place).then((bytes) => bytes && [...bytes])"
+    assert models(page, there, place) is None
+    run(page, RECORD, shards(served), "model")
+    assert read(page, shards(served)) == MODEL
+    run(page, KEEP_VOCABULARY, place, [1, 2, 3])
+    assert models(page, there, place) == [1, 2, 3]
+    change(page, "one", "bytes => { bytes[5] ^= 1; }")
+    assert models(page, "store => store.verify('model', () => {})")["damaged"] == 1
+    assert models(page, there, place) is None
+    assert read(page, shards(served)) == MODEL
+    assert models(page, there, place) == [1, 2, 3]

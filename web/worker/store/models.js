@@ -7,6 +7,7 @@ import { KeptShard } from "./kept_shard.js";
 import { format, verified } from "./sidecar.js";
 
 const RECORD = "record";
+const SUM_BYTES = 32; // SHA-256
 
 // A record says what a model is and where its bytes come from, so that it opens without asking the network again:
 // {name, address, added, shards, tokenizer}; app/voxtab/browser/manifest.py makes it. Written in a Worker only.
@@ -35,6 +36,45 @@ export async function readRecord(model) {
   } catch {
     return null;
   }
+}
+
+// The vocabulary of a tokenizer that the store has, as bytes that Python has packed: 15 MB of JSON are not read at every
+// start. It is kept as NAME.vocabulary behind the SHA-256 of the tokenizer's sidecar, so it counts as long as that has not
+// changed. place: {model, name} of the tokenizer. Written in a Worker only.
+export async function keepVocabulary({ model, name }, packed) {
+  try {
+    const folder = await modelFolder(model);
+    const sum = await sidecarSum(folder, name);
+    const handle = await openForWriting(folder, `${name}.vocabulary`);
+    try {
+      handle.truncate(0);
+      write(handle, packed, SUM_BYTES);
+      write(handle, sum, 0);
+      handle.flush();
+    } finally {
+      handle.close();
+    }
+  } catch (error) {
+    if (!(error instanceof Unkept)) throw error; // it is read again next time
+  }
+}
+
+// Resolves with the bytes, or with null if there are none.
+export async function keptVocabulary({ model, name }) {
+  try {
+    const folder = await (await modelsFolder()).getDirectoryHandle(model);
+    const file = await (await folder.getFileHandle(`${name}.vocabulary`)).getFile();
+    const bytes = new Uint8Array(await file.arrayBuffer());
+    const sum = await sidecarSum(folder, name);
+    return sum.every((byte, i) => byte === bytes[i]) ? bytes.subarray(SUM_BYTES) : null;
+  } catch {
+    return null;
+  }
+}
+
+async function sidecarSum(folder, name) {
+  const file = await (await folder.getFileHandle(`${name}.pieces`)).getFile();
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", await file.arrayBuffer()));
 }
 
 // The shards that a record names, with the tokenizer's.
