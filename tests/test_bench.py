@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,15 @@ def test_patience(run, model):
     assert 0 < len(run(bench.live_steps(model, SAMPLES, 500, patience_s=0.001))) < 500
 
 
+def test_steps_at_the_pace_of_speech(run, model):
+    """They do not begin early; what they wait is not their time."""
+    since = time.perf_counter()
+    steps = run(engine.paced(model, SAMPLES, 6))
+    assert len(steps) == 6 and time.perf_counter() - since >= 5 * 0.08
+    begun = time.perf_counter()
+    assert sum(run(bench.live_steps(model, SAMPLES, 3, every_s=0.4))) < time.perf_counter() - begun - 0.4
+
+
 def test_a_file(run, model):
     done = run(bench.file_run(model, SAMPLES))
     assert done["tokens"] == len(TOKENS) and 0 < done["first_text_s"] <= done["run_s"]
@@ -100,11 +110,11 @@ def test_products_and_steps_of_the_decoder(run, model, found, plans_run):
     assert len(run(engine.decoder_steps(model, 2, steps=3))) == 2
     assert plans_run.count(run(engine.launches(model))) == 6
     plans_run.clear()
-    times = run(engine.passes(model, 2))
-    assert {drafts: len(seconds) for drafts, seconds in times.items()} == {
-        str(drafts): 2 for drafts in range(PROMPT_ROWS)
+    times = run(engine.passes(model, 2, submits=3))
+    assert {rows: len(seconds) for rows, seconds in times.items()} == {
+        str(rows): 2 for rows in range(1, 1 + PROMPT_ROWS)
     }
-    assert plans_run.count(run(engine.launches(model))) == 2 * PROMPT_ROWS * PASSES_SUBMITTED
+    assert plans_run.count(run(engine.launches(model))) == 2 * PROMPT_ROWS * 3 * PASSES_SUBMITTED
 
 
 def test_drift(run, model, found):

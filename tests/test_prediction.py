@@ -23,13 +23,19 @@ def test_the_real_models_dispatches(run, monkeypatch, in_software):
     async def compare():
         device = await NativeDevice.open(default_limits=True)
         device.adapter = replace(device.adapter, is_software=in_software)
-        timed, seconds = [], prediction._seconds
+        timed, seconds, paced_seconds = [], prediction._seconds, prediction._paced_seconds
 
         async def counted(model, dispatches):
             timed.append(await seconds(model, dispatches))
             return len(dispatches)
 
+        async def paced(model, dispatches):
+            timed.append(await paced_seconds(model, dispatches))
+            return len(dispatches)
+
         monkeypatch.setattr(prediction, "_seconds", counted)
+        monkeypatch.setattr(prediction, "_paced_seconds", paced)
+        monkeypatch.setattr(prediction, "PACED_STEPS", 2)
         monkeypatch.setattr(prediction, "MEASURED_S", 0.001)
         found = await prediction.predict(device, CONFIG)
         assert all(0 < each < 60 for each in timed)

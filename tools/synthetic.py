@@ -11,6 +11,10 @@ number of layers, they differ from position to position, and so do the tokens; t
   input token's own row, which is still in the sum, would win: the input token would always be predicted again.
 - The pad's row is PAD_GAIN times as large, so that its logit is often either the largest or far below.
 - The last norm's gains bring the logits to a standard deviation of 3.
+- With `speech` the pad comes about as often as in speech, so that drafts are right as often; other tokens vary less.
+  The last block of columns is the same constant in every row, and a little more in the pad's. No layer adds to these
+  columns, so they come out as they went in; there, the last norm's gains are so large that they raise the pad's logit
+  by PAD_LEAD deviations over what the largest of the others is expected to be.
 """
 
 import argparse
@@ -20,7 +24,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from math import prod, sqrt
+from math import log, prod, sqrt
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +71,10 @@ EMBEDDING_NORM = 0.2  # norm of a row
 AUDIO_NORM = 1.0  # norm of an audio embedding
 PAD_GAIN = 5
 LOGITS_DEVIATION = 3
+PAD_LEAD = 0.4
+CONSTANT = 3  # of the constant columns: as many deviations of the others
+PAD_CONSTANT = 1.2  # times that in the pad's row
+FINAL_DEVIATION = 1.5  # of the decoder's output before the last norm
 CHUNK_BLOCKS = 1 << 18  # Q4_0 blocks that one random generator makes: 4.7 MB
 ENCODER = checkpoint.ENCODER_LAYER.partition("{")[0]
 
@@ -111,6 +119,7 @@ def write_model(
     *,
     seed: int = 0,
     type: str = "Q4_0",
+    speech: bool = False,
     shard_bytes: int | None = None,
     piece_bytes: int = shards.PIECE_BYTES,
 ) -> None:
@@ -118,10 +127,11 @@ def write_model(
 
     Writes one file, model.gguf. With `shard_bytes`, its bytes are cut into shard-aa, shard-ab, ..., and a manifest.json
     has the SHA-256 of each shard and of its pieces of `piece_bytes`. Equal seeds make equal bytes. `type` is that of
-    the matrices: Q4_0 or one of HALVES, in which they are good for measuring, and tokens need not vary.
+    the matrices: Q4_0 or one of HALVES, in which they are good for measuring, and tokens need not vary. `speech`, for
+    Q4_0: the pad comes as often as in speech.
     """
     folder.mkdir(parents=True)
-    header, chunks, size = _layout(config, seed, type)
+    header, chunks, size = _layout(config, seed, type, speech)
     starts = range(0, size, shard_bytes or size)
     names = shards.shard_names(len(starts)) if shard_bytes else ["model.gguf"]
 
@@ -139,7 +149,7 @@ def write_model(
     (folder / "tekken.json").write_text(json.dumps(tokenizer, indent=4) + "\n")
 
 
-def _layout(config: ModelConfig, seed: int, type: str):
+def _layout(config: ModelConfig, seed: int, type: str, speech: bool):
     """(header, [(offset, nbytes, make)], size). `make()` gives the bytes of a chunk. Chunks are in file order, and
     between tensors there is padding.
     """
@@ -154,15 +164,20 @@ def _layout(config: ModelConfig, seed: int, type: str):
         step = tensor.nbytes if tensor.type == "F32" else CHUNK_BLOCKS * block_nbytes(tensor.type)
         for first in range(0, tensor.nbytes, step):
             nbytes = min(step, tensor.nbytes - first)
-            chunks.append((tensor.offset + first, nbytes, _Chunk(config, tensor, (seed, i, first), first, nbytes)))
+            chunks.append(
+                (tensor.offset + first, nbytes, _Chunk(config, tensor, (seed, i, first), first, nbytes, speech))
+            )
     return layout.header, chunks, layout.size
 
 
 class _Chunk:
     """`nbytes` random bytes of a tensor, from its byte `first` on. Each call gives the same bytes."""
 
-    def __init__(self, config: ModelConfig, tensor: Tensor, seed: tuple[int, ...], first: int, nbytes: int):
+    def __init__(
+        self, config: ModelConfig, tensor: Tensor, seed: tuple[int, ...], first: int, nbytes: int, speech: bool
+    ):
         self._config, self._tensor, self._seed, self._first, self._nbytes = config, tensor, seed, first, nbytes
+        self._speech = speech
 
     def __call__(self) -> np.ndarray:
         random = np.random.Generator(np.random.SFC64(self._seed))
@@ -190,8 +205,28 @@ class _Chunk:
             row_blocks = self._tensor.shape[1] // BLOCK_VALUES
             rows = (self._first // BLOCK_BYTES + np.arange(len(chosen))) // row_blocks
             chosen[rows == PAD] *= np.float16(PAD_GAIN)
+        if self._speech:
+            self._keep_constant(blocks, chosen)
         blocks[:, :2] = chosen.view(np.uint8).reshape(-1, 2)
         return blocks.ravel()
+
+    def _keep_constant(self, blocks, scales) -> None:
+        """The last block of columns: constant in the embedding, and 0 in what layers and audio add to it."""
+        name, width = self._tensor.name, self._config.decoder.width
+        row_blocks = self._tensor.shape[1] // BLOCK_VALUES
+        at = self._first // BLOCK_BYTES + np.arange(len(scales))
+        if name == checkpoint.EMBEDDING:
+            constant = at % row_blocks == row_blocks - 1
+            blocks[constant, 2:] = 0x99  # nibbles 9 are worth 1
+            scales[constant] = np.float16(self._constant())
+            scales[constant & (at // row_blocks == PAD)] = np.float16(PAD_CONSTANT * self._constant())
+        elif name == checkpoint.ADAPTER.format(2) or (
+            not name.startswith(ENCODER) and name.endswith(("attention.wo.weight", "feed_forward.w2.weight"))
+        ):
+            scales[at // row_blocks >= width - BLOCK_VALUES] = 0
+
+    def _constant(self) -> float:
+        return CONSTANT * EMBEDDING_NORM / sqrt(self._config.decoder.width)
 
     def _deviation(self) -> float:
         name, width = self._tensor.name, self._config.decoder.width
@@ -213,6 +248,11 @@ class _Chunk:
             values = 1 + 0.2 * values
             if name == checkpoint.DECODER_NORM:
                 values *= LOGITS_DEVIATION / EMBEDDING_NORM
+            if name == checkpoint.DECODER_NORM and self._speech:
+                largest = LOGITS_DEVIATION * (sqrt(2 * log(self._config.vocabulary)) - 0.4)  # of the others' logits
+                lead = largest + PAD_LEAD * PAD_GAIN * LOGITS_DEVIATION
+                products = BLOCK_VALUES * (PAD_CONSTANT - 1) * self._constant() ** 2 / FINAL_DEVIATION
+                values[-BLOCK_VALUES:] = lead / products
         else:
             values *= self._deviation()
         return values.astype("<f4").ravel().view(np.uint8)
@@ -253,6 +293,11 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--type", choices=["Q4_0", *HALVES], default="Q4_0", help="of the matrices (default: Q4_0)")
     parser.add_argument(
+        "--speech",
+        action="store_true",
+        help="the pad token comes as often as in speech: for measuring files with drafts",
+    )
+    parser.add_argument(
         "--small", action="store_true", help="a thousandth of the size, in shards of 256 KiB with pieces of 64 KiB"
     )
     parser.add_argument(
@@ -274,6 +319,7 @@ def main():
         config,
         seed=arguments.seed,
         type=arguments.type,
+        speech=arguments.speech,
         shard_bytes=shard_bytes,
         piece_bytes=piece_bytes,
     )

@@ -3,6 +3,7 @@
 Plain Python over Model and Transcriber, so that the command and the tab measure the same way.
 """
 
+import asyncio
 import math
 import sys
 import time
@@ -20,6 +21,8 @@ from voxtab.weights.directory import tensor_nbytes
 SECONDS = 60  # the bundled clip is repeated to this length
 FILE_RUNS = 3
 LIVE_STEPS = 100
+PACED_STEPS = 50
+PACE_S = TOKEN_MS / 1000  # as audio comes: a step's samples follow that long after the last one's
 PATIENCE_S = 20  # after this time, a slow machine begins no further run or step
 SETTLING_TOKENS = 40  # tokens of a live stream before it is timed, so that the prompt is over
 
@@ -31,8 +34,9 @@ async def bench(model: Model, samples, audio: str, load_s: float, *, repeat: boo
     second of audio), `first_text_s` (from handing over the audio to its first text; None if there is no text), and
     `tokens_per_pass`, with `drafts` on average in each of the decoder's passes. Live, LIVE_STEPS times one after
     another, or for PATIENCE_S on a slow machine: `live_step_ms`, from handing over 80 ms of samples to having their
-    token, and `gb_per_s`, the weights' bytes over the median step. `variants` are those of the kernels that ran,
-    `wrong_variants` those of `linear` that the GPU's driver computes wrongly.
+    token, and `gb_per_s`, the weights' bytes over the median step. `paced_step_ms`: the same once every 80 ms, as audio
+    comes. It is what a user lives with: between such steps a GPU lowers its clocks. `variants` are those of the kernels
+    that ran, `wrong_variants` those of `linear` that the GPU's driver computes wrongly.
     """
     samples = _floats(samples)
     if repeat:
@@ -42,6 +46,7 @@ async def bench(model: Model, samples, audio: str, load_s: float, *, repeat: boo
     while len(runs) < FILE_RUNS and sum(run["run_s"] for run in runs) < PATIENCE_S:
         runs.append(await file_run(model, samples))
     steps = await live_steps(model, samples, LIVE_STEPS, PATIENCE_S)
+    paced = await live_steps(model, samples, PACED_STEPS, PATIENCE_S, every_s=PACE_S)
     first = [run["first_text_s"] for run in runs]
     return {
         "voxtab": version("voxtab"),
@@ -61,6 +66,7 @@ async def bench(model: Model, samples, audio: str, load_s: float, *, repeat: boo
         "tokens_per_pass": significant(runs[0]["tokens_per_pass"]),
         "first_text_s": None if None in first else spread(first),
         "live_step_ms": spread([1000 * step for step in steps]),
+        "paced_step_ms": spread([1000 * step for step in paced]),
         "gb_per_s": significant(1e-9 * sum(map(nbytes, step_matrices(model))) / median(steps)),
     }
 
@@ -93,12 +99,17 @@ async def file_run(model: Model, samples) -> dict:
     }
 
 
-async def live_steps(model: Model, samples, steps: int, patience_s: float = math.inf) -> list[float]:
-    """Seconds of each of `steps` live steps, fed back to back. After `patience_s`, no further step begins."""
+async def live_steps(
+    model: Model, samples, steps: int, patience_s: float = math.inf, every_s: float = 0.0
+) -> list[float]:
+    """Seconds of each of `steps` live steps, one every `every_s`, or back to back. After `patience_s`, none begins."""
     stream = LiveStream(model, samples)
     times: list[float] = []
     await stream.take(SETTLING_TOKENS)
-    while len(times) < steps and sum(times) < patience_s:
+    since = due = time.perf_counter()
+    while len(times) < steps and (now := time.perf_counter()) - since < patience_s:
+        await asyncio.sleep(max(0.0, due - now))
+        due = max(due, now) + every_s
         times.append(await stream.take(1))
     stream.transcriber.close()
     return times

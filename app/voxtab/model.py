@@ -53,7 +53,9 @@ class Model:
         # Unless variants are given, all that `linear` can be are tried.
         choices = (kernels.variants.linear,) if variants else kernels.variants.linear_choices
         recorders = [kernels.with_variants(linear=choice) for choice in choices]
-        recorded = [dispatch for recorder in recorders for dispatch in model._record(recorder)]
+        # The last one is the fastest on most GPUs, so all its kernels are compiled ahead; of the others what is timed.
+        recorded = model._record(recorders[-1])
+        recorded += [dispatch for other in recorders[:-1] for dispatch in model.decoder.record_products(other)]
         # A real GPU's driver compiles while the weights are on their way.
         compiling = None if device.adapter.is_software else asyncio.ensure_future(kernels.compile(recorded))
         try:
@@ -64,6 +66,7 @@ class Model:
                 compiling.cancel()
         if len(recorders) > 1:
             model.kernels, model.wrong_variants = await fastest_linear(model.decoder, recorders)
+            await model.kernels.compile(model._record(model.kernels))
         unknown = kernels.variants.drafts is None and len(kernels.variants.pass_costs) == 1
         if unknown:
             costs = await pass_costs(model.decoder, model.kernels, model.adapter.audio)

@@ -5,6 +5,7 @@ plan has the real model's dispatches with a fifth of its memory. In software, wh
 seconds, one layer of each stack runs, and its time counts for all.
 """
 
+import asyncio
 import random
 import time
 from array import array
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from itertools import cycle, islice
 from math import prod
+from statistics import median
 
 from voxtab.config import STATES_PER_TOKEN, TOKEN_MS, VOXTRAL_4B, ModelConfig
 from voxtab.drafting import EXPECTED
@@ -28,6 +30,7 @@ ENCODER_LAYERS, DECODER_LAYERS = 4, 3
 ADA_WIDTH = 32
 POSITION = 400  # of the measured steps: the rings hold it at their first size, as in a stream's first half minute
 MEASURED_S = 0.15  # GPU time of a measurement; in software it is one run
+PACED_STEPS = 8
 CHUNK = 4 << 20  # random bytes, written again and again
 SCALE = b"\x00\x14"  # f16 0.001 for each Q4_0 block: sums stay finite
 
@@ -35,8 +38,9 @@ SCALE = b"\x00\x14"  # f16 0.001 for each Q4_0 block: sums stay finite
 async def predict(device: Device, config: ModelConfig = VOXTRAL_4B) -> dict:
     """`rtf` of a file, seconds per second of audio, and `live_step_ms`, for a live step of 80 ms of audio.
 
-    Takes two to four seconds, and the time in which the driver compiles the kernels. DeviceError if the GPU has no room
-    for it. The device cannot be used for a model afterwards: close it.
+    Live steps are timed as they come, one in 80 ms: between them a GPU lowers its clocks. Takes three to five seconds,
+    and the time in which the driver compiles the kernels. DeviceError if the GPU has no room for it. The device cannot
+    be used for a model afterwards: close it.
     """
     in_software = device.adapter.is_software
     model = await _model(device, config, 1 if in_software else None)
@@ -60,37 +64,45 @@ async def predict(device: Device, config: ModelConfig = VOXTRAL_4B) -> dict:
         return without + layers * (whole - without)
 
     block = await seconds(lambda layers: encode(tokens, layers), config.encoder.layers)
-    live_block = await seconds(lambda layers: encode(1, layers), config.encoder.layers)
     passes = {rows: await pass_seconds(rows) for rows in k.variants.pass_rows}
     token = min(seconds / EXPECTED[rows] for rows, seconds in passes.items())
-    return {
-        "rtf": (block / tokens + token) * 1000 / TOKEN_MS,
-        "live_step_ms": 1000 * (live_block + passes[1]),
-    }
+    if in_software:
+        live = passes[1] + await seconds(lambda layers: encode(1, layers), config.encoder.layers)
+    else:
+        live = await _paced_seconds(model, [*encode(1, None), *decode(1, None)])
+    return {"rtf": (block / tokens + token) * 1000 / TOKEN_MS, "live_step_ms": 1000 * live}
 
 
 async def _seconds(model: Model, dispatches: list[Dispatch]) -> float:
     """Of one run of the dispatches. The first one does not count, as a driver may still compile."""
-    device = model.device
     plan = await model.kernels.plan(dispatches)
-
-    async def timed(times: int) -> float:
-        model.encoder.write_step(POSITION * STATES_PER_TOKEN, POSITION * STATES_PER_TOKEN)
-        model.decoder.write_step(POSITION, POSITION, 0)
-        since = time.perf_counter()
-        for _ in range(times - 1):
-            device.run(plan)
-        await device.run(plan, read=(model.decoder.tokens, 0, 4))
-        return time.perf_counter() - since
-
-    await timed(1)
-    once, times = await timed(1), 1
+    await _timed(model, plan, 1)
+    once, times = await _timed(model, plan, 1), 1
     while once < MEASURED_S:
         times *= 2
-        more = await timed(times)
+        more = await _timed(model, plan, times)
         if more >= MEASURED_S:
             return (more - once) / (times - 1)  # without the time of a readback
     return once
+
+
+async def _paced_seconds(model: Model, dispatches: list[Dispatch]) -> float:
+    """Of one run of the dispatches and the readback after it, as audio comes: one run every 80 ms."""
+    plan, times = await model.kernels.plan(dispatches), []
+    for _ in range(PACED_STEPS):
+        times.append(await _timed(model, plan, 1))
+        await asyncio.sleep(max(0, TOKEN_MS / 1000 - times[-1]))
+    return median(times[1:])
+
+
+async def _timed(model: Model, plan: int, times: int) -> float:
+    model.encoder.write_step(POSITION * STATES_PER_TOKEN, POSITION * STATES_PER_TOKEN)
+    model.decoder.write_step(POSITION, POSITION, 0)
+    since = time.perf_counter()
+    for _ in range(times - 1):
+        model.device.run(plan)
+    await model.device.run(plan, read=(model.decoder.tokens, 0, 4))
+    return time.perf_counter() - since
 
 
 async def _model(device: Device, config: ModelConfig, layers: int | None) -> Model:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -11,6 +12,7 @@ import ggml
 import synthetic
 from synthetic import HALVES, SMALL, VOXTRAL_4B, directory, write_model
 from voxtab.config import FIRST_TEXT_TOKEN, PAD
+from voxtab.drafting import EXPECTED, passes_of
 from voxtab.native import cli, models
 from voxtab.transcriber import Transcriber
 from voxtab.weights.directory import Tensor, tensor_nbytes
@@ -87,27 +89,40 @@ def test_the_published_layout():
     assert len(tensors) == 711 and sum(tensor.nbytes for tensor in tensors) == 2_511_866_880
 
 
+def transcribe(run, model, samples) -> list[int]:
+    """The tokens after the prompt."""
+    transcriber = Transcriber(model)
+
+    async def all_of_it():
+        transcriber.feed(samples)
+        transcriber.finish()
+        async for _ in transcriber.text():
+            pass
+
+    run(all_of_it())
+    return transcriber.tokens[len(transcriber.schedule.prompt) :]
+
+
 def test_tokens_vary_and_pads_come_again_and_again(folder, device, run):
     """Tokens also depend on the audio: silence of the same length gives other tokens."""
     found = models.read_model(folder)
     model = run(found.load(device))
     samples = soundfile.read(CLIP, dtype="float32")[0]
 
-    def tokens(samples):
-        transcriber = Transcriber(model)
-
-        async def all_of_it():
-            transcriber.feed(samples)
-            transcriber.finish()
-            async for _ in transcriber.text():
-                pass
-
-        run(all_of_it())
-        return transcriber.tokens[len(transcriber.schedule.prompt) :]
-
-    heard = tokens(samples)
+    heard = transcribe(run, model, samples)
     assert len(set(heard)) > len(heard) / 3 and 0 < heard.count(PAD) < len(heard) / 2
-    assert tokens(0 * samples) != heard
+    assert transcribe(run, model, 0 * samples) != heard
+
+
+def test_speech_has_as_many_pads(tmp_path, device, run):
+    """So a pass with drafts makes as many tokens as `drafting.EXPECTED` says of real speech."""
+    write_model(tmp_path / "speech", SMALL, speech=True)
+    model = run(models.read_model(tmp_path / "speech").load(device))
+    samples = np.resize(soundfile.read(CLIP, dtype="float32")[0], 30 * 16000)
+    tokens = transcribe(run, model, samples)
+    assert 0.55 < tokens.count(PAD) / len(tokens) < 0.75 and len(set(tokens)) > 10
+    for rows, expected in EXPECTED.items():
+        assert len(tokens) / passes_of(tokens, rows) == pytest.approx(expected, rel=0.12)
 
 
 def test_the_command_line_takes_the_folder(folder, capsys, monkeypatch):

@@ -7,7 +7,7 @@ Bandwidth comes from the difference of two times.
 import time
 from statistics import median
 
-from voxtab.bench import LiveStream, decoder_matrices, file_run, live_steps, nbytes, significant
+from voxtab.bench import PACE_S, LiveStream, decoder_matrices, file_run, live_steps, nbytes, significant
 from voxtab.decoder import PASSES_SUBMITTED
 from voxtab.gpu.kernels import Matrix
 from voxtab.model import PROMPT_ROWS, Model
@@ -29,18 +29,20 @@ async def decoder_steps(model: Model, runs: int, steps: int = 64) -> list[float]
     return times
 
 
-async def passes(model: Model, runs: int) -> dict[str, list[float]]:
-    """Times of a decoder pass at CONTEXT, by the number of drafts in addition to its one known token."""
-    model.make_room(CONTEXT + PROMPT_ROWS)
+async def passes(model: Model, runs: int, submits: int = 12) -> dict[str, list[float]]:
+    """Times of a decoder pass at CONTEXT by its rows, with `submits` times PASSES_SUBMITTED passes in flight."""
+    model.make_room(CONTEXT + submits * PASSES_SUBMITTED * PROMPT_ROWS)
     device, decoder, wait, times = model.device, model.decoder, await _wait(model), {}
-    for drafts in range(PROMPT_ROWS):
-        plan = await model.kernels.plan(decoder.record(model.kernels, model.adapter.audio, 1 + drafts, True))
-        times[str(drafts)] = []
+    for rows in range(1, 1 + PROMPT_ROWS):
+        plan = await model.kernels.plan(decoder.record(model.kernels, model.adapter.audio, rows, True))
+        times[str(rows)] = []
         for _ in range(runs):
             decoder.write_step(CONTEXT, CONTEXT, 0)
             since = time.perf_counter()
+            for _ in range(submits - 1):
+                device.run(plan, times=PASSES_SUBMITTED)
             await device.run(plan, (decoder.tokens, 0, 4), times=PASSES_SUBMITTED)
-            times[str(drafts)].append((time.perf_counter() - since - wait) / PASSES_SUBMITTED)
+            times[str(rows)].append((time.perf_counter() - since - wait) / PASSES_SUBMITTED / submits)
         device.free(plan)
     return times
 
@@ -117,6 +119,10 @@ async def drift(model: Model, samples, steps: int, early: int, late: int) -> dic
 
 async def live(model: Model, samples, steps: int) -> list[float]:
     return await live_steps(model, samples, steps)
+
+
+async def paced(model: Model, samples, steps: int) -> list[float]:
+    return await live_steps(model, samples, steps, every_s=PACE_S)
 
 
 async def launches(model: Model) -> int:

@@ -33,6 +33,9 @@ FIGURES = (
     "rtf_60s",
     "live_p50_ms",
     "live_p99_ms",
+    "paced_p50_ms",
+    "paced_p99_ms",
+    "rows_x",
     "paint_p95_ms",
     "launches",
     "layers_tbs",
@@ -52,8 +55,11 @@ WORKER_FIGURES = (
     "heap_mb",
     "launches",
     "step_ms",
+    "rows_x",
     "live_p50_ms",
     "live_p99_ms",
+    "paced_p50_ms",
+    "paced_p99_ms",
     "layers_tbs",
     "head_tbs",
     "gpu_full_gb",
@@ -70,12 +76,13 @@ class Counts:
     audio_s: int = 60  # length of the file
     runs: int = 9  # of decoder steps and of bandwidth
     live: int = 1000  # live steps
+    paced: int = 250  # live steps, one in 80 ms
     drift: int = 1000  # live steps at each of these positions, and after the jump
     positions: tuple[int, int] = (750, 9000)  # minute 1, and past the decoder's window of 8192
     speaking_s: int = 30  # how long the microphone plays
 
 
-QUICK = Counts(loads=1, files=1, audio_s=10, runs=3, live=100, drift=20, positions=(200, 600), speaking_s=15)
+QUICK = Counts(loads=1, files=1, audio_s=10, runs=3, live=100, paced=100, drift=20, positions=(200, 600), speaking_s=15)
 
 # Notes each state of the page and when it was reached, in ms since the navigation.
 STATES = """
@@ -141,7 +148,7 @@ class Report:
     """The figures, their spread, and what failed."""
 
     def __init__(self):
-        self.figures: dict[str, float | None] = dict.fromkeys(FIGURES)
+        self.figures: dict[str, float | dict[str, float] | None] = dict.fromkeys(FIGURES)
         self.details: dict[str, object] = {}
         self.failed: dict[str, str] = {}
 
@@ -303,10 +310,14 @@ def _worker(
         with report.part("live_p50_ms", "live_p99_ms"):
             note("live_p50_ms", [1000 * step for step in measure("live", True, steps=counts.live)])
             figures["live_p99_ms"] = report.details["live_p50_ms"]["p99"]
-        with report.part("launches", "step_ms"):
+        with report.part("paced_p50_ms", "paced_p99_ms"):
+            note("paced_p50_ms", [1000 * step for step in measure("paced", True, steps=counts.paced)])
+            figures["paced_p99_ms"] = report.details["paced_p50_ms"]["p99"]
+        with report.part("launches", "step_ms", "rows_x"):
             figures["launches"] = measure("launches")
             note("step_ms", [1000 * step for step in measure("decoder_steps", runs=counts.runs)])
             report.details["pass_ms"] = _pass_ms(measure("passes", runs=counts.runs))
+            figures["rows_x"] = _rows_x(report.details["pass_ms"])
         with report.part("layers_tbs", "head_tbs"):
             rates = measure("bandwidth", runs=counts.runs)
             for part in ("layers", "head"):
@@ -362,6 +373,8 @@ async def _native(
     ) | await engine.kept(model, speech)
     native["step_ms"] = spread([1000 * step for step in await engine.decoder_steps(model, counts.runs)])
     native["pass_ms"] = _pass_ms(await engine.passes(model, counts.runs))
+    native["rows_x"] = _rows_x(native["pass_ms"])
+    native["paced_p50_ms"] = spread([1000 * step for step in await engine.paced(model, speech, counts.paced)])
     native["live_p50_ms"] = spread([1000 * step for step in await engine.live(model, speech, counts.live)])
     rates = await engine.bandwidth(model, counts.runs)
     native |= {f"{part}_tbs": spread([rate / 1e12 for rate in rates[part]]) for part in rates}
@@ -372,7 +385,12 @@ async def _native(
 
 
 def _pass_ms(times: dict[str, list[float]]) -> dict[str, dict]:
-    return {drafts: spread([1000 * time for time in values]) for drafts, values in times.items()}
+    return {rows: spread([1000 * time for time in values]) for rows, values in times.items()}
+
+
+def _rows_x(pass_ms: dict[str, dict]) -> dict[str, float]:
+    """A pass of 2, 4 and 8 rows over one of one row."""
+    return {rows: significant(pass_ms[rows]["median"] / pass_ms["1"]["median"]) for rows in ("2", "4", "8")}
 
 
 def _say(sentence: str) -> None:

@@ -20,7 +20,7 @@ def test_bench(voxtab, monkeypatch):
     assert 1 <= figures["tokens_per_pass"] <= 1 + figures["drafts"]
     assert "self-test" in figures["model"] and figures["gpu"]["backend"] == "Vulkan" and figures["load_s"] > 0
     rtf, rate, step = (figures[name] for name in ("rtf", "tokens_per_s", "live_step_ms"))
-    for spread in (rtf, rate, step):
+    for spread in (rtf, rate, step, figures["paced_step_ms"]):
         assert 0 < spread["least"] <= spread["median"] <= spread["most"] and spread["count"] > 0
     # 32 silent tokens, 41 of audio and 17 more: 91 a run.
     assert rate["median"] * rtf["median"] == pytest.approx(91 / figures["audio_seconds"], rel=0.01)
