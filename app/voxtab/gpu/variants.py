@@ -113,10 +113,14 @@ class Variants:
         blocks, made, subgroups = columns // 32, 4, self.linear == "staged_subgroups"
         # Two rows of x share what is read of the weights. But if a workgroup could keep only half of each at a time, it
         # is faster to make the two rows one after the other.
-        kept = min(rows, STAGED_ROWS) if STAGED_ROWS * KEPT_BYTES * blocks <= 3 / 4 * self.workgroup_storage else 1
+        at_once = blocks if blocks % 96 else 96
+        kept = min(rows, STAGED_ROWS) if STAGED_ROWS * KEPT_BYTES * at_once <= 4 / 5 * self.workgroup_storage else 1
         most, x_first = blocks, False  # most: how many blocks of x are kept at a time
         if rows > FEW_ROWS:  # a file's block with too few tiles for `linear_tile`: its rows share what is read
             lanes, teams, kept, most = 8, 32, STAGED_ROWS, 64
+        elif kept == 2 and blocks > 64:
+            lanes, teams = _for_two_rows(rows, outputs, blocks)
+            most = at_once
         elif rows > 1 and blocks > 128:  # smaller chunks leave room for more workgroups on a multiprocessor
             lanes, teams, most = 32, 10, 96
         elif rows > 1:
@@ -158,3 +162,14 @@ class Variants:
             return self.workgroup, 1
         blocks = columns // 32
         return (64, 16) if blocks <= 48 else (128, 32) if blocks <= 128 else (128, 64)
+
+
+def _for_two_rows(rows: int, outputs: int, blocks: int) -> tuple[int, int]:
+    """Lanes and teams of a workgroup that takes two of the rows of x; others take the next two."""
+    if outputs >= 65536:
+        return 8, 64
+    if rows > 2:
+        return (16, 24) if blocks <= 96 else (32, 12)
+    if blocks <= 96:
+        return (8, 48) if outputs >= 16384 else (32, 12)
+    return 64, 6
