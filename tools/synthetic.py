@@ -11,10 +11,10 @@ number of layers, they differ from position to position, and so do the tokens; t
   input token's own row, which is still in the sum, would win: the input token would always be predicted again.
 - The pad's row is PAD_GAIN times as large, so that its logit is often either the largest or far below.
 - The last norm's gains bring the logits to a standard deviation of 3.
-- With `speech` the pad comes about as often as in speech, so that drafts are right as often; other tokens vary less.
+- With `pad_lead` the pad comes more often, so that drafts are right as often as in speech; other tokens vary less.
   The last block of columns is the same constant in every row, and a little more in the pad's. No layer adds to these
   columns, so they come out as they went in; there, the last norm's gains are so large that they raise the pad's logit
-  by PAD_LEAD deviations over what the largest of the others is expected to be.
+  by so many deviations over what the largest of the others is expected to be.
 """
 
 import argparse
@@ -71,10 +71,9 @@ EMBEDDING_NORM = 0.2  # norm of a row
 AUDIO_NORM = 1.0  # norm of an audio embedding
 PAD_GAIN = 5
 LOGITS_DEVIATION = 3
-PAD_LEAD = 0.4
 CONSTANT = 3  # of the constant columns: as many deviations of the others
 PAD_CONSTANT = 1.2  # times that in the pad's row
-FINAL_DEVIATION = 1.5  # of the decoder's output before the last norm
+FINAL_DEVIATION = 7  # of the decoder's output before the last norm
 CHUNK_BLOCKS = 1 << 18  # Q4_0 blocks that one random generator makes: 4.7 MB
 ENCODER = checkpoint.ENCODER_LAYER.partition("{")[0]
 
@@ -119,7 +118,7 @@ def write_model(
     *,
     seed: int = 0,
     type: str = "Q4_0",
-    speech: bool = False,
+    pad_lead: float | None = None,
     shard_bytes: int | None = None,
     piece_bytes: int = shards.PIECE_BYTES,
 ) -> None:
@@ -127,11 +126,12 @@ def write_model(
 
     Writes one file, model.gguf. With `shard_bytes`, its bytes are cut into shard-aa, shard-ab, ..., and a manifest.json
     has the SHA-256 of each shard and of its pieces of `piece_bytes`. Equal seeds make equal bytes. `type` is that of
-    the matrices: Q4_0 or one of HALVES, in which they are good for measuring, and tokens need not vary. `speech`, for
-    Q4_0: the pad comes as often as in speech.
+    the matrices: Q4_0 or one of HALVES, in which they are good for measuring, and tokens need not vary. `pad_lead`,
+    for Q4_0: how far the pad's logit lies over the others on average, in its deviations. With -0.46 in SMALL, a pass
+    with drafts makes as many tokens as of speech; other shapes need another value.
     """
     folder.mkdir(parents=True)
-    header, chunks, size = _layout(config, seed, type, speech)
+    header, chunks, size = _layout(config, seed, type, pad_lead)
     starts = range(0, size, shard_bytes or size)
     names = shards.shard_names(len(starts)) if shard_bytes else ["model.gguf"]
 
@@ -149,7 +149,7 @@ def write_model(
     (folder / "tekken.json").write_text(json.dumps(tokenizer, indent=4) + "\n")
 
 
-def _layout(config: ModelConfig, seed: int, type: str, speech: bool):
+def _layout(config: ModelConfig, seed: int, type: str, pad_lead: float | None):
     """(header, [(offset, nbytes, make)], size). `make()` gives the bytes of a chunk. Chunks are in file order, and
     between tensors there is padding.
     """
@@ -165,7 +165,7 @@ def _layout(config: ModelConfig, seed: int, type: str, speech: bool):
         for first in range(0, tensor.nbytes, step):
             nbytes = min(step, tensor.nbytes - first)
             chunks.append(
-                (tensor.offset + first, nbytes, _Chunk(config, tensor, (seed, i, first), first, nbytes, speech))
+                (tensor.offset + first, nbytes, _Chunk(config, tensor, (seed, i, first), first, nbytes, pad_lead))
             )
     return layout.header, chunks, layout.size
 
@@ -174,10 +174,16 @@ class _Chunk:
     """`nbytes` random bytes of a tensor, from its byte `first` on. Each call gives the same bytes."""
 
     def __init__(
-        self, config: ModelConfig, tensor: Tensor, seed: tuple[int, ...], first: int, nbytes: int, speech: bool
+        self,
+        config: ModelConfig,
+        tensor: Tensor,
+        seed: tuple[int, ...],
+        first: int,
+        nbytes: int,
+        pad_lead: float | None = None,
     ):
         self._config, self._tensor, self._seed, self._first, self._nbytes = config, tensor, seed, first, nbytes
-        self._speech = speech
+        self._pad_lead = pad_lead
 
     def __call__(self) -> np.ndarray:
         random = np.random.Generator(np.random.SFC64(self._seed))
@@ -205,7 +211,7 @@ class _Chunk:
             row_blocks = self._tensor.shape[1] // BLOCK_VALUES
             rows = (self._first // BLOCK_BYTES + np.arange(len(chosen))) // row_blocks
             chosen[rows == PAD] *= np.float16(PAD_GAIN)
-        if self._speech:
+        if self._pad_lead is not None:
             self._keep_constant(blocks, chosen)
         blocks[:, :2] = chosen.view(np.uint8).reshape(-1, 2)
         return blocks.ravel()
@@ -248,9 +254,9 @@ class _Chunk:
             values = 1 + 0.2 * values
             if name == checkpoint.DECODER_NORM:
                 values *= LOGITS_DEVIATION / EMBEDDING_NORM
-            if name == checkpoint.DECODER_NORM and self._speech:
+            if name == checkpoint.DECODER_NORM and self._pad_lead is not None:
                 largest = LOGITS_DEVIATION * (sqrt(2 * log(self._config.vocabulary)) - 0.4)  # of the others' logits
-                lead = largest + PAD_LEAD * PAD_GAIN * LOGITS_DEVIATION
+                lead = largest + self._pad_lead * PAD_GAIN * LOGITS_DEVIATION
                 products = BLOCK_VALUES * (PAD_CONSTANT - 1) * self._constant() ** 2 / FINAL_DEVIATION
                 values[-BLOCK_VALUES:] = lead / products
         else:
@@ -293,9 +299,10 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--type", choices=["Q4_0", *HALVES], default="Q4_0", help="of the matrices (default: Q4_0)")
     parser.add_argument(
-        "--speech",
-        action="store_true",
-        help="the pad token comes as often as in speech: for measuring files with drafts",
+        "--pad-lead",
+        type=float,
+        metavar="X",
+        help="how often the pad token comes, for measuring files with drafts: with -0.46 (--small) as in speech",
     )
     parser.add_argument(
         "--small", action="store_true", help="a thousandth of the size, in shards of 256 KiB with pieces of 64 KiB"
@@ -319,7 +326,7 @@ def main():
         config,
         seed=arguments.seed,
         type=arguments.type,
-        speech=arguments.speech,
+        pad_lead=arguments.pad_lead,
         shard_bytes=shard_bytes,
         piece_bytes=piece_bytes,
     )
