@@ -88,7 +88,7 @@ def pairs_covered(variants: list[tuple[str, dict]]) -> list[tuple[str, dict]]:
                 break
             chosen.append(variant)
             met |= pairs
-    return chosen
+    return [variant for variant in variants if variant in chosen]
 
 
 async def naga(variants: list[tuple[str, dict]], default_limits: bool) -> list[Failure]:
