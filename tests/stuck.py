@@ -14,6 +14,7 @@ class _Read:
 
     def __await__(self):
         reached, tokens = yield from self.reading.__await__()
+        self.alternatives = self.reading.alternatives
         return reached, [
             token if position < self.fallen else PAD for position, token in enumerate(tokens, self.position + 1)
         ]

@@ -21,7 +21,7 @@ class NoModel:
     def encode(self, position, rotation, tokens, samples):
         self.encoded.append(tokens)
 
-    def predict(self, *positions, rows, passes):
+    def predict(self, *positions, rows, passes, alternatives):
         return object()  # awaited by no one
 
     def drafting(self):

@@ -9,10 +9,10 @@ one row.
 """
 
 from collections import deque
-from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 from voxtab.config import HISTORY_SAMPLES, LOOKAHEAD_SAMPLES, MAX_POSITIONS, SAMPLES_PER_TOKEN, Schedule
+from voxtab.decoder import Alternatives, TokensRead
 from voxtab.encoder import block_samples
 from voxtab.model import PROMPT_ROWS, Model
 
@@ -31,9 +31,10 @@ class Block:
     end: int
     rotation: int  # RoPE position of the first
     reached: int  # lower bound of the position that submitted passes reach
-    reading: Awaitable[tuple[int, list[int]]] | None = None  # the tokens of the submitted passes, once awaited
+    reading: TokensRead | None = None  # the tokens of the submitted passes, once awaited
     passes: int = 0  # of those submitted passes
     tokens: list[int] = field(default_factory=list)
+    alternatives: list[Alternatives | None] = field(default_factory=list)  # if asked for: of each token; None if given
 
     @property
     def is_submitted(self) -> bool:
@@ -46,11 +47,19 @@ class Blocks:
 
     The stream begins with the left silence. `given` are the token ids of its first positions, the prompt's and any that
     are known already: they are decoded as a prompt is. `first_rotation` is the RoPE position that it starts from (for
-    tests). `kept_tokens`: of so much audio that was submitted, the samples stay at hand.
+    tests). `kept_tokens`: of so much audio that was submitted, the samples stay at hand. `alternatives`: read what else
+    the tokens might have been.
     """
 
     def __init__(
-        self, model: Model, schedule: Schedule, given: list[int], first_rotation: int = 0, *, kept_tokens: int = 0
+        self,
+        model: Model,
+        schedule: Schedule,
+        given: list[int],
+        first_rotation: int = 0,
+        *,
+        kept_tokens: int = 0,
+        alternatives: bool = False,
     ):
         silent = schedule.silent_positions
         first = max(silent, len(given) - 1 - model.reach)  # no earlier position changes the next token
@@ -62,6 +71,7 @@ class Blocks:
         waiting = HISTORY_SAMPLES + self.length - silent * SAMPLES_PER_TOKEN
         self._samples = bytearray(SAMPLE_BYTES * waiting)
         self._unneeded = SAMPLE_BYTES * (first - silent) * SAMPLES_PER_TOKEN  # bytes to leave out
+        self._alternatives = alternatives
         self._kept = bytearray()  # what came before `_samples`, the last `_kept_bytes` of it
         self._kept_bytes = SAMPLE_BYTES * kept_tokens * SAMPLES_PER_TOKEN
         self._leave_out()
@@ -166,14 +176,18 @@ class Blocks:
         block = self._in_flight[0]
         if block.reading:
             block.reached, tokens = await block.reading
-            block.reading = None
             self._drafting.note(block.passes, tokens)
             block.tokens += tokens
+            block.alternatives += block.reading.alternatives
+            block.reading = None
         if not block.is_submitted:
             return None
         self._in_flight.popleft()
         # Drafts may have made tokens beyond the end, where the next block begins.
-        del block.tokens[len(block.tokens) - (block.reached - block.end) :]
+        beyond = block.reached - block.end
+        del block.tokens[len(block.tokens) - beyond :]
+        if self._alternatives:
+            del block.alternatives[len(block.alternatives) - beyond :]
         return block
 
     def _encode(self, tokens: int) -> Block:
@@ -197,6 +211,8 @@ class Blocks:
             self._model.give_tokens(block.first, known)
         block.tokens += self._given[self._passed_on : block.end + 1]
         self._passed_on += len(block.tokens)
+        if self._alternatives:
+            block.alternatives += [None] * len(block.tokens)
         return block
 
     def _decode(self, block: Block) -> None:
@@ -210,7 +226,14 @@ class Blocks:
                 block.reached += rows
             else:
                 rows, passes = self._drafting.choose(left)
-                block.reading = self._model.predict(block.reached, block.rotation + row, row, rows=rows, passes=passes)
+                block.reading = self._model.predict(
+                    block.reached,
+                    block.rotation + row,
+                    row,
+                    rows=rows,
+                    passes=passes,
+                    alternatives=self._alternatives,
+                )
                 block.passes = passes
                 self.passes += passes
                 self.rows += passes * rows

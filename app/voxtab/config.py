@@ -92,6 +92,10 @@ class Schedule:
     def right_silence_tokens(self) -> int:
         return self.delay_tokens + RIGHT_SILENCE_EXTRA_TOKENS
 
+    def position_of(self, k: int) -> int:
+        """The inverse of `token_index`."""
+        return k + 1 + self.left_silence_tokens + self.delay_tokens
+
     def token_index(self, position: int) -> int:
         """k of the token at `position`, without left silence and delay: it is at 80 k ms of live audio (spec 7)."""
         return position - 1 - self.left_silence_tokens - self.delay_tokens

@@ -1,13 +1,26 @@
 """audio embedding + token -> next token, on the GPU from end to end (spec 6)."""
 
 import math
+import struct
 from array import array
 from collections.abc import Awaitable, Generator
 from typing import Any
 
 from voxtab import rope
 from voxtab.config import PAD, ModelConfig
-from voxtab.gpu.kernels import ADD, ARGMAX_RUN, GELU, SILU, TOKENS_RING, Dispatch, Heads, Kernels, pack_step
+from voxtab.gpu.kernels import (
+    ADD,
+    ARGMAX_RUN,
+    GELU,
+    SILU,
+    TOKENS_RING,
+    TOP_LOGITS,
+    TOP_WORDS,
+    Dispatch,
+    Heads,
+    Kernels,
+    pack_step,
+)
 from voxtab.kv_cache import KvCache
 from voxtab.weights.load import Weights
 
@@ -22,19 +35,35 @@ def delay_condition(width: int, delay_tokens: int) -> array:
     return array("f", [*map(math.cos, angles), *map(math.sin, angles)])
 
 
+# (id, probability) of what a token might have been, the most probable first: the token itself.
+Alternatives = list[tuple[int, float]]
+
+
+def _alternatives(top: bytes) -> Alternatives:
+    """A slot of the ring of `top_logits`."""
+    *pairs, total = struct.unpack_from("<" + TOP_LOGITS * "If" + "f", top)
+    return [(index, math.exp(value - total)) for index, value in zip(pairs[::2], pairs[1::2])]
+
+
 class TokensRead:
     """Tokens on their way back from the GPU: await it as often as you like, or never.
 
     Gives (the position reached, the tokens of positions first + 1..reached), where passes began at `first`. Of passes
-    whose tokens were all given, it gives (first, []).
+    whose tokens were all given, it gives (first, []). Then `alternatives` are those of its tokens, if they were asked
+    for.
     """
 
-    def __init__(self, ring: Awaitable[bytes], first: int, *, given: bool = False):
-        self._ring, self._first, self._given = ring, first, given
+    def __init__(self, ring: Awaitable[bytes], first: int, *, given: bool = False, top: Awaitable[bytes] | None = None):
+        self._ring, self._first, self._given, self._top = ring, first, given, top
+        self.alternatives: list[Alternatives] = []
 
     def __await__(self) -> Generator[Any, None, tuple[int, list[int]]]:
         ring = array("I", (yield from self._ring.__await__()))
         reached = self._first if self._given else ring[TOKENS_RING]
+        if self._top:
+            top = yield from self._top.__await__()
+            slots = (position % TOKENS_RING for position in range(self._first + 1, reached + 1))
+            self.alternatives = [_alternatives(top[4 * TOP_WORDS * slot :]) for slot in slots]
         return reached, [ring[position % TOKENS_RING] for position in range(self._first + 1, reached + 1)]
 
 
@@ -52,6 +81,7 @@ class Decoder:
         self.step = device.buffer(16, "decoder step", uniform=True)
         self.tokens = device.buffer(4 * (TOKENS_RING + 1), "tokens")
         self._ring = (self.tokens, 0, 4 * (TOKENS_RING + 1))  # what is read back
+        self.top = device.buffer(4 * TOP_WORDS * TOKENS_RING, "top logits")  # used where alternatives are asked for
         self._nothing = device.plan([])
         self.x = device.buffer(4 * rows * stack.width, "decoder x")
         self.queries = device.buffer(4 * rows * stack.heads * stack.head_dim, "decoder queries")
@@ -74,9 +104,14 @@ class Decoder:
         """Where the next pass begins, the position that RoPE sees there, and its row of `audio`."""
         self.device.write(self.step, 0, pack_step(position, rotation, self.cache.capacity, audio_row))
 
-    def read_tokens(self, first: int, plan: int, passes: int) -> TokensRead:
-        """Run the plan `passes` more times, then read the tokens made since position `first`."""
-        return TokensRead(self.device.run(plan, self._ring, times=passes), first)
+    def read_tokens(self, first: int, plan: int, passes: int, *, alternatives: bool = False) -> TokensRead:
+        """Run the plan `passes` more times, then read the tokens made since position `first`.
+
+        With `alternatives`, read what else they might have been; the plan has recorded that.
+        """
+        tokens = self.device.run(plan, self._ring, times=passes)
+        top = self.device.run(self._nothing, (self.top, 0, 4 * TOP_WORDS * TOKENS_RING)) if alternatives else None
+        return TokensRead(tokens, first, top=top)
 
     def give_tokens(self, first: int, tokens: list[int]) -> None:
         """Write the tokens of positions `first` on, fewer than TOKENS_RING of them, where passes find them."""
@@ -112,12 +147,22 @@ class Decoder:
             dispatches += k.linear(self.step, self.hidden, layer.w2, self.x, rows=1, ending=ADD)
         return dispatches
 
-    def record(self, k: Kernels, audio: int, rows: int, head: bool, layers: int | None = None) -> list[Dispatch]:
+    def record(
+        self,
+        k: Kernels,
+        audio: int,
+        rows: int,
+        head: bool,
+        layers: int | None = None,
+        *,
+        alternatives: bool = False,
+    ) -> list[Dispatch]:
         """A pass over `rows` positions. `audio` [block_tokens, width] are the block's audio embeddings.
 
         Without `head`, the tokens of all rows are known. With it, only the first row's token is known; the others are
         drafts: pads, as most tokens are. The pass then makes the token after the first row, and after each row whose
         draft was right.
+        With `alternatives`, it also keeps each row's largest logits, for `read_tokens`.
         With `layers`, only the first ones. Each comment says what the next dispatch computes; rms(x) is
         sqrt(mean(x^2) + epsilon) of each row.
         """
@@ -151,6 +196,8 @@ class Decoder:
             dispatches += k.linear(step, self.x, weights.embedding, self.logits, rows=rows, norm=norm)
             # predictions [rows] = argmax(logits): of each run, then of all; tokens of position + 1 .. = the right ones
             columns = self.vocabulary
+            if alternatives:
+                dispatches.append(k.top_logits(step, self.logits, self.top, rows=rows, columns=columns))
             dispatches.append(k.argmax(self.logits, self.best, rows=rows, columns=columns))
             dispatches.append(k.next_token(self.best, self.tokens, step, rows=rows, columns=columns, draft=self.draft))
         return dispatches

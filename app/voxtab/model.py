@@ -110,12 +110,12 @@ class Model:
             *self.decoder.record_delay(k),
             *self._record_block(k, 1),
             *self._record_block(k, self.block_tokens),
-            *(dispatch for rows, head in passes for dispatch in self._record_pass(k, rows, head)),
+            *(dispatch for rows, head in passes for dispatch in self._record_pass(k, rows, head, alternatives=head)),
             *self._record_rotation(k),
         ]
 
-    def _record_pass(self, k: Kernels, rows: int, head: bool) -> list[Dispatch]:
-        return self.decoder.record(k, self.adapter.audio, rows, head)
+    def _record_pass(self, k: Kernels, rows: int, head: bool, *, alternatives: bool = False) -> list[Dispatch]:
+        return self.decoder.record(k, self.adapter.audio, rows, head, alternatives=alternatives)
 
     def _record_block(self, k: Kernels, tokens: int) -> list[Dispatch]:
         return [
@@ -149,14 +149,16 @@ class Model:
 
     def _plan_passes(self) -> None:
         """The plans over the decoder's rings that every stream needs; others are made when they are needed first."""
-        self._pass_plans: dict[tuple[int, bool], int] = {}
+        self._pass_plans: dict[tuple[int, bool, bool], int] = {}
         for rows, head in ((PROMPT_ROWS, False), (1, False), (1, True)):
             self._pass_plan(rows, head)
 
-    def _pass_plan(self, rows: int, head: bool) -> int:
-        if (rows, head) not in self._pass_plans:
-            self._pass_plans[rows, head] = self.kernels.plan_compiled(self._record_pass(self.kernels, rows, head))
-        return self._pass_plans[rows, head]
+    def _pass_plan(self, rows: int, head: bool, alternatives: bool = False) -> int:
+        key = rows, head, alternatives
+        if key not in self._pass_plans:
+            dispatches = self._record_pass(self.kernels, rows, head, alternatives=alternatives)
+            self._pass_plans[key] = self.kernels.plan_compiled(dispatches)
+        return self._pass_plans[key]
 
     def make_room(self, positions: int) -> None:
         """Let the decoder's rings grow if a stream of that many positions needs it.
@@ -239,18 +241,28 @@ class Model:
         self.decoder.write_step(position, rotation, audio_row)
         self.device.run(self._pass_plan(rows, False))
 
-    def predict(self, position: int, rotation: int, audio_row: int, *, rows: int = 1, passes: int = 1) -> TokensRead:
+    def predict(
+        self,
+        position: int,
+        rotation: int,
+        audio_row: int,
+        *,
+        rows: int = 1,
+        passes: int = 1,
+        alternatives: bool = False,
+    ) -> TokensRead:
         """Positions whose next tokens are to be made: `passes` of `rows` (`Variants.pass_rows`), one after another.
 
         Each pass makes 1 to `rows` tokens, and the next pass goes on after them. The other arguments are `decode`'s.
         Await the result, now or later, for (the position reached, the tokens of positions position + 1..reached).
+        With `alternatives`, the result then has what else these tokens might have been.
         """
         self.decoder.write_step(position, rotation, audio_row)
-        plan = self._pass_plan(rows, True)
+        plan = self._pass_plan(rows, True, alternatives)
         while passes > PASSES_SUBMITTED:
             self.device.run(plan, times=PASSES_SUBMITTED)
             passes -= PASSES_SUBMITTED
-        return self.decoder.read_tokens(position, plan, passes)
+        return self.decoder.read_tokens(position, plan, passes, alternatives=alternatives)
 
     def passed(self, position: int) -> TokensRead:
         """Await the result, now or later, for (position, []) once all that was submitted has run."""

@@ -1,9 +1,11 @@
 """What one transcription gives: the same from the command line, in Python and in the page."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
+from math import prod
 from statistics import median
 
 from voxtab import subtitles
@@ -26,6 +28,9 @@ class Result:
     audio: str | None = None  # where the audio came from; None if it came as samples
     notes: tuple[str, ...] = ()  # sentences on what is wrong with the audio
     restarts: tuple[float, ...] = ()  # where the model was started again (`Transcriber.restarts`)
+    # Of each word, and each of its tokens: (text, probability) of the token and of what else it might have been, if the
+    # transcriber noted that.
+    alternatives: tuple[list[list[tuple[str, float]]], ...] = ()
 
     @classmethod
     def of(
@@ -62,6 +67,7 @@ class Result:
             audio,
             tuple(map(str, notes)),
             tuple(transcriber.restarts),
+            tuple(transcriber.alternatives_of(word) for word in transcriber.words),
         )
 
     def __str__(self) -> str:
@@ -78,7 +84,9 @@ class Result:
             **({} if self.audio is None else {"audio": self.audio}),
             "text": self.text,
             "segments": [_timed(segment) for segment in self.segments],
-            "words": [_timed(word) for word in self.words],
+            "words": [
+                _timed(word) | _sureness(found) for word, found in zip(self.words, self.alternatives or repeat([]))
+            ],
             **({"tokens": self.tokens} if tokens else {}),
             "audio_seconds": self.audio_seconds,
             "delay_ms": self.delay_ms,
@@ -99,3 +107,16 @@ class Result:
 
 def _timed(what: Segment | Word) -> dict:
     return {"text": what.text, "start": round(what.start, 3), "end": round(what.end, 3)}
+
+
+def _sureness(alternatives: Sequence[list[tuple[str, float]]]) -> dict:
+    """A word's `confidence`, the probability of all its tokens together; and of each one, what it might have been."""
+    if not alternatives:
+        return {}
+    return {
+        "confidence": round(prod(token[0][1] for token in alternatives), 4),
+        "alternatives": [
+            [{"text": text, "probability": round(probability, 4)} for text, probability in token]
+            for token in alternatives
+        ],
+    }

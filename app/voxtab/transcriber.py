@@ -15,8 +15,9 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 
-from voxtab.blocks import BLOCKS_IN_FLIGHT, SAMPLE_BYTES, Blocks
+from voxtab.blocks import BLOCKS_IN_FLIGHT, SAMPLE_BYTES, Block, Blocks
 from voxtab.config import FIRST_TEXT_TOKEN, SAMPLE_RATE, SAMPLES_PER_TOKEN, TRAINED_LEFT_SILENCE_TOKENS
+from voxtab.decoder import Alternatives
 from voxtab.errors import AudioError, ModelError, UserError
 from voxtab.gpu.variants import MOST_BLOCK_TOKENS
 from voxtab.model import Model
@@ -54,6 +55,7 @@ class Transcriber:
     chosen again. `text()` gives only what follows them; it is what would have followed there, up to rounding.
     `guard`: if the model writes nothing although someone talks, start it again there (`rut.py`). The blanks since then
     are chosen again, and `restarts` grows.
+    `alternatives`: how many to note of what each token might have been, itself included; up to 4 (`alternatives_of`).
     `first_rotation`: the RoPE position to start from; for tests of long streams.
     """
 
@@ -65,6 +67,7 @@ class Transcriber:
         *,
         tokens: Iterable[int] = (),
         guard: bool = True,
+        alternatives: int = 0,
         first_rotation: int = 0,
     ):
         self.schedule = model.config.schedule(delay_ms, left_silence_tokens)
@@ -91,9 +94,12 @@ class Transcriber:
         if model.transcriber:  # wake its waiters; they then raise
             model.transcriber._wake()
         model.transcriber = self
+        self._most = alternatives
+        # Of the tokens after the prompt; None of one that was given.
+        self._alternatives: list[Alternatives | None] | None = [] if alternatives else None
         self._guard = RutGuard() if guard else None
-        self._kept_tokens = AT_HAND if guard else 0
-        self.blocks = Blocks(model, self.schedule, self._tokens + given, first_rotation, kept_tokens=self._kept_tokens)
+        self._how: dict = {"kept_tokens": AT_HAND if guard else 0, "alternatives": alternatives > 0}
+        self.blocks = Blocks(model, self.schedule, self._tokens + given, first_rotation, **self._how)
         self._begun = 0  # the stream's position that is the first of `blocks`
         self._unwanted = 0  # tokens of `blocks` that are still to come, and are there already
         self._passes_before = 0  # of the blocks before `blocks`
@@ -208,6 +214,23 @@ class Transcriber:
         """Token ids of positions 0.. so far, the prompt included; after finish() and iteration all N (spec 8.1)."""
         return self._tokens[: self._finished_at]
 
+    def alternatives_of(self, word: Word) -> list[list[tuple[str, float]]]:
+        """What each text token of the word might have been: (text, probability), the token itself first.
+
+        The text of a control token, such as a pad, is empty. The list is empty if they are not noted, or if another
+        transcriber has given these tokens.
+        """
+        found = []
+        for k in word.tokens:
+            position = self.schedule.position_of(k)
+            noted = (self._alternatives or [])[position - len(self.schedule.prompt) :][:1]
+            if noted and noted[0] and self._tokens[position] >= FIRST_TEXT_TOKEN:
+                found.append([(self._text_of(token), probability) for token, probability in noted[0][: self._most]])
+        return found
+
+    def _text_of(self, token: int) -> str:
+        return self._model.tokenizer.token_bytes(token).decode(errors="replace")
+
     @property
     def settled(self) -> int:
         """How many of the tokens so far stay: blanks after the last text may be taken back (`restarts`)."""
@@ -230,10 +253,12 @@ class Transcriber:
 
         A string may be empty: most tokens are pauses, but `tokens` has grown, and `words` and `done_seconds` may have.
         """
-        while (tokens := await self._next_tokens()) is not None:
-            unwanted = min(self._unwanted, len(tokens))
+        while (block := await self._next_block()) is not None:
+            unwanted = min(self._unwanted, len(block.tokens))
             self._unwanted -= unwanted
-            del tokens[:unwanted]
+            tokens = block.tokens[unwanted:]
+            if self._alternatives is not None:
+                self._alternatives += block.alternatives[unwanted:]
             known = max(0, self._known - len(self._tokens))
             texts = [self._push(token) for token in tokens]
             self.transcript += "".join(texts)
@@ -283,29 +308,31 @@ class Transcriber:
             return
         samples = before.samples_from(start - begun)
         self._passes_before += before.passes
-        self.blocks = Blocks(self._model, self.schedule, self.schedule.prompt, kept_tokens=self._kept_tokens)
+        self.blocks = Blocks(self._model, self.schedule, self.schedule.prompt, **self._how)
         self.blocks.append(samples)
         if self._finished_at is not None:
             self.blocks.end()
         self._begun = start - silence
         del self._tokens[start + offset :]
+        if self._alternatives is not None:
+            del self._alternatives[start + offset - len(self.schedule.prompt) :]
         self._unwanted = silence - TRAINED_LEFT_SILENCE_TOKENS  # its first ones are about the left silence
         self._known = 0
         self.restarts.append(self._timer.heard_seconds(start - silence))
 
     # --- the loop
 
-    async def _next_tokens(self) -> list[int] | None:
-        """The next block's new token ids; None at the end."""
+    async def _next_block(self) -> Block | None:
+        """The next block, with its new token ids; None at the end."""
         if self._awaited:
             raise RuntimeError("this transcriber is being iterated over already")
         self._awaited = True
         try:
-            return await self._wait_for_tokens()
+            return await self._wait_for_block()
         finally:
             self._awaited = False
 
-    async def _wait_for_tokens(self) -> list[int] | None:
+    async def _wait_for_block(self) -> Block | None:
         since = time.perf_counter()  # not earlier: what the caller did in between is not the model's time
         while not self.closed:
             self._check_in_charge()
@@ -315,7 +342,7 @@ class Transcriber:
                 if block := await self.blocks.read():
                     positions = block.end - block.first
                     self.step_seconds += [(time.perf_counter() - since) / positions] * positions
-                    return block.tokens
+                    return block
             elif self._finished_at is not None:
                 return None
             else:

@@ -4,7 +4,7 @@ Needs no numpy: the same file runs in the browser.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from voxtab.config import FIRST_TEXT_TOKEN, TOKEN_MS
 
@@ -26,11 +26,15 @@ _SPACES_OR_NOT = re.compile(r"\s+|\S+")
 
 @dataclass(frozen=True)
 class Word:
-    """A word with its punctuation; no white space. Times in seconds of live audio, start <= end."""
+    """A word with its punctuation; no white space. Times in seconds of live audio, start <= end.
+
+    `tokens`: k (`WordTimer.push`) of its tokens, and of the pads between them.
+    """
 
     text: str
     start: float
     end: float
+    tokens: range = field(default=range(0), compare=False, repr=False)
 
 
 class WordTimer:
@@ -50,6 +54,7 @@ class WordTimer:
 
     def __init__(self):
         self._text = ""  # of the word that is not complete yet
+        self._first = self._last = 0  # k of its tokens
         self._end = 0.0  # its end
         self._last_end = 0.0  # of the previous word
         self._after_space = False
@@ -117,9 +122,11 @@ class WordTimer:
             if self._starts_word(run):
                 words += self._close()
                 self._end = self._seconds(self._begun)
+                self._first = self._begun
             elif any(map(str.isalnum, run)):
                 self._end = max(self._end, self._seconds(self._group_begun))
             self._text += run
+            self._last = k
             self._after_space = self._group_starts = False
             self._begun = k
         return words
@@ -139,7 +146,7 @@ class WordTimer:
         syllables = len(_SYLLABLE.findall(self._text))
         seconds = syllables * SECONDS_PER_SYLLABLE + (len(self._text) - syllables) * SECONDS_PER_LETTER
         start = max(self._last_end, self._end - max(seconds, SHORTEST_WORD))
-        word = Word(self._text, start, self._end)
+        word = Word(self._text, start, self._end, range(self._first, self._last + 1))
         self._text = ""
         self._last_end = self._end
         return [word]

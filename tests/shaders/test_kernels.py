@@ -12,7 +12,7 @@ from lab import GUARDS, assert_close
 from voxtab import mel, rope
 from voxtab.config import CONTEXT_FRAMES, DECODER_4B, ENCODER_4B, Stack
 from voxtab.gpu import kernels as kernels_module
-from voxtab.gpu.kernels import ARGMAX_RUN, TOKENS_RING
+from voxtab.gpu.kernels import ARGMAX_RUN, TOKENS_RING, TOP_LOGITS, TOP_WORDS
 
 Q4_0 = gguf.GGMLQuantizationType.Q4_0
 
@@ -414,3 +414,22 @@ def awkward_blocks(count) -> np.ndarray:
 
 def dequantized(raw) -> np.ndarray:
     return gguf.quants.dequantize(raw.reshape(-1, 18), Q4_0)
+
+
+@pytest.mark.parametrize("columns", [2, 33, 300, 131072])
+def test_top_logits(lab, columns):
+    """The largest, in order, of equals the lowest index; and the logarithm of the sum that makes them probabilities."""
+    rows, position = 2, TOKENS_RING - 2
+    logits = random(columns, rows, columns).astype(np.float32)
+    logits[0] += 500  # exp of it alone is infinite
+    logits[1, columns // 2 :] = logits[1, columns // 2]  # many equals
+    top = lab.out(TOKENS_RING, TOP_WORDS)
+    lab.go(lab.kernels.top_logits(lab.step(position), lab.put(logits), top, rows=rows, columns=columns))
+    got = lab.get(top, TOKENS_RING, TOP_WORDS)
+    for row, slot in enumerate((position + 1 + np.arange(rows)) % TOKENS_RING):
+        wanted = np.argsort(-logits[row], kind="stable")[:TOP_LOGITS]
+        found = got[slot, : 2 * len(wanted)]
+        assert found[::2].copy().view(np.uint32).tolist() == wanted.tolist()
+        assert (found[1::2] == logits[row][wanted]).all()
+        exact = np.log(np.exp(logits[row].astype(np.float64) - 500).sum()) + 500
+        assert_close("logarithm of the sum", got[slot, -1:], np.array([exact]), 1e-5 * abs(exact))

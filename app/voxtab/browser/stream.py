@@ -22,10 +22,24 @@ class Stream:
     If reading fails or is cancelled, all three raise that error.
     """
 
-    def __init__(self, model: Model, schedule: Schedule, load_s: float, tokens: list[int], *, guard: bool = True):
+    def __init__(
+        self,
+        model: Model,
+        schedule: Schedule,
+        load_s: float,
+        tokens: list[int],
+        *,
+        guard: bool = True,
+        alternatives: int = 0,
+    ):
         self._model, self._load_s = model, load_s
         self._transcriber = Transcriber(
-            model, schedule.delay_ms, schedule.left_silence_tokens, tokens=tokens, guard=guard
+            model,
+            schedule.delay_ms,
+            schedule.left_silence_tokens,
+            tokens=tokens,
+            guard=guard,
+            alternatives=alternatives,
         )
         self._posted = len(schedule.prompt) + len(tokens)  # positions whose tokens the page has
         self._in_order = asyncio.Lock()

@@ -66,15 +66,17 @@ class Worker:
         """A new stream, with the request's `delay_ms` and `left_silence_tokens` or, if null, the model's.
 
         With `tokens`, ids from `text` events, it goes on where the stream that made them was. With `guard` false,
-        it is not started again where it writes nothing (`Transcriber`).
+        it is not started again where it writes nothing; `alternatives`: how many to note (both: `Transcriber`).
         """
         opened = self._open_model()
         schedule = opened.model.config.schedule(
             number_of(request, "delay_ms"), number_of(request, "left_silence_tokens")
         )
         self._stop()
-        guard = getattr(request, "guard", True) is not False
-        self.stream = Stream(opened.model, schedule, opened.load_s, list_of(request, "tokens"), guard=guard)
+        guard, alternatives = getattr(request, "guard", True) is not False, number_of(request, "alternatives") or 0
+        self.stream = Stream(
+            opened.model, schedule, opened.load_s, list_of(request, "tokens"), guard=guard, alternatives=alternatives
+        )
         return {}
 
     async def feed(self, request: Any) -> dict:

@@ -48,6 +48,8 @@ MAX_ROWS = 4  # most rows of x that an invocation of linear_plain or conv takes
 MAX_GRID = 65535
 TILE = 64  # rows and outputs of a tile of linear_tile
 ARGMAX_RUN = 2048  # logits that a workgroup of argmax takes
+TOP_LOGITS = 4  # alternatives to a token, itself included, in shaders/top_logits.wgsl
+TOP_WORDS = 2 * TOP_LOGITS + 1  # u32: each one's index and value, and the logarithm of the sum
 
 
 def pack_step(position: int, rotation: int, capacity: int, audio_row: int = 0) -> bytes:
@@ -361,6 +363,16 @@ class Kernels:
             (rows, columns),
             (logits, best),
             (-(-columns // ARGMAX_RUN), rows, 1),
+        )
+
+    def top_logits(self, step, logits, top, *, rows, columns) -> Dispatch:
+        """logits [rows, columns] -> each row's TOP_LOGITS largest, in the ring top [TOKENS_RING, TOP_WORDS] u32."""
+        return self._dispatch(
+            "top_logits",
+            {"WORKGROUP": 256 if self.variants.lanes else 32, "TOKENS": TOKENS_RING},
+            (columns,),
+            (step, logits, top),
+            (rows, 1, 1),
         )
 
     def next_token(self, best, tokens, step, *, rows, columns, draft) -> Dispatch:

@@ -31,10 +31,11 @@ class Transcription:
         load_s: float = 0.0,
         chunk: int = SAMPLE_RATE,
         guard: bool = True,
+        alternatives: int = 0,
     ):
         """`load_s`: for the result. `chunk`: samples to feed at a time; the result does not depend on it.
 
-        `guard`: see `Transcriber`.
+        `guard`, `alternatives`: see `Transcriber`.
         """
         self._model, self._load_s, self._chunk = model, load_s, chunk
         self._file = audio if isinstance(audio, AudioFile) else None
@@ -46,7 +47,9 @@ class Transcription:
         else:
             self._blocks = iterated_in_thread(block for block in audio)
         self._since = time.perf_counter()
-        self.transcriber = Transcriber(model, schedule.delay_ms, schedule.left_silence_tokens, guard=guard)
+        self.transcriber = Transcriber(
+            model, schedule.delay_ms, schedule.left_silence_tokens, guard=guard, alternatives=alternatives
+        )
 
     async def text(self) -> AsyncGenerator[str]:
         """Text as it is decoded, as `Transcriber.text` gives it.

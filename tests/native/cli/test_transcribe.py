@@ -234,3 +234,11 @@ def test_where_the_model_wrote_nothing_is_told(voxtab, tmp_path, monkeypatch, gu
         assert found["words"][-1]["end"] > 9
     else:
         assert "restarts" not in found and "wrote nothing" not in err and found["words"][-1]["end"] < 2
+
+
+def test_alternatives_in_the_json(voxtab, talks):
+    status, out, err = voxtab(talks / "a.wav", "--format", "json", "--alternatives", "2")
+    words = json.loads(out)["words"]
+    assert (status, err) == (0, "") and words
+    assert all(0 < word["confidence"] <= 1 and {len(token) for token in word["alternatives"]} == {2} for word in words)
+    assert voxtab(talks / "a.wav", "--format", "json", "--alternatives", "9")[0] == 2

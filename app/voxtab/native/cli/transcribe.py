@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from voxtab.config import DELAYS_MS, SAMPLE_RATE
 from voxtab.errors import DeviceError, UserError, shown
+from voxtab.gpu.kernels import TOP_LOGITS
 from voxtab.native.cli.inputs import Input, find_inputs
 from voxtab.native.cli.outputs import Output, choose_output
 from voxtab.native.cli.parser import add_gpu, add_model, number
@@ -36,6 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "each; all: every one, with --output-dir",
     )
     parser.add_argument("--timestamps", action="store_true", help="text in lines with their times, as they come")
+    parser.add_argument(
+        "--alternatives",
+        type=number(1, TOP_LOGITS),
+        default=0,
+        metavar="N",
+        help="in the JSON, how sure the model is of each word, and for each of its tokens the N most probable ones, "
+        f"1 to {TOP_LOGITS}",
+    )
     parser.add_argument("--tokens", action="store_true", help="token ids in the JSON too")
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="write one audio's result there; its suffix may tell the format"
@@ -156,7 +165,13 @@ class _Run:
 
         chunk = self._arguments.chunk_ms * SAMPLE_RATE // 1000
         transcription = Transcription(
-            self._model, audio, self._schedule, load_s=self._load_s, chunk=chunk, guard=self._arguments.guard
+            self._model,
+            audio,
+            self._schedule,
+            load_s=self._load_s,
+            chunk=chunk,
+            guard=self._arguments.guard,
+            alternatives=self._arguments.alternatives,
         )
         label = named.place.name if self._count == 1 else f"{i}/{self._count} {named.place.name}"
         output.begin(named)
