@@ -51,7 +51,8 @@ def test_see_it_work(page):
     ids=lambda value: getattr(value, "stem", value),
 )
 def test_a_file(page, tmp_path, clip, suffix):
-    """The words that were spoken, which are what PyTorch and the command line write."""
+    """The words that were spoken, which are what PyTorch and the command line write. One time with alternatives."""
+    at(page, "alternatives").set_checked(suffix == ".wav")
     if suffix == ".wav":
         clip = as_wav(clip, tmp_path / clip.with_suffix(".wav").name)
     at(page, "audio-file").set_input_files(clip)
@@ -59,7 +60,12 @@ def test_a_file(page, tmp_path, clip, suffix):
     wait_for(page, "done")
     spoken = SPOKEN[clip.with_suffix(".flac").name]
     assert at(page, "transcript").text_content().strip() == spoken == page.evaluate("voxtab.result.text")
-    assert [word["text"] for word in page.evaluate("voxtab.result.words")] == spoken.split()
+    words = page.evaluate("voxtab.result.words")
+    assert [word["text"] for word in words] == spoken.split()
+    if suffix == ".wav":
+        assert all(word["confidence"] > 0.5 and len(word["alternatives"][0]) == 4 for word in words)
+    else:
+        assert not any("confidence" in word for word in words)
 
 
 def test_the_model_in_shards(page, tmp_path):
@@ -89,8 +95,14 @@ def test_the_microphone(browser, server, tmp_path):
         wait_for(page, "ready")
         at(page, "speak").click()
         expect(at(page, "transcript")).to_have_text(re.compile(r"\w"), timeout=60000)
+        at(page, "show-captions").click()
         # The recording lasts 2.1 s, after a second of silence and what the device stuttered.
         expect(page.get_by_role("timer")).to_have_text("0:05", timeout=60000)
         at(page, "stop").click()
         wait_for(page, "done")
+        captions = page.evaluate("""() => {
+            const words = documentPictureInPicture.window.document.querySelector("#caption-words");
+            return [words.textContent, getComputedStyle(words).fontSize];
+        }""")
+        assert captions == [page.evaluate("voxtab.result.text"), "36px"]  # the page's policy lets it have its style
         assert page.evaluate("voxtab.result.text") == SPOKEN[CLIPS[0].name]

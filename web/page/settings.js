@@ -6,7 +6,7 @@ import { error } from "./view.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
-const [delay, silence, guard] = ["delay", "left-silence", "guard"].map(element);
+const [delay, silence, guard, alternatives] = ["delay", "left-silence", "guard", "alternatives"].map(element);
 
 // Words in 100 that are wrong at a delay: Mistral's own figures, FLEURS, the mean of its languages and English (spec 2.2).
 const ERRORS = { 160: [12.6, 6.46], 480: [8.72, 4.9], 960: [7.7, 4.34], 2400: [6.73, 4.05] };
@@ -17,7 +17,8 @@ let byModel = { delay: DEFAULT_DELAY_MS, "left-silence": Number(silence.min) };
 let last = DEFAULT_DELAY_MS; // delay, before the slider moved
 // By the user or by the link: a model's defaults do not replace these.
 const chosen = { delay: false, "left-silence": false };
-const SWITCHES = { guard }; // each is on unless it is switched off
+const SWITCHES = { guard, alternatives };
+const ALTERNATIVES = 4; // of a token, itself included
 
 // What the next transcription is asked for.
 export function settings() {
@@ -25,6 +26,7 @@ export function settings() {
     delay_ms: Number(delay.value),
     left_silence_tokens: silence.value === "" || !silence.validity.valid ? null : Number(silence.value),
     guard: guard.checked,
+    alternatives: alternatives.checked ? ALTERNATIVES : 0,
   };
 }
 
@@ -44,8 +46,8 @@ export function forLink() {
   return [
     ...numbers.filter(([, , isChosen]) => isChosen).map(([name, { value }]) => [name, value]),
     ...Object.keys(SWITCHES)
-      .filter((name) => !SWITCHES[name].checked)
-      .map((name) => [name, "0"]),
+      .filter((name) => isSwitched(SWITCHES[name]))
+      .map((name) => [name, String(Number(SWITCHES[name].checked))]),
   ];
 }
 
@@ -81,6 +83,8 @@ export function chooseSettings(query) {
 const isSilence = (value) =>
   /^\d+$/.test(value) && Number(value) >= Number(silence.min) && Number(value) <= Number(silence.max);
 
+const isSwitched = (input) => input.checked !== input.defaultChecked;
+
 function choose(name, value) {
   element(name).value = value;
   chosen[name] = true;
@@ -88,17 +92,13 @@ function choose(name, value) {
 
 function keep() {
   const kept = Object.keys(chosen).filter((name) => chosen[name]);
-  const off = Object.keys(SWITCHES).filter((name) => !SWITCHES[name].checked);
-  remember("settings", { ...Object.fromEntries(kept.map((name) => [name, Number(element(name).value)])), off });
+  const switched = Object.keys(SWITCHES).filter((name) => isSwitched(SWITCHES[name]));
+  remember("settings", { ...Object.fromEntries(kept.map((name) => [name, Number(element(name).value)])), switched });
   showReset();
 }
 
 function showReset() {
-  element("reset").hidden = !(
-    chosen.delay ||
-    chosen["left-silence"] ||
-    Object.values(SWITCHES).some((each) => !each.checked)
-  );
+  element("reset").hidden = !(chosen.delay || chosen["left-silence"] || Object.values(SWITCHES).some(isSwitched));
 }
 
 // Says what the delay means.
@@ -148,7 +148,7 @@ for (const input of Object.values(SWITCHES)) input.addEventListener("change", ke
 element("reset").addEventListener("click", () => {
   forget("settings");
   Object.assign(chosen, { delay: false, "left-silence": false });
-  for (const input of Object.values(SWITCHES)) input.checked = true;
+  for (const input of Object.values(SWITCHES)) input.checked = input.defaultChecked;
   defaults(byModel.delay, byModel["left-silence"]);
   showReset();
 });
@@ -157,6 +157,6 @@ element("reset").addEventListener("click", () => {
 const before = remembered("settings", {});
 if (DELAYS_MS.includes(before.delay)) choose("delay", before.delay);
 if (isSilence(String(before["left-silence"]))) choose("left-silence", before["left-silence"]);
-for (const name of before.off ?? []) if (name in SWITCHES) SWITCHES[name].checked = false;
+for (const name of before.switched ?? []) if (name in SWITCHES) SWITCHES[name].checked = !SWITCHES[name].defaultChecked;
 showReset();
 showDelay();

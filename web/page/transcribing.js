@@ -188,9 +188,9 @@ class Job {
   // (app/voxtab/transcriber.py). The engine hears all of it, but does not choose again the tokens that are there. Resolves
   // with the answer to `finish`, {result, tokens, subtitles}.
   async stream() {
-    const { delay_ms, left_silence_tokens, guard = true } = this.origin;
+    const { delay_ms, left_silence_tokens, guard = true, alternatives = 0 } = this.origin;
     this.delay = delay_ms / 1000;
-    await engine.call("start", { delay_ms, left_silence_tokens, guard, tokens: this.tokens });
+    await engine.call("start", { delay_ms, left_silence_tokens, guard, alternatives, tokens: this.tokens });
     this.peaks = new Peaks();
     for await (const samples of this.audio.blocks()) {
       throwIfStopping();

@@ -33,6 +33,7 @@ export function clear() {
   isBroken = false;
   played(null);
   find("");
+  showSureness();
   box.replaceChildren();
 }
 
@@ -95,7 +96,7 @@ export function showRestart(seconds) {
   isBroken = true;
 }
 
-// The whole text, with its words, [{text, start, end}], and where the model was started again, in seconds. A text that the
+// The whole text, with its words, [{text, start, end, confidence, alternatives}], the last two if they are known, and where the model was started again, in seconds. A text that the
 // user has edited while it came stays, and only takes the times.
 export function show(whole, words, restarts = []) {
   if (edited || isEditable()) return takeTimes(whole, words);
@@ -111,27 +112,63 @@ export function show(whole, words, restarts = []) {
     paragraph.words = inParagraph;
     [from, inParagraph] = [until, []];
   };
-  for (const { text, start, end: ends } of words) {
+  for (const { text, start, end: ends, confidence, alternatives } of words) {
     const before = inParagraph.at(-1);
     const at = whole.indexOf(text, to);
     const isAfterMark = marks.length > 0 && ends > marks[0];
     if (before && (start - before.end > PAUSE || isAfterMark || isLong(whole.slice(from, to)))) end(at);
     if (isAfterMark) showRestart(marks.shift());
-    inParagraph.push({ text, start, end: ends, at: at - from });
+    inParagraph.push({ text, start, end: ends, at: at - from, confidence, alternatives });
     to = at + text.length;
   }
   if (from < whole.length) end(whole.length);
+  showSureness();
   box.scrollTop = follows ? box.scrollHeight : scrollTop;
+}
+
+// --- how sure the model is of a word
+
+const SURE = 0.8; // a word's confidence, 0 to 1, from which it is not marked
+const DOUBTFUL = 0.5; // below it, it is marked more
+
+function showSureness() {
+  const ranges = { unsure: [], doubtful: [] };
+  for (const paragraph of paragraphs) {
+    for (const word of paragraph.words) {
+      if (!(word.confidence < SURE)) continue;
+      const range = rangeOf({ paragraph, word });
+      if (range) ranges[word.confidence < DOUBTFUL ? "doubtful" : "unsure"].push(range);
+    }
+  }
+  for (const name in ranges) mark(name, ranges[name]);
+}
+
+// Says of a word what else its tokens might have been; null: nothing.
+function tellSureness(word) {
+  const line = document.getElementById("sureness");
+  line.hidden = !word?.alternatives?.length;
+  if (line.hidden) return;
+  const percent = (probability) => `${Math.round(100 * probability)} %`;
+  const others = word.alternatives
+    .map(([own, ...rest]) => [own, rest.filter(({ text, probability }) => text.trim() && probability >= 0.01)])
+    .filter(([, rest]) => rest.length)
+    .map(
+      ([own, rest]) =>
+        `for “${own.text.trim()}”: ${rest.map(({ text, probability }) => `“${text.trim()}” ${percent(probability)}`).join(", ")}`,
+    );
+  line.textContent =
+    `“${word.text}”: the model is ${percent(word.confidence)} sure.` +
+    (others.length ? ` It might have been, ${others.join("; ")}.` : "");
 }
 
 // The words' places are those in the text as it came, which the paragraphs have as `before`.
 function takeTimes(whole, words) {
   let first = 0; // of the paragraph in the whole text
   let to = 0;
-  const found = words.map(({ text, start, end }) => {
-    const at = whole.indexOf(text, to);
-    to = at + text.length;
-    return { text, start, end, at };
+  const found = words.map((word) => {
+    const at = whole.indexOf(word.text, to);
+    to = at + word.text.length;
+    return { ...word, at };
   });
   for (const paragraph of paragraphs) {
     const after = first + paragraph.before.length;
@@ -140,6 +177,7 @@ function takeTimes(whole, words) {
     Object.assign(paragraph, { words: retimed(own, paragraph.before, text), before: text, isComing: false });
     first = after;
   }
+  showSureness();
   timeline = null;
 }
 
@@ -193,6 +231,7 @@ export function played(seconds) {
   const at = seconds === null ? -1 : indexAt(seconds);
   if (at === playedAt) return;
   playedAt = at;
+  tellSureness(at < 0 ? null : timeline[at].word);
   const range = at < 0 ? null : rangeOf(timeline[at]);
   mark("played", range ? [range] : []);
   if (!range) return;
@@ -331,4 +370,5 @@ box.addEventListener("input", ({ target }) => {
   paragraph.words = retimed(paragraph.words, paragraph.before, after);
   paragraph.before = after;
   timeline = null;
+  showSureness();
 });

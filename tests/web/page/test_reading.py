@@ -124,3 +124,27 @@ def test_three_hours_of_text(browser, url):
         at(page, "transcript").evaluate("box => { box.scrollTop = box.scrollHeight; }")
         expect(last).to_be_in_viewport()
         assert page.evaluate("getComputedStyle(document.querySelector('#transcript p')).direction") == "rtl"
+
+
+def test_how_sure_the_model_is(browser, url):
+    """Less sure words are marked, and going to one tells what else it might have been; only if that is asked for."""
+    script = finished(THREE)
+    token = [("two", 0.44), (" too", 0.4), ("", 0.1), (" to", 0.003)]
+    alternatives = [[{"text": text, "probability": probability} for text, probability in token]]
+    for word, confidence in zip(script["finish"][0]["result"]["result"]["words"], (0.99, 0.44, 0.7, 0.8)):
+        word |= {"confidence": confidence, "alternatives": alternatives}
+    with page_on(browser, url, script) as page:
+        at(page, "alternatives").check()
+        transcribed(page)
+        assert calls(page, "start")[0]["alternatives"] == 4
+        marked = "name => [...CSS.highlights.get(name)].map(String)"
+        assert page.evaluate(marked, "doubtful") == ["two."] and page.evaluate(marked, "unsure") == ["Three"]
+        page.evaluate("HTMLMediaElement.prototype.play = async () => {}")
+        at(page, "transcript").focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowRight")
+        expect(at(page, "sureness")).to_have_text(
+            "“two.”: the model is 44 % sure. It might have been, for “two”: “too” 40 %."
+        )
+        at(page, "reset").click()
+        expect(at(page, "alternatives")).not_to_be_checked()

@@ -47,7 +47,15 @@ def test_file(browser, url):
         assert at(page, "transcript").text_content() == " Hello tab. It works."
         assert page.evaluate("voxtab.tokens") == [1, 32, 33]
         assert calls(page, "start") == [
-            {"id": 2, "verb": "start", "delay_ms": 480, "left_silence_tokens": 32, "guard": True, "tokens": []}
+            {
+                "id": 2,
+                "verb": "start",
+                "delay_ms": 480,
+                "left_silence_tokens": 32,
+                "guard": True,
+                "alternatives": 0,
+                "tokens": [],
+            }
         ]
         assert fed(page)[-1]["fed"] == 16000
         expect(at(page, "save-wav")).to_be_hidden()
