@@ -11,8 +11,6 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from voxtab.native.batch.ray_cluster import _own_gpu
-
 sys.path.append(str(Path(__file__).parent))
 from test_batch import GGUF, failures, make_clips, results
 
@@ -98,6 +96,13 @@ def test_no_gpu_is_one_sentence(cluster, tmp_path):
 
 def test_actors_on_one_machine_take_different_gpus(cluster):
     """Ray believes the number of GPUs that a machine is started with."""
+
+    class Actor:  # Ray sends a local class as it is; one of this module would be imported there
+        def gpu(self) -> int:
+            from voxtab.native.batch.ray_cluster import _own_gpu
+
+            return _own_gpu()
+
     machine = cluster.add_node(num_cpus=2, num_gpus=2, object_store_memory=100 << 20)
     ray.init(cluster.address, log_to_driver=False)
     try:
@@ -106,8 +111,3 @@ def test_actors_on_one_machine_take_different_gpus(cluster):
     finally:
         ray.shutdown()
         cluster.remove_node(machine)
-
-
-class Actor:
-    def gpu(self) -> int:
-        return _own_gpu()
