@@ -91,15 +91,13 @@ export class KeptShard {
   // In Chromium a file's handle reads many times faster than its blob. Other browsers know only handles that exclude all
   // others, and while a tab writes there is none to be had.
   async openReader() {
+    if (!("mode" in /** @type {any} */ (globalThis).FileSystemSyncAccessHandle.prototype)) return null;
     try {
       const file = await this.folder.getFileHandle(this.name);
-      const handle = await /** @type {any} */ (file).createSyncAccessHandle({ mode: "read-only" });
-      if (handle.mode === "read-only") return handle;
-      handle.close();
+      return await /** @type {any} */ (file).createSyncAccessHandle({ mode: "read-only" });
     } catch {
-      // readBlob finds out what is wrong
+      return null; // readBlob finds out what is wrong
     }
-    return null;
   }
 
   async readBlob(from, to) {
