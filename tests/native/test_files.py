@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from voxtab.errors import ModelError
 from voxtab.native import files as files_module
 from voxtab.native import models
-from voxtab.native.files import FileSource, find_model, in_order, read_directory
+from voxtab.native.files import FileSource, find_model, read_directory
 from voxtab.weights import gguf
+from voxtab.weights.shard_names import in_order
 from weights import gguf_bytes as g
 
 ORACLE = Path(__file__).parents[1] / "oracle/delay480"

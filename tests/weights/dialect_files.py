@@ -355,3 +355,27 @@ def write(folder: Path, dialect: str) -> None:
         write_gguf(folder / "mmproj-model.gguf", "mmproj", audio, vocabulary=False)
     else:
         write_gguf(folder / "model.gguf", dialect, tensors)
+
+
+def write_index(folder: Path) -> list[str]:
+    """Hugging Face's layout in two shards, with its index, config.json and tekken.json. Returns the shards' names."""
+    tensors = [*hugging_face().items()]
+    names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    halves = [dict(tensors[i::2]) for i in range(2)]
+    for name, half in zip(names, halves):
+        safetensors.numpy.save_file(half, folder / name)
+    weight_map = {key: name for name, half in zip(names, halves) for key in half}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    for name in ("config.json", "tekken.json"):
+        shutil.copy(ORACLE / name, folder)
+    return names
+
+
+def write_parts(folder: Path) -> list[str]:
+    """voxtral.cpp's file in three parts, as gguf-split makes them. Returns their names."""
+    tensors = [*tensors_of("voxtral.cpp").items()]
+    names = [f"tiny-{i + 1:05}-of-00003.gguf" for i in range(3)]
+    for i, name in enumerate(names):
+        split = {"split.no": i, "split.count": 3, "split.tensors.count": len(tensors)}
+        write_gguf(folder / name, "voxtral.cpp", dict(tensors[i::3]), vocabulary=not i, more=split)
+    return names

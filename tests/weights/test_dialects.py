@@ -127,15 +127,7 @@ def test_both_layouts_in_one_folder(tmp_path):
 
 def test_shards_with_an_index(tmp_path, reader):
     """Named by the folder or by the index; every shard has a header of its own."""
-    tensors = dialect_files.hugging_face()
-    names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
-    halves = [dict([*tensors.items()][i::2]) for i in range(2)]
-    for name, half in zip(names, halves):
-        safetensors.numpy.save_file(half, tmp_path / name)
-    index = tmp_path / "model.safetensors.index.json"
-    index.write_text(json.dumps({"weight_map": {key: name for name, half in zip(names, halves) for key in half}}))
-    shutil.copy(ORACLE / "config.json", tmp_path)
-    shutil.copy(ORACLE / "tekken.json", tmp_path)
+    names, index = dialect_files.write_index(tmp_path), tmp_path / "model.safetensors.index.json"
     assert models.read_model(index).source.paths == [tmp_path / name for name in names]
     assert reader.tokens(tmp_path) == EXPECTED["tokens_f32"]
     (tmp_path / names[1]).unlink()
@@ -149,16 +141,7 @@ def test_shards_with_an_index(tmp_path, reader):
 
 def test_parts_of_gguf_split(tmp_path, reader):
     """Any part's path, or the folder, stands for all."""
-    tensors = [*tensors_of("voxtral.cpp").items()]
-    for i in range(3):
-        split = {"split.no": i, "split.count": 3, "split.tensors.count": len(tensors)}
-        write_gguf(
-            tmp_path / f"tiny-{i + 1:05}-of-00003.gguf",
-            "voxtral.cpp",
-            dict(tensors[i::3]),
-            vocabulary=not i,
-            more=split,
-        )
+    dialect_files.write_parts(tmp_path)
     for path in (tmp_path / "tiny-00002-of-00003.gguf", tmp_path / "tiny-00001-of-00003.gguf"):
         assert len(models.read_model(path).source.paths) == 3
     assert reader.tokens(tmp_path) == EXPECTED["tokens_f32"]

@@ -2,6 +2,8 @@
 
 import { Failure } from "../failure.js";
 
+// Of a model, whatever lies beside it. Which files make one, Python says: app/voxtab/weights/layouts.py.
+const MODEL = /\.gguf$|\.safetensors$|\.safetensors\.index\.json$|^(tekken|config|params)\.json$/i;
 const AUDIO =
   /\.(wav|mp3|m4a|m4b|mp4|m4v|aac|ogg|oga|opus|flac|webm|mkv|mka|mov|ts|mts|aif|aiff|caf|3gp|amr|wma|alac)$/i;
 
@@ -52,37 +54,32 @@ export function sortFiles(files) {
   const audio = files.filter(isAudio).map(({ file, name }) => ({ name, source: file }));
   let rest = files.filter((file) => !isAudio(file)).map(({ file }) => file);
   // Beside audio, only what is certainly a model is one.
-  const others = audio.length
-    ? rest.filter(({ name }) => !/\.gguf$|^tekken\.json$/i.test(name))
-    : rest.filter(isHidden);
+  const others = rest.filter(audio.length ? ({ name }) => !MODEL.test(name) : isHidden);
   rest = rest.filter((file) => !others.includes(file));
-  const tokenizers = rest.filter((file) => /\.json$/i.test(file.name));
-  const model = rest.filter((file) => !tokenizers.includes(file));
-  if (tokenizers.length > 1)
-    throw new Failure("files", "There is more than one .json file: drop only the model's tekken.json.");
-  const whole = model.filter((file) => /\.gguf$/i.test(file.name));
-  if (whole.length && model.length > whole.length) {
-    throw new Failure(
-      "files",
-      `There are other files beside ${whole[0].name}: drop one .gguf file, or all shards of one model.`,
-    );
-  }
-  if (whole.length > 1 && !whole.every((file) => /-\d+-of-\d+\.gguf$/i.test(file.name))) {
-    throw new Failure("files", "There is more than one .gguf file: drop one.");
-  }
+  const tokenizer = tokenizerAmong(rest);
+  const model = rest.filter((file) => file !== tokenizer);
   // Shards may have any name. A single unknown file is most likely meant to be audio, and the decoder says if it is
   // not.
   const [first] = model;
-  if (
-    model.length === 1 &&
-    !audio.length &&
-    !whole.length &&
-    !tokenizers.length &&
-    !/shard|part|\.a[a-z]$/i.test(first.name)
-  )
-    return { audio: [{ name: first.name, source: first }], model: [], tokenizer: null, others: [] };
-  return { audio, model, tokenizer: tokenizers[0] ?? null, others: others.map(({ name }) => name) };
+  if (rest.length === 1 && first && !MODEL.test(first.name) && !/shard|part|\.a[a-z]$/i.test(first.name))
+    return { audio: [...audio, { name: first.name, source: first }], model: [], tokenizer: null, others: [] };
+  return { audio, model, tokenizer, others: others.map(({ name }) => name) };
 }
+
+// A tekken.json, or the only .json file that is nothing else. Throws a Failure.
+function tokenizerAmong(files) {
+  const named = files.find(({ name }) => /^tekken\.json$/i.test(name));
+  const unknown = files.filter(({ name }) => /\.json$/i.test(name) && !MODEL.test(name));
+  if (!named && unknown.length > 1)
+    throw new Failure(
+      "files",
+      "There is more than one .json file, and none is called tekken.json: drop only that one.",
+    );
+  return named ?? unknown[0] ?? null;
+}
+
+// Whether a file has weights: of a model's files, all but the JSON beside them.
+export const hasWeights = ({ name }) => !/\.json$/i.test(name);
 
 function isHidden({ name }) {
   return name.startsWith(".") || /^(thumbs\.db|desktop\.ini)$/i.test(name);

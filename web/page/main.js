@@ -4,7 +4,7 @@ import { lastName } from "./address.js";
 import "./captions.js";
 import { see, showRecordings } from "./demo.js";
 import { engine } from "./engine.js";
-import { chosenFiles, droppedFiles, sortFiles } from "./files.js";
+import { chosenFiles, droppedFiles, hasWeights, sortFiles } from "./files.js";
 import { showKept } from "./kept.js";
 import { connectKeys } from "./keys.js";
 import { copyLink, followLink, modelAt } from "./link.js";
@@ -23,7 +23,7 @@ import { showMachine } from "./welcome.js";
 // For programs that drive the page: the command line's JSON of the last transcription that finished, and its token ids.
 window.voxtab = { result: null, tokens: null };
 
-const chosen = { model: [], tokenizer: null }; // files of a model that is not complete yet
+const chosen = { model: [], tokenizer: null }; // files of a model that did not open: one may be missing
 
 // files: [{file, name}].
 function takeFiles(files) {
@@ -34,21 +34,31 @@ function takeFiles(files) {
       view.note(
         `Left out, as they are not audio: ${others.length > 3 ? `${others.length} files` : others.join(", ")}.`,
       );
-    if (!model.length && !tokenizer) return;
-    // The model and its tokenizer may come one after the other.
-    if (model.length) chosen.model = model;
-    if (tokenizer) chosen.tokenizer = tokenizer;
-    const [first] = chosen.model;
-    if (!first)
-      return view.error("You have chosen tekken.json: now choose the model too, a .gguf file or all its shards.");
-    if (!chosen.tokenizer) return view.error(`You have chosen ${first.name}: now choose its tekken.json too.`);
-    const label = chosen.model.length > 1 ? `${chosen.model.length} shards` : first.name;
-    const keep = view.keepsFiles();
-    openModel({ label, model: { files: chosen.model, keep }, tokenizer: { file: chosen.tokenizer } });
-    Object.assign(chosen, { model: [], tokenizer: null }); // another model has another tokenizer
+    if (model.length || tokenizer) takeModel(model, tokenizer);
   } catch (error) {
     view.error(error.message);
   }
+}
+
+// What belongs to a model may come one after the other. Other weights are another model.
+async function takeModel(model, tokenizer) {
+  if (!model.some(hasWeights))
+    model = [...chosen.model.filter(({ name }) => !model.some((f) => f.name === name)), ...model];
+  else if (chosen.model.some(hasWeights)) chosen.tokenizer = null;
+  Object.assign(chosen, { model, tokenizer: tokenizer ?? chosen.tokenizer });
+  const weights = model.filter(hasWeights);
+  if (!weights.length) {
+    const names = [...model, chosen.tokenizer].filter(Boolean).map(({ name }) => name);
+    return view.error(
+      `You have chosen ${names.join(" and ")}: now choose the model too, a .gguf file or all files of its weights.`,
+    );
+  }
+  const request = {
+    label: weights.length > 1 ? `${weights.length} files` : weights[0].name,
+    model: { files: model, keep: view.keepsFiles() },
+    tokenizer: chosen.tokenizer && { file: chosen.tokenizer },
+  };
+  if ((await openModel(request)) && chosen.model === model) Object.assign(chosen, { model: [], tokenizer: null });
 }
 
 // The Stop button first ends the recording. If it is pressed again, it stops what the engine is doing.

@@ -6,7 +6,8 @@ The weights' bytes stay in JavaScript, in a Source of `web/worker/weights/source
 import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,15 +17,15 @@ from page import source as sources
 from pyodide.ffi import JsException, to_js
 
 from voxtab.browser.gpu import BrowserDevice
-from voxtab.browser.locate import locate_model
+from voxtab.browser.locate import Located, locate_model, with_mmproj, without_tokenizer
 from voxtab.browser.messages import object_of, post_event
 from voxtab.errors import ModelError, TokenizerError, UserError
 from voxtab.gpu.device import GpuAdapter
 from voxtab.gpu.variants import Variants
 from voxtab.model import Model
 from voxtab.tokenizer import READ_BYTES, TekkenReader, Tokenizer
-from voxtab.weights import checkpoint, dialects, gguf, vocabulary
-from voxtab.weights.directory import Array, Directory, HeaderIncomplete
+from voxtab.weights import checkpoint, dialects, gguf, layouts, safetensors, vocabulary
+from voxtab.weights.directory import Array, Directory, HeaderIncomplete, Tensor, joined
 
 FIRST_READ = 1 << 18  # bytes: the header of a file without a tokenizer is smaller
 SIZE_UNKNOWN = 1 << 62  # of a file, when a server does not say
@@ -56,9 +57,15 @@ async def open_model(request: Any, lost: Callable[[BrowserDevice, str], None]) -
         network = getattr(request, "network", True)
         source = open_source(located.shards, network=network)
         size = await source.open()
-        directory, head = await read_directory(source, size or SIZE_UNKNOWN)
-        refuse_absurd(directory, not size)
-        directory = dialects.translated(directory)
+        files = await read_headers(source, located, size)
+        if dialects.is_text_half(files.directory) and len(located.shards) == 1:
+            located = await with_mmproj(located)
+            source.close()
+            source = open_source(located.shards, network=network)
+            size = await source.open()
+            files = await read_headers(source, located, size)
+        refuse_absurd(files.directory, not size)
+        directory = dialects.translated(files.directory, located.config)
         config = checkpoint.read_config(directory)
         # A file may hold more than the model. The names alone do not depend on the width.
         nbytes = sum(directory.tensors[name].nbytes for name in checkpoint.shapes(config, ada_width=0))
@@ -69,26 +76,28 @@ async def open_model(request: Any, lost: Callable[[BrowserDevice, str], None]) -
                 post_event("progress", stage="kernels", done=0, total=0)
 
         case = json.dumps([site.build, navigator.userAgent, device.adapter.as_json(), nbytes])
+        tokenizer = None
+        inside = None if object_of(request, "tokenizer") else vocabulary.place(directory)
+        if inside:
+            located = await without_tokenizer(located)
+            tokenizer = vocabulary.read(directory, await files.read(source, inside), config.vocabulary)
         loading = Model.load(
             device,
             directory,
             config,
             source,
-            None,
+            tokenizer,
             name=located.name,
             progress=progress,
             variants=_variants(request, case, device.adapter),
         )
-        # Python reads the tokenizer while JavaScript reads the weights: neither waits for the other.
-        inside = None if object_of(request, "tokenizer") else vocabulary.place(directory)
-        if isinstance(inside, Array):
-            tokenizer = vocabulary.read(directory, head[inside.offset :][: inside.nbytes], config.vocabulary)
+        if tokenizer:
             model, tokenizer_is_kept = await loading, True
         else:
-            model, (tokenizer, tokenizer_is_kept) = await together(
+            # Python reads the tokenizer while JavaScript reads the weights: neither waits for the other.
+            model, (model.tokenizer, tokenizer_is_kept) = await together(
                 loading, read_tokenizer(located.tokenizer, config.vocabulary, network)
             )
-        model.tokenizer = tokenizer
         is_kept = source.isKept and tokenizer_is_kept
     except BaseException:
         if device:
@@ -145,16 +154,74 @@ def open_source(shards: list[dict], **options: Any) -> Any:
     return sources.Source.new(*to_js([shards, options], dict_converter=Object.fromEntries))
 
 
-async def read_directory(source: Any, size: int) -> tuple[Directory, bytes]:
-    """The header of a GGUF file, read and as bytes. The source then still gives the file from its first byte."""
+@dataclass(frozen=True)
+class Headers:
+    """What a model's files say at their beginnings."""
+
+    directory: Directory  # of all of them
+    starts: list[int]  # where each file with a header begins in the source, in bytes
+    heads: list[bytes]  # its first bytes, with all of the header
+
+    async def read(self, source: Any, place: Array | Tensor) -> bytes:
+        """The bytes at a place in the source. The source then still gives what it would have given."""
+        file = bisect_right(self.starts, place.offset) - 1
+        at = place.offset - self.starts[file]
+        if isinstance(place, Array):  # in the header
+            return self.heads[file][at : at + place.nbytes]
+        # A tensor; the shards of a file with one header are cut anywhere.
+        found = bytearray()
+        index = file
+        while len(found) < place.nbytes and index < source.shards.length:
+            answer = await source.part(index, at, at + place.nbytes - len(found))
+            found += answer.part.to_bytes()
+            at = max(0, at - (answer.size or 0)) if not found else 0
+            index += 1
+        return bytes(found)
+
+
+async def read_headers(source: Any, located: Located, size: int | None) -> Headers:
+    """The headers of a model's files. The source, of `size` bytes, then still gives the first from its first byte."""
+    kind = safetensors if located.names[0].endswith(".safetensors") else gguf
+
+    async def read_first(nbytes: int) -> bytes:
+        return (await source.head(nbytes)).to_bytes()
+
+    if len(located.shards) == 1 or not layouts.have_headers(located.names):
+        directory, head = await read_header(kind, read_first, size or SIZE_UNKNOWN)
+        return Headers(joined([(0, directory)]), [0], [head])
+    start, starts, heads, found = 0, [], [], []
+    for index, name in enumerate(located.names):
+        size = (await source.part(index, 0, 0)).size
+        if size is None:
+            raise ModelError(
+                f"The server does not say how large {name} is, which a model of several files needs: use another host, "
+                "or a manifest with the sizes."
+            )
+
+        async def read(nbytes: int, index: int = index) -> bytes:
+            return (await source.part(index, 0, nbytes)).part.to_bytes()
+
+        try:
+            directory, head = await read_header(kind, read, size)
+        except ModelError as error:
+            raise ModelError(f"{name}: {error}") from None
+        found.append((start, directory))
+        starts.append(start)
+        heads.append(head)
+        start += size
+    return Headers(joined(found), starts, heads)
+
+
+async def read_header(kind: Any, read: Callable[[int], Awaitable[bytes]], size: int) -> tuple[Directory, bytes]:
+    """The header of a file, read and as bytes. kind: `gguf` or `safetensors`; read(n) gives the first n bytes."""
     nbytes = FIRST_READ
     while True:
-        head = (await source.head(min(nbytes, size))).to_bytes()
+        head = await read(min(nbytes, size))
         # If the file is shorter than it seemed, do not ask for more forever.
         if len(head) < min(nbytes, size):
             size = len(head)
         try:
-            return gguf.parse(head, size), head
+            return kind.parse(head, size), head
         except HeaderIncomplete as error:
             nbytes = max(2 * nbytes, error.needed)
 
@@ -174,7 +241,7 @@ def refuse_absurd(directory: Directory, untold: bool) -> None:
 async def read_tokenizer(shard: dict | None, vocabulary: int, network: bool) -> tuple[Tokenizer, bool]:
     """The Tokenizer of a tekken.json, and whether the store has all of it. TokenizerError if there is none."""
     if not shard:
-        raise TokenizerError("There is no tekken.json: choose it together with the model's files.")
+        raise TokenizerError("The model does not carry its vocabulary: now choose its tekken.json too.")
     place = shard.get("store") and to_js(shard["store"], dict_converter=Object.fromEntries)
     if place and (packed := await store.keptVocabulary(place)):
         tokenizer = Tokenizer.unpacked(packed.to_bytes())

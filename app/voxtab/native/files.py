@@ -1,7 +1,5 @@
 """A model's files on disk: which ones a user's path stands for, and how they are read as one run of bytes."""
 
-import json
-import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
@@ -9,25 +7,10 @@ from pathlib import Path
 from stat import S_ISDIR
 
 from voxtab.errors import ModelError
-from voxtab.weights import gguf, safetensors
+from voxtab.weights import gguf, layouts, safetensors
 from voxtab.weights.directory import Directory, HeaderIncomplete, joined
-from voxtab.weights.shard_names import in_order
 
 _FIRST_READ = 1 << 20  # bytes: the header of a file without a tokenizer is a tenth of it
-
-# Files that may be in the folder of the shards.
-# fmt: off
-_NOT_SHARDS = {
-    ".json", ".jsonl", ".jinja", ".txt", ".md", ".html", ".pdf", ".py", ".yaml", ".yml", ".toml", ".csv", ".log",
-    ".sha256", ".md5", ".png", ".jpg", ".svg", ".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus", ".npy", ".npz",
-    ".safetensors", ".gguf",
-}
-# fmt: on
-_INDEX = ".safetensors.index.json"
-_MMPROJ = "mmproj"  # in the name of llama.cpp's file with the audio encoder
-_PART = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")  # as gguf-split names them
-MOST_PARTS = 1000
-_NOT_SHARD_NAMES = {"LICENSE", "LICENCE", "NOTICE", "README", "SHA256SUMS", "MD5SUMS"}
 
 
 class FileSource:
@@ -122,7 +105,7 @@ def find_model(path: str | Path) -> ModelFiles:
         return _model_files("gguf", _with_other_parts(path))
     if path.suffix == ".safetensors":
         return _model_files("safetensors", [path])
-    if path.name.endswith(_INDEX):
+    if path.name.endswith(layouts.INDEX):
         return _model_files("safetensors", _in_index(path))
     raise ModelError(f"{path} is not a .gguf file: give one, or the folder that holds all its shards.")
 
@@ -130,14 +113,8 @@ def find_model(path: str | Path) -> ModelFiles:
 def with_mmproj(files: ModelFiles) -> ModelFiles:
     """llama.cpp's text model and, beside it, the file with the audio encoder. ModelError unless there is just one."""
     folder = files.source.paths[0].parent
-    others = [path for path in folder.glob("*.gguf") if _MMPROJ in path.name.lower()]
-    if len(others) != 1:
-        raise ModelError(
-            f"{files.source.label} is the half of a model that llama.cpp has in two files, and {folder} holds "
-            f"{len(others) or 'no'} .gguf file{'s'[: len(others) != 1]} with {_MMPROJ} in the name: put the one with "
-            "this model's audio encoder there."
-        )
-    return _model_files("gguf", [*files.source.paths, others[0]])
+    other = layouts.mmproj_among([path.name for path in folder.glob("*.gguf")], files.source.label, str(folder))
+    return _model_files("gguf", [*files.source.paths, folder / other])
 
 
 def read_directory(files: ModelFiles) -> Directory:
@@ -171,24 +148,15 @@ def _find_in_folder(folder: Path) -> ModelFiles:
         files = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
     except OSError as error:
         raise _unreadable(folder, error) from None
-    whole = [file for file in files if file.suffix == ".gguf"]
-    if len(whole) > 1:  # those of llama.cpp's text model are found with it
-        whole = [file for file in whole if _MMPROJ not in file.name.lower()] or whole
-    if len(whole) > 1 and set(whole) != set(_with_other_parts(whole[0])):
-        raise ModelError(f"{folder} holds {len(whole)} .gguf files: give the path of one, such as {whole[0]}.")
+    names = [file.name for file in files]
+    whole = layouts.models_among(names)
+    if len(whole) > 1:
+        raise ModelError(f"{folder} holds {len(whole)} .gguf files: give the path of one, such as {folder / whole[0]}.")
     if whole:
-        return _model_files("gguf", _with_other_parts(whole[0]))
-    indexes = [file for file in files if file.name.endswith(_INDEX)]
-    for single in ("model.safetensors", "consolidated.safetensors"):
-        if folder / single in files:
-            return _model_files("safetensors", [folder / single])
-        if indexes:
-            return _model_files("safetensors", _in_index(indexes[-1]))  # model before consolidated
-
-    shards = [file for file in files if file.suffix.lower() not in _NOT_SHARDS and file.stem not in _NOT_SHARD_NAMES]
+        return find_model(folder / whole[0])
+    shards = [folder / name for name in layouts.raw_shards(names)]
     if not shards:
         raise ModelError(f"{folder} holds no model: give a .gguf file or the folder of a model.")
-    shards = [folder / name for name in in_order([file.name for file in shards])]
     found = _model_files("gguf", shards)
     if found.source.read(0, min(4, found.source.size)) != b"GGUF":
         raise ModelError(
@@ -200,26 +168,22 @@ def _find_in_folder(folder: Path) -> ModelFiles:
 
 def _with_other_parts(path: Path) -> list[Path]:
     """A .gguf file; with one that gguf-split made, all the parts, in their order."""
-    part = _PART.fullmatch(path.name)
-    if not part:
-        return [path]
-    name, digits = part["name"], part["count"]
-    if not 1 <= int(part["number"]) <= int(digits) <= MOST_PARTS:
-        return [path]
-    paths = [path.with_name(f"{name}-{i:05}-of-{digits}.gguf") for i in range(1, int(digits) + 1)]
+    paths = [path.with_name(name) for name in layouts.parts_of(path.name)]
     for other in paths:
-        if not other.is_file():
-            raise ModelError(f"{other} is missing, one of the {int(digits)} parts of a model: download it to there.")
+        if len(paths) > 1 and not other.is_file():
+            raise ModelError(f"{other} is missing, one of the {len(paths)} parts of a model: download it to there.")
     return paths
 
 
 def _in_index(index: Path) -> list[Path]:
     """The shards that a model.safetensors.index.json lists, in their order."""
     try:
-        names = sorted({*json.loads(index.read_bytes())["weight_map"].values()})
-        assert names and all(type(name) is str and Path(name).name == name for name in names)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError):
-        raise ModelError(f"{index} does not list a model's shards: download it again.") from None
+        text = index.read_text(encoding="utf-8")
+    except OSError as error:
+        raise _unreadable(index, error) from None
+    except UnicodeDecodeError:
+        text = ""
+    names = layouts.listed(text, str(index))
     for name in names:
         if not index.with_name(name).is_file():
             raise ModelError(f"The shard {index.with_name(name)} is missing: download it to where the others are.")
@@ -227,20 +191,17 @@ def _in_index(index: Path) -> list[Path]:
 
 
 def _model_files(kind: str, paths: list[Path]) -> ModelFiles:
-    folder = paths[0].parent
-    config = None
-    if kind == "safetensors":
-        # Both may be there, as on the hub. Each belongs to the file with its maker's names.
-        config = folder / ("params.json" if paths[0].name.startswith("consolidated") else "config.json")
+    folder, config = paths[0].parent, None
+    if name := layouts.config_of(paths[0].name):
+        config = folder / name
         if not config.is_file():
-            raise ModelError(f"{folder} holds no {config.name}: put the one that belongs to {paths[0].name} beside it.")
-    tokenizers = [place / "tekken.json" for place in (folder, folder.parent)]
+            raise ModelError(f"{folder} holds no {name}: put the one that belongs to {paths[0].name} beside it.")
+    tokenizers = [place / layouts.TOKENIZER for place in (folder, folder.parent)]
     source = FileSource(paths)
-    have_headers = kind == "safetensors" or paths[0].suffix == ".gguf"
     return ModelFiles(
         kind,
         source,
-        tuple(source.starts) if have_headers else (0,),
+        tuple(source.starts) if layouts.have_headers([path.name for path in paths]) else (0,),
         config,
         next(filter(Path.is_file, tokenizers), None),
     )

@@ -1,7 +1,6 @@
 """Models in local files, on the native GPU."""
 
 import asyncio
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from voxtab.native.gpu.device import NativeDevice
 from voxtab.native.hub.names import hub_name
 from voxtab.native.threads import in_thread
 from voxtab.tokenizer import Tokenizer
-from voxtab.weights import checkpoint, dialects, vocabulary
+from voxtab.weights import checkpoint, dialects, layouts, vocabulary
 from voxtab.weights.directory import Directory
 
 Progress = Callable[[int], None] | None  # called with the bytes so far
@@ -155,9 +154,6 @@ def _on_this_machine(path: str | Path) -> str | Path:
 
 def _json(path: Path) -> dict:
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict):
-        raise ModelError(f"{path} is not a JSON object that can be read: download the model's config.json again.")
-    return content
+        return layouts.config(path.read_bytes(), str(path))
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror}): see that you may read it.") from None

@@ -94,13 +94,23 @@ def test_dropped_model(browser, url):
         assert "files" in calls(page, "open")[1]["model"]
 
 
-def test_dropped_shards_and_then_the_tokenizer(browser, url):
-    with page_on(browser, url) as page:
+def test_a_model_whose_files_come_one_after_the_other(browser, url):
+    """What the engine misses is added to what was chosen; other weights are another model."""
+    missing = {"error": {"kind": "tokenizer", "message": "Now choose its tekken.json too."}}
+    with page_on(browser, url, {"open": [{}, missing, {}]}) as page:
+        drop(page, ("config.json", b"{}"))
+        expect(at(page, "error")).to_contain_text("You have chosen config.json: now choose the model too")
         drop(page, ("shard-aa", b"GGUF"), ("shard-ab", b"x"))
-        expect(at(page, "error")).to_contain_text("now choose its tekken.json too")
+        expect(at(page, "error")).to_contain_text("Now choose its tekken.json too.")
         drop(page, ("tekken.json", b"{}"))
         expect(at(page, "status")).to_have_text("Ready, with voxtral-q4.gguf.")
         expect(at(page, "error")).to_be_hidden()
+        first, second = calls(page, "open")[1:]
+        assert first["tokenizer"] is None and len(first["model"]["files"]) == len(second["model"]["files"]) == 2
+        assert "file" in second["tokenizer"]
+        drop(page, ("other.gguf", b"GGUF"))
+        expect(at(page, "model")).to_contain_text("voxtral-q4.gguf")
+        assert calls(page, "open")[3]["tokenizer"] is None and len(calls(page, "open")[3]["model"]["files"]) == 1
 
 
 def test_model_by_address(browser, url):

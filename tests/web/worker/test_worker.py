@@ -37,9 +37,9 @@ def open_url(page, url: str | None, **more) -> dict:
     return page.evaluate("([url, more]) => openUrl(url, more)", [url, more])
 
 
-def open_chosen(page, paths: list[Path]) -> dict:
+def open_chosen(page, paths: list[Path], **more) -> dict:
     page.set_input_files("input", paths)
-    return page.evaluate("openChosen()")
+    return page.evaluate("more => openChosen(more)", more)
 
 
 def error_of(answer: dict) -> tuple[str, str]:
@@ -47,7 +47,7 @@ def error_of(answer: dict) -> tuple[str, str]:
     return answer["error"]["kind"], answer["error"]["message"]
 
 
-def check_tokens(page, server, oracle: str, opened: dict, chunk: int = 16000):
+def check_tokens(page, server, oracle: str, opened: dict, chunk: int = 16000, tokens: str = "tokens_q4_0"):
     assert "error" not in opened, opened
     expected = json.loads((ORACLES / oracle / "expected.json").read_text())
     answer = page.evaluate(
@@ -55,7 +55,7 @@ def check_tokens(page, server, oracle: str, opened: dict, chunk: int = 16000):
         [f"{server.url}/files/{oracle}/clip.f32", expected["delay_ms"], chunk],
     )
     assert "error" not in answer, answer
-    assert answer["tokens"] == expected["tokens_q4_0"]
+    assert answer["tokens"] == expected[tokens]
     assert answer["text"] and answer["words"][0]["start"] <= answer["words"][0]["end"]
     return answer
 

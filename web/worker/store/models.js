@@ -10,7 +10,7 @@ const RECORD = "record";
 const SUM_BYTES = 32; // SHA-256
 
 // A record says what a model is and where its bytes come from, so that it opens without asking the network again:
-// {name, address, added, shards, tokenizer}; app/voxtab/browser/manifest.py makes it. Written in a Worker only.
+// {name, address, added, shards, tokenizer}; app/voxtab/browser/locate.py makes it. Written in a Worker only.
 export async function writeRecord(model, json) {
   try {
     const handle = await openForWriting(await modelFolder(model), RECORD);
@@ -78,7 +78,7 @@ async function sidecarSum(folder, name) {
 }
 
 // The shards that a record names, with the tokenizer's.
-const shardsOf = ({ shards, tokenizer }) => [...shards, tokenizer];
+const shardsOf = ({ shards, tokenizer }) => [...shards, tokenizer].filter(Boolean); // some models carry their vocabulary
 
 // Every model: {model: its key; record, or null if it is damaged; bytes: its size, or null if it is unknown; kept: how
 // many of them are there}.

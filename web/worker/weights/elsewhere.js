@@ -2,11 +2,16 @@
 
 import { Failure } from "../../failure.js";
 import { Sibling } from "../siblings.js";
-import { isOnHub } from "./hub.js";
+import { isOnHub, isRepository } from "./hub.js";
 
 // Resolves with {url, bytes, sha256}: see hub.js.
 export async function pinned(url) {
   return isOnHub(url) ? ask({ verb: "pinned", url }) : { url, bytes: null, sha256: null };
+}
+
+// Resolves with {base, names} of a folder of a hub, or null: see hub.js.
+export async function listing(url) {
+  return isRepository(url) || isOnHub(url) ? ask({ verb: "listing", url }) : null;
 }
 
 // Resolves with the text of a small file, of at most `most` bytes. tell: called with a sentence for the user while it

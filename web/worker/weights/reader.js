@@ -1,15 +1,15 @@
 // The Worker that reads from addresses, and alone may leave this origin: web/headers.json has its policy.
 //
 // It reads a model's shards (step 4 in source.js): its first message is {shards, chunkBytes, network, times}
-// and has no answer; nor has {paused}. Then requests are {verb, memory}, answered in order with {size}, {chunk, isKept} or
-// {failure: {kind, message}}. `memory` is the memory of the oldest chunk that was not given back yet, or null. Messages
+// and has no answer; nor has {paused}. Then requests are {verb, memory}, answered in order with {size}, {chunk, isKept},
+// {part, size} or {failure: {kind, message}}. `memory` is the memory of the oldest chunk that was not given back yet, or null. Messages
 // that answer nothing are {tell: a sentence or null}, {warn: a sentence} and {downloading: true}.
 //
 // Or it makes a single request (elsewhere.js), answered with {found} or {failure}.
 
 import { serve } from "../siblings.js";
 import { text } from "./file.js";
-import { pinned } from "./hub.js";
+import { listing, pinned } from "./hub.js";
 import { Patience } from "./patience.js";
 import { Shards } from "./shards.js";
 
@@ -24,7 +24,9 @@ let shards;
 let patience;
 const verbs = {
   open: async () => ({ size: await shards.open() }),
+  part: ({ index, from, to }) => shards.part(index, from, to),
   next: async () => ({ chunk: await shards.read(), isKept: shards.isKept }),
+  listing: async ({ url }) => ({ found: await listing(url) }),
   pinned: async ({ url }) => ({ found: await pinned(url) }),
   text: async ({ url, most }) => ({ found: await text(url, most, new Patience(tell)) }),
   blob: async ({ url }) => ({ found: await blob(url) }),

@@ -25,6 +25,7 @@ export class Shard {
     this.bytes = described.bytes ?? described.file?.size ?? null;
     this.kept = null; // a KeptShard
     this.opening = null;
+    this.turn = Promise.resolve(); // `bring` reads one piece at a time
   }
 
   // Where the bytes come from if the store does not have them, or null.
@@ -58,13 +59,34 @@ export class Shard {
     this.bytes = this.file.bytes;
   }
 
-  // Yields {piece}, a promise of each piece.
-  async *pieces() {
+  async prepare() {
     await this.open();
     if (this.bytes === null) {
       this.unkeep(`${this.name} is not kept on this machine, because its server does not say how large it is.`);
     }
     if (this.kept && !this.kept.isComplete && this.file) await this.keeping(() => this.complete());
+  }
+
+  // Resolves with the bytes from `from` to `to`, or to the shard's end, out of their turn: `pieces` still yields all.
+  async part(from, to) {
+    await this.prepare();
+    const end = Math.min(this.bytes ?? Infinity, to);
+    const part = new Uint8Array(Math.max(0, end - from));
+    let filled = 0;
+    for (let i = Math.floor(from / this.pieceBytes); i * this.pieceBytes < end; i++) {
+      const upTo = Math.min(this.bytes ?? Infinity, (i + 1) * this.pieceBytes);
+      const piece = await this.verify(i, await this.bring(i, upTo, upTo));
+      const bytes = piece.subarray(Math.max(0, from - i * this.pieceBytes), end - i * this.pieceBytes);
+      part.set(bytes, filled);
+      filled += bytes.length;
+      if (piece.length < this.pieceBytes) break;
+    }
+    return part.subarray(0, filled);
+  }
+
+  // Yields {piece}, a promise of each piece.
+  async *pieces() {
+    await this.prepare();
     const end = this.bytes ?? Infinity;
     const whole = this.described.sha256 && !this.given && this.kept?.whole !== this.described.sha256;
     const hasher = whole ? new Checker("hasher.js") : null;
@@ -103,22 +125,27 @@ export class Shard {
     throw this.differs();
   }
 
-  // Resolves with {bytes, isStored}.
-  async bring(i, to) {
-    const from = i * this.pieceBytes;
-    const bytes = this.kept?.has(i) ? await this.kept.read(from, to, this.context.checkers.memory(to - from)) : null;
-    if (bytes) return { bytes, isStored: true };
-    if (!this.file) throw this.missing();
-    if (this.kept?.has(i)) await this.keeping(() => this.takeStore()); // its data is gone
-    return { bytes: await this.fetchPiece(this.file, from, to, i), isStored: false };
+  // Resolves with {bytes, isStored}. until: as in file.js, if the next pieces are not read.
+  bring(i, to, until = undefined) {
+    const brought = this.turn.then(() => this.bringNow(i, to, until));
+    this.turn = brought.then(
+      () => {},
+      () => {},
+    );
+    return brought;
   }
 
-  async fetchPiece(file, from, to, i) {
+  async bringNow(i, to, until) {
+    const from = i * this.pieceBytes;
+    const stored = this.kept?.has(i) ? await this.kept.read(from, to, this.context.checkers.memory(to - from)) : null;
+    if (stored) return { bytes: stored, isStored: true };
+    if (!this.file) throw this.missing();
+    if (this.kept?.has(i)) await this.keeping(() => this.takeStore()); // its data is gone
     const memory = this.context.checkers.memory(to - from);
-    const bytes = await file.piece(from, to, memory, this.endOfHole(i));
+    const bytes = await this.file.piece(from, to, memory, until === undefined ? this.endOfHole(i) : until);
     if (this.bytes !== null && bytes.length < to - from)
       throw new Failure("model", `${this.name} is cut short: it has ${from + bytes.length} bytes of ${this.bytes}.`);
-    return bytes;
+    return { bytes, isStored: false };
   }
 
   // Where the first piece after piece i begins that the store has, or null if it has none.

@@ -19,6 +19,12 @@ export class Shards {
     return this.shards.reduce((sum, { bytes }) => (sum === null || bytes === null ? null : sum + bytes), 0);
   }
 
+  // Resolves with {part, size}: bytes of one shard, out of their turn, and the shard's size, or null if it is unknown.
+  async part(index, from, to) {
+    const shard = this.shards[index];
+    return { part: await shard.part(from, to), size: shard.bytes };
+  }
+
   // Resolves with the next piece, which is right, or null at the end. Its memory may be transferred; `takeBack` gets it.
   async read() {
     if (!this.producing) this.produce();

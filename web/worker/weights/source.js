@@ -17,7 +17,8 @@ import { Sibling } from "../siblings.js";
 import * as elsewhere from "./elsewhere.js";
 import { shown } from "./range.js";
 
-export { pinned } from "./elsewhere.js";
+export { listing, pinned } from "./elsewhere.js";
+export { isRepository } from "./hub.js";
 
 const CHUNK_BYTES = 1 << 20; // and the size of pieces where no manifest says one
 const AHEAD = 2; // chunks that are read while one is used
@@ -76,12 +77,12 @@ export class Source {
   }
 
   // A promise of the reader's answer. The memory of the used chunk goes back with the request.
-  ask(verb) {
+  ask(verb, more = {}) {
     const answer = this.failure
       ? Promise.reject(this.failure)
       : new Promise((resolve, reject) => {
           this.asked.push({ resolve, reject });
-          this.reader.postMessage({ verb, memory: this.memory }, this.memory ? [this.memory] : []);
+          this.reader.postMessage({ verb, memory: this.memory, ...more }, this.memory ? [this.memory] : []);
           this.memory = null;
         });
     answer.catch(() => {}); // it is awaited later, or never: then the next answer fails too
@@ -158,6 +159,12 @@ export class Source {
     this.chunk = whole;
     this.position = 0;
     return whole.subarray(0, have);
+  }
+
+  // Resolves with {part, size}: the bytes of one shard from `from` to `to`, fewer only at its end, without changing what is
+  // read next; and the shard's size, or null if a server does not tell.
+  part(index, from, to) {
+    return this.ask("part", { index, from, to });
   }
 
   // After the last byte that is needed. Reads the rest where a manifest describes the shards, or the store keeps them.

@@ -13,11 +13,10 @@ from pathlib import Path
 from voxtab.errors import ModelError
 from voxtab.native.hub.catalogue import known_models
 from voxtab.native.hub.names import HubName
+from voxtab.weights import layouts
 
 # What a model needs beside its weights, if the repository has it. Downloaded first: where the weights are, it is too.
 _BESIDE = "tekken.json", "params.json", "config.json"
-_INDEX = ".safetensors.index.json"
-_PART = re.compile(r"(.+-)\d{5}(-of-(\d{5})\.(?:gguf|safetensors))")
 
 
 def local_model(name: HubName) -> Path:
@@ -99,15 +98,14 @@ def _choose(name: HubName, names: list[str], file: str | None) -> str:
         if file not in names:
             raise ModelError(f"{name}: the model has no file {file}{_examples(names)}.")
         return file
-    ggufs = [each for each in names if each.endswith(".gguf") and "mmproj" not in each.lower()]
-    firsts = [each for each in ggufs if not _PART.fullmatch(each) or "-00001-of-" in each]
-    if len(firsts) > 1:
-        raise ModelError(
-            f"{name} holds {len(firsts)} models: choose one with {name.repository}:FILE{_examples(names)}."
-        )
-    for each in (*firsts, "model.safetensors", f"model{_INDEX}", "consolidated.safetensors"):
-        if each in names:
-            return each
+    found = layouts.models_among(each for each in names if "/" not in each)
+    if not found:  # some keep the files in a folder
+        found = [each for each in names if each.endswith(".gguf") and not layouts.is_mmproj(each)]
+        found = [each for each in found if layouts.parts_of(each)[0] == each]
+    if len(found) > 1:
+        raise ModelError(f"{name} holds {len(found)} models: choose one with {name.repository}:FILE{_examples(names)}.")
+    if found:
+        return found[0]
     raise ModelError(f"{name} holds no .gguf file and no model.safetensors: choose another model.")
 
 
@@ -121,17 +119,17 @@ def _check_kind(name: HubName, path: Path) -> None:
 
 
 def _examples(names: Iterable[str]) -> str:
-    models = sorted(each for each in names if each.endswith((".gguf", ".safetensors", _INDEX)))
+    models = sorted(each for each in names if each.endswith((".gguf", ".safetensors", layouts.INDEX)))
     return f", such as {', '.join(models[:5])}" if models else ""
 
 
 def _parts(chosen: str, names: list[str], text: Callable[[str], str]) -> list[str]:
     """The other files of weights that belong to the chosen one."""
-    if part := _PART.fullmatch(chosen):
-        return [f"{part[1]}{number:05}{part[2]}" for number in range(1, int(part[3]) + 1)]
-    if chosen.endswith(_INDEX):
-        folder = os.path.dirname(chosen)
-        found = set(re.findall(r'"([^"/\\]+\.safetensors)"', text(chosen)))
-        return sorted(os.path.join(folder, each) for each in found)
-    folder = os.path.dirname(chosen)
-    return [each for each in names if "mmproj" in each.lower() and os.path.dirname(each) == folder]
+    folder, file = os.path.split(chosen)
+    if file.endswith(layouts.INDEX):
+        return [os.path.join(folder, each) for each in layouts.listed(text(chosen), chosen)]
+    if len(parts := layouts.parts_of(file)) > 1:
+        return [os.path.join(folder, each) for each in parts]
+    if not file.endswith(".gguf"):
+        return []
+    return [each for each in names if layouts.is_mmproj(each) and os.path.dirname(each) == folder]
