@@ -2,8 +2,8 @@
 // `linear_plain` and `linear_plain_blocks` consist of it.
 //
 // Grid: x, y over four output rows per team, z over rows of x by ROWS. Precision: f32.
-// Why this variant: it is the only one for weights in floats, and with one lane it has no barriers, which cost much on
-// software GPUs.
+// Why this variant: it needs nothing that a GPU may lack, and with one lane it has no barriers, which cost much on software
+// GPUs.
 // A team is LANES invocations that make four output rows together: each takes every LANES-th block of 32 columns of all
 // four, so that what it reads of x serves all four and many weights are under way at once. A row's sum does not depend
 // on ROWS. No private array is indexed, and no loop goes over one: naga never unrolls loops, and an indexed array

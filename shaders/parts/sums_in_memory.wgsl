@@ -1,7 +1,7 @@
 // parts/sums_in_memory: sums across a workgroup, through workgroup memory.
 // `parts/sums_in_subgroups` has the same functions.
 //
-// uses: WORKGROUP from parts/linear_staged
+// uses: WORKGROUP from parts/linear_staged or parts/linear_floats
 
 const SUBGROUP = 1u;
 

@@ -32,9 +32,9 @@ Variant = tuple[str, tuple[tuple[str, float], ...]]  # kernel, constants
 SOFTWARE, STAGED = Variants.of(GpuAdapter(is_software=True)), Variants()
 PACKED, SUBGROUPS = Variants(linear="staged_packed"), Variants(linear="staged_subgroups", subgroup=32)
 OTHER_TYPES = {
-    ("F32", "F32"): (SOFTWARE, STAGED),
+    ("F32", "F32"): (SOFTWARE, SUBGROUPS),
     ("F16", "F16"): (SOFTWARE, STAGED),
-    ("BF16", "BF16"): (SOFTWARE, STAGED),
+    ("BF16", "BF16"): (SOFTWARE, STAGED, SUBGROUPS),
     ("Q4_0", "F16"): (SOFTWARE, STAGED),
     ("Q4_1", "F16"): (SOFTWARE, PACKED),
     ("Q5_0", "F16"): (SOFTWARE, STAGED),

@@ -2,6 +2,7 @@
 
 import { lastName } from "./address.js";
 import "./captions.js";
+import { addressOf, known } from "./catalogue.js";
 import { see, showRecordings } from "./demo.js";
 import { engine } from "./engine.js";
 import { chosenFiles, droppedFiles, hasWeights, sortFiles } from "./files.js";
@@ -107,7 +108,10 @@ function connect() {
     element("host").textContent = host ? `When you press the button, the model is fetched from ${host}.` : "";
   };
   on("model-url", "input", nameHost);
-  nameHost();
+  known.then(([first]) => {
+    element("model-url").defaultValue = addressOf(first);
+    nameHost();
+  });
 
   addEventListener("dragover", (event) => {
     event.preventDefault();

@@ -1,5 +1,6 @@
 // The first minute: what this machine can do, and the one button that gets the model.
 
+import { addressOf, known, requestOf } from "./catalogue.js";
 import { engine } from "./engine.js";
 import { DEMO, openModel } from "./opening.js";
 import { state } from "./state.js";
@@ -8,47 +9,71 @@ import { button } from "./view.js";
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
 
-const GB = 2.5; // the download of the 4B model
-const NEEDS = "The model needs a GPU with 4 GB of memory.";
 const LIVE_MS = 80; // that a live step may take
 const MOST_MEMORY_TOLD = 8; // GB: browsers say no more than that
 
-// The address that the page has for the 4B model.
-function published() {
-  const url = new URL(element("model-url").defaultValue);
-  return { label: url.pathname.split("/").pop(), model: { url: url.href }, tokenizer: null };
-}
-
+let needed = ""; // a sentence
 let inSoftware = false; // the browser computes without a GPU
 let speed = null; // a promise of what was measured
 let asked = false; // the user wants it to be measured
 
 // kept: the request to open a model that is kept on this machine, or null.
-export function showCard(kept) {
-  const get = element("get-model");
-  get.textContent = kept ? `Open ${kept.label}` : `Get the model (${GB} GB)`;
-  get.onclick = () => openModel(kept ?? published());
-  element("card-source").textContent = kept
-    ? "It is on this machine."
-    : `From ${new URL(published().model.url).host}. Nothing about you is sent there.`;
+export async function showCard(kept) {
+  const [get, source] = [element("get-model"), element("card-source")];
+  const offer = (label, request, from) => {
+    get.textContent = label;
+    get.onclick = () => openModel(request);
+    source.textContent = from;
+  };
+  if (kept) offer(`Open ${kept.label}`, kept, "It is on this machine.");
+  try {
+    const [first, ...others] = await known;
+    element("card-facts").textContent = `13 languages. ${first.gb.toFixed(1)} GB once, then offline.`;
+    if (!element("known-models").children.length) element("known-models").append(...others.map(knownModel));
+    if (kept) return;
+    const { host } = new URL(addressOf(first));
+    offer(
+      `Get the model (${first.gb.toFixed(1)} GB)`,
+      requestOf(first),
+      `From ${host}, licence ${first.licence}. Nothing about you is sent there.`,
+    );
+  } catch (error) {
+    if (!kept) source.textContent = error.message;
+  }
+}
+
+// An entry of “Other models”.
+function knownModel(model) {
+  const item = document.createElement("li");
+  const facts = document.createElement("span");
+  facts.className = "quiet numbers";
+  facts.textContent = ` ${model.gb.toFixed(2)} GB, ${model.licence}, for a GPU with ${Math.ceil(model.gpu_full_gb)} GB`;
+  item.append(
+    button(`Get ${model.name}`, () => openModel(requestOf(model))),
+    facts,
+  );
+  return item;
 }
 
 // machine: what checkMachine found.
 /** @param {{stop?: string, warning?: string, gpu?: string, software?: boolean}} machine */
 export async function showMachine({ stop, warning, gpu, software }) {
   inSoftware = software;
+  const [{ gb, gpu_full_gb }] = await known.catch(() => [{ gb: 0, gpu_full_gb: 0 }]); // showCard says it
+  const needs = Math.ceil(gpu_full_gb);
+  needed = `The model needs a GPU with ${needs} GB of memory.`;
   const { quota, usage } = (await navigator.storage?.estimate?.()) ?? {};
   const room = quota === undefined ? null : (quota - usage) / 1e9;
   const memory = /** @type {any} */ (navigator).deviceMemory;
   let verdict = ["This machine has what it needs.", ""];
-  if (stop) verdict = ["This browser cannot run it as it is.", `${stop} ${NEEDS}`];
+  if (stop) verdict = ["This browser cannot run it as it is.", `${stop} ${needed}`];
   else if (software) {
     verdict = [
       "This machine is too slow for it.",
-      `The browser computes without a GPU. Turn on hardware acceleration in its settings, or use another machine. ${NEEDS}`,
+      `The browser computes without a GPU. Turn on hardware acceleration in its settings, or use another machine. ${needed}`,
     ];
   } else if (warning) verdict = ["This machine can run it, slowly.", warning];
-  else if (room !== null && room < GB) {
+  else if (room !== null && room < gb) {
     verdict = [
       "This machine can run it, but not keep it.",
       `The browser has room for ${room.toFixed(1)} GB only: make room on the disk, or download it at each visit.`,
@@ -60,7 +85,7 @@ export async function showMachine({ stop, warning, gpu, software }) {
   element("see").classList.toggle("strong", Boolean(stop || software));
   const facts = [
     ["GPU", stop ? "none that the browser can use" : software ? `none; ${gpu} stands in for it` : gpu],
-    ["Memory", memory && `${memory}${memory >= MOST_MEMORY_TOLD ? " GB or more" : " GB"}; the GPU needs 4 GB`],
+    ["Memory", memory && `${memory}${memory >= MOST_MEMORY_TOLD ? " GB or more" : " GB"}; the GPU needs ${needs} GB`],
     ["Disk", room !== null && `room for ${room < 10 ? room.toFixed(1) : Math.floor(room)} GB or more`],
   ];
   for (const [name, value] of facts) if (value) tell(name, value);
@@ -95,7 +120,7 @@ export async function measureSpeed() {
         : `about ${rounded(rtf)} s for each second of speech`,
     );
     if (inSoftware) return; // the verdict says already what would help
-    if (factor < 1) say("This machine is too slow for it.", `Its text would fall behind. ${NEEDS}`);
+    if (factor < 1) say("This machine is too slow for it.", `Its text would fall behind. ${needed}`);
     else if (live_step_ms > LIVE_MS) {
       say("This machine can run it, but not live.", "Recordings work. While you speak, the text would fall behind.");
     }

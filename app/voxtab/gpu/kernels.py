@@ -1,6 +1,6 @@
 """Records dispatches: one method per formula, which says what the shader is bound to, its grid and its variant.
 
-Most formulas are one shader; `linear` chooses between eight, and `attention` and `embed` between two.
+Most formulas are one shader; `linear` chooses between ten, and `attention` and `embed` between two.
 
 A recorder (`Kernels`) has fixed `Variants`, so that what it records follows from its arguments alone; `plan` compiles.
 Arguments are buffers unless a type or a keyword says otherwise. Shapes are f32 unless they say otherwise; the
@@ -190,7 +190,8 @@ class Kernels:
         says what becomes of the sums y: STORE out = y, GELU out = gelu(y), ADD out += y, SILU out [rows, outputs / 2] =
         silu(gate) * up; with `heads` it is HEADS, queries to out [rows, heads, head_dim], keys and values to the cache.
 
-        Few rows go to `linear_staged` if the weights are in blocks, otherwise to `linear_plain`; many to `linear_tile`.
+        Few rows go to `linear_staged` if the weights are in blocks and to `linear_floats` if they are floats, or to
+        `linear_plain`; many to `linear_tile`.
         """
         constants: dict[str, float] = {"ENDING": HEADS if heads else ending}
         gain, epsilon = norm or (self.unused, 0.0)
@@ -244,12 +245,17 @@ class Kernels:
         shape: dict[str, float]
         if layout.tiles and rows >= TILE // 2 and -(-rows // TILE) * -(-matrix.rows // TILE) >= layout.tiles:
             return "linear_tile", {"WORKGROUP": 256}, TILE, TILE
-        if (type == "Q4_0" or type in BLOCK_TYPES) and layout.linear != "plain":
+        in_blocks = type == "Q4_0" or type in BLOCK_TYPES
+        if layout.linear != "plain" and in_blocks:
             kernel = "linear_staged_subgroups" if layout.linear == "staged_subgroups" else "linear_staged"
             staged = layout.staged_shape(rows, matrix.rows, matrix.columns)
             return kernel, {**staged}, staged["ROWS"], staged["WORKGROUP"] // staged["LANES"] * staged["OUTPUTS"]
-        workgroup, lanes = layout.plain_shape(matrix.columns)
         high = self._tile(rows)
+        if layout.lanes and not in_blocks:
+            kernel = "linear_floats_subgroups" if layout.linear == "staged_subgroups" else "linear_floats"
+            floats = layout.floats_shape(matrix.rows, matrix.columns // (4 if type == "F32" else 8))
+            return kernel, {**floats, "ROWS": high}, high, 4 * floats["WORKGROUP"] // floats["LANES"]
+        workgroup, lanes = layout.plain_shape(matrix.columns)
         shape = {"WORKGROUP": workgroup, "LANES": lanes, "ROWS": high}
         if lanes > 1:
             shape |= {"SHARED": workgroup // lanes * 5 * high * (lanes + 1)}

@@ -13,6 +13,10 @@ MOST_BLOCK_TOKENS = 64  # tokens whose states are made at once, at most
 FEW_ROWS = 8  # rows of x in a live step or a decoder pass, at most; a file's block has more
 KEPT_BYTES = 148  # workgroup memory that linear_staged needs for 32 columns of a row of x
 ALIGNMENT_BYTES = 32  # most bytes lost between its variables, as each begins at a multiple of 16
+FLOATS_WORKGROUP = 128
+FLOATS_INVOCATIONS = (
+    1 << 16
+)  # of linear_floats, at least, where the rows are long enough: 500 for each of 132 multiprocessors
 # The kernels for few rows of x and Q4_0, the plainest first: `linear_plain`, `linear_staged` in f32, `linear_staged`
 # with packed dot products, and `linear_staged_subgroups`, which has these too.
 LINEAR = "plain", "staged", "staged_packed", "staged_subgroups"
@@ -40,7 +44,7 @@ class Variants:
     subgroup: int = 1  # invocations in every subgroup; 1: subgroups are not used
     largest_workgroup: int = 256  # invocations
     workgroup_storage: int = 16384  # bytes
-    lanes: bool = True  # several invocations share an output row of `linear_plain` and `conv`
+    lanes: bool = True  # several invocations share an output row of `linear_floats`, `linear_plain` and `conv`
     tiles: int = 256  # `linear_tile` makes products of at least that many tiles; 0: it makes none
     attention: int = 128  # workgroup of attention, at most twice a head's dimensions; 0: `attention_plain` instead
     attention_groups: int = 256  # most workgroups for one attention call with few queries
@@ -155,6 +159,17 @@ class Variants:
             "X_FIRST": x_first,
             **({"SUBGROUP": together} if subgroups else {}),
         }
+
+    def floats_shape(self, outputs: int, units: int) -> dict[str, int]:
+        """`linear_floats`' constants but ROWS, for a matrix of `outputs` rows of `units` times 16 bytes.
+
+        The fewer rows, the more lanes share one: a GPU needs many invocations for its memory to be busy.
+        """
+        lanes = 32
+        while lanes < FLOATS_WORKGROUP and outputs // 4 * lanes < FLOATS_INVOCATIONS and units >= 4 * lanes:
+            lanes *= 2
+        shape = {"WORKGROUP": FLOATS_WORKGROUP, "LANES": lanes}
+        return shape | ({"SUBGROUP": math.gcd(lanes, self.subgroup)} if self.linear == "staged_subgroups" else {})
 
     def plain_shape(self, columns: int) -> tuple[int, int]:
         """`linear_plain`'s workgroup and lanes: invocations, and how many of them share four output rows."""

@@ -134,10 +134,8 @@ def test_the_catalogue():
     for model in known_models():
         assert hub_name(model.hub_name) == HubName(model.repository, None, model.file)
         assert model.type in directory._BLOCKS and model.dialect in [each.name for each in dialects.DIALECTS]
-        assert (model.sha256 is None) == (model.bytes is None) and model.gpu_gb < model.gpu_full_gb
+        assert (model.bytes or not model.sha256) and model.gb < model.gpu_gb < model.gpu_full_gb
         assert model.bytes is None or round(model.bytes / 1e9, 2) == model.gb
-        readme = (ROOT / "README.md").read_text(encoding="utf-8")
-        assert model.repository in readme and f"{model.gb:.2f} GB" in readme
 
 
 def model_folder(folder):

@@ -4,12 +4,15 @@ import json
 
 from playwright.sync_api import expect
 
+from web.conftest import CHECKOUT
 from web.fake_engine import MODEL, SECOND, at, calls, fed, hear, page_on, wait_for
 from web.page.test_errors import adapter, gpu
 from web.page.test_kept import KEPT
 
 CLIPS = "models/tiny/clips"
-PUBLISHED = "https://huggingface.co/TrevorJS/voxtral-mini-realtime-gguf/resolve/main/voxtral-q4.gguf"
+CATALOGUE = json.loads((CHECKOUT / "web/models/catalogue.json").read_text())["models"]
+ADDRESSES = ["https://huggingface.co/{repository}/resolve/{revision}/{file}".format(**model) for model in CATALOGUE]
+PUBLISHED = ADDRESSES[0]
 SITE = json.dumps({"clip": f"{CLIPS}/an110-mdxn-b.flac"})
 
 
@@ -27,8 +30,9 @@ def test_one_button_gets_the_model(browser, url):
     with first_visit(browser, url) as page:
         assert [asked["model"] for asked in calls(page, "open")] == [None]
         expect(at(page, "welcome")).to_be_visible()
-        expect(at(page, "get-model")).to_have_text("Get the model (2.5 GB)")
-        expect(at(page, "welcome")).to_contain_text("From huggingface.co.")
+        expect(at(page, "get-model")).to_have_text(f"Get the model ({CATALOGUE[0]['gb']:.1f} GB)")
+        expect(at(page, "welcome")).to_contain_text(f"{CATALOGUE[0]['gb']:.1f} GB once, then offline.")
+        expect(at(page, "welcome")).to_contain_text(f"From huggingface.co, licence {CATALOGUE[0]['licence']}.")
         expect(at(page, "verdict")).to_contain_text("This machine has what it needs.")
         expect(at(page, "machine")).to_contain_text("GPU Acme 9000", use_inner_text=True)
         expect(at(page, "machine")).to_contain_text("about 4 times faster than you speak")
@@ -40,6 +44,19 @@ def test_one_button_gets_the_model(browser, url):
         assert calls(page, "open")[-1]["model"] == {"url": PUBLISHED}
         expect(at(page, "welcome")).to_be_hidden()
         expect(at(page, "transcript")).to_be_visible()
+
+
+def test_the_catalogues_other_models(browser, url):
+    """Under “Other models”, each with its size and licence, as `voxtab models` has it."""
+    with first_visit(browser, url) as page:
+        entries = at(page, "known-models").locator("li")
+        expect(entries).to_have_count(len(CATALOGUE) - 1)
+        for entry, model in zip(entries.all(), CATALOGUE[1:], strict=True):
+            expect(entry).to_contain_text(f"Get {model['name']} {model['gb']:.2f} GB, {model['licence']}")
+        expect(at(page, "model-url")).to_have_value(PUBLISHED)
+        entries.last.get_by_role("button").click()
+        wait_for(page, "ready")
+        assert calls(page, "open")[-1]["model"] == {"url": ADDRESSES[-1]}
 
 
 def test_the_self_test_model_takes_no_dictation(browser, url):

@@ -292,8 +292,8 @@ def test_chosen_wrong_files(bare, tmp_path, model):
     (tmp_path / "model.gguf").write_bytes(model[:500_000])
     kind, message = error_of(open_chosen(bare, [tmp_path / "model.gguf", tekken]))
     assert kind == "model" and "short" in message
-    (tmp_path / "note.txt").write_text("a note")
-    kind, message = error_of(open_chosen(bare, [tmp_path / "note.txt", tekken]))
+    (tmp_path / "note").write_text("a note")
+    kind, message = error_of(open_chosen(bare, [tmp_path / "note", tekken]))
     assert kind == "model" and "not a GGUF file" in message
     (tmp_path / "empty.gguf").write_bytes(b"")
     kind, message = error_of(open_chosen(bare, [tmp_path / "empty.gguf", tekken]))

@@ -59,7 +59,9 @@ export class Source {
     this.reader = new Sibling(new URL("./reader.js", import.meta.url));
     this.reader.onmessage = ({ data }) => {
       if ("tell" in data || "warn" in data || "downloading" in data) return post(data);
-      const { resolve, reject } = this.asked.shift();
+      const waiting = this.asked.shift();
+      if (!waiting) return; // this was closed meanwhile
+      const { resolve, reject } = waiting;
       if (data.failure) reject(new Failure(data.failure.kind, data.failure.message));
       else resolve(data);
     };

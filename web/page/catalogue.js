@@ -1,0 +1,25 @@
+// The models that Voxtab knows: models/catalogue.json, which `voxtab models` reads too. The first is the one that the page
+// offers with one button.
+
+import { Failure } from "../failure.js";
+
+const HUB = "https://huggingface.co";
+
+// A promise of [{name, repository, revision, file, tokenizer, gb, licence, gpu_full_gb, ...}]; app/voxtab/native/hub/catalogue.py
+// says what each is. Rejects with a Failure.
+export const known = fetch(new URL("../models/catalogue.json", import.meta.url))
+  .then((answer) => (answer.ok ? answer.json() : Promise.reject(new Error(`status ${answer.status}`))))
+  .then(({ models }) => models)
+  .catch(({ message }) => {
+    throw new Failure("network", `The list of known models did not load (${message}): reload the page.`);
+  });
+known.catch(() => {}); // who awaits it says so
+
+export function addressOf({ repository, revision, file }) {
+  return `${HUB}/${repository}/resolve/${revision}/${file}`;
+}
+
+// The request to open a known model. If it carries no vocabulary, its tekken.json is in the same folder.
+export function requestOf(model) {
+  return { label: model.file, model: { url: addressOf(model) }, tokenizer: null };
+}
