@@ -21,7 +21,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from math import log, prod, sqrt
@@ -33,7 +33,8 @@ from voxtab.config import DECODER_4B, ENCODER_4B, FIRST_TEXT_TOKEN, PAD, VOXTRAL
 from voxtab.native.making import gguf_header, shards, tekken
 from voxtab.native.making.fitting import BLOCK_BYTES, BLOCK_VALUES
 from voxtab.weights import checkpoint
-from voxtab.weights.directory import Directory, Tensor, block_nbytes, tensor_nbytes
+from voxtab.weights.dialects import MISTRAL_CONSOLIDATED
+from voxtab.weights.directory import FLOATS, Directory, Tensor, block_nbytes, tensor_nbytes
 
 # As narrow as the kernels allow: enough to see whether a tool runs.
 TINY = ModelConfig(
@@ -50,8 +51,10 @@ SMALL = replace(
     decoder=replace(VOXTRAL_4B.decoder, layers=4, width=128, heads=4, kv_heads=2, head_dim=64, hidden=320, window=60),
 )
 SUMMARY = """Writes a model with random weights in the exact layout of the published 4B file: 2.51 GB in raw shards of
-512 MiB, with manifest.json and tekken.json. It cannot recognise speech; use it to measure and to compare without the
-real weights. Equal seeds make equal bytes. Run it with the project's environment (.venv/bin/python)."""
+512 MiB, with manifest.json and tekken.json; or, with --type BF16, in that of Mistral's own: 8.86 GB in
+consolidated.safetensors, with params.json and tekken.json. It cannot recognise speech; use it to measure and to
+compare without the real weights. Equal seeds make equal bytes. Run it with the project's environment
+(.venv/bin/python)."""
 ADA_WIDTH = 32
 
 GAINS = {
@@ -145,6 +148,57 @@ def write_model(
         entries = list(threads.map(write, names, starts))
     if shard_bytes:
         shards.write_manifest(folder, entries)
+    _write_tokenizer(folder, config)
+
+
+def write_safetensors(folder: Path, config: ModelConfig, *, seed: int = 0) -> None:
+    """Write random weights as BF16 in the layout of Mistral's own file (spec 9.1), to a new folder.
+
+    consolidated.safetensors, params.json and tekken.json. Equal seeds make equal bytes.
+    """
+    folder.mkdir(parents=True)
+    tensors, at, entries = directory(config, "BF16", "BF16").tensors, 0, {}
+    for name, tensor in tensors.items():
+        entries[name] = {"dtype": "BF16", "shape": tensor.shape, "data_offsets": [at, at + tensor.nbytes]}
+        at += tensor.nbytes
+    header = json.dumps(entries).encode()
+    header += b" " * (-len(header) % 8)
+    header = len(header).to_bytes(8, "little") + header
+    placed = [
+        replace(tensor, offset=len(header) + entry["data_offsets"][0])
+        for tensor, entry in zip(tensors.values(), entries.values())
+    ]
+    chunks, size = _chunks(config, placed, seed), len(header) + at
+    path = folder / "consolidated.safetensors"
+    with open(path, "wb") as file:
+        file.truncate(size)
+
+    def write(start: int) -> None:
+        with open(path, "r+b") as file:
+            file.seek(start)
+            for data in _range(header, chunks, start, min(start + shards.SHARD_BYTES, size)):
+                file.write(data)
+
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(write, range(0, size, shards.SHARD_BYTES)))
+    (folder / "params.json").write_text(json.dumps(_params(config), indent=4) + "\n")
+    _write_tokenizer(folder, config)
+
+
+def _params(config: ModelConfig) -> dict:
+    """What Mistral's params.json says of the stacks."""
+    params: dict = {}
+    for stack, keys in ((config.encoder, MISTRAL_CONSOLIDATED.encoder), (config.decoder, MISTRAL_CONSOLIDATED.decoder)):
+        for field, key in zip(checkpoint.METADATA_KEYS, keys, strict=True):
+            *outer, last = key.split(".")
+            within = params
+            for name in outer:
+                within = within.setdefault(name, {})
+            within[last] = getattr(stack, field)
+    return params
+
+
+def _write_tokenizer(folder: Path, config: ModelConfig) -> None:
     tokenizer = tekken.content(_pieces(config.vocabulary - FIRST_TEXT_TOKEN))
     (folder / "tekken.json").write_text(json.dumps(tokenizer, indent=4) + "\n")
 
@@ -159,15 +213,18 @@ def _layout(config: ModelConfig, seed: int, type: str, pad_lead: float | None):
     found = directory(config, type, narrow="Q8_0" if type.endswith("_K") else None).tensors
     tensors = {name: (tensor.type, tensor.shape) for name, tensor in found.items()}
     layout = gguf_header.layout(tensors, metadata)
+    return layout.header, _chunks(config, layout.tensors, seed, pad_lead), layout.size
+
+
+def _chunks(config: ModelConfig, tensors: Iterable[Tensor], seed: int, pad_lead: float | None = None) -> list[tuple]:
     chunks = []
-    for i, tensor in enumerate(layout.tensors):
-        step = tensor.nbytes if tensor.type == "F32" else CHUNK_BLOCKS * block_nbytes(tensor.type)
+    for i, tensor in enumerate(tensors):
+        step = tensor.nbytes if len(tensor.shape) != 2 else CHUNK_BLOCKS * block_nbytes(tensor.type)
         for first in range(0, tensor.nbytes, step):
             nbytes = min(step, tensor.nbytes - first)
-            chunks.append(
-                (tensor.offset + first, nbytes, _Chunk(config, tensor, (seed, i, first), first, nbytes, pad_lead))
-            )
-    return layout.header, chunks, layout.size
+            chunk = _Chunk(config, tensor, (seed, i, first), first, nbytes, pad_lead)
+            chunks.append((tensor.offset + first, nbytes, chunk))
+    return chunks
 
 
 class _Chunk:
@@ -187,7 +244,7 @@ class _Chunk:
 
     def __call__(self) -> np.ndarray:
         random = np.random.Generator(np.random.SFC64(self._seed))
-        if self._tensor.type == "F32":
+        if self._tensor.type in FLOATS:
             return self._floats(random)
         return self._blocks(random) if self._tensor.type == "Q4_0" else self._other_blocks(random)
 
@@ -246,8 +303,8 @@ class _Chunk:
         return gain / sqrt(prod(self._tensor.shape[1:]))
 
     def _floats(self, random) -> np.ndarray:
-        name, shape = self._tensor.name, self._tensor.shape
-        values = random.standard_normal(shape, np.float32)
+        name, value_bytes = self._tensor.name, block_nbytes(self._tensor.type)
+        values = random.standard_normal(self._nbytes // value_bytes, np.float32)
         if name.endswith(".bias"):
             values *= 0.1
         elif name.endswith("norm.weight"):
@@ -261,7 +318,12 @@ class _Chunk:
                 values[-BLOCK_VALUES:] = lead / products
         else:
             values *= self._deviation()
-        return values.astype("<f4").ravel().view(np.uint8)
+        if name == checkpoint.EMBEDDING:
+            rows = (self._first // value_bytes + np.arange(len(values))) // self._tensor.shape[1]
+            values[rows == PAD] *= PAD_GAIN
+        if self._tensor.type == "BF16":  # the upper half, which cuts the rest off
+            return np.ascontiguousarray(values.view("<u2")[1::2]).view(np.uint8)
+        return values.astype("<f4").view(np.uint8)
 
 
 def _range(header: bytes, chunks, start: int, end: int) -> Iterator[memoryview]:
@@ -297,7 +359,9 @@ def main():
     parser = argparse.ArgumentParser(description=SUMMARY, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to make")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--type", choices=["Q4_0", *HALVES], default="Q4_0", help="of the matrices (default: Q4_0)")
+    parser.add_argument(
+        "--type", choices=["Q4_0", "BF16", *HALVES], default="Q4_0", help="of the matrices (default: Q4_0)"
+    )
     parser.add_argument(
         "--pad-lead",
         type=float,
@@ -313,6 +377,8 @@ def main():
     arguments = parser.parse_args()
     if arguments.out.exists():
         sys.exit(f"tools/synthetic.py: {arguments.out} exists already: name another folder.")
+    if arguments.pad_lead is not None and arguments.type == "BF16":
+        parser.error("--pad-lead is for types in blocks alone")
     config = SMALL if arguments.small else VOXTRAL_4B
     if arguments.layers:
         encoder, decoder = arguments.layers
@@ -321,16 +387,19 @@ def main():
         )
     since = time.perf_counter()
     shard_bytes, piece_bytes = (1 << 18, 1 << 16) if arguments.small else (shards.SHARD_BYTES, shards.PIECE_BYTES)
-    write_model(
-        arguments.out,
-        config,
-        seed=arguments.seed,
-        type=arguments.type,
-        pad_lead=arguments.pad_lead,
-        shard_bytes=shard_bytes,
-        piece_bytes=piece_bytes,
-    )
-    nbytes = sum(shard.stat().st_size for shard in arguments.out.glob("shard-*"))
+    if arguments.type == "BF16":
+        write_safetensors(arguments.out, config, seed=arguments.seed)
+    else:
+        write_model(
+            arguments.out,
+            config,
+            seed=arguments.seed,
+            type=arguments.type,
+            pad_lead=arguments.pad_lead,
+            shard_bytes=shard_bytes,
+            piece_bytes=piece_bytes,
+        )
+    nbytes = sum(file.stat().st_size for file in arguments.out.iterdir() if file.suffix != ".json")
     print(f"{arguments.out}: {nbytes:,} bytes of weights in {time.perf_counter() - since:.1f} s")
 
 

@@ -10,10 +10,11 @@ import soundfile
 
 import ggml
 import synthetic
-from synthetic import HALVES, SMALL, VOXTRAL_4B, directory, write_model
+from synthetic import HALVES, SMALL, VOXTRAL_4B, directory, write_model, write_safetensors
 from voxtab.config import FIRST_TEXT_TOKEN, PAD
 from voxtab.drafting import EXPECTED, passes_of
 from voxtab.native import cli, models
+from voxtab.native.making.values import decode
 from voxtab.transcriber import Transcriber
 from voxtab.weights.directory import Tensor, tensor_nbytes
 
@@ -72,6 +73,19 @@ def test_it_reads_as_what_it_was_made_from(folder):
     }
     text = b"".join(found.tokenizer.token_bytes(FIRST_TEXT_TOKEN + rank) for rank in range(256, 512)).decode()
     assert text.split() and text.replace(" ", "").isalpha()
+
+
+def test_mistrals_own_layout(tmp_path, folder):
+    """consolidated.safetensors as BF16, with what params.json says."""
+    write_safetensors(tmp_path / "bf16", SMALL)
+    found = models.read_model(tmp_path / "bf16")
+    assert found.config == models.read_model(folder).config and found.directory.dialect == "Mistral"
+    assert {tensor.type for tensor in found.directory.tensors.values()} == {"BF16"}
+    for name in ("layers.3.attention.wo.weight", "layers.0.attention.wq.weight"):
+        tensor = found.directory.tensors[name]
+        values = decode(found.source.read(tensor.offset, tensor.nbytes), "BF16", tensor.shape)
+        right = synthetic._Chunk(SMALL, tensor, (0,), 0, tensor.nbytes)._deviation()
+        assert values.std() == pytest.approx(right, rel=0.02) and abs(values.mean()) < right / 20
 
 
 @pytest.mark.parametrize("type", HALVES)

@@ -6,6 +6,7 @@ still come. tools/README.md explains each figure.
 
 import asyncio
 import contextlib
+import os
 import sys
 import tempfile
 import threading
@@ -27,6 +28,7 @@ from voxtab.errors import UserError
 from voxtab.gpu.device import DEFAULT_LIMITS
 from voxtab.native import models
 from voxtab.native.audio.file import open_audio
+from voxtab.weights.layouts import addresses_among
 
 FIGURES = (
     "step_ms",
@@ -196,7 +198,7 @@ def full(arguments) -> dict:
         before = {"worker/boot.js": worker, "audio/capture-worklet.js": NOTE_STEPS}
         with served(arguments.site, folders=folders, before=before) as url:
             _say(f"the site is served at {url}")
-            address = _address(model) if model else None
+            address = model and f"/model/{model.name if model.is_file() else addresses_among(os.listdir(model))[0]}"
             with report.part("load_s", "reload_s", "paint_p95_ms"):
                 _page(report, counts, url, address, arguments.variants, scratch)
             with report.part("growth_mb", "gpu_gb", *WORKER_FIGURES):
@@ -212,14 +214,6 @@ def full(arguments) -> dict:
         "details": report.details,
         "failed": report.failed,
     }
-
-
-def _address(model: Path) -> str:
-    """The model's address on the site."""
-    if model.is_file():
-        return f"/model/{model.name}"
-    names = ["manifest.json", *sorted(file.name for file in model.glob("*.gguf"))]
-    return f"/model/{next(name for name in names if (model / name).is_file())}"
 
 
 def _page(report: Report, counts: Counts, url: str, model: str | None, variants: str | None, scratch: Path) -> None:

@@ -21,6 +21,7 @@ import argparse
 import asyncio
 import datetime
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -41,6 +42,7 @@ from voxtab.native import models
 from voxtab.native.making.running import logits, transcribed
 from voxtab.native.server.run import serving
 from voxtab.native.server.site import Site
+from voxtab.weights.layouts import addresses_among
 
 TOOLS = Path(__file__).resolve().parents[1]
 
@@ -76,7 +78,7 @@ def page_tokens(site: Path, model: Path, wav: Path) -> tuple[list[int], str]:
     for name, target in (("proof-model", model), ("proof.wav", wav)):
         (site / name).unlink(missing_ok=True)
         (site / name).symlink_to(target)
-    manifest = "manifest.json" if (model / "manifest.json").is_file() else next(model.glob("*.gguf")).name
+    file = addresses_among(os.listdir(model))[0]
     with serving(Site(site)) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium-headless-shell"),
@@ -84,7 +86,7 @@ def page_tokens(site: Path, model: Path, wav: Path) -> tuple[list[int], str]:
             args=["--enable-unsafe-webgpu"],
         )
         page = browser.new_page()
-        page.goto(f"{url}/?model=proof-model/{manifest}&audio=proof.wav&autostart=1")
+        page.goto(f"{url}/?model=proof-model/{file}&audio=proof.wav&autostart=1")
         page.locator("html:is([data-state=done], [data-state=error])").wait_for(timeout=600_000)
         if page.evaluate("document.documentElement.dataset.state") == "error":
             sys.exit(f"tools/prove: the page failed: {page.get_by_test_id('error').text_content()}")

@@ -158,10 +158,9 @@ async def _listed(url: str) -> list[str]:
             "model's file."
         )
     base, names = (listing := listing.to_py())["base"], listing["names"]
-    found = layouts.models_among(names)
-    if len(found) > 1:
-        raise ModelError(f"{url} holds {len(found)} models: give the address of one, such as {base}{found[0]}.")
-    found = found or (["manifest.json"] if "manifest.json" in names else layouts.raw_shards(names))
+    if len(models := layouts.models_among(names)) > 1:
+        raise ModelError(f"{url} holds {len(models)} models: give the address of one, such as {base}{models[0]}.")
+    found = layouts.addresses_among(names)
     if not found:
         raise ModelError(f"{url} holds no .gguf file and no model.safetensors: give another model's address.")
     return [_beside(base, name) for name in found]

@@ -18,6 +18,7 @@ INDEX = ".safetensors.index.json"
 INDEX_LIMIT = 4 << 20  # bytes; the 4B model's has 0.1 MB
 CONFIG_LIMIT = 1 << 20  # bytes; the 4B model's has 3 kB
 TOKENIZER = "tekken.json"
+MANIFEST = "manifest.json"
 _MMPROJ = "mmproj"
 _PART = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 _MOST_PARTS = 1000
@@ -49,6 +50,12 @@ def models_among(names: Iterable[str]) -> list[str]:
         if single in names:
             return [single]
     return []
+
+
+def addresses_among(names: Iterable[str]) -> list[str]:
+    """The names whose addresses the page opens: of whole models, else of a manifest, else of all raw shards of one."""
+    names = list(names)
+    return models_among(names) or ([MANIFEST] if MANIFEST in names else raw_shards(names))
 
 
 def parts_of(name: str) -> list[str]:
