@@ -58,27 +58,32 @@ fn high_bits(block: u32) -> vec2u {
   return vec2u();
 }
 
-// The whole numbers of words w, a byte each: for values 4w..4w+3, and for 16+4w..16+4w+3.
+// The whole numbers of words w, a byte each: for values 4w..4w+3, and for 16+4w..16+4w+3. A shift and a mask bring the bits
+// above the nibbles to where they belong.
 fn low_of(words: vec4u, bits: vec2u, w: vec4u) -> vec4u {
   if (TYPE == Q8_0) { return words; }
   let low = words & vec4u(0x0f0f0f0f);
-  if (TYPE == Q5_0 || TYPE == Q5_1 || TYPE == Q5_K) { return low | (((vec4u(bits.x) >> w) & vec4u(0x01010101)) << vec4u(4)); }
-  if (TYPE == Q6_K) { return low | (((vec4u(bits.x) >> (2 * w)) & vec4u(0x03030303)) << vec4u(4)); }
+  if (TYPE == Q5_0 || TYPE == Q5_1 || TYPE == Q5_K) { return low | ((vec4u(bits.x) << (4 - w)) & vec4u(0x10101010)); }
+  if (TYPE == Q6_K) { return low | two_bits(bits.x, w); }
   return low;
 }
 
 fn high_of(words: vec4u, bits: vec2u, w: vec4u) -> vec4u {
   let high = (words >> vec4u(4)) & vec4u(0x0f0f0f0f);
-  if (TYPE == Q5_0 || TYPE == Q5_1 || TYPE == Q5_K) { return high | (((vec4u(bits.x) >> (w + 4)) & vec4u(0x01010101)) << vec4u(4)); }
-  if (TYPE == Q6_K) { return high | (((vec4u(bits.y) >> (2 * w)) & vec4u(0x03030303)) << vec4u(4)); }
+  if (TYPE == Q5_0 || TYPE == Q5_1 || TYPE == Q5_K) { return high | ((vec4u(bits.x) >> w) & vec4u(0x10101010)); }
+  if (TYPE == Q6_K) { return high | two_bits(bits.y, w); }
   return high;
+}
+
+// Bits 8j+2w and 8j+2w+1 -> 8j+4 and 8j+5.
+fn two_bits(bits: u32, w: vec4u) -> vec4u {
+  return ((vec4u(bits) << (4 - min(2 * w, vec4u(4)))) >> (max(2 * w, vec4u(4)) - 4)) & vec4u(0x30303030);
 }
 
 fn in_bytes(word: u32) -> vec4f { return vec4f(vec4u(word, word >> 8, word >> 16, word >> 24) & vec4u(255)); }
 
-// Eight w of block `block`; `word` is its word w.
+// Eight w of block `block`, less its scale; `word` is its word w.
 fn eight(block: u32, w: u32, word: u32) -> mat2x4f {
-  let factors = factors_of(factor_words(block));
   var low = word;
   var high = word;
   if (TYPE == Q8_0) {
@@ -89,6 +94,8 @@ fn eight(block: u32, w: u32, word: u32) -> mat2x4f {
     low = low_of(vec4u(word), bits, vec4u(w)).x;
     high = high_of(vec4u(word), bits, vec4u(w)).x;
   }
+  if (has_scale()) { return mat2x4f(in_bytes(low) - offset(), in_bytes(high) - offset()); }
+  let factors = factors_of(factor_words(block));
   return mat2x4f(factors.low * (in_bytes(low) - offset()) + factors.plus, factors.high * (in_bytes(high) - offset()) + factors.plus);
 }
 
@@ -103,5 +110,11 @@ fn word_of(block: u32, w: u32) -> u32 {
   return weights[block][w];
 }
 
+// Whether a block's values are whole numbers times one factor: it is then its scale, so that nothing is multiplied twice.
+fn has_scale() -> bool { return TYPE == Q5_0 || TYPE == Q8_0; }
+
 // What eights are multiplied by.
-fn scale_of(block: u32) -> f32 { return 1; }
+fn scale_of(block: u32) -> f32 {
+  if (has_scale()) { return factors_of(factor_words(block)).low; }
+  return 1;
+}
