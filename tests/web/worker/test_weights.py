@@ -337,3 +337,29 @@ def test_the_page_starts_all_workers():
     """Firefox now and then puts a Worker to sleep that has started one itself."""
     starts = [path.name for path in (CHECKOUT / "web").rglob("*.js") if "new Worker(" in path.read_text("utf-8")]
     assert starts == ["start.js"]
+
+
+# --- out of turn
+
+PARTS = """async (Source, shards) => {
+    const source = new Source(shards, { chunkBytes: 65536 });
+    try {
+        await source.open();
+        await source.head(1000);
+        const first = await source.part(0, 99_999, 200_001);
+        const second = await source.part(1, 230_000, 1_000_000);
+        const all = [first.part, second.part, new TextEncoder().encode(`${first.size} ${second.size}`)];
+        for (let bytes; (bytes = await source.next(1 << 20)); ) all.push(bytes.slice());
+        return new Uint8Array(await new Blob(all).arrayBuffer());
+    } finally {
+        source.close();
+    }
+}"""
+
+
+@pytest.mark.parametrize("behaviour", ["", "no_ranges/"], ids=["ranges", "no ranges"])
+def test_a_part_of_a_shard_while_all_is_read(page, served, behaviour):
+    """Up to the shard's end at most, with its size; what is read next stays the same."""
+    shards = [{"url": f"{served.url}/{behaviour}files/{name}"} for name in ("large", "whole")]
+    sizes = f"{len(LARGE)} {len(MODEL)}".encode()
+    assert run(page, PARTS, shards) == LARGE[99_999:200_001] + MODEL[230_000:] + sizes + LARGE + MODEL
