@@ -531,6 +531,7 @@ def test_audio_before_any_model(browser, url):
 def test_models_chosen_one_after_the_other(browser, url):
     """The last choice wins."""
     with page_on(browser, url, {"open": [{"silent": True}, {}], "cancel": [{"after": 300}]}, state="loading") as page:
+        expect(at(page, "model-url")).not_to_have_value("")  # the catalogue has come
         # At once: before the first `cancel` is answered, however slow the test's own way to the page is.
         page.evaluate("""() => {
             for (const name of ['load-url', 'use-self-test', 'load-url'])
