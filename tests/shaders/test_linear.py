@@ -44,7 +44,7 @@ def test_linear(lab, rows, outputs, columns):
     assert_linear(lab, "Q4_0", rows, outputs, columns)
 
 
-@layouts("lanes", "tiles")
+@layouts("lanes", "tiles", "linear", "subgroup")
 @pytest.mark.parametrize("type", ["F32", "F16", "BF16"])
 @SHAPES
 def test_linear_of_floats(lab, type, rows, outputs, columns):
