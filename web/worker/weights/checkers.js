@@ -6,7 +6,7 @@ import { Sibling } from "../siblings.js";
 
 // Pieces that are checked at a time, each in a Worker that takes 10 MB. With 6 instead of 2, 2.5 GB came from the store in
 // 2.2 s instead of 2.6 on 16 cores: the engine's own thread is the limit then.
-const COUNT = Math.max(2, Math.min(4, Math.floor((navigator.hardwareConcurrency ?? 4) / 2)));
+const COUNT = Math.max(2, Math.min(4, Math.floor((globalThis.navigator?.hardwareConcurrency ?? 4) / 2)));
 
 export class Checkers {
   constructor() {
