@@ -2,8 +2,8 @@
 // was built, and each answer has the headers of web/headers.json, which bind the Workers too: many hosts send none.
 //
 // tools/build_site puts SITE before this: {headers: {path: {name: value}}, those of "*" being for all; version: what
-// index.html contains; files: {path: [SHA-256 in base64, bytes, group]}}. Groups: "page"; "program" and "library", the parts of Python that come first and
-// later; and "self_test", the model that is brought only when it is asked for.
+// index.html contains; files: {path: [SHA-256 in base64, bytes, group]}}. Groups: "page"; "program" and "library", the
+// parts of Python that come first and later; and "self_test", the model that is brought only when it is asked for.
 //
 // One cache has a file under its address and sum, so a new version brings only what differs. It takes over when the user
 // asks for it, or when all tabs of the old one are closed: a tab never gets files of two versions.

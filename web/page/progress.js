@@ -9,9 +9,10 @@ const LATE_SECONDS = 3; // the text may be this far behind the voice before the 
 const RATE_SECONDS = 10; // a rate is that of these last seconds
 const LEAST_RATE_SECONDS = 2; // it is not known before
 
-// Of the model that is opened. come: [time in s, bytes so far] of the last events, the oldest first.
 const LAG_MS = 500;
-const lag = { shownAt: -LAG_MS };
+let lagShownAt = -LAG_MS;
+
+// Of the model that is opened. come: [time in s, bytes so far] of the last events, the oldest first.
 const shown = { stage: null, done: 0, total: 0, come: [] };
 const heard = { audio: null, come: [] }; // of the file that is transcribed: [time in s, seconds covered]
 
@@ -70,8 +71,8 @@ export function ofText(audio, covered, delay) {
 
 // Twice a second, as no one can read more.
 function showLag(late) {
-  if (performance.now() - lag.shownAt < LAG_MS) return;
-  lag.shownAt = performance.now();
+  if (performance.now() - lagShownAt < LAG_MS) return;
+  lagShownAt = performance.now();
   view.lag(late);
 }
 

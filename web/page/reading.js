@@ -15,8 +15,8 @@ const SUBTITLES = ["srt", "vtt", "tsv"];
 let spokenUpTo = 0; // characters of the transcript that the screen reader has
 let shown = null; // {stem: of the names of saved files, subtitles, result}
 
-// Empties the transcript for a recording, or for a file (null), with its name. The previous text, and any recording without a complete
-// transcript, move to “Earlier”. before: what that text belongs to, {name, recording, unfinished}, or null.
+// Empties the transcript for a recording, or for a file (null), with its name. The previous text, and any recording
+// without a complete transcript, move to “Earlier”. before: what that text belongs to, {name, recording, unfinished}, or null.
 export function begin(before, recording, name) {
   if (transcript.text() || (before?.unfinished && before.recording && before.recording !== recording))
     keep(transcript.text(), before);

@@ -96,8 +96,9 @@ export function showRestart(seconds) {
   isBroken = true;
 }
 
-// The whole text, with its words, [{text, start, end, confidence, alternatives}], the last two if they are known, and where the model was started again, in seconds. A text that the
-// user has edited while it came stays, and only takes the times.
+// The whole text, with its words, [{text, start, end, confidence, alternatives}], the last two if they are known, and
+// where the model was started again, in seconds. A text that the user has edited while it came stays, and only takes the
+// times.
 export function show(whole, words, restarts = []) {
   if (edited || isEditable()) return takeTimes(whole, words);
   const follows = isAtEnd();

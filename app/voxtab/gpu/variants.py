@@ -14,9 +14,8 @@ FEW_ROWS = 8  # rows of x in a live step or a decoder pass, at most; a file's bl
 KEPT_BYTES = 148  # workgroup memory that linear_staged needs for 32 columns of a row of x
 ALIGNMENT_BYTES = 32  # most bytes lost between its variables, as each begins at a multiple of 16
 FLOATS_WORKGROUP = 128
-FLOATS_INVOCATIONS = (
-    1 << 16
-)  # of linear_floats, at least, where the rows are long enough: 500 for each of 132 multiprocessors
+# Of linear_floats, at least, where the rows are long enough: 500 for each of 132 multiprocessors.
+FLOATS_INVOCATIONS = 1 << 16
 # The kernels for few rows of x and Q4_0, the plainest first: `linear_plain`, `linear_staged` in f32, `linear_staged`
 # with packed dot products, and `linear_staged_subgroups`, which has these too.
 LINEAR = "plain", "staged", "staged_packed", "staged_subgroups"

@@ -7,7 +7,6 @@ differs, the case is not found; a record that cannot be read is as if it were no
 
 import hashlib
 import json
-import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from voxtab.errors import UserError
 from voxtab.gpu.device import GpuAdapter
 from voxtab.gpu.variants import Variants
 from voxtab.native.files import FileSource
+from voxtab.native.writing import write_whole
 
 MOST = 100  # cases kept: the latest ones
 
@@ -42,12 +42,8 @@ def remember(case: str, pins: str) -> None:
     known = _read()
     known.pop(case, None)
     known[case] = pins
-    path = _path()
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(json.dumps(dict(list(known.items())[-MOST:]), indent=1), encoding="utf-8")
-        aside.replace(path)  # whole or not at all, also if two write at once
+        write_whole(_path(), json.dumps(dict(list(known.items())[-MOST:]), indent=1))
 
 
 def _read() -> dict:

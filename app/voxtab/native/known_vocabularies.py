@@ -6,12 +6,12 @@ by the model's number of tokens; one that is damaged or cannot be read is as if 
 
 import hashlib
 import json
-import os
 from contextlib import suppress
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from voxtab.native.writing import write_whole
 from voxtab.tokenizer import Tokenizer
 
 LEAST_BYTES = 1 << 20  # of a tekken.json; a smaller one is read at once
@@ -43,11 +43,8 @@ def _found(kept: Path) -> Tokenizer | None:
 
 def _keep(kept: Path, tokenizer: Tokenizer) -> None:
     """Nothing happens if the folder cannot be written to."""
-    aside = kept.with_name(f"{kept.name}.{os.getpid()}")
     with suppress(OSError):
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(tokenizer.packed())
-        aside.replace(kept)  # whole or not at all, also if two write at once
+        write_whole(kept, tokenizer.packed())
         for old in sorted(kept.parent.iterdir(), key=lambda file: file.stat().st_mtime)[:-MOST]:
             old.unlink()
 

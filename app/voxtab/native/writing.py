@@ -6,8 +6,8 @@ import secrets
 from pathlib import Path
 
 
-def write_whole(path: Path, content: str, aside: Path | None = None) -> None:
-    """Write a file as UTF-8, and the folders that it lies in.
+def write_whole(path: Path, content: str | bytes, aside: Path | None = None) -> None:
+    """Write a file, text as UTF-8, and the folders that it lies in.
 
     It is written aside and renamed: whenever this process is killed, the former file is there or the whole new one.
     `aside`: where to write it first, on the same file system, overwriting what is there; default: a new name beside it.
@@ -15,8 +15,8 @@ def write_whole(path: Path, content: str, aside: Path | None = None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = aside or path.with_name(f".voxtab-{secrets.token_hex(8)}")
     try:
-        with open(aside, "w", encoding="utf-8", errors="replace", newline="\n") as file:
-            file.write(content)
+        with open(aside, "wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode("utf-8", "replace"))
             file.flush()
             os.fsync(file.fileno())
         os.replace(aside, path)

@@ -15,7 +15,7 @@ import pytest
 
 from web.conftest import ORACLES
 from web.site_server import Handler, Server
-from web.worker.test_worker import check_tokens, error_of, open_chosen, open_url, started
+from web.worker.test_worker import check_tokens, error_of, open_chosen, open_url
 from weights import dialect_files
 
 ORACLE = ORACLES / "delay480"
@@ -54,15 +54,6 @@ def hub(layouts):
     server = Server({"files": layouts}, cors=True, handler=Hub)
     yield server
     server.close()
-
-
-@pytest.fixture(scope="module")
-def bare(browser, server):
-    page = browser.new_page()
-    page.goto(f"{server.url}/site/bare.html")
-    started(page)
-    yield page
-    page.close()
 
 
 def check(page, server, opened, tokens="tokens_f32"):

@@ -484,38 +484,28 @@ def models(page, script, *values):
     return run(page, LIST, script, *values)
 
 
-RECORD = """async (Source, shards, model) => {
-    const script = `import { writeRecord } from "${location.origin}/site/worker/store/models.js";
-        self.onmessage = async ({ data }) => { await writeRecord(...data); self.postMessage(null); };
+IN_WORKER = """async (Source, script, ...values) => {
+    const code = `import * as store from "${location.origin}/site/worker/store/models.js";
+        self.onmessage = async ({ data }) => { await (${script})(...data); self.postMessage(null); };
         self.postMessage(null);`;
-    const worker = new Worker(URL.createObjectURL(new Blob([script], { type: "text/javascript" })), { type: "module" });
+    const worker = new Worker(URL.createObjectURL(new Blob([code], { type: "text/javascript" })), { type: "module" });
     const next = () => new Promise(resolve => { worker.onmessage = resolve; });
     await next();
-    const record = { name: "a.gguf", address: shards[0].url, added: "2026-11-29T08:00:00+00:00",
-        shards: shards.slice(0, 1), tokenizer: shards[1] };
-    worker.postMessage([model, JSON.stringify(record)]);
+    worker.postMessage(values);
     await next();
     worker.terminate();
 }"""
 
-
-KEEP_VOCABULARY = """async (Source, place, bytes) => {
-    const script = `import { keepVocabulary } from "${location.origin}/site/worker/store/models.js";
-        self.onmessage = async ({ data }) => { await keepVocabulary(...data); self.postMessage(null); };
-        self.postMessage(null);`;
-    const worker = new Worker(URL.createObjectURL(new Blob([script], { type: "text/javascript" })), { type: "module" });
-    const next = () => new Promise(resolve => { worker.onmessage = resolve; });
-    await next();
-    worker.postMessage([place, new Uint8Array(bytes)]);
-    await next();
-    worker.terminate();
-}"""
+RECORD = """(shards, model) => store.writeRecord(model, JSON.stringify({
+    name: "a.gguf", address: shards[0].url, added: "2026-11-29T08:00:00+00:00",
+    shards: shards.slice(0, 1), tokenizer: shards[1] }))"""
+KEEP_VOCABULARY = "(place, bytes) => store.keepVocabulary(place, new Uint8Array(bytes))"
 
 
 def test_the_list(page, served):
     wanted = shards(served)
     assert models(page, "store => store.list()") == []
-    run(page, RECORD, wanted, "model")
+    run(page, IN_WORKER, RECORD, wanted, "model")
     (entry,) = models(page, "store => store.list()")
     assert (entry["model"], entry["kept"], entry["bytes"]) == ("model", 0, len(MODEL))
     assert entry["record"]["name"] == "a.gguf"
@@ -536,7 +526,7 @@ def test_the_list(page, served):
 
 
 def test_a_damaged_record(page, served):
-    run(page, RECORD, shards(served), "model")
+    run(page, IN_WORKER, RECORD, shards(served), "model")
     change(page, "record", "bytes => { bytes[9] ^= 1; }")
     (entry,) = models(page, "store => store.list()")
     assert entry["record"] is None
@@ -576,9 +566,9 @@ def test_the_vocabulary_of_a_tokenizer_that_has_not_changed(page, served):
     place = {"model": "model", "name": "one"}
     there = "(store, place) => store.keptVocabulary(place).then((bytes) => bytes && [...bytes])"
     assert models(page, there, place) is None
-    run(page, RECORD, shards(served), "model")
+    run(page, IN_WORKER, RECORD, shards(served), "model")
     assert read(page, shards(served)) == MODEL
-    run(page, KEEP_VOCABULARY, place, [1, 2, 3])
+    run(page, IN_WORKER, KEEP_VOCABULARY, place, [1, 2, 3])
     assert models(page, there, place) == [1, 2, 3]
     change(page, "one", "bytes => { bytes[5] ^= 1; }")
     assert models(page, "store => store.verify('model', () => {})")["damaged"] == 1

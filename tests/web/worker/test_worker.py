@@ -16,21 +16,8 @@ import pytest
 
 from voxtab.weights import checkpoint, gguf
 from web.conftest import ORACLES
+from web.worker.conftest import started
 from weights.dialect_files import add_vocabulary
-
-
-def started(page):
-    """Wait until Python has started; otherwise its event would be among the test's own."""
-    page.wait_for_function("events.some(event => event.stage === 'python' && event.done)", timeout=60000)
-
-
-@pytest.fixture(scope="module")
-def bare(browser, server):
-    page = browser.new_page()
-    page.goto(f"{server.url}/site/bare.html")
-    started(page)
-    yield page
-    page.close()
 
 
 def open_url(page, url: str | None, **more) -> dict:
