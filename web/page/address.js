@@ -1,8 +1,8 @@
 // Audio at an address.
 
 import { openAudio } from "../audio/file.js";
-import { Failure } from "../failure.js";
 import { blob } from "../worker/weights/elsewhere.js";
+import { failureOf } from "./words.js";
 
 export function lastName(url) {
   const name = url.pathname.split("/").pop();
@@ -18,15 +18,10 @@ export async function fetchAudio(url, signal = null) {
   const name = lastName(url) || "audio";
   const answer = await blob(url.href, signal);
   if (!answer) {
-    throw new Failure(
-      "network",
-      `${name} could not be fetched from ${url.host}: the network failed, or that site does not allow other pages ` +
-        "to read it. Download it there, then choose the file here.",
-    );
+    throw failureOf("network", "address.unreachable", { name, host: url.host });
   }
   const { status, type, bytes } = answer;
-  if (!bytes) throw new Failure("network", `${url.host} has no ${name} (status ${status}): check the address.`);
-  if (/^(text\/html|application\/xhtml)/.test(type))
-    throw new Failure("network", `${url.host} gives a web page, not audio: give the address of the audio itself.`);
+  if (!bytes) throw failureOf("network", "address.missing", { host: url.host, name, status });
+  if (/^(text\/html|application\/xhtml)/.test(type)) throw failureOf("network", "address.web_page", { host: url.host });
   return openAudio(bytes, name); // the browser keeps a long one on the disk
 }

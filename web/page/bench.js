@@ -5,6 +5,7 @@ import { engine } from "./engine.js";
 import { allows, enter, state } from "./state.js";
 import { settle } from "./transcribing.js";
 import * as view from "./view.js";
+import { wording } from "./words.js";
 
 const NAME = "bench.json";
 
@@ -16,7 +17,7 @@ export async function bench(audio) {
   view.begin(state.shown, null, NAME);
   state.shown = { name: NAME };
   enter("measuring");
-  view.state("transcribing", "Measuring: this takes a minute or two…");
+  view.state("transcribing", wording("bench.measuring"));
   let failure = null;
   try {
     const blocks = [];
@@ -26,7 +27,7 @@ export async function bench(audio) {
     window.voxtab.result = { ...figures, browser: navigator.userAgent };
     view.append(JSON.stringify(window.voxtab.result, null, 1));
     view.finished({ name: NAME });
-    view.state("done", "Measured: copy the figures below.");
+    view.state("done", wording("bench.measured"));
   } catch (error) {
     failure = error;
   }

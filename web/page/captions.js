@@ -5,6 +5,7 @@ import { engine } from "./engine.js";
 import { listenIn } from "./keys.js";
 import { remember, remembered } from "./remembered.js";
 import { onPhase, state } from "./state.js";
+import { wording } from "./words.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
@@ -29,8 +30,9 @@ export async function showCaptions() {
     return; // the browser does not allow it, as in a frame: the captions are in the page
   }
   const inside = opened.document;
-  inside.title = "Captions – Voxtab";
-  inside.documentElement.lang = document.documentElement.lang;
+  inside.title = wording("captions.window");
+  const { lang, dir } = document.documentElement;
+  Object.assign(inside.documentElement, { lang, dir });
   const style = new opened.CSSStyleSheet();
   for (const { cssRules } of document.styleSheets)
     for (const { cssText } of cssRules) style.insertRule(cssText, style.cssRules.length);

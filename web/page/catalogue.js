@@ -1,17 +1,17 @@
 // The models that Voxtab knows: models/catalogue.json, which `voxtab models` reads too. The first is the one that the page
 // offers with one button.
 
-import { Failure } from "../failure.js";
+import { failureOf, ofEngine } from "./words.js";
 
 const HUB = "https://huggingface.co";
 
 // A promise of [{name, repository, revision, file, tokenizer, gb, licence, gpu_full_gb, ...}]; app/voxtab/native/hub/catalogue.py
 // says what each is. Rejects with a Failure.
 export const known = fetch(new URL("../models/catalogue.json", import.meta.url))
-  .then((answer) => (answer.ok ? answer.json() : Promise.reject(new Error(`status ${answer.status}`))))
+  .then((answer) => (answer.ok ? answer.json() : Promise.reject(new Error(`HTTP ${answer.status}`))))
   .then(({ models }) => models)
   .catch(({ message }) => {
-    throw new Failure("network", `The list of known models did not load (${message}): reload the page.`);
+    throw failureOf("network", "models.list_failed", { reason: ofEngine(message) });
   });
 known.catch(() => {}); // who awaits it says so
 

@@ -2,13 +2,13 @@
 
 import { openAudio } from "../audio/file.js";
 import { SAMPLE_RATE } from "../config.js";
-import { Failure } from "../failure.js";
 import { engine } from "./engine.js";
 import { DEMO, openModel } from "./opening.js";
 import { enter, fail, state } from "./state.js";
 import * as view from "./view.js";
 import { drawWave, Peaks } from "./waveform.js";
 import { measureSpeed } from "./welcome.js";
+import { failureOf, put, reason, wording } from "./words.js";
 
 const CLIPS = 2; // of those that come with the page
 const PAUSE = 0.6 * SAMPLE_RATE; // samples between them, and after the last
@@ -27,15 +27,15 @@ export function see() {
   if (!["opening", "closed"].includes(state.phase)) return;
   asked = true;
   if (state.phase === "closed") openModel(DEMO); // it has not come yet, or was stopped, or failed
-  say("Starting the engine: this takes some seconds.");
+  say(wording("demo.starting"));
 }
 
 // A first visit: the self-test model has not come yet, and comes only if the user asks for it.
 export function waitToBeAsked() {
   element("demo-bytes").hidden = false;
   enter("closed");
-  view.model("None for speech yet.");
-  view.state("ready", "Get the model to begin.");
+  view.model(wording("model.none_for_speech"));
+  view.state("ready", wording("status.get_model"));
 }
 
 // The self-test model is open.
@@ -73,7 +73,7 @@ async function show(write) {
     sound.tell = (seconds) => drawWave(element("demo-wave"), peaks, seconds / sound.seconds);
     await write(sound, samples, clips);
   } catch (error) {
-    if (error.kind !== "aborted") say(error.message);
+    if (error.kind !== "aborted") say(reason(error));
   }
   sound?.stop();
   element("see").disabled = false;
@@ -82,8 +82,8 @@ async function show(write) {
 // The model transcribes the samples as they are heard.
 async function transcribed(sound, samples) {
   enter("showing");
-  view.state("transcribing", "The self-test model is listening to a recording.");
-  say("Written down by the self-test model, on this machine, as it hears them.");
+  view.state("transcribing", wording("demo.listening"));
+  say(wording("demo.live"));
   let failure = null;
   try {
     await engine.call("start", { delay_ms: DELAY_MS, left_silence_tokens: null });
@@ -91,7 +91,7 @@ async function transcribed(sound, samples) {
     while (fed < samples.length) {
       const seconds = await sound.next();
       if (state.phase !== "showing") return;
-      if (state.stopping) throw new Failure("aborted", "Stopped.");
+      if (state.stopping) throw failureOf("aborted", "status.stopped");
       const heard = samples.slice(fed, Math.ceil(seconds * SAMPLE_RATE));
       fed += heard.length;
       if (heard.length) await engine.call("feed", { samples: heard }, [heard.buffer]);
@@ -103,8 +103,8 @@ async function transcribed(sound, samples) {
   if (state.phase !== "showing") return; // the user opens a model
   const gone = failure && failure.kind !== "aborted";
   enter(gone ? "closed" : "demo", gone ? { model: null } : {});
-  if (gone) return fail(failure.message);
-  view.state("ready", "Get the model to begin.");
+  if (gone) return fail(reason(failure));
+  view.state("ready", wording("status.get_model"));
   measureSpeed();
 }
 
@@ -114,7 +114,7 @@ engine.on("text", ({ text }) => {
 
 // Where no model can run: what the model wrote elsewhere, at the same times.
 async function remembered(sound, _, clips) {
-  say("This browser cannot run a model: these are the words that it wrote on another machine.");
+  say(wording("demo.remembered"));
   const words = clips.flatMap(({ text, ends, from }) =>
     text.split(" ").map((word, i) => [word, from + ends[i] + DELAY_MS / 1000]),
   );
@@ -125,7 +125,7 @@ async function remembered(sound, _, clips) {
 }
 
 function say(sentence) {
-  element("demo-note").textContent = sentence;
+  put(element("demo-note"), sentence);
 }
 
 // [{text, ends, from, samples}]: what the self-test model writes, the second in which each word ends, and where the clip

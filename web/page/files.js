@@ -1,6 +1,6 @@
 // The files that were dropped or chosen: audio, a model's files, or neither.
 
-import { Failure } from "../failure.js";
+import { failureOf, language } from "./words.js";
 
 // Of a model, whatever lies beside it. Which files make one, Python says: app/voxtab/weights/layouts.py.
 const MODEL = /\.gguf$|\.safetensors$|\.safetensors\.index\.json$|^(tekken|config|params)\.json$/i;
@@ -41,15 +41,14 @@ async function filesIn(entry, path) {
 }
 
 function inOrder(files) {
-  const { compare } = new Intl.Collator(undefined, { numeric: true });
+  const { compare } = new Intl.Collator(language, { numeric: true });
   return files.sort((one, other) => compare(one.name, other.name));
 }
 
 // files: [{file, name}]. Returns {audio: [{name, source}], model: [File...], tokenizer: File or null, others: [name...]},
 // others being files that are left out. Throws a Failure.
 export function sortFiles(files) {
-  if (!files.length)
-    throw new Failure("files", "No file was found there: drop audio files, folders of them, or a model's files.");
+  if (!files.length) throw failureOf("files", "files.none");
   const isAudio = ({ file }) => AUDIO.test(file.name) || /^(audio|video)\//.test(file.type);
   const audio = files.filter(isAudio).map(({ file, name }) => ({ name, source: file }));
   let rest = files.filter((file) => !isAudio(file)).map(({ file }) => file);
@@ -70,11 +69,7 @@ export function sortFiles(files) {
 function tokenizerAmong(files) {
   const named = files.find(({ name }) => /^tekken\.json$/i.test(name));
   const unknown = files.filter(({ name }) => /\.json$/i.test(name) && !MODEL.test(name));
-  if (!named && unknown.length > 1)
-    throw new Failure(
-      "files",
-      "There is more than one .json file, and none is called tekken.json: drop only that one.",
-    );
+  if (!named && unknown.length > 1) throw failureOf("files", "files.many_json");
   return named ?? unknown[0] ?? null;
 }
 

@@ -4,6 +4,7 @@ import { list, remove, verify } from "../worker/store/models.js";
 import { remembered } from "./remembered.js";
 import * as view from "./view.js";
 import { showCard } from "./welcome.js";
+import { date, facts, put, reason, size, wording } from "./words.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
@@ -17,7 +18,7 @@ export async function showKept(opener = open) {
   try {
     models = await list();
   } catch (error) {
-    view.notKept(error.message);
+    view.notKept(reason(error));
   }
   element("kept-list").replaceChildren(...models.map(entry));
   element("kept-none").hidden = models.length > 0;
@@ -48,54 +49,62 @@ function entry({ model, record, bytes, kept }) {
   const item = document.createElement("li");
   const whole = isWhole({ bytes, kept });
   const name = document.createElement("strong");
-  name.textContent = record?.name ?? "A model whose record is damaged";
-  const facts = document.createElement("span");
-  facts.className = "quiet numbers";
-  facts.textContent = record
-    ? [
-        whole ? view.size(bytes) : `${view.size(kept)}${bytes ? ` of ${view.size(bytes)}` : ""} so far`,
-        `since ${new Date(record.added).toLocaleDateString()}`,
-        record.address ? `from ${new URL(record.address).host}` : "from files of this machine",
-      ].join(", ")
-    : "It is found again when it is loaded from its address.";
+  name.textContent = record?.name ?? wording("kept.damaged");
+  const about = document.createElement("span");
+  about.className = "quiet numbers";
+  about.textContent = record
+    ? facts([
+        whole ? size(bytes) : wording("kept.so_far", { amount: amountOf(kept, bytes) }),
+        wording("kept.since", { date: date(record.added) }),
+        record.address ? wording("kept.from", { host: new URL(record.address).host }) : wording("kept.from_files"),
+      ])
+    : wording("kept.found_again");
   const row = document.createElement("div");
   row.className = "row";
   if (record) {
     row.append(
-      labelled(whole ? "Use" : "Finish and use", record.name, () => open(requestOf({ model, record }))),
-      labelled("Check", record.name, () => check(model, record.name)),
+      labelled(whole ? wording("kept.use") : wording("kept.finish"), record.name, () =>
+        open(requestOf({ model, record })),
+      ),
+      labelled(wording("kept.check"), record.name, () => check(model, record.name)),
     );
   }
-  row.append(labelled("Remove", record?.name ?? model, () => discard(model, record?.name ?? "The model")));
-  item.append(name, " ", facts, row);
+  row.append(
+    labelled(wording("kept.remove"), record?.name ?? model, () =>
+      discard(model, record?.name ?? wording("kept.model")),
+    ),
+  );
+  item.append(name, " ", about, row);
   return item;
 }
 
 function labelled(label, name, press) {
   const button = view.button(label, press);
-  button.setAttribute("aria-label", `${label} ${name}`);
+  button.setAttribute("aria-label", wording("button.of", { label, name }));
   return button;
 }
 
+function amountOf(kept, bytes) {
+  return bytes ? wording("amount.of", { done: size(kept), whole: size(bytes) }) : size(kept);
+}
+
 async function check(model, name) {
-  const say = (sentence) => {
-    element("kept-status").textContent = sentence;
-  };
-  say(`Checking ${name}…`);
+  const say = (sentence) => put(element("kept-status"), sentence);
+  say(wording("kept.checking", { name }));
   try {
     let shown = 0;
     const { pieces, damaged } = await verify(model, (done, total) => {
       if (done - shown < total / 20) return;
       shown = done;
-      say(`Checking ${name}: ${view.size(done)} of ${view.size(total)}…`);
+      say(wording("kept.checking_at", { name, amount: amountOf(done, total) }));
     });
     say(
       damaged
-        ? `${name}: ${damaged} of ${pieces} pieces are damaged. Only they are fetched again when it is opened.`
-        : `${name}: all ${pieces} pieces are right.`,
+        ? wording("kept.damaged_pieces", { name, damaged, pieces })
+        : wording("kept.right", { name, count: pieces }),
     );
   } catch (error) {
-    say(error.message);
+    say(reason(error));
   }
   showKept();
 }
@@ -103,9 +112,9 @@ async function check(model, name) {
 async function discard(model, name) {
   try {
     await remove(model);
-    element("kept-status").textContent = `${name} was removed.`;
+    put(element("kept-status"), wording("kept.removed", { name }));
   } catch (error) {
-    element("kept-status").textContent = error.message;
+    put(element("kept-status"), reason(error));
   }
   showKept();
 }
@@ -116,11 +125,9 @@ async function showRoom() {
   element("kept-frame").hidden = !isFramed;
   element("kept-own").href = location.href;
   const { usage } = (await navigator.storage?.estimate?.()) ?? {};
-  element("kept-room").textContent = usage === undefined ? "" : `This site uses ${view.size(usage)} now.`;
+  element("kept-room").textContent = usage === undefined ? "" : wording("kept.uses", { size: size(usage) });
   const persisted = await navigator.storage?.persisted?.();
-  element("kept-persisted").textContent = persisted
-    ? "The browser has promised to keep it."
-    : "The browser may delete it when the disk gets full, or when this site is not visited for long.";
+  element("kept-persisted").textContent = persisted ? wording("kept.promised") : wording("kept.may_go");
 }
 
 // Asks the browser not to delete what is kept. It may ask the user, so only after a click.

@@ -10,8 +10,10 @@ import { DEMO, openModel, SELF_TEST } from "./opening.js";
 import { fail, state } from "./state.js";
 import { audioFailed, transcribe } from "./transcribing.js";
 import * as view from "./view.js";
+import { list, wording } from "./words.js";
 
 const OWN = "self-test";
+const NAMES = { model: "link.model", tokenizer: "link.tokenizer", audio: "link.audio" };
 
 export async function followLink(query) {
   let wrong = view.chooseSettings(query);
@@ -20,11 +22,11 @@ export async function followLink(query) {
     try {
       return value && value !== OWN ? new URL(value, document.baseURI) : null;
     } catch {
-      wrong = `The link's ${name} is not a valid address: ${value}`;
+      wrong = wording("link.bad_address", { name: wording(NAMES[name]), address: value });
       return null;
     }
   };
-  const asked = await agreed(Object.fromEntries(["model", "tokenizer", "audio"].map((name) => [name, address(name)])));
+  const asked = await agreed(Object.fromEntries(Object.keys(NAMES).map((name) => [name, address(name)])));
   if (wrong) view.error(wrong);
   const asksForText = ["model", "audio", "bench", "variants"].some((name) => query.has(name));
   const last = asksForText ? SELF_TEST : await lastOpened();
@@ -49,7 +51,7 @@ export async function followLink(query) {
   // A program that drives the page by a link waits for the state `done` or `error`.
   const failure = await offered;
   if (failure && start) audioFailed(failure, () => offerAudio(asked.audio, start));
-  if (autostart && wrong) fail(wrong, null, "The link has invalid settings: see below.");
+  if (autostart && wrong) fail(wrong, null, wording("link.bad_settings"));
 }
 
 // The request to open the model at an address; tokenizer: the address of its tekken.json, or null if it is next to it.
@@ -74,11 +76,11 @@ function linkToShare() {
 
 export async function copyLink() {
   const link = linkToShare();
-  let said = `Copied: ${link}`;
+  let said = wording("link.copied", { link });
   try {
     await navigator.clipboard.writeText(link);
   } catch {
-    said = `Copy it from here: ${link}`; // the page is in a frame that may not copy
+    said = wording("link.copy_here", { link }); // the page is in a frame that may not copy
   }
   document.getElementById("link-copied").textContent = said;
 }
@@ -88,15 +90,14 @@ export async function copyLink() {
 async function agreed(addresses) {
   const foreign = Object.entries(addresses).filter(([, url]) => url && url.origin !== location.origin);
   if (!foreign.length) return addresses;
-  const hosts = [...new Set(foreign.map(([, url]) => url.host))].join(" and ");
-  view.state("loading", "Waiting for your answer below.");
-  view.model("None yet.");
+  const hosts = list([...new Set(foreign.map(([, url]) => url.host))]);
+  view.state("loading", wording("link.waiting"));
+  view.model(wording("model.none_yet"));
   const yes = await view.ask(
-    "This link wants to fetch files from another site. Nothing has been requested from it yet, and your audio would " +
-      "not be sent there.",
-    foreign.map(([name, url]) => `${name}: from ${url.host} (${url.href})`),
-    `Fetch from ${hosts}`,
-    "Use the self-test model instead",
+    wording("link.question"),
+    foreign.map(([name, { host, href }]) => wording("link.file", { name: wording(NAMES[name]), host, address: href })),
+    wording("link.fetch", { hosts }),
+    wording("link.decline"),
   );
   if (yes) return addresses;
   const names = foreign.map(([name]) => name);

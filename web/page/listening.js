@@ -9,17 +9,10 @@ import { newSession } from "./sessions.js";
 import { nameOfSource, showSources, source } from "./sources.js";
 import { ASKING, allows, canSpeak, fail, isListening, setMicrophone, state } from "./state.js";
 import * as view from "./view.js";
+import { clock, reason, seconds, wording } from "./words.js";
 
-const HINTS = {
-  silent:
-    "The microphone gives only silence. It may be muted, by a switch on it or in the system's settings; or choose another " +
-    "one below.",
-  quiet:
-    "Nothing louder than a whisper has come yet. If you are speaking, come closer, or raise the microphone's level in the " +
-    "system's sound settings: the model writes nothing for very quiet speech.",
-  clipped: "The sound is too loud, and distorted: move away from the microphone, or lower its level in the system.",
-};
-const SHARED_HINTS = { ...HINTS, silent: "What you share is silent until now.", quiet: null };
+const HINTS = { silent: "hint.silent", quiet: "hint.quiet", clipped: "hint.clipped" };
+const SHARED_HINTS = { silent: "hint.shared_silent", clipped: "hint.clipped" };
 
 // transcribe: what takes the recording, which grows while the user speaks.
 export async function speak(transcribe) {
@@ -28,11 +21,7 @@ export async function speak(transcribe) {
   view.error(null);
   const from = source();
   const isShared = from.device === SHARED;
-  view.status(
-    isShared
-      ? "Choose in the browser's question what to listen to, with its sound…"
-      : "Waiting for the microphone: please allow it in the browser…",
-  );
+  view.status(isShared ? wording("listening.choose") : wording("listening.allow"));
   const session = newSession(isShared ? "tab" : "microphone");
   const loudness = new Loudness();
   let microphone;
@@ -40,38 +29,25 @@ export async function speak(transcribe) {
     microphone = await Microphone.open({
       source: from,
       keep: () => session.open(),
-      onlevel: (seconds, peak) => {
-        view.level(seconds, peak);
-        const wrong = loudness.take(seconds, peak);
-        view.hint(wrong && (isShared ? SHARED_HINTS : HINTS)[wrong]);
+      onlevel: (length, peak) => {
+        view.level(length, peak);
+        const hint = (isShared ? SHARED_HINTS : HINTS)[loudness.take(length, peak)];
+        view.hint(hint ? wording(hint) : null);
         state.job?.showPace();
       },
-      onpause: (paused) =>
-        view.error(
-          paused
-            ? "The system has paused the microphone, perhaps for a call. Your recording so far is kept, and " +
-                "recording continues when the system allows it."
-            : null,
-        ),
+      onpause: (paused) => view.error(paused ? wording("listening.paused") : null),
       ongap: (gap) => {
         session.note({ gap });
-        view.error(
-          `Your system gave no sound for ${view.seconds(gap.seconds)} at ${view.clock(gap.at)} of the recording: what was ` +
-            "said then is missing. This happens when the machine is too busy, asleep, or in a call.",
-        );
+        view.error(wording("listening.gap", { length: seconds(gap.seconds), at: clock(gap.at) }));
       },
       onlost: () => {
-        view.error(
-          isShared
-            ? "The tab is not shared any more. What was heard until then is transcribed."
-            : "The microphone was disconnected. What you said until then is transcribed.",
-        );
+        view.error(isShared ? wording("listening.not_shared") : wording("listening.unplugged"));
         stopListening();
       },
     });
   } catch (error) {
     setMicrophone(null);
-    fail(error.message, null, isShared ? "Nothing is being heard." : "The microphone is off.");
+    fail(reason(error), null, isShared ? wording("listening.nothing") : wording("listening.off"));
     await session.close();
     return remove(session.id).catch(() => {}); // nothing was said
   }
@@ -79,13 +55,13 @@ export async function speak(transcribe) {
   keepAwake(true);
   microphone.recording.session = session;
   view.level(0);
-  const missing = microphone.isMissing && `${nameOfSource()} is not there: the system's microphone is used.`;
+  const missing = microphone.isMissing && wording("listening.other", { name: nameOfSource() });
   showSources(); // now with their names
   // A file may have been dropped while the browser asked.
   if (allows("takeAudio")) transcribe(microphone.recording);
   else await stopListening();
   if (missing) view.error(missing);
-  if (isShared && state.phase === "transcribing") view.status("Listening to what you share.");
+  if (isShared && state.phase === "transcribing") view.status(wording("listening.shared"));
 }
 
 export async function stopListening() {

@@ -8,6 +8,7 @@ import { engine } from "./engine.js";
 import { chosenFiles, droppedFiles, hasWeights, sortFiles } from "./files.js";
 import { showKept } from "./kept.js";
 import { connectKeys } from "./keys.js";
+import "./languages.js";
 import { copyLink, followLink, modelAt } from "./link.js";
 import { speak, stopListening } from "./listening.js";
 import { checkMachine } from "./machine.js";
@@ -20,6 +21,7 @@ import { enter, fail, isListening, state, stopVerb } from "./state.js";
 import { hasUnsavedWords, removed, show, transcribe } from "./transcribing.js";
 import * as view from "./view.js";
 import { showMachine } from "./welcome.js";
+import { facts, list, reason, wording } from "./words.js";
 
 // For programs that drive the page: the command line's JSON of the last transcription that finished, and its token ids.
 window.voxtab = { result: null, tokens: null };
@@ -33,11 +35,13 @@ function takeFiles(files) {
     if (audio.length) enqueue(audio);
     if (others.length && audio.length)
       view.note(
-        `Left out, as they are not audio: ${others.length > 3 ? `${others.length} files` : others.join(", ")}.`,
+        others.length > 3
+          ? wording("files.many_left_out", { count: others.length })
+          : wording("files.left_out", { names: facts(others) }),
       );
     if (model.length || tokenizer) takeModel(model, tokenizer);
   } catch (error) {
-    view.error(error.message);
+    view.error(reason(error));
   }
 }
 
@@ -50,12 +54,10 @@ async function takeModel(model, tokenizer) {
   const weights = model.filter(hasWeights);
   if (!weights.length) {
     const names = [...model, chosen.tokenizer].filter(Boolean).map(({ name }) => name);
-    return view.error(
-      `You have chosen ${names.join(" and ")}: now choose the model too, a .gguf file or all files of its weights.`,
-    );
+    return view.error(wording("files.choose_weights", { names: list(names) }));
   }
   const request = {
-    label: weights.length > 1 ? `${weights.length} files` : weights[0].name,
+    label: weights.length > 1 ? wording("files.count", { count: weights.length }) : weights[0].name,
     model: { files: model, keep: view.keepsFiles() },
     tokenizer: chosen.tokenizer && { file: chosen.tokenizer },
   };
@@ -69,7 +71,7 @@ async function stop() {
   if (!verb) return;
   state.stopping = true;
   state.job?.audio.close?.(); // a file, whose decoder may be busy
-  view.status("Stopping…");
+  view.status(wording("status.stopping"));
   await engine.abandon(verb);
 }
 
@@ -105,7 +107,7 @@ function connect() {
   const nameHost = () => {
     const { value } = element("model-url");
     const host = URL.canParse?.(value) ? new URL(value).host : null;
-    element("host").textContent = host ? `When you press the button, the model is fetched from ${host}.` : "";
+    element("host").textContent = host ? wording("models.host", { host }) : "";
   };
   on("model-url", "input", nameHost);
   known.then(([first]) => {
@@ -125,7 +127,7 @@ function connect() {
     document.body.classList.remove("dropping");
     droppedFiles(event.dataTransfer)
       .then(takeFiles)
-      .catch(() => view.error("What was dropped could not be read: choose the files with the button instead."));
+      .catch(() => view.error(wording("files.unreadable")));
   });
   addEventListener("beforeunload", (event) => {
     if (hasUnsavedWords()) event.preventDefault();
@@ -136,8 +138,8 @@ function connect() {
 function giveUp(sentence) {
   engine.close();
   enter("impossible", { impossible: sentence });
-  view.model("None: this browser cannot run one.");
-  fail(sentence, null, "This browser cannot run Voxtab as it is.");
+  view.model(wording("model.impossible"));
+  fail(sentence, null, wording("status.impossible"));
 }
 
 connect();
@@ -146,7 +148,7 @@ connectKeys({ speak: () => speak(transcribe), stopListening, stop });
 showSources();
 showKept((request) => openModel(request));
 showSessions({ transcribe, show, removed });
-view.state("loading", "Looking for a GPU…");
+view.state("loading", wording("status.gpu"));
 prepare(() => navigator.gpu && engine.start()); // Python starts meanwhile, if it is in this browser
 checkMachine()
   .then((machine) => {
@@ -157,4 +159,4 @@ checkMachine()
     if (stop) giveUp(stop);
     else return followLink(new URLSearchParams(location.search));
   })
-  .catch((error) => fail(`This page is broken (${error.message}): reload it, and report it if it happens again.`));
+  .catch((error) => fail(wording("page.broken", { reason: reason(error) })));

@@ -4,6 +4,7 @@ import { ask, controlled } from "./control.js";
 import { engine } from "./engine.js";
 import { allows } from "./state.js";
 import * as view from "./view.js";
+import { size, wording } from "./words.js";
 
 const EARLY = ["page", "program"]; // brought at once; Python's memory and library come with the first model
 const ALL = [...EARLY, "library"];
@@ -19,18 +20,18 @@ export async function prepare(start) {
   const bytes = await sizes();
   if (!bytes) return start();
   for (const place of document.querySelectorAll("[data-bytes]"))
-    place.textContent = view.size(bytes[/** @type {HTMLElement} */ (place).dataset.bytes]);
+    place.textContent = size(bytes[/** @type {HTMLElement} */ (place).dataset.bytes]);
   if (!controlled.by) {
-    return tell(`The engine (${view.size(bytes.program + bytes.library)}) comes with the first model.`);
+    return tell(wording("engine.comes_later", { size: size(bytes.program + bytes.library) }));
   }
   offerVersion();
-  const kept = "The page and the engine are kept in this browser: they open without a network.";
+  const kept = wording("engine.kept");
   if ((await ask("missing", { groups: ALL })) === 0) {
     tell(kept);
     return start();
   }
-  const [now, later] = [view.size(bytes.program), view.size(bytes.library)];
-  tell(`The engine comes once and is kept in this browser: ${now} now, and ${later} with the first model.`);
+  const [now, later] = [size(bytes.program), size(bytes.library)];
+  tell(wording("engine.comes", { now, later }));
   engine.on("progress", async ({ stage, done }) => {
     if (stage !== "python" || !done) return;
     await ask("bring", { groups: ALL }).then(
@@ -38,7 +39,7 @@ export async function prepare(start) {
       () => {},
     );
   });
-  const here = () => tell(`${now} of the engine are in this browser; ${later} more come with the first model.`);
+  const here = () => tell(wording("engine.here", { now, later }));
   await ask("bring", { groups: EARLY }).then(here, () => {}); // what is missing comes when it is needed
 }
 
@@ -75,7 +76,7 @@ function offerVersion() {
     if (!registration.waiting) return location.reload();
     navigator.serviceWorker.addEventListener("controllerchange", () => location.reload(), { once: true });
     if (await ask("take_over", {}, registration.waiting)) return;
-    view.error("This page is open in another tab: close that one first, so that both do not have different versions.");
+    view.error(wording("page.other_tab"));
   });
   offer();
 }

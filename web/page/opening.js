@@ -10,8 +10,9 @@ import { remember, remembered } from "./remembered.js";
 import { allows, enter, fail, state } from "./state.js";
 import * as view from "./view.js";
 import { measureSpeed } from "./welcome.js";
+import { ofEngine, reason, size, wording } from "./words.js";
 
-export const SELF_TEST = { label: "the self-test model", model: null, tokenizer: null };
+export const SELF_TEST = { label: wording("model.self_test"), model: null, tokenizer: null };
 export const DEMO = { ...SELF_TEST, demo: true }; // opened by the page itself: it only shows what the page does
 
 // Resolves with true once the model is open. request: {label, model, tokenizer, variants}, the last three as the Worker
@@ -27,14 +28,19 @@ export async function openModel(request, { quiet = false, reopened = false, netw
   const model = { request, reopened, answer: null, kept: null, name: null };
   enter("opening", { model });
   if (former) {
-    view.status("Stopping…");
+    view.status(wording("status.stopping"));
     await engine.abandon("cancel");
     await former.answer?.catch(() => {});
     if (state.model !== model) return; // yet another one was chosen
   }
   if (!quiet) view.error(null);
-  view.model(`Loading ${request.label}.`);
-  view.state("loading", engine.isStarting || !engine.isRunning ? progress.STARTING : `Loading ${request.label}…`);
+  view.model(wording("model.loading", { name: request.label }));
+  view.state(
+    "loading",
+    engine.isStarting || !engine.isRunning
+      ? wording("status.starting_engine")
+      : wording("status.loading", { name: request.label }),
+  );
   view.progress("");
   state.job?.sayThatItWaits();
   if (state.stopping) return openingStopped(request);
@@ -54,12 +60,13 @@ export async function openModel(request, { quiet = false, reopened = false, netw
     if (error.kind === "aborted") return openingStopped(request);
     enter("closed", { model: null });
     if (error.kind === "silent" && !again) {
-      view.error(`${error.message} It was started again.`);
+      view.error(wording("opening.again", { reason: reason(error) }));
       return openModel(request, { quiet: true, reopened, network, again: true });
     }
-    view.model("None.");
-    const waiting = state.job ? ` ${state.job.title} will be transcribed once a model is open.` : "";
-    fail(error.message + waiting, () => openModel(request), `Could not open ${request.label}.`);
+    view.model(wording("model.none"));
+    const why = reason(error);
+    const sentence = state.job ? wording("opening.failed_waiting", { reason: why, name: state.job.title }) : why;
+    fail(sentence, () => openModel(request), wording("opening.failed", { name: request.label }));
     return stopListening(); // no model will read it
   }
   if (state.model !== model) return;
@@ -84,28 +91,27 @@ function describe(request, opened) {
   if (kept) remember("model", kept); // the next visit opens it
   view.progress(null);
   view.defaults(opened.default_delay_ms, opened.left_silence_tokens);
-  const warning = opened.gpu?.software ? softwareWarning(opened.gpu.description || opened.gpu.device) : opened.warning;
+  const warning = opened.gpu?.software
+    ? softwareWarning(opened.gpu.description || opened.gpu.device)
+    : ofEngine(opened.warning);
   if (warning) view.warning(warning);
   if (request.model) {
-    view.model(`${opened.name}, ${view.size(opened.model_bytes)}.`);
-    view.state("ready", `Ready, with ${opened.name}.`);
+    view.model(wording("model.open", { name: opened.name, size: size(opened.model_bytes) }));
+    view.state("ready", wording("status.ready", { name: opened.name }));
   } else if (request.demo) {
-    view.model("None for speech yet.");
-    view.state("ready", "Get the model to begin.");
+    view.model(wording("model.none_for_speech"));
+    view.state("ready", wording("status.get_model"));
   } else {
-    view.model(
-      "The self-test model (letters, digits, dates, commands) is open.",
-      "The self-test model cannot take dictation: get Voxtral Mini 4B for that.",
-    );
-    view.state("ready", "Ready, with the self-test model: say letters, digits, dates or commands.");
+    view.model(wording("model.self_test_open"), wording("transcript.self_test"));
+    view.state("ready", wording("status.ready_self_test"));
   }
 }
 
 function openingStopped(request) {
   enter("closed", { model: null });
-  view.model("None.");
+  view.model(wording("model.none"));
   state.job?.putAside();
-  fail("Loading was stopped.", () => openModel(request), "No model is open: choose one.");
+  fail(wording("opening.stopped"), () => openModel(request), wording("status.choose_model"));
 }
 
 engine.on("progress", (message) => {
@@ -113,7 +119,7 @@ engine.on("progress", (message) => {
 });
 
 engine.on("quiet", (quiet) => {
-  if (quiet) return view.note("The engine has not answered for some seconds. If that goes on, it is started again.");
+  if (quiet) return view.note(wording("engine.quiet"));
   view.note(null);
   if (state.phase !== "transcribing") state.job?.sayThatItWaits();
 });
@@ -125,15 +131,15 @@ function downloadEnded() {
 }
 
 engine.on("network", ({ tell, warn, downloading }) => {
-  if (warn) view.notKept(warn);
+  if (warn) view.notKept(ofEngine(warn));
   if (state.phase !== "opening") return;
-  if (tell !== undefined) view.download(tell);
+  if (tell !== undefined) view.download(ofEngine(tell));
   if (downloading) offerPause(false);
 });
 
 function offerPause(paused) {
   progress.forgetRate();
-  view.pause(paused ? "Go on downloading" : "Pause the download", () => {
+  view.pause(paused ? wording("download.go_on") : wording("download.pause"), () => {
     engine.call("pause", { paused: !paused });
     offerPause(!paused);
   });
@@ -144,26 +150,23 @@ export function openAgain(message, next) {
   const { request, kept } = state.model;
   // Without a question, nothing is downloaded again.
   if (request.model?.url && !kept) {
-    return closed(
-      request,
-      `${message} The model is not kept on this machine: to open it again, it must be downloaded again.`,
-    );
+    return closed(request, wording("opening.not_kept", { reason: message }));
   }
   enter("closed", { model: null });
-  view.error(`${message} ${next}`);
+  view.error(wording("opening.next", { reason: message, next }));
   return openModel(request, { quiet: true, reopened: true, network: !kept });
 }
 
 function closed(request, sentence) {
   enter("closed", { model: null });
-  view.model("None.");
-  fail(sentence, () => openModel(request), "The model was closed.");
+  view.model(wording("model.none"));
+  fail(sentence, () => openModel(request), wording("status.closed"));
   state.job?.sayThatItWaits();
 }
 
-engine.on("gone", ({ message }) => {
+engine.on("gone", (error) => {
   if (!["ready", "demo"].includes(state.phase)) return; // openModel, Job.run or bench awaits an answer and gets the error
   const { request, reopened } = state.model;
-  if (reopened) return closed(request, `${message} This happened twice in a row, so the model stays closed.`);
-  openAgain(message, "The model is being opened again.");
+  if (reopened) return closed(request, wording("opening.twice", { reason: reason(error) }));
+  openAgain(reason(error), wording("opening.reopened"));
 });

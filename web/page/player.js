@@ -1,8 +1,8 @@
 // Hearing the transcript's audio again: its waveform, which is where one clicks, and the word that is played.
 
 import * as transcript from "./transcript.js";
-import { clock } from "./view.js";
 import { drawWave } from "./waveform.js";
+import { clock, wording } from "./words.js";
 
 const STEP = 5; // seconds that an arrow key moves by
 
@@ -50,7 +50,7 @@ function toggle() {
 
 function play() {
   sound.play().catch(() => {
-    element("played").textContent = "This browser cannot play this audio.";
+    element("played").textContent = wording("player.failed");
   });
 }
 
@@ -58,7 +58,7 @@ function play() {
 function show() {
   if (!peaks) return;
   const { currentTime, paused } = sound;
-  element("play").textContent = paused ? "Play" : "Pause";
+  element("play").textContent = paused ? wording("player.play") : wording("player.pause");
   element("played").textContent = `${clock(currentTime)} / ${clock(seconds)}`;
   const wave = element("wave");
   wave.setAttribute("aria-valuenow", Math.round(currentTime));

@@ -1,8 +1,7 @@
 // How far the opening of a model, or a transcription, has come: in words and as a bar.
 
 import * as view from "./view.js";
-
-export const STARTING = "Starting the engine…";
+import { clock, facts, number, seconds, size, wording } from "./words.js";
 
 const LATE_SECONDS = 3; // the text may be this far behind the voice before the page says so
 
@@ -20,13 +19,14 @@ const heard = { audio: null, come: [] }; // of the file that is transcribed: [ti
 export function ofOpening(label, { stage, done, total }) {
   if (stage !== shown.stage) Object.assign(shown, { stage, come: [] });
   Object.assign(shown, { done, total });
+  const loading = wording("status.loading", { name: label });
   view.status(
     {
-      python: done ? `Loading ${label}…` : STARTING,
-      device: "Opening the GPU…",
-      weights: `Loading ${label}…`,
-      kernels: "Preparing the GPU's programs…",
-    }[stage] ?? "Loading…",
+      python: done ? loading : wording("status.starting_engine"),
+      device: wording("status.opening_gpu"),
+      weights: loading,
+      kernels: wording("status.kernels"),
+    }[stage],
   );
   if (stage !== "weights") return view.progress("");
   showBytes(rateOf(shown.come, done));
@@ -40,9 +40,9 @@ export function forgetRate() {
 
 function showBytes(rate) {
   const { done, total } = shown;
-  let amount = view.size(done) + (total ? ` of ${view.size(total)}` : "");
-  if (total > done && rate) amount += `, ${view.size(rate)}/s, ${left((total - done) / rate)}`;
-  view.progress(amount, done, total);
+  const amount = total ? wording("amount.of", { done: size(done), whole: size(total) }) : size(done);
+  const pace = total > done && rate ? [wording("amount.rate", { size: size(rate) }), left((total - done) / rate)] : [];
+  view.progress(facts([amount, ...pace]), done, total);
 }
 
 // Shows how far a transcription is: how late after a speaker, or how far through a file. covered: seconds of the audio
@@ -51,21 +51,16 @@ export function ofText(audio, covered, delay) {
   if (audio.live) {
     showLag(audio.seconds - covered);
     const late = audio.seconds - covered - delay;
-    view.note(
-      late > LATE_SECONDS
-        ? `The text is ${view.seconds(Math.round(late))} behind your voice. Nothing is lost: everything is ` +
-            "recorded, and the text catches up after you stop."
-        : null,
-    );
+    view.note(late > LATE_SECONDS ? wording("live.late", { length: seconds(Math.round(late)) }) : null);
   } else {
     view.note(null);
     if (heard.audio !== audio || covered < (heard.come.at(-1)?.[1] ?? 0)) Object.assign(heard, { audio, come: [] });
     const rate = rateOf(heard.come, covered);
-    const { seconds } = audio; // null: unknown
-    let amount = view.clock(covered) + (seconds ? ` of ${view.clock(seconds)}` : "");
-    if (rate) amount += `, ${rate.toFixed(1)} times as fast as speech`;
-    if (rate && seconds > covered) amount += `, ${left((seconds - covered) / rate)}`;
-    view.progress(amount, covered, seconds ?? 0);
+    const whole = audio.seconds; // null: unknown
+    const amount = whole ? wording("amount.of", { done: clock(covered), whole: clock(whole) }) : clock(covered);
+    const pace = rate && wording("amount.pace", { rate: number(rate, 1) });
+    const rest = rate && whole > covered && left((whole - covered) / rate);
+    view.progress(facts([amount, pace, rest]), covered, whole ?? 0);
   }
 }
 
@@ -85,8 +80,11 @@ function rateOf(come, done) {
   return done > before && now - since > LEAST_RATE_SECONDS ? (done - before) / (now - since) : null;
 }
 
-function left(seconds) {
-  if (seconds < 90) return `${Math.ceil(seconds)} s left`;
-  const minutes = Math.ceil(seconds / 60);
-  return minutes < 90 ? `${minutes} min left` : `${(minutes / 60).toFixed(1)} h left`;
+// length: in seconds.
+function left(length) {
+  if (length < 90) return wording("amount.seconds_left", { count: Math.ceil(length) });
+  const minutes = Math.ceil(length / 60);
+  return minutes < 90
+    ? wording("amount.minutes_left", { count: minutes })
+    : wording("amount.hours_left", { hours: number(minutes / 60, 1) });
 }

@@ -6,6 +6,7 @@ import * as list from "./queue_list.js";
 import { canTakeFile, onPhase, state } from "./state.js";
 import { audioFailed, transcribe } from "./transcribing.js";
 import * as view from "./view.js";
+import { ofEngine, reason, wording } from "./words.js";
 
 // Of each: {id, name, source: a File or URL; state: waiting, reading, running, done, failed or stopped; message: what went
 // wrong, or what is to say about the audio; texts: {txt, srt, vtt} once it is done; abort: an AbortController of reading
@@ -44,12 +45,12 @@ async function advance() {
 async function run(item) {
   change(item, "reading");
   view.error(null);
-  if (state.phase !== "opening") view.state("loading", `Reading ${item.name}…`);
+  if (state.phase !== "opening") view.state("loading", wording("status.reading", { name: item.name }));
   let audio;
   try {
     audio = await open(item);
   } catch (error) {
-    change(item, item.isCancelled ? "stopped" : "failed", error.message);
+    change(item, item.isCancelled ? "stopped" : "failed", reason(error));
     if (!item.isCancelled) audioFailed(error, () => again(item));
     return;
   }
@@ -61,11 +62,11 @@ async function run(item) {
   const { failure, result, subtitles } = await transcribe(audio);
   if (!failure) {
     item.texts = { txt: `${result.text.trim()}\n`, ...(result.words.length ? subtitles : {}) };
-    return change(item, "done", audio.notes.join(" "));
+    return change(item, "done", audio.notes.map(ofEngine).join(" "));
   }
   const isStopped = failure.kind === "aborted";
   isHeld = !item.isCancelled && (isStopped || state.phase !== "ready");
-  change(item, isStopped ? "stopped" : "failed", isStopped ? "" : failure.message);
+  change(item, isStopped ? "stopped" : "failed", isStopped ? "" : reason(failure));
 }
 
 function open(item) {

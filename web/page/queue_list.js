@@ -1,17 +1,18 @@
 // What the page shows of the queue of files.
 
 import { button, save } from "./view.js";
+import { facts, put, wording } from "./words.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
 // The states of an item, as the summary lists them.
 const WORDS = {
-  done: "done",
-  running: "being transcribed",
-  reading: "being read",
-  waiting: "waiting",
-  failed: "failed",
-  stopped: "stopped",
+  done: "queue.done",
+  running: "queue.running",
+  reading: "queue.reading",
+  waiting: "queue.waiting",
+  failed: "queue.failed",
+  stopped: "queue.stopped",
 };
 
 // items: see queue.js. act: what the buttons do with an item, {again, cancel, move, remove}; and goOn, which begins what
@@ -23,11 +24,11 @@ export function show(items, act) {
   if (focused) element(focused)?.focus(); // the button that was pressed was made anew
   element("queue-go-on").hidden = !act.goOn || !items.some(({ state }) => state === "waiting");
   element("queue-go-on").onclick = act.goOn;
-  element("queue-summary").textContent = Object.keys(WORDS)
-    .map((state) => [items.filter((item) => item.state === state).length, WORDS[state]])
-    .filter(([count]) => count)
-    .map((words) => words.join(" "))
-    .join(", ");
+  element("queue-summary").textContent = facts(
+    Object.entries(WORDS)
+      .map(([state, key]) => ({ count: items.filter((item) => item.state === state).length, state: wording(key) }))
+      .map((values) => values.count && wording("queue.count", values)),
+  );
 }
 
 function row(item, items, act) {
@@ -38,7 +39,7 @@ function row(item, items, act) {
   name.dir = "auto";
   const state = document.createElement("span");
   state.className = "quiet";
-  state.textContent = WORDS[item.state];
+  state.textContent = wording(WORDS[item.state]);
   const buttons = document.createElement("div");
   buttons.className = "row";
   buttons.append(...actions(item, items, act));
@@ -46,34 +47,42 @@ function row(item, items, act) {
   if (item.message) {
     const message = document.createElement("p");
     message.className = item.state === "failed" ? "" : "quiet";
-    message.textContent = item.message;
+    put(message, item.message);
     made.append(message);
   }
   return made;
 }
 
 function actions(item, items, act) {
-  const made = (label, press) => {
+  const made = (name, label, press) => {
     const it = button(label, press);
-    it.id = `queue-${item.id}-${label.toLowerCase().replace(/\W+/g, "-")}`;
-    it.setAttribute("aria-label", `${label}: ${item.name}`);
+    it.id = `queue-${item.id}-${name}`;
+    it.setAttribute("aria-label", wording("queue.button", { label, name: item.name }));
     return it;
   };
-  const cancel = made("Cancel", () => act.cancel(item));
-  const remove = made("Remove", () => act.remove(item));
+  const cancel = made("cancel", wording("queue.cancel"), () => act.cancel(item));
+  const remove = made("remove", wording("queue.remove"), () => act.remove(item));
   if (item.state === "done") {
     const stem = item.name.replace(/^.*\//, "").replace(/\.[^.]*$/, "");
     const kinds = Object.entries(item.texts);
-    return [...kinds.map(([kind, text]) => made(`Save .${kind}`, () => save(text, `${stem}.${kind}`))), remove];
+    return [
+      ...kinds.map(([kind, text]) =>
+        made(kind, wording("queue.save", { kind: `.${kind}` }), () => save(text, `${stem}.${kind}`)),
+      ),
+      remove,
+    ];
   }
   if (item.state === "waiting") {
     const waiting = items.filter(({ state }) => state === "waiting");
-    const [up, down] = [made("Earlier", () => act.move(item, -1)), made("Later", () => act.move(item, 1))];
+    const [up, down] = [
+      made("earlier", wording("queue.earlier"), () => act.move(item, -1)),
+      made("later", wording("queue.later"), () => act.move(item, 1)),
+    ];
     up.disabled = item === waiting[0];
     down.disabled = item === waiting.at(-1);
     return [up, down, cancel];
   }
   return item.state === "reading" || item.state === "running"
     ? [cancel]
-    : [made("Try again", () => act.again(item)), remove];
+    : [made("again", wording("queue.again"), () => act.again(item)), remove];
 }

@@ -3,8 +3,9 @@
 import { engine } from "./engine.js";
 import * as player from "./player.js";
 import * as transcript from "./transcript.js";
-import { button, clock, error, save, status } from "./view.js";
+import { button, error, save, status } from "./view.js";
 import { Peaks } from "./waveform.js";
+import { clock, reason, wording } from "./words.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
@@ -116,7 +117,7 @@ async function saveSubtitles(kind) {
   try {
     save((await subtitles())[kind], `${shown.stem}.${kind}`);
   } catch (failure) {
-    error(`The .${kind} of the edited text could not be made: ${failure.message}`);
+    error(wording("reading.no_subtitles", { kind: `.${kind}`, reason: reason(failure) }));
   }
 }
 
@@ -129,11 +130,11 @@ function saveJson() {
 async function copy(words, from) {
   try {
     await navigator.clipboard.writeText(words);
-    status("Copied.");
+    status(wording("reading.copied"));
   } catch {
     // the page is in an iframe that may not copy
     getSelection().selectAllChildren(from);
-    status("The text is selected: copy it with the keyboard.");
+    status(wording("reading.selected"));
   }
 }
 
@@ -142,7 +143,7 @@ async function copy(words, from) {
 function find(step) {
   const count = element("find").value ? element("found").dataset.count : 0;
   const at = transcript.goTo(step);
-  element("found").textContent = count ? `${at} of ${count}` : "";
+  element("found").textContent = count ? wording("reading.found", { at, count: Number(count) }) : "";
 }
 
 function edit(on) {
@@ -176,11 +177,11 @@ function keep(words, { name, unfinished, recording }) {
   text.dir = "auto";
   text.textContent = words.trim();
   const title = document.createElement("h3");
-  title.textContent = unfinished ? `${name} (incomplete)` : name;
+  title.textContent = unfinished ? wording("reading.incomplete", { name }) : name;
   const row = document.createElement("div");
   row.className = "row";
-  if (words) row.append(button("Copy", () => copy(words.trim(), text)));
-  if (recording) row.append(button("Save recording", () => save(recording.wav(), `${name}.wav`)));
+  if (words) row.append(button(wording("reading.copy"), () => copy(words.trim(), text)));
+  if (recording) row.append(button(wording("reading.save_recording"), () => save(recording.wav(), `${name}.wav`)));
   item.append(title, text, row);
   element("earlier").hidden = false;
   element("earlier").querySelector("summary").after(item);

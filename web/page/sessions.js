@@ -3,6 +3,7 @@
 import { Recording } from "../audio/recording.js";
 import { audioOf, list, onChange, remove, Session, whenClosed } from "../worker/sessions/sessions.js";
 import * as view from "./view.js";
+import { clock, date, facts, seconds, size, wording } from "./words.js";
 
 const LARGE = 2e9; // bytes, or 17 hours of sound: then it is offered to delete the oldest
 const TITLE_LETTERS = 60;
@@ -38,8 +39,8 @@ export async function showSessions(functions = page) {
   element("sessions-none").hidden = sessions.length > 0;
   element("sessions-all").hidden = sessions.length === 0;
   const bytes = sessions.reduce((sum, session) => sum + session.bytes, 0);
-  element("sessions-room").textContent = `They take ${view.size(bytes)}.`;
-  element("delete-all").onclick = () => discard(sessions, "Delete all transcripts and their recordings?");
+  element("sessions-room").textContent = wording("sessions.room", { size: size(bytes) });
+  element("delete-all").onclick = () => discard(sessions, wording("sessions.delete_all"));
   offerToDelete(
     sessions.findLast(({ isOpen }) => !isOpen),
     bytes,
@@ -59,9 +60,14 @@ const isInterrupted = ({ isOpen, seconds, result, stopped }) => !isOpen && secon
 function offerInterrupted(session) {
   element("interrupted").hidden = !session;
   if (!session) return;
-  element("interrupted-text").textContent =
-    `A recording of ${view.clock(session.seconds)} was interrupted${when(session)}. It is kept on this machine` +
-    `${session.text ? `, with its text up to ${view.clock(session.covered)}` : ""}.`;
+  const values = {
+    length: clock(session.seconds),
+    date: whenOf(session) ?? wording("sessions.some_day"),
+    covered: clock(session.covered),
+  };
+  element("interrupted-text").textContent = session.text
+    ? wording("sessions.interrupted_text", values)
+    : wording("sessions.interrupted", values);
   element("interrupted-transcribe").onclick = async () => {
     await page.transcribe(await recordingOf(session), session);
   };
@@ -76,59 +82,64 @@ function offerToDelete(oldest, bytes) {
   const isLarge = bytes > LARGE && oldest;
   element("sessions-large").hidden = !isLarge;
   if (!isLarge) return;
-  element("sessions-large-text").textContent =
-    `Your transcripts take ${view.size(bytes)} of this machine's disk. The oldest is “${titleOf(oldest)}”` +
-    `${when(oldest)}, ${view.size(oldest.bytes)}.`;
-  element("delete-oldest").onclick = () => discard([oldest], `Delete “${titleOf(oldest)}”?`);
+  const title = titleOf(oldest);
+  const values = {
+    size: size(bytes),
+    title,
+    date: whenOf(oldest) ?? wording("sessions.some_day"),
+    oldest: size(oldest.bytes),
+  };
+  element("sessions-large-text").textContent = wording("sessions.large", values);
+  element("delete-oldest").onclick = () => discard([oldest], wording("sessions.delete_question", { title }));
 }
 
 function entry(session) {
   const item = document.createElement("li");
   const title = document.createElement("strong");
   title.textContent = titleOf(session);
-  const facts = document.createElement("span");
-  facts.className = "quiet numbers";
-  facts.textContent = [
-    session.begun && new Date(session.begun).toLocaleString([], { dateStyle: "medium", timeStyle: "short" }),
+  const about = document.createElement("span");
+  about.className = "quiet numbers";
+  about.textContent = facts([
+    whenOf(session),
     lengthOf(session),
-    session.seconds ? `recorded here, ${view.size(session.bytes)}` : session.name,
-    session.isOpen ? "is being written now" : !session.result && "incomplete",
-    ...session.gaps.map(({ at, seconds }) => `${view.seconds(seconds)} missing at ${view.clock(at)}`),
-  ]
-    .filter(Boolean)
-    .join(", ");
+    session.seconds ? wording("sessions.recorded", { size: size(session.bytes) }) : session.name,
+    session.isOpen ? wording("sessions.open_now") : !session.result && wording("sessions.incomplete"),
+    ...session.gaps.map((gap) => wording("sessions.gap", { length: seconds(gap.seconds), at: clock(gap.at) })),
+  ]);
   const row = document.createElement("div");
   row.className = "row";
   if (!session.isOpen) {
     row.append(
-      labelled("Open", session, () => reopen(session)),
-      labelled("Rename", session, () => askForTitle(session, title)),
-      labelled("Export", session, () => view.save(exported(session), `${titleOf(session)}.json`)),
-      labelled("Delete", session, () => discard([session], `Delete “${titleOf(session)}”?`)),
+      labelled(wording("sessions.open"), session, () => reopen(session)),
+      labelled(wording("sessions.rename"), session, () => askForTitle(session, title)),
+      labelled(wording("sessions.export"), session, () => view.save(exported(session), `${titleOf(session)}.json`)),
+      labelled(wording("sessions.delete"), session, () => {
+        discard([session], wording("sessions.delete_question", { title: titleOf(session) }));
+      }),
     );
   }
-  item.append(title, " ", facts, row);
+  item.append(title, " ", about, row);
   return item;
 }
 
 function labelled(label, session, press) {
   const button = view.button(label, press);
-  button.setAttribute("aria-label", `${label} ${titleOf(session)}`);
+  button.setAttribute("aria-label", wording("button.of", { label, name: titleOf(session) }));
   return button;
 }
 
 function titleOf({ title, text, name }) {
   if (title) return title;
   const words = text.trim();
-  if (!words) return name ?? "Recording";
+  if (!words) return name ?? wording("sessions.recording");
   return words.length <= TITLE_LETTERS ? words : `${words.slice(0, TITLE_LETTERS).replace(/\s+\S*$/, "")}…`;
 }
 
-const when = ({ begun }) => (begun ? ` on ${new Date(begun).toLocaleString()}` : "");
+const whenOf = ({ begun }) => (begun ? date(begun, { dateStyle: "medium", timeStyle: "short" }) : null);
 
 function lengthOf({ seconds, covered, result }) {
   const length = seconds || result?.audio_seconds || covered;
-  return length > 0 && view.clock(length);
+  return length > 0 && clock(length);
 }
 
 async function reopen(session) {
@@ -155,7 +166,7 @@ function exported(session) {
 function askForTitle(session, shown) {
   const input = document.createElement("input");
   input.value = titleOf(session);
-  input.setAttribute("aria-label", "Title");
+  input.setAttribute("aria-label", wording("sessions.title"));
   shown.replaceChildren(input);
   input.select();
   const done = async () => {
@@ -185,26 +196,25 @@ async function noted(session, entry) {
 
 // question: asked before; null where the user's click was the answer.
 async function discard(sessions, question) {
-  if (question && !(await view.ask(question, [], "Delete", "Keep"))) return;
+  if (question && !(await view.ask(question, [], wording("sessions.delete"), wording("sessions.keep")))) return;
   let inUse = 0;
   for (const { id } of sessions) {
     if (await remove(id)) page.removed(id);
     else inUse++;
   }
   element("sessions-status").textContent = inUse
-    ? "What is being written now was not deleted: stop it first."
-    : `${sessions.length === 1 ? "The transcript was" : `${sessions.length} transcripts were`} deleted.`;
+    ? wording("sessions.in_use")
+    : wording("sessions.deleted", { count: sessions.length });
   await showSessions();
 }
 
 function notSaved(name) {
-  const why =
-    {
-      QuotaExceededError: "The disk is full, or the browser gives this site no more room",
-      NotSupportedError: "This browser cannot keep anything for this page",
-      SecurityError: "The browser lets this window keep nothing (is it private?)",
-      TimeoutError: "Another tab is writing this transcript",
-    }[name] ?? `The browser could not write to its storage (${name})`;
-  element("not-saved").textContent = `${why}: save the text and the recording before you close this page.`;
+  const why = {
+    QuotaExceededError: "sessions.disk_full",
+    NotSupportedError: "sessions.cannot_keep",
+    SecurityError: "sessions.private",
+    TimeoutError: "sessions.other_tab",
+  };
+  element("not-saved").textContent = wording(why[name] ?? "sessions.not_written", { name });
   element("not-saved").hidden = false;
 }

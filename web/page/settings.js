@@ -3,6 +3,7 @@
 import { DEFAULT_DELAY_MS, DELAYS_MS } from "../config.js";
 import { forget, remember, remembered } from "./remembered.js";
 import { error } from "./view.js";
+import { isChosen, language, number, wording } from "./words.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
@@ -48,6 +49,7 @@ export function forLink() {
     ...Object.keys(SWITCHES)
       .filter((name) => isSwitched(SWITCHES[name]))
       .map((name) => [name, String(Number(SWITCHES[name].checked))]),
+    ...(isChosen ? [["lang", language]] : []),
   ];
 }
 
@@ -60,19 +62,15 @@ export function chooseSettings(query) {
     if (DELAYS_MS.includes(Number(delayMs))) {
       choose("delay", Number(delayMs));
     } else {
-      wrong.push(
-        `The address sets a delay of ${delayMs} ms, which the model does not support: ${DEFAULT_DELAY_MS} ms is used.`,
-      );
+      wrong.push(wording("settings.bad_delay", { delay: delayMs, used: DEFAULT_DELAY_MS }));
     }
   }
   if (leftSilence !== null) {
     if (isSilence(leftSilence)) {
       choose("left-silence", Number(leftSilence));
     } else {
-      wrong.push(
-        `The address sets left_silence=${leftSilence}, which is not a whole number from ${silence.min} to ` +
-          `${silence.max}: it is ignored.`,
-      );
+      const { min, max } = silence;
+      wrong.push(wording("settings.bad_silence_link", { value: leftSilence, min, max }));
     }
   }
   showReset();
@@ -98,27 +96,32 @@ function keep() {
 }
 
 function showReset() {
-  element("reset").hidden = !(chosen.delay || chosen["left-silence"] || Object.values(SWITCHES).some(isSwitched));
+  const isOwn = chosen.delay || chosen["left-silence"] || Object.values(SWITCHES).some(isSwitched) || isChosen;
+  element("reset").hidden = !isOwn;
 }
 
 // Says what the delay means.
 function showDelay() {
   last = Number(delay.value);
-  const recommended = last === byModel.delay ? ", recommended for live use" : "";
-  element("delay-shown").textContent = `${last} ms`;
-  delay.setAttribute("aria-valuetext", `${last} ms${recommended}`);
+  const isRecommended = last === byModel.delay;
+  const values = { delay: last };
+  element("delay-shown").textContent = wording("settings.delay", values);
+  delay.setAttribute(
+    "aria-valuetext",
+    isRecommended ? wording("settings.delay_recommended", values) : wording("settings.delay", values),
+  );
   const published = Object.keys(ERRORS).map(Number);
   const [below, above] = [published.findLast((ms) => ms <= last), published.find((ms) => ms >= last)];
-  const figures = (ms) => `${ERRORS[ms][0]} (English ${ERRORS[ms][1]})`;
+  const figures = (ms) => wording("settings.errors", { mean: number(ERRORS[ms][0]), english: number(ERRORS[ms][1]) });
   const wrong =
     below === above
       ? figures(below)
       : below
-        ? `between ${figures(above)} and ${figures(below)}`
-        : `more than ${figures(above)}`;
-  element("delay-help").textContent =
-    `${recommended ? "Recommended for live use. " : ""}Words wrong in 100, as Mistral measured (FLEURS, the mean of its ` +
-    `languages): ${wrong}.`;
+        ? wording("settings.errors_between", { least: figures(above), most: figures(below) })
+        : wording("settings.errors_more", { least: figures(above) });
+  element("delay-help").textContent = isRecommended
+    ? wording("settings.delay_help_recommended", { wrong })
+    : wording("settings.delay_help", { wrong });
 }
 
 delay.addEventListener("input", () => {
@@ -135,10 +138,8 @@ silence.addEventListener("change", () => {
   chosen["left-silence"] = silence.value !== "" && silence.validity.valid;
   if (!chosen["left-silence"]) {
     silence.value = byModel["left-silence"];
-    error(
-      `The silence before the audio must be a whole number from ${silence.min} to ${silence.max}. ` +
-        `It was set back to ${silence.value}.`,
-    );
+    const { min, max, value } = silence;
+    error(wording("settings.bad_silence", { min, max, value }));
   }
   keep();
 });

@@ -2,13 +2,14 @@
 
 import { canShare, microphones, SHARED } from "../audio/sources.js";
 import { remember, remembered } from "./remembered.js";
+import { wording } from "./words.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
 const [device, noisy] = ["source", "noisy"].map(element);
 
-const SYSTEM = { id: "", label: "The system's microphone" };
-const TAB = { id: SHARED, label: "A tab, or what the system plays" };
+const SYSTEM = { id: "", label: wording("source.system") };
+const TAB = { id: SHARED, label: wording("source.tab") };
 
 let chosen = remembered("source", SYSTEM); // {id, label}
 
@@ -25,7 +26,7 @@ export async function showSources() {
   // Browsers give a microphone another id when the site's data was deleted.
   const there = found.find(({ id }) => id === chosen.id) ?? found.find(({ label }) => label === chosen.label);
   chosen = there ?? chosen;
-  const options = there ? found : [...found, { ...chosen, label: `${chosen.label} (not there now)` }];
+  const options = there ? found : [...found, { ...chosen, label: wording("source.missing", { name: chosen.label }) }];
   device.replaceChildren(
     ...options.map(({ id, label }) => {
       const option = document.createElement("option");
@@ -39,10 +40,15 @@ export async function showSources() {
   showChoice();
 }
 
+function nameInSentence() {
+  const own = { [SHARED]: "source.a_tab", "": "source.the_system" }[chosen.id];
+  return own ? wording(own) : chosen.label;
+}
+
 function showChoice() {
   const isShared = chosen.id === SHARED;
-  element("source-name").textContent = isShared ? "a tab" : chosen.label.replace(/^The /, "the ");
-  element("speak").textContent = isShared ? "Listen" : "Speak";
+  element("source-name").textContent = nameInSentence();
+  element("speak").textContent = isShared ? wording("work.listen") : wording("work.speak");
   element("noisy-row").hidden = isShared;
 }
 

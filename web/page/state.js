@@ -1,6 +1,7 @@
 // What the page is doing, and what the user may do meanwhile. Only `enter` changes the phase.
 
 import * as view from "./view.js";
+import { wording } from "./words.js";
 
 const yes = true;
 const no = false;
@@ -19,7 +20,7 @@ const PHASES = {
   transcribing: { openModel: no,  takeAudio: no,  speak: no,  stop: "stop" },
   measuring:    { openModel: no,  takeAudio: no,  speak: no,  stop: "stop" },   // ?bench=1
 };
-const NOUNS = { transcribing: "transcription", measuring: "measurement" }; // for the user
+const RUNNING = { transcribing: "state.transcribing", measuring: "state.measuring" };
 
 export const ASKING = "asking"; // the browser asks the user for the microphone
 
@@ -63,10 +64,10 @@ export function stopVerb() {
 // Why `action`, a column of the table, is not possible now: a sentence for the user, or null if it is possible.
 function refusal(action) {
   if (state.phase === "impossible") return state.impossible;
-  if (!PHASES[state.phase][action]) return `A ${NOUNS[state.phase]} is running: stop it first.`;
+  if (!PHASES[state.phase][action]) return wording(RUNNING[state.phase]);
   // A file that waits for a model can be replaced by another. A recording cannot be made again.
   if (action === "takeAudio" && state.job?.recording) {
-    return "A recording is waiting for a model: it is transcribed first, once a model is open.";
+    return wording("state.recording_waits");
   }
   return null;
 }
@@ -102,12 +103,12 @@ function showControls() {
     speak: canSpeak(),
     dictates: !isFirst,
     busy: running,
-    stop: isListening() ? "Stop and finish" : stopVerb() && "Stop",
+    stop: isListening() ? wording("work.stop_listening") : stopVerb() && wording("work.stop"),
   });
 }
 
 // Tells the user what went wrong. If something is running, only show the message; otherwise go to the error state.
-export function fail(sentence, retry = null, status = "Something went wrong: see below.") {
+export function fail(sentence, retry = null, status = wording("status.wrong")) {
   view.error(sentence, retry);
   if (stopVerb()) return;
   view.progress(null);

@@ -1,5 +1,7 @@
 // The tab's title: how far the page is, for whoever looks at another tab.
 
+import { percent } from "./words.js";
+
 const NAME = document.title;
 const parts = { live: null, part: null };
 
@@ -10,7 +12,7 @@ export function ofRecording(clock) {
 
 // Of a file or a download: 0 to 1, or null.
 export function ofPart(part) {
-  show("part", part === null ? null : `${Math.floor(100 * part)} %`);
+  show("part", part === null ? null : percent(Math.floor(100 * part) / 100));
 }
 
 function show(name, text) {

@@ -1,6 +1,5 @@
 // A transcription: audio goes into the engine, text comes out.
 
-import { Failure } from "../failure.js";
 import { engine } from "./engine.js";
 import { stopListening } from "./listening.js";
 import { openAgain, openModel } from "./opening.js";
@@ -9,8 +8,9 @@ import { newSession, showSessions } from "./sessions.js";
 import { allows, enter, fail, isListening, state } from "./state.js";
 import * as view from "./view.js";
 import { Peaks } from "./waveform.js";
+import { failureOf, ofEngine, reason, seconds, wording } from "./words.js";
 
-const ABORTED = new Failure("aborted", "Stopped.");
+const ABORTED = failureOf("aborted", "status.stopped");
 const ENGINE_GONE = ["lost", "crash", "silent", "device"]; // kinds of failures after which no model is open
 const RETRY_SECONDS = 10; // of audio between two losses of the engine; without them, the second one ends the transcription
 
@@ -35,7 +35,7 @@ export async function transcribe(audio, known = null) {
   if (["opening", "demo", "showing"].includes(state.phase)) {
     job.sayThatItWaits();
   } else {
-    fail("No model is open yet: choose one, and the audio will be transcribed.");
+    fail(wording("transcribing.no_model"));
     stopListening();
   }
   return job.ended;
@@ -44,7 +44,7 @@ export async function transcribe(audio, known = null) {
 // Shows a session that is kept. audio: a Recording, or {name, session} if the audio was a file, which is not kept.
 export function show(audio, { texts, result, subtitles }) {
   if (!allows("takeAudio")) return;
-  if (state.job) return view.error(`${state.job.title} is waiting for a model: it is transcribed first.`);
+  if (state.job) return view.error(wording("transcribing.waits_first", { name: state.job.title }));
   const recording = audio.wav ? audio : null;
   view.begin(state.shown, recording, audio.name);
   if (result) view.text(result);
@@ -67,7 +67,7 @@ export function removed(id) {
 }
 
 export function audioFailed(error, retry = null) {
-  fail(error.message, retry, "The audio could not be loaded.");
+  fail(reason(error), retry, wording("transcribing.unreadable"));
 }
 
 // Whether closing the page now would lose something: what runs or waits, or what could not be kept.
@@ -97,15 +97,13 @@ class Job {
   }
 
   get title() {
-    return this.recording ? "Your recording" : this.audio.name;
+    return this.recording ? wording("transcribing.recording") : this.audio.name;
   }
 
   sayThatItWaits() {
-    if (state.phase === "demo") view.state("ready", "Get the model to begin.");
+    if (state.phase === "demo") view.state("ready", wording("status.get_model"));
     view.note(
-      this.audio.live
-        ? "You are being recorded. The text follows once the model is open."
-        : `${this.title} will be transcribed once the model is open.`,
+      this.audio.live ? wording("transcribing.recorded_first") : wording("transcribing.waits", { name: this.title }),
     );
   }
 
@@ -133,7 +131,10 @@ class Job {
     if (this.lostAt === null) view.error(null);
     view.note(null);
     Object.assign(window.voxtab, { result: null, tokens: null });
-    view.state("transcribing", audio.live ? "Listening: speak now." : `Transcribing ${audio.name}…`);
+    view.state(
+      "transcribing",
+      audio.live ? wording("status.listening") : wording("status.transcribing", { name: audio.name }),
+    );
     let saved = null;
     let written = null;
     let failure = null;
@@ -161,15 +162,13 @@ class Job {
       if (failure?.kind === "aborted") session.note({ stopped: true });
       this.closeSession();
       await settle(failure, recording);
-      if (audio.notes?.length) view.note(`${audio.name}: ${audio.notes.join(" ")}`);
+      if (audio.notes?.length) view.note(`${audio.name}: ${audio.notes.map(ofEngine).join(" ")}`);
       return this.end({ ...answer, failure });
     }
     this.lostAt = this.covered;
     return openAgain(
-      failure.message,
-      this.tokens.length
-        ? "The text so far is kept, and the transcription goes on from there."
-        : "The audio is kept, and is transcribed from its start.",
+      reason(failure),
+      this.tokens.length ? wording("transcribing.goes_on") : wording("transcribing.from_start"),
     );
   }
 
@@ -198,7 +197,7 @@ class Job {
       await engine.call("feed", { samples }, [samples.buffer]);
     }
     throwIfStopping();
-    if (this.recording) view.status("Writing the last words…");
+    if (this.recording) view.status(wording("status.last_words"));
     return engine.call("finish");
   }
 
@@ -233,12 +232,12 @@ engine.on("covered", ({ audio_seconds }) => {
 });
 
 function throwIfStopping() {
-  if (state.stopping) throw new Failure("aborted", "Stopped.");
+  if (state.stopping) throw ABORTED;
 }
 
 function doneSentence({ text, audio_seconds }) {
-  if (!text.trim()) return "Done: no speech was recognised in this audio.";
-  return `Done: ${view.seconds(audio_seconds)} of audio.`;
+  if (!text.trim()) return wording("status.done_silent");
+  return wording("status.done", { length: seconds(audio_seconds) });
 }
 
 let actions = null; // what was shown last
@@ -271,11 +270,12 @@ export async function settle(failure, recording = null) {
   if (!failure) return;
   if (failure.kind === "aborted") {
     view.error(null); // an error about something that was refused meanwhile
-    view.state("ready", view.text() ? "Stopped. The text so far is kept." : "Stopped.");
+    view.state("ready", view.text() ? wording("status.stopped_text") : wording("status.stopped"));
     if (!engine.isRunning) await openModel(model.request); // the Worker did not stop and was terminated
     return;
   }
-  if (!open) view.model("None.");
-  const kept = recording ? " Your recording is kept: you can save it, or transcribe it again." : "";
-  fail(failure.message + kept, open ? null : () => openModel(model.request), "The transcription did not finish.");
+  if (!open) view.model(wording("model.none"));
+  const why = reason(failure);
+  const sentence = recording ? wording("transcribing.recording_kept", { reason: why }) : why;
+  fail(sentence, open ? null : () => openModel(model.request), wording("transcribing.unfinished"));
 }

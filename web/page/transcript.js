@@ -4,7 +4,7 @@
 // {text, start, end, at}, start and end in seconds, `at` in characters of the paragraph.
 
 import { retimed } from "./retiming.js";
-import { clock } from "./view.js";
+import { clock, facts, language, percent, wording } from "./words.js";
 
 const PAUSE = 2; // seconds without a word, after which a new paragraph begins
 const LONG = 600; // characters, after which the next sentence begins a new paragraph
@@ -87,9 +87,8 @@ function extend(paragraph, added) {
 export function showRestart(seconds) {
   const line = document.createElement("div");
   line.className = "restart";
-  line.dataset.text =
-    `The model wrote nothing from ${clock(seconds)} on, although someone talked. It was started again there: a word ` +
-    "may be missing.";
+  line.lang = language;
+  line.dataset.text = wording("transcript.restart", { at: clock(seconds) });
   line.setAttribute("role", "note");
   line.setAttribute("aria-label", line.dataset.text);
   box.append(line);
@@ -149,18 +148,16 @@ function tellSureness(word) {
   const line = document.getElementById("sureness");
   line.hidden = !word?.alternatives?.length;
   if (line.hidden) return;
-  const percent = (probability) => `${Math.round(100 * probability)} %`;
   const others = word.alternatives
     .map(([own, ...rest]) => [own, rest.filter(({ text, probability }) => text.trim() && probability >= 0.01)])
     .filter(([, rest]) => rest.length)
-    .map(
-      ([own, rest]) =>
-        `for “${own.text.trim()}”: ${rest.map(({ text, probability }) => `“${text.trim()}” ${percent(probability)}`).join(", ")}`,
-    );
-  line.textContent =
-    `“${word.text}”: the model is ${percent(word.confidence)} sure.` +
-    (others.length ? ` It might have been, ${others.join("; ")}.` : "");
+    .map(([own, rest]) => wording("sureness.for", { text: own.text.trim(), others: facts(rest.map(inPercent)) }));
+  const values = { text: word.text, percent: percent(word.confidence), others: others.join("; ") };
+  line.textContent = others.length ? wording("sureness.others", values) : wording("sureness.alone", values);
 }
+
+const inPercent = ({ text, probability }) =>
+  wording("sureness.other", { text: text.trim(), percent: percent(probability) });
 
 // The words' places are those in the text as it came, which the paragraphs have as `before`.
 function takeTimes(whole, words) {
@@ -214,7 +211,7 @@ function timeButton(start) {
   button.className = "time numbers";
   button.tabIndex = -1; // the arrow keys reach every word
   button.dataset.time = clock(start);
-  button.setAttribute("aria-label", `Hear from ${clock(start)}`);
+  button.setAttribute("aria-label", wording("transcript.hear", { at: clock(start) }));
   button.onclick = () => heard.seek?.(start);
   return button;
 }

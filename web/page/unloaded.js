@@ -4,8 +4,8 @@
   const tell = () => {
     const show = () => {
       document.documentElement.dataset.state = "error";
-      document.getElementById("status").textContent =
-        "Parts of this page did not load: open it from a server, such as voxtab serve, and reload it.";
+      const status = document.getElementById("status");
+      status.textContent = status.dataset.unloaded;
     };
     if (document.readyState === "complete") show();
     else addEventListener("load", show);

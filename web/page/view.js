@@ -2,6 +2,7 @@
 // reading.js and transcript.js, the settings in settings.js.
 
 import * as title from "./title.js";
+import { clock, number, put, wording } from "./words.js";
 
 export { append, begin, finished, text } from "./reading.js";
 export { chooseSettings, defaults, forLink, settings } from "./settings.js";
@@ -17,11 +18,11 @@ let focusFollows = false;
 // name: loading, ready, transcribing, done or error; sentence: the new status, or null to keep it.
 export function state(name, sentence) {
   document.documentElement.dataset.state = name;
-  if (sentence) element("status").textContent = sentence;
+  if (sentence) put(element("status"), sentence);
 }
 
 export function status(sentence) {
-  element("status").textContent = sentence;
+  put(element("status"), sentence);
 }
 
 // What can be pressed now. speak, busy: true or false; dictates: false hides the Speak button, as Stop does; stop: the Stop button's label, or null to hide it.
@@ -44,13 +45,13 @@ export function welcome(shown) {
 }
 
 export function warning(sentence) {
-  element("warning").textContent = sentence ?? "";
+  put(element("warning"), sentence);
   element("warning").hidden = !sentence;
 }
 
 // sentence: null if nothing is wrong any more; retry: what the “Try again” button does, or null for no button.
 export function error(sentence, retry = null) {
-  element("error-text").textContent = sentence ?? "";
+  put(element("error-text"), sentence);
   element("error").hidden = !sentence;
   element("retry").hidden = !retry;
   element("retry").onclick = retry;
@@ -98,7 +99,7 @@ export function progress(text, done = 0, total = 0) {
 
 // What a download waits for, or null.
 export function download(sentence) {
-  element("download").textContent = sentence ?? "";
+  put(element("download"), sentence);
   element("download").hidden = !sentence;
 }
 
@@ -123,7 +124,7 @@ export function level(seconds, peak = 0) {
 
 // How many seconds the text is behind the sound, or null if that is not known.
 export function lag(late) {
-  element("lag").textContent = late === null ? "" : `text ${late.toFixed(1)} s behind`;
+  element("lag").textContent = late === null ? "" : wording("live.lag", { seconds: number(late, 1) });
 }
 
 // What is wrong with the sound, or null.
@@ -133,26 +134,8 @@ export function hint(sentence) {
 }
 
 export function note(sentence) {
-  element("note").textContent = sentence ?? "";
+  put(element("note"), sentence);
   element("note").hidden = !sentence;
-}
-
-// 1:02, or 1:02:03.
-export function clock(seconds) {
-  const whole = Math.floor(seconds);
-  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
-  const two = (count) => String(count).padStart(2, "0");
-  return `${hours ? `${hours}:${two(minutes)}` : minutes}:${two(whole % 60)}`;
-}
-
-export function seconds(count) {
-  if (count >= 60) return `${clock(count)} ${count >= 3600 ? "h" : "min"}`;
-  return `${Number.isInteger(count) ? count : count.toFixed(1)} s`;
-}
-
-export function size(bytes) {
-  if (bytes < 1e6) return `${Math.round(bytes / 1e3)} kB`;
-  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
 }
 
 // --- buttons and files
@@ -178,7 +161,7 @@ export function save(content, name) {
 // hint: shown where the text will appear.
 export function model(sentence, hint = "") {
   element("model").textContent = sentence;
-  element("transcript").dataset.empty = `The text appears here. ${hint}`;
+  element("transcript").dataset.empty = wording("transcript.empty", { hint }).trim();
 }
 
 // Whether the user wants chosen files to be kept.
@@ -188,13 +171,13 @@ export function keepsFiles() {
 
 // Why a model is not kept on this machine, or null.
 export function notKept(sentence) {
-  element("not-kept").textContent = sentence ?? "";
+  put(element("not-kept"), sentence);
   element("not-kept").hidden = !sentence;
 }
 
 // A button that transcribes the audio of this name; null hides it.
 export function offer(name, press = null) {
   element("transcribe").hidden = !name;
-  element("transcribe").textContent = `Transcribe ${name}`;
+  element("transcribe").textContent = wording("work.transcribe", { name });
   element("transcribe").onclick = press;
 }

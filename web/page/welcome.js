@@ -5,6 +5,7 @@ import { engine } from "./engine.js";
 import { DEMO, openModel } from "./opening.js";
 import { state } from "./state.js";
 import { button } from "./view.js";
+import { gigabytes, number, put, reason, wording } from "./words.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
@@ -25,20 +26,20 @@ export async function showCard(kept) {
     get.onclick = () => openModel(request);
     source.textContent = from;
   };
-  if (kept) offer(`Open ${kept.label}`, kept, "It is on this machine.");
+  if (kept) offer(wording("welcome.open", { name: kept.label }), kept, wording("welcome.here"));
   try {
     const [first, ...others] = await known;
-    element("card-facts").textContent = `13 languages. ${first.gb.toFixed(1)} GB once, then offline.`;
+    element("card-facts").textContent = wording("welcome.facts", { size: gigabytes(first.gb, 1) });
     if (!element("known-models").children.length) element("known-models").append(...others.map(knownModel));
     if (kept) return;
     const { host } = new URL(addressOf(first));
     offer(
-      `Get the model (${first.gb.toFixed(1)} GB)`,
+      wording("welcome.get", { size: gigabytes(first.gb, 1) }),
       requestOf(first),
-      `From ${host}, licence ${first.licence}. Nothing about you is sent there.`,
+      wording("welcome.source", { host, licence: first.licence }),
     );
   } catch (error) {
-    if (!kept) source.textContent = error.message;
+    if (!kept) put(source, reason(error));
   }
 }
 
@@ -47,11 +48,13 @@ function knownModel(model) {
   const item = document.createElement("li");
   const facts = document.createElement("span");
   facts.className = "quiet numbers";
-  facts.textContent = ` ${model.gb.toFixed(2)} GB, ${model.licence}, for a GPU with ${Math.ceil(model.gpu_full_gb)} GB`;
-  item.append(
-    button(`Get ${model.name}`, () => openModel(requestOf(model))),
-    facts,
-  );
+  facts.textContent = wording("models.facts", {
+    size: gigabytes(model.gb, 2),
+    licence: model.licence,
+    memory: gigabytes(Math.ceil(model.gpu_full_gb), 0),
+  });
+  const get = button(wording("models.get", { name: model.name }), () => openModel(requestOf(model)));
+  item.append(get, " ", facts);
   return item;
 }
 
@@ -60,47 +63,49 @@ function knownModel(model) {
 export async function showMachine({ stop, warning, gpu, software }) {
   inSoftware = software;
   const [{ gb, gpu_full_gb }] = await known.catch(() => [{ gb: 0, gpu_full_gb: 0 }]); // showCard says it
-  const needs = Math.ceil(gpu_full_gb);
-  needed = `The model needs a GPU with ${needs} GB of memory.`;
+  const needs = gigabytes(Math.ceil(gpu_full_gb), 0);
+  needed = wording("machine.needed", { size: needs });
   const { quota, usage } = (await navigator.storage?.estimate?.()) ?? {};
   const room = quota === undefined ? null : (quota - usage) / 1e9;
   const memory = /** @type {any} */ (navigator).deviceMemory;
-  let verdict = ["This machine has what it needs.", ""];
-  if (stop) verdict = ["This browser cannot run it as it is.", `${stop} ${needed}`];
+  let verdict = [wording("verdict.good"), ""];
+  if (stop) verdict = [wording("verdict.impossible"), wording("verdict.more", { sentence: stop, needed })];
   else if (software) {
-    verdict = [
-      "This machine is too slow for it.",
-      `The browser computes without a GPU. Turn on hardware acceleration in its settings, or use another machine. ${needed}`,
-    ];
-  } else if (warning) verdict = ["This machine can run it, slowly.", warning];
+    verdict = [wording("verdict.too_slow"), wording("verdict.software", { needed })];
+  } else if (warning) verdict = [wording("verdict.slow"), warning];
   else if (room !== null && room < gb) {
-    verdict = [
-      "This machine can run it, but not keep it.",
-      `The browser has room for ${room.toFixed(1)} GB only: make room on the disk, or download it at each visit.`,
-    ];
+    verdict = [wording("verdict.not_kept"), wording("verdict.room", { size: gigabytes(room, 1) })];
   }
-  say(...verdict);
+  say(verdict[0], verdict[1]);
   element("get-model").disabled = Boolean(stop);
   element("get-model").classList.toggle("strong", !stop && !software);
   element("see").classList.toggle("strong", Boolean(stop || software));
+  const least = room < 10 ? room : Math.floor(room);
   const facts = [
-    ["GPU", stop ? "none that the browser can use" : software ? `none; ${gpu} stands in for it` : gpu],
-    ["Memory", memory && `${memory}${memory >= MOST_MEMORY_TOLD ? " GB or more" : " GB"}; the GPU needs ${needs} GB`],
-    ["Disk", room !== null && `room for ${room < 10 ? room.toFixed(1) : Math.floor(room)} GB or more`],
+    ["machine.gpu", stop ? wording("machine.none") : software ? wording("machine.stands_in", { gpu }) : gpu],
+    ["machine.memory", memory && memoryOf(memory, needs)],
+    ["machine.disk", room !== null && wording("machine.room", { size: gigabytes(least, room < 10 ? 1 : 0) })],
   ];
   for (const [name, value] of facts) if (value) tell(name, value);
   if (!stop && !speed) offerMeasuring();
 }
 
+function memoryOf(memory, needs) {
+  const size = gigabytes(memory, Number.isInteger(memory) ? 0 : 1);
+  return memory >= MOST_MEMORY_TOLD
+    ? wording("machine.memory_at_least", { size, needs })
+    : wording("machine.memory_is", { size, needs });
+}
+
 function offerMeasuring() {
-  const measure = button("Measure it", () => {
+  const measure = button(wording("speed.measure"), () => {
     asked = true;
-    tell("Speed", "starting the engine…");
+    tell("machine.speed", wording("speed.starting"));
     if (state.phase === "closed") openModel(DEMO).then((opened) => opened || offerMeasuring());
     else measureSpeed();
   });
   measure.dataset.testid = "measure";
-  tell("Speed", measure);
+  tell("machine.speed", measure);
 }
 
 // Measures what the 4B model would reach here: a few seconds of the GPU's work, while the self-test model is open and not
@@ -108,46 +113,48 @@ function offerMeasuring() {
 export async function measureSpeed() {
   if (state.phase !== "demo" || speed || (inSoftware && !asked)) return;
   asked = false;
-  tell("Speed", "measuring…");
+  tell("machine.speed", wording("speed.measuring"));
   try {
     speed = engine.call("predict");
     const { rtf, live_step_ms } = await speed;
     const factor = 1 / rtf;
     tell(
-      "Speed",
+      "machine.speed",
       factor >= 1
-        ? `about ${rounded(factor)} times faster than you speak`
-        : `about ${rounded(rtf)} s for each second of speech`,
+        ? wording("speed.faster", { factor: rounded(factor) })
+        : wording("speed.slower", { seconds: rounded(rtf) }),
     );
     if (inSoftware) return; // the verdict says already what would help
-    if (factor < 1) say("This machine is too slow for it.", `Its text would fall behind. ${needed}`);
+    if (factor < 1) say(wording("verdict.too_slow"), wording("verdict.behind", { needed }));
     else if (live_step_ms > LIVE_MS) {
-      say("This machine can run it, but not live.", "Recordings work. While you speak, the text would fall behind.");
+      say(wording("verdict.not_live"), wording("verdict.recordings"));
     }
   } catch (error) {
     speed = null;
     if (error.kind === "aborted") offerMeasuring();
-    else tell("Speed", `could not be measured: ${error.message}`);
+    else tell("machine.speed", wording("speed.failed", { reason: reason(error) }));
   }
 }
 
 function rounded(factor) {
-  return factor < 10 ? Number(factor.toFixed(1)) : Math.round(factor);
+  return factor < 10 ? number(Number(factor.toFixed(1))) : number(factor, 0);
 }
 
 function say(sentence, more) {
   element("verdict-title").firstElementChild.textContent = sentence;
-  element("verdict-text").textContent = more;
+  put(element("verdict-text"), more);
   element("verdict-text").hidden = !more;
 }
 
-// A line of the list. value: text or an element.
-function tell(name, value) {
+// A line of the list. key: of its name; value: a sentence or an element.
+function tell(key, value) {
+  const name = wording(key);
   const known = [...element("machine").children].find(({ textContent }) => textContent === name);
   const [term, description] = known
     ? [known, known.nextElementSibling]
     : [document.createElement("dt"), document.createElement("dd")];
   term.textContent = name;
-  description.replaceChildren(value);
+  if (value instanceof Element) description.replaceChildren(value);
+  else put(description, value);
   if (!known) element("machine").append(term, description);
 }

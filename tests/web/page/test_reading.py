@@ -144,7 +144,7 @@ def test_how_sure_the_model_is(browser, url):
         page.keyboard.press("ArrowRight")
         page.keyboard.press("ArrowRight")
         expect(at(page, "sureness")).to_have_text(
-            "“two.”: the model is 44 % sure. It might have been, for “two”: “too” 40 %."
+            "“two.”: the model is 44% sure. It might have been, for “two”: “too” 40%."
         )
         at(page, "reset").click()
         expect(at(page, "alternatives")).not_to_be_checked()
