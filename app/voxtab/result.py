@@ -84,9 +84,7 @@ class Result:
             **({} if self.audio is None else {"audio": self.audio}),
             "text": self.text,
             "segments": [_timed(segment) for segment in self.segments],
-            "words": [
-                _timed(word) | _sureness(found) for word, found in zip(self.words, self.alternatives or repeat([]))
-            ],
+            "words": [of_word(word, found) for word, found in zip(self.words, self.alternatives or repeat([]))],
             **({"tokens": self.tokens} if tokens else {}),
             "audio_seconds": self.audio_seconds,
             "delay_ms": self.delay_ms,
@@ -103,6 +101,11 @@ class Result:
         if name == "json":
             return json.dumps(self.as_dict(tokens=tokens), ensure_ascii=False) + "\n"
         return subtitles.FORMATS[name](self.segments)
+
+
+def of_word(word: Word, alternatives: Sequence[list[tuple[str, float]]] = ()) -> dict:
+    """A word in the JSON. `alternatives`: those of `Transcriber.alternatives_of`."""
+    return _timed(word) | _sureness(alternatives)
 
 
 def _timed(what: Segment | Word) -> dict:

@@ -42,3 +42,16 @@ def test_a_request_to_open_that_comes_when_a_model_has_just_opened(module, monke
     monkeypatch.setattr(module, "open_model", open_model)
     run(asyncio.wait_for(go(), 60))
     assert closed == ["first"]
+
+
+@pytest.mark.parametrize("among", [True, False], ids=["among the files", "beside them"])
+def test_a_tokenizer_that_is_chosen(module, run, among):
+    """Pages of others give all files of a model as they are; the page itself sorts them."""
+    locate_model = sys.modules["voxtab.browser.locate"].locate_model
+    model, tekken = (SimpleNamespace(name=name, size=9) for name in ("m.gguf", "tekken.json"))
+    request = SimpleNamespace(
+        model=SimpleNamespace(to_py=lambda: {"files": [model, tekken][: 1 + among], "keep": False}),
+        tokenizer=None if among else SimpleNamespace(to_py=lambda: {"file": tekken}),
+    )
+    located = run(locate_model(request))
+    assert located.names == ["m.gguf"] and located.tokenizer["file"] is tekken

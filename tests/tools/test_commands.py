@@ -9,7 +9,16 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SHELL = ["run", "test", "test_firefox", "check_style", "gpu/pack", "gpu/unpack"]
-PYTHON = ["build_site", "check_shaders", "synthetic.py", "bench", "prove", "compare", "compare/read_stream.py"]
+PYTHON = [
+    "build_site",
+    "pack_npm",
+    "check_shaders",
+    "synthetic.py",
+    "bench",
+    "prove",
+    "compare",
+    "compare/read_stream.py",
+]
 
 
 def command(name: str, *arguments: str) -> subprocess.CompletedProcess:

@@ -3,7 +3,7 @@
 import { LOOKAHEAD_SAMPLES, SAMPLES_PER_TOKEN } from "../config.js";
 import { Resampler } from "./resampler.js";
 
-// It hears nothing before the message {port}: where each block goes besides the page. A block is {samples, at}: at, the
+// It hears nothing before the message {ports}: where each block goes besides the page. A block is {samples, at}: at, the
 // wall's time at its end, in seconds. At any other message it stops, and sends null after the last block.
 class Capture extends AudioWorkletProcessor {
   constructor() {
@@ -14,8 +14,8 @@ class Capture extends AudioWorkletProcessor {
     this._ports = null; // while it hears
     this._stopped = false;
     this.port.onmessage = ({ data }) => {
-      if (data.port) {
-        this._ports = [data.port, this.port];
+      if (data.ports) {
+        this._ports = [...data.ports, this.port];
         return;
       }
       this._stopped = true;

@@ -34,10 +34,12 @@ class AudioFile {
       this.seconds = await this._decoder.open(this.blob);
     } catch (error) {
       this.close();
-      if (error.kind !== "undecodable" || !others.length || this.blob.size > SHORT_BYTES) throw error;
+      if (error.kind !== "undecodable") throw error;
+      const undecodable = new Failure("audio", error.message);
+      if (!others.length || this.blob.size > SHORT_BYTES) throw undecodable;
       this._kinds = others;
       await this.open().catch(() => {
-        throw error;
+        throw undecodable;
       });
     }
   }

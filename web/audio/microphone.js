@@ -9,8 +9,13 @@ const FIRST_SOUND_MS = 4000; // an audio system that has not started by then nev
 const PAUSE_MS = 1500; // blocks of sound come every 80 ms: after this long without one, the system has paused them
 const STOP_MS = 500; // how long the last block is waited for: a suspended context never answers
 
+const ignore = (..._) => {};
+
 export class Microphone {
   _stopping = null; // a promise, once it was asked to stop
+  _stream = null;
+  _isOwn = false;
+  _released = new AbortController(); // aborted once nothing is heard any more
 
   isMissing = false; // the device that was asked for is not there, and another one stands in for it
 
@@ -20,18 +25,21 @@ export class Microphone {
   // onpause(paused): the system pauses the microphone, for a call or by a switch, or lets it go on.
   // ongap({at, seconds}): the system dropped sound, after `at` seconds of the recording.
   // onlost(): it was unplugged or taken away, or a tab is not shared any more.
-  static async open({ source, keep, onlevel, onpause, ongap, onlost }) {
+  static async open({ source, ...acts }) {
     const { stream, isMissing } = await openStream(source);
-    const microphone = new Microphone();
+    const microphone = await Microphone.of(stream, source.device === SHARED ? "tab" : "microphone", acts, true);
     microphone.isMissing = isMissing;
+    return microphone;
+  }
+
+  // Of a MediaStream that is there, with sound. acts: what `open` takes besides the source; each may be missing.
+  // isOwn: whether the stream ends with this.
+  static async of(stream, name, acts, isOwn = false) {
+    const microphone = new Microphone();
+    microphone._stream = stream;
+    microphone._isOwn = isOwn;
     try {
-      await microphone._start(stream, source.device === SHARED ? "tab" : "microphone", {
-        keep,
-        onlevel,
-        onpause,
-        ongap,
-        onlost,
-      });
+      await microphone._start(name, acts);
     } catch (error) {
       microphone._release();
       throw new Failure("microphone", didNotStart(error));
@@ -39,8 +47,8 @@ export class Microphone {
     return microphone;
   }
 
-  async _start(stream, name, { keep, onlevel, onpause, ongap, onlost }) {
-    this._stream = stream;
+  async _start(name, acts) {
+    const { keep = null, onlevel = ignore, onpause = ignore, ongap = ignore, onlost = ignore } = acts;
     this.recording = new Recording(name);
     const clock = new Clock();
     this._context = new AudioContext();
@@ -64,12 +72,12 @@ export class Microphone {
         if (gap) ongap(gap);
       };
     });
-    const port = keep();
-    this._node.port.postMessage({ port }, [port]);
+    const ports = keep ? [keep()] : [];
+    this._node.port.postMessage({ ports }, ports);
     // The node plays silence: some browsers do not run a node that is not connected to the output.
-    this._context.createMediaStreamSource(stream).connect(this._node).connect(this._context.destination);
-    const [track] = stream.getAudioTracks();
-    track.onended = onlost;
+    this._context.createMediaStreamSource(this._stream).connect(this._node).connect(this._context.destination);
+    const [track] = this._stream.getAudioTracks();
+    track.addEventListener("ended", onlost, { signal: this._released.signal });
     this._context.resume().catch(() => {}); // it may never answer, so wait for the first sound instead
     if (
       !(await Promise.race([
@@ -84,6 +92,7 @@ export class Microphone {
     // Browsers differ in which events they send, so look at whether sound comes.
     let paused = false;
     this._watch = setInterval(() => {
+      if (track.readyState === "ended") return this._stopping || onlost(); // no event comes if the page itself ended it
       const pausedNow = track.muted || performance.now() - this._heardAt > PAUSE_MS;
       if (pausedNow) this._context.resume().catch(() => {}); // some systems go on only when asked
       if (pausedNow === paused) return;
@@ -107,10 +116,8 @@ export class Microphone {
 
   _release() {
     clearInterval(this._watch);
-    for (const track of this._stream.getTracks()) {
-      track.onended = null;
-      track.stop();
-    }
+    this._released.abort();
+    if (this._isOwn) for (const track of this._stream.getTracks()) track.stop();
     this._context?.close().catch(() => {}); // it may never answer, and nothing depends on it
   }
 }

@@ -1,9 +1,9 @@
 // Captions: the last words, large, in a window that stays above the others (Document Picture-in-Picture), or in the page
 // where the browser has no such window.
 
+import { remember, remembered } from "../remembered.js";
 import { engine } from "./engine.js";
 import { listenIn } from "./keys.js";
-import { remember, remembered } from "./remembered.js";
 import { onPhase, state } from "./state.js";
 import { wording } from "./words.js";
 

@@ -1,7 +1,7 @@
 // The list of the models that are kept on this machine: open, check and remove them.
 
+import { remembered } from "../remembered.js";
 import { list, remove, verify } from "../worker/store/models.js";
-import { remembered } from "./remembered.js";
 import * as view from "./view.js";
 import { showCard } from "./welcome.js";
 import { date, facts, put, reason, size, wording } from "./words.js";

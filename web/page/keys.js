@@ -1,6 +1,6 @@
 // The keys: one that is held while one talks, if the user has chosen one, and Escape, which stops.
 
-import { remember, remembered } from "./remembered.js";
+import { remember, remembered } from "../remembered.js";
 import { canSpeak, isListening, stopVerb } from "./state.js";
 
 const talk = /** @type {HTMLSelectElement} */ (document.getElementById("talk-key"));

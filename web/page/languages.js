@@ -1,6 +1,6 @@
 // The choice of the page's language: remembered, and given up when the settings are reset. language.js follows it.
 
-import { forget, remember } from "./remembered.js";
+import { forget, remember } from "../remembered.js";
 import { allows } from "./state.js";
 import { isChosen, language, languages, nameOf } from "./words.js";
 

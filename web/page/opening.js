@@ -1,12 +1,12 @@
 // Opening a model, and opening it again when the GPU or the engine's Worker went away.
 
+import { remember } from "../remembered.js";
 import { demoIsOpen } from "./demo.js";
 import { engine } from "./engine.js";
 import { askToPersist, showKept } from "./kept.js";
 import { stopListening } from "./listening.js";
 import { softwareWarning } from "./machine.js";
 import * as progress from "./progress.js";
-import { remember, remembered } from "./remembered.js";
 import { allows, enter, fail, state } from "./state.js";
 import * as view from "./view.js";
 import { measureSpeed } from "./welcome.js";
@@ -44,13 +44,8 @@ export async function openModel(request, { quiet = false, reopened = false, netw
   view.progress("");
   state.job?.sayThatItWaits();
   if (state.stopping) return openingStopped(request);
-  model.answer = engine.call("open", {
-    model: request.model,
-    tokenizer: request.tokenizer,
-    variants: request.variants ?? null,
-    known: { ...remembered("variants") },
-    network,
-  });
+  const { model: weights, tokenizer, variants = null } = request;
+  model.answer = engine.open({ model: weights, tokenizer, variants, network });
   let opened;
   try {
     opened = await model.answer;
@@ -85,10 +80,7 @@ export async function openModel(request, { quiet = false, reopened = false, netw
 }
 
 function describe(request, opened) {
-  // The kernel variants that were fastest, {case: variants}; a case is a GPU and a model, as the Worker names them.
-  const { choice, kept } = opened;
-  if (choice) remember("variants", { ...remembered("variants"), [choice.name]: choice.variants });
-  if (kept) remember("model", kept); // the next visit opens it
+  if (opened.kept) remember("model", opened.kept); // the next visit opens it
   view.progress(null);
   view.defaults(opened.default_delay_ms, opened.left_silence_tokens);
   const warning = opened.gpu?.software

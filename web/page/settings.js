@@ -1,7 +1,7 @@
 // The settings: chosen by the user, by the link or by the model's maker; the user's are remembered.
 
 import { DEFAULT_DELAY_MS, DELAYS_MS } from "../config.js";
-import { forget, remember, remembered } from "./remembered.js";
+import { forget, remember, remembered } from "../remembered.js";
 import { error } from "./view.js";
 import { isChosen, language, number, wording } from "./words.js";
 

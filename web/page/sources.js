@@ -1,7 +1,7 @@
 // What the page listens to: chosen below the Speak button, and remembered.
 
 import { canShare, microphones, SHARED } from "../audio/sources.js";
-import { remember, remembered } from "./remembered.js";
+import { remember, remembered } from "../remembered.js";
 import { wording } from "./words.js";
 
 /** @type {(id: string) => any} */

@@ -183,22 +183,18 @@ class Job {
     this.audio.session.note({ run: origin });
   }
 
-  // Feeds the audio at the engine's pace: a feed is answered once at most ROOM_SECONDS of audio wait
-  // (app/voxtab/transcriber.py). The engine hears all of it, but does not choose again the tokens that are there. Resolves
-  // with the answer to `finish`, {result, tokens, subtitles}.
+  // The engine hears all of the audio, but does not choose again the tokens that are there. Resolves with {result, tokens,
+  // subtitles}.
   async stream() {
     const { delay_ms, left_silence_tokens, guard = true, alternatives = 0 } = this.origin;
     this.delay = delay_ms / 1000;
-    await engine.call("start", { delay_ms, left_silence_tokens, guard, alternatives, tokens: this.tokens });
     this.peaks = new Peaks();
-    for await (const samples of this.audio.blocks()) {
+    const settings = { delay_ms, left_silence_tokens, guard, alternatives, tokens: this.tokens };
+    return engine.transcribe(this.audio, settings, (samples) => {
       throwIfStopping();
-      this.peaks.take(samples);
-      await engine.call("feed", { samples }, [samples.buffer]);
-    }
-    throwIfStopping();
-    if (this.recording) view.status(wording("status.last_words"));
-    return engine.call("finish");
+      if (samples) this.peaks.take(samples);
+      else if (this.recording) view.status(wording("status.last_words"));
+    });
   }
 
   // Takes text that has come, its tokens, and the seconds of audio that have their text.

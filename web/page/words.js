@@ -6,7 +6,7 @@
 // {English sentence with {names}: sentence}.
 
 import { Failure } from "../failure.js";
-import { remembered } from "./remembered.js";
+import { remembered } from "../remembered.js";
 
 const root = document.documentElement;
 export const language = root.lang; // language.js has chosen it

@@ -43,7 +43,8 @@ class Located:
 async def locate_model(request: Any) -> Located:
     """Where the bytes are of what the request names in `model` and `tokenizer`.
 
-    `model` is {url}, {files, keep}, {kept: key} or null for the site's own; `tokenizer` is {url}, {file} or null.
+    `model` is {url}, {files, keep}, {kept: key} or null for the site's own; `tokenizer` is {url}, {file} or null. A
+    tekken.json may also be one of the files.
     Raises ModelError, one sentence each.
     """
     model, tokenizer = object_of(request, "model"), object_of(request, "tokenizer")
@@ -114,11 +115,13 @@ async def _locate_files(model: dict, tokenizer: dict) -> Located:
         if config_name not in files:
             raise ModelError(f"{names[0]} needs {config_name}: choose them together.")
         config = layouts.config(await _text(files[config_name], layouts.CONFIG_LIMIT), config_name)
-    beside = _shard_of(tokenizer["file"]) if tokenizer else None
-    located = Located(names[0], [_shard_of(files[name]) for name in names], beside, None, None, config, files)
+    beside = tokenizer.get("file") or files.get(layouts.TOKENIZER)
+    located = Located(
+        names[0], [_shard_of(files[name]) for name in names], beside and _shard_of(beside), None, None, config, files
+    )
     if not model.get("keep"):
         return located
-    kept = [files[name] for name in names] + ([tokenizer["file"]] if tokenizer else [])
+    kept = [files[name] for name in names] + ([beside] if beside else [])
     versions = [[file.name, file.size, file.lastModified] for file in kept]
     return await _record(replace(located, key=_key(*versions)))
 

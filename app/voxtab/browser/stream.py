@@ -8,7 +8,7 @@ from voxtab import subtitles
 from voxtab.browser.messages import post_event
 from voxtab.config import SAMPLE_RATE, Schedule
 from voxtab.model import Model
-from voxtab.result import Result
+from voxtab.result import Result, of_word
 from voxtab.transcriber import ROOM_SECONDS, Transcriber
 
 FEED_SAMPLES = ROOM_SECONDS * SAMPLE_RATE  # copied into Python's heap at a time
@@ -52,7 +52,7 @@ class Stream:
     async def feed(self, samples: Any) -> None:
         """Take a Float32Array. Returns once there is room for more (`Transcriber.room`).
 
-        The page feeds again only after that: Job.stream in web/page/transcribing.js.
+        The page feeds again only after that: Engine.transcribe in web/engine.js.
         """
         async with self._in_order:
             for start in range(0, samples.length, FEED_SAMPLES):
@@ -85,7 +85,7 @@ class Stream:
         transcriber = self._transcriber
         reporting = asyncio.ensure_future(self._report())
         try:
-            restarts = 0
+            restarts = words = 0
             async for text in transcriber.text():
                 for seconds in transcriber.restarts[restarts:]:
                     post_event("restart", audio_seconds=seconds)
@@ -94,6 +94,9 @@ class Stream:
                     tokens = transcriber.tokens[self._posted : transcriber.settled]
                     self._posted += len(tokens)
                     post_event("text", text=text, tokens=tokens, audio_seconds=transcriber.done_seconds)
+                if new := transcriber.words[words:]:
+                    post_event("words", words=[of_word(word, transcriber.alternatives_of(word)) for word in new])
+                    words += len(new)
         finally:
             reporting.cancel()
             transcriber.close()

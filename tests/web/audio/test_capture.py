@@ -26,7 +26,7 @@ def captured(page, rate, quanta):
             const next = (i) => capture.process([[Float32Array.from({ length: quantum }, (_, j) => i * quantum + j)]]);
             const goesOn = [next(0)];  // not heard, as it has no port
             const kept = [];
-            capture.port.onmessage({ data: { port: { postMessage: (block) => kept.push(block) } } });
+            capture.port.onmessage({ data: { ports: [{ postMessage: (block) => kept.push(block) }] } });
             for (let i = 0; i < quanta; i++) goesOn.push(next(i));
             const during = sent.splice(0);
             capture.port.onmessage({ data: "stop" });

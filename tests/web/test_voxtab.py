@@ -1,0 +1,201 @@
+"""voxtab.js on a page of another origin with a strict policy: the npm package on one port, the example on another.
+
+All of it uses one model, which the example opens.
+"""
+
+import base64
+import hashlib
+import re
+import subprocess
+import sys
+import tarfile
+
+import pytest
+from playwright.sync_api import expect
+
+from voxtab import resources
+from web.conftest import CHECKOUT, hearing
+from web.site_server import Handler, Server
+from web.test_real_words import SPOKEN, as_wav
+
+CLIP = resources.embedded_clips()[0]
+EXAMPLE = (CHECKOUT / "tools/npm/example.html").read_text(encoding="utf-8")
+# What tools/npm/README.md asks for.
+POLICY = (
+    "default-src 'none'; script-src {site} 'wasm-unsafe-eval' {own}; worker-src blob: {site}; connect-src {site}; "
+    "require-trusted-types-for 'script'; trusted-types voxtab"
+)
+
+
+class Example(Handler):
+    """The example, whose package is on the server `site`. It keeps the model where the tests find it."""
+
+    def do_GET(self):
+        page = EXAMPLE.replace("https://example.org/voxtab/", f"{self.server.site}/site/")
+        page = page.replace(
+            "input.disabled = false", "input.disabled = false; Object.assign(window, { voxtab, Voxtab })"
+        )
+        (script,) = re.findall('<script type="module">(.*)</script>', page, re.DOTALL)
+        own = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        policy = POLICY.format(site=self.server.site, own=f"'sha256-{own}'")
+        self.reply(200, page.encode(), {"Content-Type": "text/html", "Content-Security-Policy": policy})
+
+
+@pytest.fixture(scope="module")
+def package(site, tmp_path_factory):
+    """The site as npm packs it, in a folder of its own, on a port of its own."""
+    folder = tmp_path_factory.mktemp("npm")
+    command = [sys.executable, CHECKOUT / "tools/pack_npm", "--site", site, "--out", folder]
+    print(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    (packed,) = folder.glob("*.tgz")
+    with tarfile.open(packed) as archive:
+        archive.extractall(folder, filter="data")
+    server = Server({"site": folder / "package"}, cors=True)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def page(browser, package, tmp_path_factory):
+    """The example, ready. The browser's microphone plays the clip once, after a second of silence."""
+    clip = as_wav(CLIP, tmp_path_factory.mktemp("microphone") / "clip.wav", silence_seconds=1)
+    server = Server({}, handler=Example)
+    server.site = package.url
+    browser = hearing(browser, clip)
+    page = browser.new_page()
+    page.said = []
+    page.on("console", lambda message: page.said.append(message.text))
+    page.on("pageerror", lambda error: page.said.append(str(error)))
+    page.goto(server.url)
+    expect(page.locator("p")).to_contain_text("Choose a recording", timeout=60000)
+    yield page
+    browser.close()
+    server.close()
+
+
+def test_the_example(page):
+    """A file is chosen, and its words appear."""
+    assert len(EXAMPLE.splitlines()) <= 20
+    page.locator("input").set_input_files(CLIP)
+    expect(page.locator("p")).to_have_text(SPOKEN[CLIP.name], timeout=60000)
+    assert page.said == []
+
+
+def test_samples(page, package):
+    """As they come, at another rate, one block after the other."""
+    found = page.evaluate(
+        """async (clip) => {
+            const context = new OfflineAudioContext(1, 1, 48000);
+            const decoded = await context.decodeAudioData(await (await fetch(clip)).arrayBuffer());
+            window.samples = decoded.getChannelData(0);
+            async function* blocks() {
+                for (let at = 0; at < samples.length; at += 4800) {
+                    yield { samples: samples.subarray(at, at + 4800), rate: 48000 };
+                    await new Promise((resolve) => setTimeout(resolve, 1));
+                }
+            }
+            const live = voxtab.transcribe(blocks(), { alternatives: 2 });
+            const [events, words] = [[], []];
+            live.addEventListener("word", ({ detail }) => events.push(detail.text));
+            let text = "";
+            live.addEventListener("text", ({ detail }) => { text += detail; });
+            let progress;
+            live.addEventListener("progress", ({ detail }) => { progress = detail; });
+            for await (const word of live) words.push(word);
+            const result = await live.result;
+            return { words, events, text, progress, result, own: live.text };
+        }""",
+        f"{package.url}/site/models/tiny/clips/{CLIP.name}",
+    )
+    result, spoken = found["result"], SPOKEN[CLIP.name]
+    assert result["text"] == found["text"] == found["own"] == spoken
+    assert [word["text"] for word in result["words"]] == found["events"] == spoken.split()
+    assert found["words"] == result["words"] and all(len(word["alternatives"][0]) == 2 for word in found["words"])
+    assert result["segments"][0]["text"] in result["subtitles"]["vtt"]
+    assert found["progress"] == {"done": pytest.approx(result["audio_seconds"]), "total": None}
+
+
+def test_stopped(page):
+    """By the signal while it waits for audio, while another one runs, and before it begins; by leaving the loop."""
+    found = page.evaluate(
+        """async () => {
+            const kind = (transcription) => transcription.result.then(() => "whole", ({ kind }) => kind);
+            async function* endless(begun = () => {}, beginning = new Float32Array(16000)) {
+                yield { samples: beginning, rate: beginning === samples ? 48000 : 16000 };
+                begun();
+                await new Promise(() => {});
+            }
+            const stop = new AbortController();
+            const waiting = voxtab.transcribe(endless(() => stop.abort()), { signal: stop.signal });
+            const next = voxtab.transcribe(samples, { signal: stop.signal });
+            const never = voxtab.transcribe(samples, { signal: AbortSignal.abort() });
+            const kinds = [await kind(waiting), await kind(next), await kind(never)];
+            const left = voxtab.transcribe(endless(() => {}, samples));
+            let first;
+            for await (first of left) break;
+            const finished = voxtab.transcribe(endless(() => finished.finish()));
+            return [...kinds, await kind(left), first.text, (await finished.result).audio_seconds];
+        }"""
+    )
+    assert found == ["aborted"] * 4 + [SPOKEN[CLIP.name].split()[0], 1]
+
+
+@pytest.mark.parametrize(
+    "source,kind,part",
+    [
+        ("new Int16Array(16000)", "audio", "Float32Array"),
+        ("[[1, 2, 3]]", "audio", "Float32Array"),
+        ("new Float32Array([NaN])", "audio", "not finite"),
+        ("{ samples: new Float32Array(9), rate: 3 }", "audio", "3 Hz"),
+        ("7", "audio", "a File, a MediaStream"),
+        ("new Blob(['no sound'])", "audio", "the audio"),
+        ("new MediaStream()", "microphone", "no sound"),
+    ],
+    ids=["integers", "arrays", "nan", "rate", "number", "blob", "stream"],
+)
+def test_what_cannot_be_transcribed(page, source, kind, part):
+    found = page.evaluate(f"voxtab.transcribe({source}).result.catch(({{ kind, message }}) => [kind, message])")
+    assert found[0] == kind and part in found[1] and found[1].endswith("."), found
+
+
+def test_a_media_stream(page):
+    """The microphone's: a recording of 3.1 s, and less than two that the device stutters.
+
+    The stream goes on after the transcription, and ends one when the page stops it.
+    """
+    found = page.evaluate(
+        """async () => {
+            const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
+            const live = voxtab.transcribe(stream);
+            await new Promise((resolve) => {
+                live.addEventListener("progress", ({ detail }) => detail.done > 5 && resolve());
+            });
+            const { text } = await live.finish();
+            const isLive = stream.active;
+            const again = voxtab.transcribe(stream);
+            await new Promise((resolve) => again.addEventListener("progress", resolve));
+            for (const track of stream.getTracks()) track.stop();
+            return [text, isLive, (await again.result).audio_seconds > 0];
+        }"""
+    )
+    assert found == [SPOKEN[CLIP.name], True, True]
+    assert page.said == []
+
+
+def test_closed(page, package):
+    """What is open no more, and what cannot be opened."""
+    kinds = page.evaluate(
+        """async () => {
+            const kind = (promise) => promise.then(() => "open", ({ kind }) => kind);
+            const running = voxtab.transcribe(new Float32Array(160000));
+            voxtab.close();
+            return [
+                await kind(running.result),
+                await kind(voxtab.transcribe(new Float32Array(16000)).result),
+                await kind(Voxtab.open({ model: "https://" })),
+                await kind(Voxtab.open({ model: "self-test", signal: AbortSignal.abort() })),
+                await Voxtab.kept(),
+            ];
+        }"""
+    )
+    assert kinds == ["aborted", "aborted", "model", "aborted", []]
