@@ -18,7 +18,7 @@ const WORDS = {
 // items: see queue.js. act: what the buttons do with an item, {again, cancel, move, remove}; and goOn, which begins what
 // waits, or null.
 export function show(items, act) {
-  element("queue").hidden = items.length === 0;
+  element("queue").hidden = items.length < 2; // of a single file, the rest of the page says all
   const focused = document.activeElement?.id;
   element("queue-list").replaceChildren(...items.map((item) => row(item, items, act)));
   if (focused) element(focused)?.focus(); // the button that was pressed was made anew

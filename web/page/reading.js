@@ -174,7 +174,7 @@ on("find", "keydown", (event) => {
 function keep(words, { name, unfinished, recording }) {
   const item = document.createElement("article");
   const text = document.createElement("p");
-  text.dir = "auto";
+  Object.assign(text, { lang: "", dir: "auto" });
   text.textContent = words.trim();
   const title = document.createElement("h3");
   title.textContent = unfinished ? wording("reading.incomplete", { name }) : name;

@@ -96,6 +96,7 @@ function offerToDelete(oldest, bytes) {
 function entry(session) {
   const item = document.createElement("li");
   const title = document.createElement("strong");
+  Object.assign(title, { lang: "", dir: "auto" }); // most titles are what was said
   title.textContent = titleOf(session);
   const about = document.createElement("span");
   about.className = "quiet numbers";

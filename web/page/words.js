@@ -86,11 +86,18 @@ export function reason(error) {
 // as English, for `put`.
 export function ofEngine(message) {
   if (language === "en" || !message) return message;
+  return translated(message) ?? ENGLISH + message + END;
+}
+
+// null: the table does not have it. The values may be such messages too.
+function translated(message) {
   for (const { pattern, names, sentence } of messages) {
     const found = message.match(pattern);
-    if (found) return filled(sentence, Object.fromEntries(names.map((name, i) => [name, found[i + 1]])));
+    if (!found) continue;
+    const values = found.slice(1).map((value) => translated(value) ?? value);
+    return filled(sentence, Object.fromEntries(names.map((name, i) => [name, values[i]])));
   }
-  return ENGLISH + message + END;
+  return null;
 }
 
 // Shows a sentence in an element; what is English in it is marked for screen readers.
