@@ -89,7 +89,8 @@ def test_a_file(run, model):
     done = run(bench.file_run(model, SAMPLES))
     assert done["tokens"] == len(TOKENS) and 0 < done["first_text_s"] <= done["run_s"]
     kept = run(engine.kept(model, SAMPLES))
-    assert 0 < kept["drafts"] <= 3 and 1 <= kept["tokens_per_pass"] <= 1 + kept["drafts"]
+    most = max(model.kernels.variants.pass_rows)
+    assert 0 < kept["drafts"] < most and 1 <= kept["tokens_per_pass"] <= 1 + kept["drafts"]
 
 
 def test_bytes_are_the_files(model, found):

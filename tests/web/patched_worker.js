@@ -30,12 +30,16 @@ const act = {
   },
 };
 let once = /(.*)_at_text/.exec(how)?.[1];
+let losing = false; // a fast GPU may finish before it is lost: then the page does not hear that
 const post = self.postMessage;
 self.postMessage = (message, ...more) => {
+  if (message.event === "lost") losing = false;
+  if (losing && message.result) return;
   post.call(self, message, ...more);
   if (message.event !== "text" || !once) return;
   const now = once;
   once = null;
+  losing = now === "lose";
   if (now === "memory") throw new RangeError("Array buffer allocation failed"); // Chromium's words
   setTimeout(act[now]); // not within the engine
 };

@@ -7,6 +7,7 @@ import pytest
 from native.cli.command import CLIP, EXPECTED, GGUF, refused
 from voxtab import bench, resources
 from voxtab.gpu.variants import LINEAR, Variants
+from voxtab.native import known_variants
 
 
 def test_bench(voxtab, monkeypatch):
@@ -36,11 +37,12 @@ def test_no_adapter(voxtab, monkeypatch):
     refused(voxtab("transcribe", "--model", GGUF, CLIP), "No GPU", "driver")
 
 
-def test_a_driver_that_computes_a_kernel_wrongly(voxtab, monkeypatch):
+def test_a_driver_that_computes_a_kernel_wrongly(voxtab, monkeypatch, tmp_path):
     """stderr and the bench's JSON say so, and the text is right."""
     monkeypatch.setattr(bench, "LIVE_STEPS", 1)
     monkeypatch.setattr(bench, "FILE_RUNS", 1)
     monkeypatch.setattr(Variants, "of", classmethod(lambda cls, adapter: cls()))  # as on a real GPU: they are tried
+    monkeypatch.setattr(known_variants, "_path", lambda: tmp_path / "variants.json")  # a real one may be known
     shader = resources.shader
     monkeypatch.setattr(
         resources, "shader", lambda name: shader(name).replace("return x.scale *", "return 1.01 * x.scale *")

@@ -1,4 +1,5 @@
-// Packets -> samples, through the browser's AudioDecoder. It gives up at a damaged packet, so a new one goes on behind it.
+// Packets -> samples, through the browser's AudioDecoder. At a damaged packet it gives up, and a new one goes on behind it;
+// or, as with FLAC in Chromium 156, it leaves the packet out without a word.
 
 const AHEAD = 32; // packets in the decoder at once
 const LARGEST_RUN = 1000; // packets that cannot be decoded, one after another: there is nothing more to decode
@@ -61,6 +62,7 @@ export async function* decodedPackets(packets, config) {
         yield { packet: waiting.shift(), sample: null };
         begin();
       } else if (flushed) {
+        for (const packet of waiting.splice(0)) yield { packet, sample: null };
         return;
       } else {
         await new Promise((resolve) => {
