@@ -4,6 +4,7 @@ import { openAudio } from "../audio/file.js";
 import { SAMPLE_RATE } from "../config.js";
 import { engine } from "./engine.js";
 import { DEMO, openModel } from "./opening.js";
+import * as spoken from "./spoken.js";
 import { enter, fail, state } from "./state.js";
 import * as view from "./view.js";
 import { drawWave, Peaks } from "./waveform.js";
@@ -64,6 +65,7 @@ function peaksOf(samples) {
 async function show(write) {
   element("see").disabled = true;
   element("demo-words").textContent = "";
+  spoken.follow(() => element("demo-words").textContent);
   let sound = null;
   try {
     const clips = await bundledClips();
@@ -76,6 +78,7 @@ async function show(write) {
     if (error.kind !== "aborted") say(reason(error));
   }
   sound?.stop();
+  spoken.finish();
   element("see").disabled = false;
 }
 

@@ -2,6 +2,7 @@
 
 import { engine } from "./engine.js";
 import * as player from "./player.js";
+import * as spoken from "./spoken.js";
 import * as transcript from "./transcript.js";
 import { button, error, save, status } from "./view.js";
 import { Peaks } from "./waveform.js";
@@ -9,11 +10,8 @@ import { clock, reason, wording } from "./words.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
-const SPOKEN_EVERY = 3000; // ms between texts for a screen reader, each of whole words
-const SPOKEN_MOST = 500; // characters of such a text
 const SUBTITLES = ["srt", "vtt", "tsv"];
 
-let spokenUpTo = 0; // characters of the transcript that the screen reader has
 let shown = null; // {stem: of the names of saved files, subtitles, result}
 
 // Empties the transcript for a recording, or for a file (null), with its name. The previous text, and any recording
@@ -25,8 +23,7 @@ export function begin(before, recording, name) {
   edit(false);
   transcript.clear();
   element("find").value = "";
-  element("spoken").replaceChildren();
-  spokenUpTo = 0;
+  spoken.follow(() => (transcript.isEdited() ? "" : transcript.text()));
   shown = { stem: name.replace(/\.[^.]*$/, ""), subtitles: null, result: null };
   for (const id of ["text-actions", "actions"]) element(id).hidden = true;
 }
@@ -58,7 +55,7 @@ export function finished({
   audio = null,
   peaks = null,
 }) {
-  speak(transcript.text().length);
+  spoken.finish();
   const hasText = transcript.text().trim() !== "";
   shown = { stem: name.replace(/\.[^.]*$/, ""), subtitles, result };
   element("actions").hidden = !hasText && !recording && !again;
@@ -79,22 +76,6 @@ async function hearing(audio, peaks) {
   if (!blob) return player.withdraw();
   const shape = peaks ?? (await Peaks.of(audio));
   if (mine === shown) player.offer(blob, shape, audio.seconds);
-}
-
-// --- for screen readers: new text, in whole words
-
-setInterval(() => speak(transcript.text().lastIndexOf(" ")), SPOKEN_EVERY);
-
-function speak(end) {
-  if (end <= spokenUpTo || transcript.isEdited()) return;
-  const line = document.createElement("p");
-  const fresh = transcript.text().slice(spokenUpTo, end);
-  // A file's text may come faster than anyone listens: then only its latest words.
-  line.textContent = fresh.length > SPOKEN_MOST ? fresh.slice(-SPOKEN_MOST).replace(/^\S*/, "…") : fresh;
-  spokenUpTo = end;
-  const log = element("spoken");
-  log.append(line);
-  while (log.childElementCount > 5) log.firstChild.remove();
 }
 
 // --- copied and saved

@@ -103,6 +103,7 @@ function showReset() {
 // Says what the delay means.
 function showDelay() {
   last = Number(delay.value);
+  element("longest-delay").hidden = last === longest;
   const isRecommended = last === byModel.delay;
   const values = { delay: last };
   element("delay-shown").textContent = wording("settings.delay", values);
@@ -132,6 +133,12 @@ delay.addEventListener("input", () => {
 delay.addEventListener("change", () => {
   chosen.delay = true;
   keep();
+});
+element("longest-delay").addEventListener("click", () => {
+  choose("delay", longest);
+  showDelay();
+  keep();
+  delay.focus(); // the button goes
 });
 
 silence.addEventListener("change", () => {

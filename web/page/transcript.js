@@ -4,6 +4,7 @@
 // {text, start, end, at}, start and end in seconds, `at` in characters of the paragraph.
 
 import { retimed } from "./retiming.js";
+import { say } from "./spoken.js";
 import { clock, facts, language, percent, wording } from "./words.js";
 
 const PAUSE = 2; // seconds without a word, after which a new paragraph begins
@@ -143,8 +144,8 @@ function showSureness() {
   for (const name in ranges) mark(name, ranges[name]);
 }
 
-// Says of a word what else its tokens might have been; null: nothing.
-function tellSureness(word) {
+// Tells of a word what else its tokens might have been; null: nothing.
+function showSurenessOf(word) {
   const line = document.getElementById("sureness");
   line.hidden = !word?.alternatives?.length;
   if (line.hidden) return;
@@ -229,7 +230,7 @@ export function played(seconds) {
   const at = seconds === null ? -1 : indexAt(seconds);
   if (at === playedAt) return;
   playedAt = at;
-  tellSureness(at < 0 ? null : timeline[at].word);
+  showSurenessOf(at < 0 ? null : timeline[at].word);
   const range = at < 0 ? null : rangeOf(timeline[at]);
   mark("played", range ? [range] : []);
   if (!range) return;
@@ -282,7 +283,7 @@ box.addEventListener("click", (event) => {
   const [node, offset] = placeAt(event) ?? [];
   const paragraph = paragraphs.find(({ line }) => line.firstChild === node);
   const word = paragraph?.words.findLast(({ at }) => at <= offset);
-  if (word) heard.seek(word.start);
+  if (word) goToWord(word);
 });
 
 // The keys: space plays or pauses, left and right go from word to word.
@@ -290,16 +291,24 @@ box.addEventListener("keydown", (event) => {
   if (!heard.seek || event.target !== box || event.ctrlKey || event.metaKey || event.altKey) return;
   const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
   if (event.key === " ") heard.toggle();
-  else if (step && times().length) heard.seek(wordAfter(heard.now(), step));
+  else if (step && times().length) goToWord(wordAfter(heard.now(), step));
   else return;
   event.preventDefault();
 });
 
-// When the word `step` words after the one at `seconds` begins.
+// The word `step` words after the one at `seconds`.
 function wordAfter(seconds, step) {
   const rounding = 0.001; // of the player's position
   const at = Math.max(0, Math.min(timeline.length - 1, indexAt(seconds + rounding) + step));
-  return timeline[at].word.start;
+  return timeline[at].word;
+}
+
+// A word that the user chose is heard, and screen readers say how sure it is. They are silent while the audio plays on.
+function goToWord(word) {
+  heard.seek(word.start);
+  showSurenessOf(word);
+  const line = document.getElementById("sureness");
+  if (!line.hidden) say(line.textContent);
 }
 
 // --- finding

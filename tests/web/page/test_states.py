@@ -237,6 +237,7 @@ def test_new_text_is_read_aloud_once_in_whole_words(browser, url):
 
 
 def test_keyboard_alone(browser, url):
+    """A file is chosen and stopped; then each control has a name, is reached with Tab, and shows its focus."""
     with page_on(browser, url, {"feed": [{"silent": True}]}) as page:
         at(page, "audio-file").focus()
         with page.expect_file_chooser() as chooser:
@@ -245,20 +246,49 @@ def test_keyboard_alone(browser, url):
         wait_for(page, "transcribing")
         at(page, "stop").focus()
         page.keyboard.press("Enter")
-        expect(at(page, "status")).to_contain_text("Stop")
-        # Every control has a name.
-        unnamed = page.evaluate("""() => [...document.querySelectorAll('button, input, select')].filter(e =>
-            e.checkVisibility() && !e.labels?.length && !e.textContent.trim()).map(e => e.outerHTML)""")
-        assert unnamed == []
-
-
-@pytest.mark.parametrize("width", [320, 390, 1280])
-def test_nothing_is_wider_than_the_window(browser, url, width):
-    with page_on(browser, url, viewport={"width": width, "height": 700}) as page:
-        at(page, "audio-file").set_input_files(SECOND)
-        wait_for(page, "done")
+        expect(at(page, "status")).to_have_text("Stopped.")
         page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        unnamed = page.evaluate("""() => [...document.querySelectorAll('button, input, select')].filter(e =>
+            e.checkVisibility() && !e.labels?.length && !e.textContent.trim() && !e.ariaLabel
+        ).map(e => e.outerHTML)""")
+        assert unnamed == []
+        # What can be pressed, what of it was reached, and what had no visible mark then.
+        page.evaluate("""() => {
+            const all = 'button, input, select, summary, a[href], [tabindex="0"]';
+            window.controls = [...document.querySelectorAll(all)]
+                .filter(e => e.checkVisibility() && !e.disabled);
+            window.reached = new Set();
+            window.unmarked = [];
+            addEventListener('focusin', ({ target }) => {
+                reached.add(target);
+                const mark = getComputedStyle(target.matches('.unseen') ? target.closest('.button') : target);
+                if (mark.outlineStyle === 'none' || parseFloat(mark.outlineWidth) < 2) unmarked.push(target.outerHTML);
+            });
+            document.activeElement.blur();
+        }""")
+        for _ in range(page.evaluate("controls.length") + 2):
+            page.keyboard.press("Tab")
+        assert page.evaluate("controls.filter(e => !reached.has(e)).map(e => e.outerHTML)") == []
+        assert page.evaluate("unmarked") == []
+
+
+def test_nothing_is_wider_than_the_window(browser, url):
+    """Phone, tablet, wide screen, and twice as large letters, in English and Hindi; also when the window changes."""
+    for language in ("en", "hi"):
+        query = f"?model=self-test&lang={language}"
+        with page_on(browser, url, query=query, viewport={"width": 1440, "height": 700}) as page:
+            at(page, "audio-file").set_input_files(SECOND)
+            wait_for(page, "done")
+            expect(at(page, "player")).to_be_visible()
+            page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+            wide = "document.documentElement.scrollWidth"
+            found = {}
+            for letters in (100, 200):
+                page.evaluate("percent => { document.documentElement.style.fontSize = `${percent}%`; }", letters)
+                for width in (1440, 820, 640, 360, 320):
+                    page.set_viewport_size({"width": width, "height": 700})
+                    found[letters, width] = page.evaluate(wide)
+            assert {size: wide for size, wide in found.items() if wide > size[1]} == {}
 
 
 def test_nothing_is_asked_of_other_hosts(browser, url):
