@@ -145,6 +145,19 @@ class Blocks:
             return min(whole, most)
         return min(1, max(0, whole))
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the next block's passes are compiled. Otherwise `prepare` must come before `submit`."""
+        return self._model.has_passes(**self._kind)
+
+    async def prepare(self) -> None:
+        """Compile the next block's passes: what only some streams need is compiled when it is needed first."""
+        await self._model.compile_passes(**self._kind)
+
+    @property
+    def _kind(self) -> dict[str, bool]:
+        return {"drafts": self.next_tokens() > 1, "alternatives": self._alternatives}
+
     def submit(self) -> bool:
         """Submit what can be. True if a new block was begun.
 

@@ -56,6 +56,13 @@ class Model:
         # The last one is the fastest on most GPUs, so all its kernels are compiled ahead; of the others what is timed.
         recorded = model._record(recorders[-1])
         recorded += [dispatch for other in recorders[:-1] for dispatch in model.decoder.record_products(other)]
+        unknown = kernels.variants.drafts is None and len(kernels.variants.pass_costs) == 1
+        if unknown:
+            recorded += [
+                dispatch
+                for rows in kernels.variants.pass_rows
+                for dispatch in model._record_pass(recorders[-1], rows, True)
+            ]
         # A real GPU's driver compiles while the weights are on their way.
         compiling = None if device.adapter.is_software else asyncio.ensure_future(kernels.compile(recorded))
         try:
@@ -67,8 +74,8 @@ class Model:
         if len(recorders) > 1:
             model.kernels, model.wrong_variants = await fastest_linear(model.decoder, recorders)
             await model.kernels.compile(model._record(model.kernels))
-        unknown = kernels.variants.drafts is None and len(kernels.variants.pass_costs) == 1
         if unknown:
+            await model.compile_passes(drafts=True, alternatives=False)
             costs = await pass_costs(model.decoder, model.kernels, model.adapter.audio)
             model.kernels = model.kernels.with_variants(**costs)
         model.tuned = not variants and not model.wrong_variants and (unknown or len(recorders) > 1)
@@ -84,6 +91,8 @@ class Model:
         self.adapter = Adapter(kernels, weights, self.block_tokens, config.decoder.width)
         self.decoder = Decoder(kernels, config, weights, PROMPT_ROWS, cache_f16)
         self.transcriber: Transcriber | None = None  # the one in charge
+        self._compiled = {(False, False)}  # passes: (with drafts, with alternatives)
+        self._compiling: dict[tuple[bool, bool], asyncio.Future] = {}
         self._schedule: Schedule | None = None  # of the last stream
         self.wrong_variants: list[str] = []  # of `linear`: this GPU's driver computes them wrongly; not used
         self.tuned = False  # its variants were measured and are correct: worth remembering for this GPU
@@ -104,15 +113,32 @@ class Model:
         )
 
     def _record(self, k: Kernels) -> list[Dispatch]:
-        """Everything that will ever run."""
-        passes = (PROMPT_ROWS, False), (1, False), *((rows, True) for rows in k.variants.pass_rows)
+        """Everything that every stream needs. `compile_passes` adds what only some do."""
+        passes = (PROMPT_ROWS, False), (1, False), (1, True)
         return [
             *self.decoder.record_delay(k),
             *self._record_block(k, 1),
             *self._record_block(k, self.block_tokens),
-            *(dispatch for rows, head in passes for dispatch in self._record_pass(k, rows, head, alternatives=head)),
+            *(dispatch for rows, head in passes for dispatch in self._record_pass(k, rows, head)),
             *self._record_rotation(k),
         ]
+
+    async def compile_passes(self, *, drafts: bool, alternatives: bool) -> None:
+        """Compile what passes with drafts, or with alternatives, need. Then `has_passes` says that they can run."""
+        key = drafts, alternatives
+        if key not in self._compiling:
+            self._compiling[key] = asyncio.ensure_future(self._compile_passes(*key))
+        await asyncio.shield(self._compiling[key])  # a stream that is given up does not stop it for the next one
+
+    async def _compile_passes(self, drafts: bool, alternatives: bool) -> None:
+        k = self.kernels
+        for rows in k.variants.pass_rows if drafts else (1,):
+            await k.compile(self._record_pass(k, rows, True, alternatives=alternatives))
+        self._compiled.add((drafts, alternatives))
+
+    def has_passes(self, *, drafts: bool, alternatives: bool) -> bool:
+        """Whether `predict` can run passes with drafts, or with alternatives: see `compile_passes`."""
+        return (drafts, alternatives) in self._compiled
 
     def _record_pass(self, k: Kernels, rows: int, head: bool, *, alternatives: bool = False) -> list[Dispatch]:
         return self.decoder.record(k, self.adapter.audio, rows, head, alternatives=alternatives)

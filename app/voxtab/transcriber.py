@@ -336,6 +336,10 @@ class Transcriber:
         since = time.perf_counter()  # not earlier: what the caller did in between is not the model's time
         while not self.closed:
             self._check_in_charge()
+            if not self.blocks.is_ready:
+                await self.blocks.prepare()
+                since = time.perf_counter()
+                continue  # this stream may have been closed meanwhile
             if self.blocks.submit():
                 self._progress.set()
             if self.blocks.in_flight:

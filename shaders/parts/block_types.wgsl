@@ -80,7 +80,9 @@ fn two_bits(bits: u32, w: vec4u) -> vec4u {
   return ((vec4u(bits) << (4 - min(2 * w, vec4u(4)))) >> (max(2 * w, vec4u(4)) - 4)) & vec4u(0x30303030);
 }
 
-fn in_bytes(word: u32) -> vec4f { return vec4f(vec4u(word, word >> 8, word >> 16, word >> 24) & vec4u(255)); }
+fn in_bytes(word: u32) -> vec4f {
+  return vec4f(bitcast<vec4i>(vec4u(word, word >> 8, word >> 16, word >> 24) & vec4u(255)));  // as in parts/types
+}
 
 // Eight w of block `block`, less its scale; `word` is its word w.
 fn eight(block: u32, w: u32, word: u32) -> mat2x4f {

@@ -9,6 +9,7 @@
 //   3 SILU   rows p, p+outputs/2  out[p] = silu(y[p]) * y[p+outputs/2]: gate and up, stacked
 //   4 HEADS  wq, wk, wv stacked: queries and keys are rotated by RoPE (pairs 2j, 2j+1 of a head, or j, j+HEAD_DIM/2
 //            with HALF_ROPE; stored as pairs), queries go to out, keys and values to the cache's slot of their position
+//   5 IN_PARAMS  one of the first four, as params say, and whether there is a bias: fewer kernels to compile
 //
 // x [rows, columns] f32; weights, scales: [outputs, columns] as parts/types or parts/block_types has them;
 // gain [columns], bias [outputs] f32; out [rows, out_stride] f32 from first_output on;
@@ -38,8 +39,9 @@ const GELU = 1u;
 const ADD = 2u;
 const SILU = 3u;
 const HEADS_ENDING = 4u;
+const IN_PARAMS = 5u;
 
-struct Params { rows: u32, columns: u32, outputs: u32, first_output: u32, out_stride: u32 }
+struct Params { rows: u32, columns: u32, outputs: u32, first_output: u32, out_stride: u32, ending: u32, bias: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<uniform> step: Step;
@@ -62,11 +64,21 @@ fn height() -> u32 {
   return HEIGHT;
 }
 
+fn ending() -> u32 {
+  if (ENDING == IN_PARAMS) { return params.ending; }
+  return ENDING;
+}
+
+fn has_bias() -> bool {
+  if (ENDING == IN_PARAMS) { return params.bias == 1; }
+  return BIAS;
+}
+
 fn last_pair() -> u32 { return (height() + 1) / 2 - 1; }
 
 // The rows of a pair. For a row past the end, the last row is computed again, and not stored.
 fn pair_rows(pair: u32) -> vec2u {
-  if (ENDING == SILU) { return vec2u(pair, pair + height() / 2); }
+  if (ending() == SILU) { return vec2u(pair, pair + height() / 2); }
   let half = HEAD_DIM / 2;
   if (ENDING == HEADS_ENDING && HALF_ROPE && (pair + FIRST_PAIR) / half < HEADS + KV_HEADS) {
     return vec2u(pair / half * HEAD_DIM + pair % half) + vec2u(0, half);
@@ -114,18 +126,18 @@ fn finish(pair: u32, m: u32, products: vec2f, squares: f32) {
   let rows = pair_rows(pair);
   var y = products;
   if (NORM) { y *= inverseSqrt(squares / f32(columns()) + EPSILON); }
-  if (BIAS) { y += vec2f(bias[rows.x + 2 * FIRST_PAIR], bias[rows.y + 2 * FIRST_PAIR]); }
+  if (has_bias()) { y += vec2f(bias[rows.x + 2 * FIRST_PAIR], bias[rows.y + 2 * FIRST_PAIR]); }
   if (ENDING == HEADS_ENDING) {
     store_heads(pair + FIRST_PAIR, m, y);
     return;
   }
   let at = m * params.out_stride + params.first_output;
-  if (ENDING == SILU) {
+  if (ending() == SILU) {
     out[at + pair] = y.x / (1 + exp(-y.x)) * y.y;
     return;
   }
-  if (ENDING == GELU) { y = vec2f(gelu(y.x), gelu(y.y)); }
-  if (ENDING == ADD) { y += vec2f(out[at + rows.x], out[at + rows.y]); }
+  if (ending() == GELU) { y = vec2f(gelu(y.x), gelu(y.y)); }
+  if (ending() == ADD) { y += vec2f(out[at + rows.x], out[at + rows.y]); }
   out[at + rows.x] = y.x;
   if (rows.y != rows.x) { out[at + rows.y] = y.y; }
 }

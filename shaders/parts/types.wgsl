@@ -8,11 +8,12 @@ fn halves(words: vec2u) -> vec4f {
   return bitcast<vec4f>(vec4u(words.x << 16, words.x & 0xffff0000, words.y << 16, words.y & 0xffff0000));
 }
 
-// Eight w of a block, without the scale: Q4_0 keeps all of it in word w.
+// Eight w of a block, without the scale: Q4_0 keeps all of it in word w. Processors have an instruction that makes floats of
+// signed whole numbers, and most have none for unsigned ones.
 fn from_nibbles(word: u32) -> mat2x4f {
   let low = vec4u(word, word >> 8, word >> 16, word >> 24) & vec4u(15);
   let high = vec4u(word >> 4, word >> 12, word >> 20, word >> 28) & vec4u(15);
-  return mat2x4f(vec4f(low) - 8, vec4f(high) - 8);
+  return mat2x4f(vec4f(bitcast<vec4i>(low)) - 8, vec4f(bitcast<vec4i>(high)) - 8);
 }
 
 // Eight w of block `block`, less its scale; `word` is its word w.

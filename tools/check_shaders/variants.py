@@ -138,7 +138,8 @@ async def _record(layouts: set[Variants], others: dict[tuple[str, str], tuple[Va
     device = NotingDevice()
 
     async def load(config: ModelConfig, directory: Directory, layout: Variants, cache_f16: bool = True) -> None:
-        await Model.load(device, directory, config, None, None, name="", cache_f16=cache_f16, variants=layout)
+        model = await Model.load(device, directory, config, None, None, name="", cache_f16=cache_f16, variants=layout)
+        await model.compile_passes(drafts=True, alternatives=True)
 
     one_layer = replace(
         VOXTRAL_4B, encoder=replace(VOXTRAL_4B.encoder, layers=1), decoder=replace(VOXTRAL_4B.decoder, layers=1)

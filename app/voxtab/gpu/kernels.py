@@ -41,7 +41,7 @@ BLOCK_TYPES = {
     "Q5_K": (16, 52),
     "Q6_K": (16, 84),
 }
-STORE, GELU, ADD, SILU, HEADS = range(5)  # linear's endings
+STORE, GELU, ADD, SILU, HEADS, IN_PARAMS = range(6)  # linear's endings
 TOKENS_RING = 256  # ids kept on the GPU, by position; element 256 holds the position reached
 ANGLES_FINE = 512  # positions in RoPE's fine table
 MAX_ROWS = 4  # most rows of x that an invocation of linear_plain or conv takes
@@ -193,12 +193,10 @@ class Kernels:
         Few rows go to `linear_staged` if the weights are in blocks and to `linear_floats` if they are floats, or to
         `linear_plain`; many to `linear_tile`.
         """
-        constants: dict[str, float] = {"ENDING": HEADS if heads else ending}
+        constants: dict[str, float] = {}
         gain, epsilon = norm or (self.unused, 0.0)
         if norm:
             constants |= {"NORM": 1, "EPSILON": epsilon}
-        if bias:
-            constants |= {"BIAS": 1}
         if heads:
             constants |= {
                 "HEADS": heads.stack.heads,
@@ -214,15 +212,27 @@ class Kernels:
             kernel, shape, high, wide = self._linear_kernel(part.type, rows, matrix)
             if heads and part.first:
                 shape = shape | {"FIRST_PAIR": part.first // 2}
+            # `linear_plain` is compiled once for all shapes and most endings: a software GPU has no other, and compiles
+            # slowly.
+            if kernel != "linear_plain":
+                shape = shape | {"COLUMNS": matrix.columns, "HEIGHT": part.rows}
+            if kernel == "linear_plain" and not heads:
+                shape = shape | {"ENDING": IN_PARAMS}
+            else:
+                shape = shape | {"ENDING": HEADS if heads else ending} | ({"BIAS": 1} if bias else {})
             dispatches.append(
                 self._dispatch(
                     kernel + ("_blocks" if part.type in BLOCK_TYPES else ""),
-                    # `linear_plain` is compiled once for all shapes: a software GPU has no other, and compiles slowly.
-                    constants
-                    | {"TYPE": TYPE_CODES[part.type]}
-                    | shape
-                    | ({} if kernel == "linear_plain" else {"COLUMNS": matrix.columns, "HEIGHT": part.rows}),
-                    (rows, matrix.columns, part.rows, part.first // 2 if ending == SILU else part.first, width),
+                    constants | {"TYPE": TYPE_CODES[part.type]} | shape,
+                    (
+                        rows,
+                        matrix.columns,
+                        part.rows,
+                        part.first // 2 if ending == SILU else part.first,
+                        width,
+                        ending,
+                        int(bias is not None),
+                    ),
                     (
                         step,
                         x,
