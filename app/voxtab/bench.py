@@ -49,14 +49,7 @@ async def bench(model: Model, samples, audio: str, load_s: float, *, repeat: boo
     paced = await live_steps(model, samples, PACED_STEPS, PATIENCE_S, every_s=PACE_S)
     first = [run["first_text_s"] for run in runs]
     return {
-        "voxtab": version("voxtab"),
-        "date": date.today().isoformat(),
-        "platform": sys.platform,
-        "model": model.name,
-        "gpu": model.device.adapter.as_json(),
-        "variants": vars(model.kernels.variants),
-        "wrong_variants": model.wrong_variants,
-        "delay_ms": model.config.delay_ms,
+        **about(model),
         "audio": audio,
         "audio_seconds": round(len(samples) / SAMPLE_RATE, 3),
         "load_s": round(load_s, 3),
@@ -68,6 +61,20 @@ async def bench(model: Model, samples, audio: str, load_s: float, *, repeat: boo
         "live_step_ms": spread([1000 * step for step in steps]),
         "paced_step_ms": spread([1000 * step for step in paced]),
         "gb_per_s": significant(1e-9 * sum(map(nbytes, step_matrices(model))) / median(steps)),
+    }
+
+
+def about(model: Model) -> dict:
+    """What a report says of the model and of the machine."""
+    return {
+        "voxtab": version("voxtab"),
+        "date": date.today().isoformat(),
+        "platform": sys.platform,
+        "model": model.name,
+        "gpu": model.device.adapter.as_json(),
+        "variants": vars(model.kernels.variants),
+        "wrong_variants": model.wrong_variants,
+        "delay_ms": model.config.delay_ms,
     }
 
 

@@ -23,7 +23,7 @@ async def fastest_linear(decoder: Decoder, recorders: list[Kernels]) -> tuple[Ke
     The first recorder has the plainest variant, whose results count as correct. All kernels are compiled already.
     ModelError if the first one computes NaN or infinity.
     """
-    x = array("f", [((37 * i) % 101 - 50) / 25 for i in range(decoder.stack.width)])
+    x = _input(decoder)
     right = await _one_layer(decoder, recorders[0], x)
     if not all(map(math.isfinite, right)):
         raise ModelError("The model's first layer produced NaN or infinity: its file is damaged, so download it again.")
@@ -36,6 +36,19 @@ async def fastest_linear(decoder: Decoder, recorders: list[Kernels]) -> tuple[Ke
         else:
             wrong.append(kernels.variants.linear)
     return min(timed, key=lambda pair: pair[0])[1], wrong
+
+
+async def largest_error(decoder: Decoder, kernels: Kernels) -> float:
+    """How far the first layer by `kernels` is from the plainest variant's, as a share of the largest value."""
+    plainest = kernels.with_variants(linear=kernels.variants.linear_choices[0])
+    await plainest.compile(decoder.record_products(plainest)[:2])
+    x = _input(decoder)
+    right, values = await _one_layer(decoder, plainest, x), await _one_layer(decoder, kernels, x)
+    return max(abs(a - b) for a, b in zip(values, right)) / max(map(abs, right))
+
+
+def _input(decoder: Decoder) -> array:
+    return array("f", [((37 * i) % 101 - 50) / 25 for i in range(decoder.stack.width)])
 
 
 async def _one_layer(decoder: Decoder, kernels: Kernels, x: array) -> array:

@@ -87,7 +87,7 @@ self.onmessage = async ({ data }) => {
     setTimeout(() => {
       throw new Error("out of memory");
     });
-  for (const ended of { stop: ["feed", "finish", "bench"], cancel: ["open"] }[verb] ?? []) {
+  for (const ended of { stop: ["feed", "finish", "bench", "check"], cancel: ["open"] }[verb] ?? []) {
     if (!waiting.has(ended) || entry.silent) continue;
     postMessage({ id: waiting.get(ended), error: { kind: "aborted", message: "This was stopped." } });
     waiting.delete(ended);

@@ -68,6 +68,21 @@ def test_a_file(page, tmp_path, clip, suffix):
         assert not any("confidence" in word for word in words)
 
 
+def test_check_this_model(page):
+    """The report of the model that is open: every word of the recordings, pads as in speech, and Q4_0's codes."""
+    at(page, "check-model").click()
+    expect(at(page, "status")).to_contain_text("Checked", timeout=60000)
+    report = page.evaluate("voxtab.result")
+    assert [(clip["text"], clip["word_errors"]) for clip in report["clips"]] == [(SPOKEN[c.name], 0) for c in CLIPS]
+    assert report["problem"] is None and 0.5 < report["pads"] < 0.8
+    assert (
+        len(report["codes"]) == 16 and sum(report["codes"]) == pytest.approx(1, abs=1e-3) and report["codes"][0] > 0.03
+    )
+    assert report["kernel_error"] <= report["kernel_error_limit"] and [*report["types"]] == ["Q4_0"]
+    shown = at(page, "check-report").text_content()
+    assert "hears speech" in shown and shown.count("every word is right") == 3 and "3.7 1.6 2.5" in shown
+
+
 def test_the_model_in_shards(page, tmp_path):
     """Cut at an odd byte and chosen from this machine."""
     (model,) = resources.embedded_model().glob("*.gguf")

@@ -1,9 +1,10 @@
 // ?bench=1 in the page's address: measures the open model on this machine, as `voxtab bench` does.
 
 import { openAudio } from "../audio/file.js";
+import { samplesOf } from "./clips.js";
 import { engine } from "./engine.js";
 import { allows, enter, state } from "./state.js";
-import { settle } from "./transcribing.js";
+import { settle, throwIfStopping } from "./transcribing.js";
 import * as view from "./view.js";
 import { wording } from "./words.js";
 
@@ -20,9 +21,8 @@ export async function bench(audio) {
   view.state("transcribing", wording("bench.measuring"));
   let failure = null;
   try {
-    const blocks = [];
-    for await (const samples of audio.blocks()) blocks.push(samples);
-    const samples = new Float32Array(await new Blob(blocks).arrayBuffer());
+    const samples = await samplesOf(audio);
+    throwIfStopping();
     const figures = await engine.call("bench", { samples, audio: audio.name, repeat }, [samples.buffer]);
     window.voxtab.result = { ...figures, browser: navigator.userAgent };
     view.append(JSON.stringify(window.voxtab.result, null, 1));

@@ -1,7 +1,7 @@
 // “See it work”: recordings of people are played, and the self-test model writes down what it hears meanwhile.
 
-import { openAudio } from "../audio/file.js";
 import { SAMPLE_RATE } from "../config.js";
+import { bundledClips } from "./clips.js";
 import { engine } from "./engine.js";
 import { DEMO, openModel } from "./opening.js";
 import * as spoken from "./spoken.js";
@@ -18,7 +18,7 @@ const DELAY_MS = 480; // the only one that the self-test model knows
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
 
-let clips = null; // a promise of bundledClips()
+let clips = null; // a promise of shownClips()
 let asked = false; // the user wants to see it, and the model is not open yet
 
 // The user wants to see it.
@@ -48,7 +48,7 @@ export function demoIsOpen() {
 // Shows the recordings' shape, before they are played.
 export async function showRecordings() {
   try {
-    const samples = join(await bundledClips());
+    const samples = join(await shownClips());
     drawWave(element("demo-wave"), peaksOf(samples), 0);
   } catch {
     // the site lacks files: the user is told when they are to be played
@@ -133,24 +133,18 @@ function say(sentence) {
 
 // [{text, ends, from, samples}]: what the self-test model writes, the second in which each word ends, and where the clip
 // begins, in seconds.
-async function bundledClips() {
-  clips ??= fetchClips();
+async function shownClips() {
+  clips ??= firstClips();
   clips.catch(() => {
     clips = null;
   });
   return clips;
 }
 
-async function fetchClips() {
-  const { clip } = await (await fetch("site.json")).json();
-  const folder = new URL(".", new URL(clip, document.baseURI));
-  const found = (await (await fetch(new URL("clips.json", folder))).json()).slice(0, CLIPS);
+async function firstClips() {
+  const found = (await bundledClips()).slice(0, CLIPS);
   let from = 0;
   for (const each of found) {
-    const audio = await openAudio(await (await fetch(new URL(each.file, folder))).blob(), each.file);
-    const blocks = [];
-    for await (const samples of audio.blocks()) blocks.push(samples);
-    each.samples = new Float32Array(await new Blob(blocks).arrayBuffer());
     each.from = from / SAMPLE_RATE;
     from += each.samples.length + PAUSE;
   }

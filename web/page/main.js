@@ -4,6 +4,7 @@ import { lastName } from "./address.js";
 import "./captions.js";
 import { addressOf, known } from "./catalogue.js";
 import { see, showRecordings } from "./demo.js";
+import "./check.js";
 import { engine } from "./engine.js";
 import { chosenFiles, droppedFiles, hasWeights, sortFiles } from "./files.js";
 import { showKept } from "./kept.js";

@@ -108,7 +108,8 @@ function saveJson() {
   save(`${JSON.stringify({ ...result, ...(transcript.isEdited() ? edits : {}) }, null, 1)}\n`, `${stem}.json`);
 }
 
-async function copy(words, from) {
+// from: the element that shows them.
+export async function copy(words, from) {
   try {
     await navigator.clipboard.writeText(words);
     status(wording("reading.copied"));

@@ -227,7 +227,7 @@ engine.on("covered", ({ audio_seconds }) => {
   state.job?.follow(audio_seconds);
 });
 
-function throwIfStopping() {
+export function throwIfStopping() {
   if (state.stopping) throw ABORTED;
 }
 

@@ -11,6 +11,7 @@ from voxtab.browser.gpu import BrowserDevice
 from voxtab.browser.messages import list_of, number_of, post_error, post_event, post_result
 from voxtab.browser.models import OpenModel, open_model
 from voxtab.browser.stream import Stream
+from voxtab.check import Clip, check
 from voxtab.errors import ModelError, UserError
 from voxtab.prediction import predict
 from voxtab.words import Word
@@ -19,7 +20,20 @@ from voxtab.words import Word
 class Worker:
     """One model and one stream at a time. Requests are answered as they come; opening and finishing take their time."""
 
-    verbs = "open", "cancel", "pause", "start", "feed", "flush", "finish", "stop", "subtitles", "predict", "bench"
+    verbs = (
+        "open",
+        "cancel",
+        "pause",
+        "start",
+        "feed",
+        "flush",
+        "finish",
+        "stop",
+        "subtitles",
+        "predict",
+        "bench",
+        "check",
+    )
 
     def __init__(self) -> None:
         self.opening: asyncio.Task[OpenModel] | None = None
@@ -119,6 +133,14 @@ class Worker:
         self.measuring = asyncio.ensure_future(
             bench(opened.model, request.samples.to_memoryview(), request.audio, opened.load_s, repeat=request.repeat)
         )
+        return await self.measuring
+
+    async def check(self, request: Any) -> dict:
+        """Whether the open model does what it should (`check.check`) on `clips`, {name, samples, reference} each."""
+        opened = self._open_model()
+        self._stop()
+        clips = [Clip(**clip) for clip in request.clips.to_py()]
+        self.measuring = asyncio.ensure_future(check(opened.model, clips))
         return await self.measuring
 
     # --- what they share

@@ -11,6 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from voxtab import resources
+from voxtab.check import Clip
 from voxtab.errors import ModelError
 from voxtab.native import models
 from voxtab.native.audio.file import open_audio
@@ -145,7 +146,7 @@ def test_a_model_whose_rows_are_in_the_wrong_order_does_not(run, shared_device, 
 
     samples = beginning(open_audio(resources.embedded_clips()[0]), 60)
     with pytest.raises(ModelError, match="does not hear speech"):
-        run(checking.hear(models.read_model(tmp_path), samples, "enter", 0))
+        run(checking.hear(models.read_model(tmp_path), Clip("an110.flac", samples, "enter sixty two thirty one"), 0))
 
 
 def test_what_a_tokenizer_lacks(tmp_path):

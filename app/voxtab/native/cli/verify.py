@@ -35,6 +35,7 @@ def run(arguments) -> int:
 
 
 async def _run(arguments) -> None:
+    from voxtab.check import Clip
     from voxtab.native.audio.file import open_audio
     from voxtab.native.cli.progress import bytes_bar
     from voxtab.native.making import checking, tekken
@@ -42,11 +43,11 @@ async def _run(arguments) -> None:
     from voxtab.native.models import read_model
     from voxtab.weights import checkpoint
 
-    samples, word = None, None
+    clip = None
     if not arguments.files_only:
-        clip = resources.embedded_clips()[0]
-        samples = beginning(open_audio(arguments.audio or clip), AUDIO_SECONDS)
-        word = None if arguments.audio else _first_word(clip)
+        path = Path(arguments.audio or resources.embedded_clips()[0])
+        samples = beginning(open_audio(path), AUDIO_SECONDS)
+        clip = Clip(path.name, samples, None if arguments.audio else _reference(path))
     manifest = checking.find_manifest(Path(arguments.model)) if arguments.model else None
     sums = None
     if manifest:
@@ -73,14 +74,17 @@ async def _run(arguments) -> None:
     if values.lowest_code is not None:
         rule = "a better rule is ggml's or fit: convert it again" if not values.lowest_code else "as ggml makes them"
         print(f"scales      {values.lowest_code:.0%} of the Q4_0 blocks use the code -8, {rule}")
-    if samples is not None:
-        heard = await checking.hear(found, samples, word, arguments.gpu)
-        print(f"speech      {heard.text!r}, {heard.pads:.0%} pads")
+    if clip:
+        report = await checking.hear(found, clip, arguments.gpu)
+        print(f"speech      {report['clips'][0]['text']!r}, {report['pads']:.0%} pads")
+        if codes := report["codes"]:
+            print(f"codes       -8 to 7: {' '.join(f'{100 * share:.1f}' for share in codes)} % of the Q4_0 weights")
+        print(f"kernels     the first layer differs by {report['kernel_error']:.1g} from the plainest ones'")
 
 
-def _first_word(clip: Path) -> str:
-    """Of what is spoken in a bundled clip."""
+def _reference(clip: Path) -> str:
+    """What is spoken in a bundled clip."""
     for known in json.loads((clip.parent / "clips.json").read_text(encoding="utf-8")):
         if known["file"] == clip.name:
-            return known["reference"].split()[0]
+            return known["reference"]
     raise LookupError(clip.name)

@@ -8,11 +8,10 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from voxtab.config import PAD, RIGHT_SILENCE_EXTRA_TOKENS
+from voxtab.check import Clip, check
 from voxtab.errors import ModelError, shown
 from voxtab.native import models
 from voxtab.native.making import values
-from voxtab.native.making.running import transcribed
 from voxtab.native.making.shards import MANIFEST
 from voxtab.native.models import LocalModel
 from voxtab.weights import checkpoint
@@ -21,8 +20,6 @@ from voxtab.weights.manifest import MANIFEST_LIMIT, parse_manifest
 
 _READ_BYTES = 1 << 20
 _CHUNK_BYTES = 8 << 20  # of a tensor, about
-# Shares of pads among the tokens of speech. The real model's is 0.6 to 0.7 (spec 13).
-_PADS = 0.2, 0.95
 
 Progress = Callable[[int, int], None]  # bytes that are read, and all
 
@@ -140,30 +137,11 @@ def _rows(model: LocalModel, tensor: Tensor) -> Iterator[tuple[int, np.ndarray]]
 # --- speech
 
 
-@dataclass(frozen=True)
-class Heard:
-    """What a model writes of an audio."""
-
-    text: str
-    pads: float  # share of the tokens
-
-
-async def hear(model: LocalModel, samples: np.ndarray, first_word: str | None, gpu: int) -> Heard:
-    """Run the model on `samples` [samples] f32. ModelError if it does not do what a model does that hears speech: it
-    writes text, with pads between words, and `first_word` in it if that is known."""
+async def hear(model: LocalModel, clip: Clip, gpu: int) -> dict:
+    """The report of `check`. ModelError if the model does not do what a model does that hears speech."""
     with await models.load_model(model, gpu=gpu) as loaded:
-        tokens, text = await transcribed(loaded, samples)
+        report = await check(loaded, [clip])
         await loaded.device.done()
-    made = tokens[len(model.config.schedule().prompt) : -RIGHT_SILENCE_EXTRA_TOKENS]
-    pads = made.count(PAD) / max(1, len(made))
-    if not text.strip() or first_word and first_word not in text.lower():
-        raise ModelError(
-            f"The model does not hear speech: it writes {quoted(text)} where {first_word or 'something'} is spoken. "
-            "Its weights are damaged, or not in the order that their names promise: convert or download it again."
-        )
-    if not _PADS[0] <= pads <= _PADS[1]:
-        raise ModelError(
-            f"The model does not hear speech: {pads:.0%} of its tokens are pads, and 60 to 70 % are usual. Its weights "
-            "are damaged: convert or download it again."
-        )
-    return Heard(text, pads)
+    if report["problem"]:
+        raise ModelError(report["problem"])
+    return report

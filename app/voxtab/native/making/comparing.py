@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from voxtab.check import transcribed
 from voxtab.native import models
-from voxtab.native.making.running import logits, transcribed
+from voxtab.native.making.running import logits
 from voxtab.native.models import LocalModel
 
 

@@ -1,4 +1,4 @@
-"""A model on the beginning of an audio: its tokens and text, and the logits that it gives for tokens of another."""
+"""A model on the beginning of an audio: the logits that it gives for tokens of another."""
 
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable
@@ -24,16 +24,6 @@ def beginning(audio: AudioFile, seconds: int) -> np.ndarray:
         if samples >= seconds * SAMPLE_RATE:
             break
     return np.concatenate(blocks)[: seconds * SAMPLE_RATE]
-
-
-async def transcribed(model: Model, samples: np.ndarray) -> tuple[list[int], str]:
-    """The tokens of all positions, as a user gets them, and the text."""
-    with Transcriber(model) as transcriber:
-        transcriber.feed(samples)
-        transcriber.finish()
-        async for _ in transcriber.text():
-            pass
-        return transcriber.tokens, transcriber.transcript
 
 
 async def logits(model: Model, samples: np.ndarray, tokens: list[int]) -> AsyncIterator[np.ndarray]:
