@@ -36,10 +36,11 @@ from playwright.sync_api import sync_playwright
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from voxtab import resources
+from voxtab.check import transcribed
 from voxtab.config import PAD, SAMPLE_RATE, Schedule
 from voxtab.model import Model
 from voxtab.native import models
-from voxtab.native.making.running import logits, transcribed
+from voxtab.native.making.running import logits
 from voxtab.native.server.run import serving
 from voxtab.native.server.site import Site
 from voxtab.weights.layouts import addresses_among
