@@ -1,6 +1,6 @@
 """voxtab.js on a page of another origin with a strict policy: the npm package on one port, the example on another.
 
-All of it uses one model, which the example opens.
+All of it uses the model that the example opens, but for the last test.
 """
 
 import base64
@@ -42,15 +42,15 @@ class Example(Handler):
 
 
 @pytest.fixture(scope="module")
-def package(site, tmp_path_factory):
-    """The site as npm packs it, in a folder of its own, on a port of its own."""
+def package(site, files, tmp_path_factory):
+    """The site as npm packs it, in a folder of its own, on a port of its own; and models there."""
     folder = tmp_path_factory.mktemp("npm")
     command = [sys.executable, CHECKOUT / "tools/pack_npm", "--site", site, "--out", folder]
     print(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
     (packed,) = folder.glob("*.tgz")
     with tarfile.open(packed) as archive:
         archive.extractall(folder, filter="data")
-    server = Server({"site": folder / "package"}, cors=True)
+    server = Server({"site": folder / "package", "files": files}, cors=True)
     yield server
     server.close()
 
@@ -182,7 +182,7 @@ def test_a_media_stream(page):
     assert page.said == []
 
 
-def test_closed(page, package):
+def test_closed(page):
     """What is open no more, and what cannot be opened."""
     kinds = page.evaluate(
         """async () => {
@@ -193,9 +193,42 @@ def test_closed(page, package):
                 await kind(running.result),
                 await kind(voxtab.transcribe(new Float32Array(16000)).result),
                 await kind(Voxtab.open({ model: "https://" })),
+                await kind(Voxtab.open({ model: "self-test", tokenizer: 7 })),
                 await kind(Voxtab.open({ model: "self-test", signal: AbortSignal.abort() })),
-                await Voxtab.kept(),
             ];
         }"""
     )
-    assert kinds == ["aborted", "aborted", "model", "aborted", []]
+    assert kinds == ["aborted", "aborted", "model", "tokenizer", "aborted"]
+
+
+def test_a_model_that_is_kept(page, package):
+    """Fetched into the storage of the page's own origin. It opens again without a request, is lost, and is removed."""
+    model = f"{package.url}/files/delay480/tiny-q4.gguf"
+    open_ = """async (model) => {
+        const stages = new Set();
+        window.voxtab = await Voxtab.open({ model, onProgress: ({ stage }) => stages.add(stage) });
+        return [voxtab.model, [...stages], await Voxtab.kept()];
+    }"""
+    opened, stages, [kept] = page.evaluate(open_, model)
+    assert stages == ["python", "device", "weights", "kernels"]
+    assert opened["name"] == kept["name"] == "tiny-q4.gguf" and opened["kept"] == kept["kept"]
+    assert kept["bytes"] == kept["keptBytes"] > opened["bytes"] > 0
+    page.evaluate("voxtab.close()")
+    before = len(package.requests)
+    assert page.evaluate(open_, {"kept": kept["kept"]})[0] == opened
+    assert not [path for path, _ in package.requests[before:] if path.startswith("/files")]
+    lost = page.evaluate(
+        """async () => {
+            const lost = new Promise((resolve) => {
+                voxtab.addEventListener("lost", ({ detail }) => resolve(detail.kind));
+            });
+            const running = voxtab.transcribe(new Float32Array(160000));
+            await new Promise((resolve) => running.addEventListener("progress", resolve));
+            voxtab._engine._worker.dispatchEvent(new ErrorEvent("error", { message: "out of memory" }));
+            const kinds = [await lost, await running.result.catch(({ kind }) => kind)];
+            await Voxtab.remove(voxtab.model.kept);
+            return [...kinds, await Voxtab.kept()];
+        }"""
+    )
+    assert lost == ["crash", "crash", []]
+    assert page.said == []

@@ -68,7 +68,7 @@ async function show(write) {
   spoken.follow(() => element("demo-words").textContent);
   let sound = null;
   try {
-    const clips = await bundledClips();
+    const clips = await shownClips();
     const samples = join(clips);
     sound = play(samples);
     const peaks = peaksOf(samples);
