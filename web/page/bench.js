@@ -3,7 +3,7 @@
 import { openAudio } from "../audio/file.js";
 import { samplesOf } from "./clips.js";
 import { engine } from "./engine.js";
-import { allows, enter, state } from "./state.js";
+import { allows, enter, shownBefore, state } from "./state.js";
 import { settle, throwIfStopping } from "./transcribing.js";
 import * as view from "./view.js";
 import { wording } from "./words.js";
@@ -15,7 +15,7 @@ export async function bench(audio) {
   const repeat = !audio;
   audio ??= await bundledClip();
   if (!allows("takeAudio") || state.phase !== "ready") return; // the user has done something else meanwhile
-  view.begin(state.shown, null, NAME);
+  view.begin(shownBefore(), null, NAME);
   state.shown = { name: NAME };
   enter("measuring");
   view.state("transcribing", wording("bench.measuring"));

@@ -13,7 +13,8 @@ let lagShownAt = -LAG_MS;
 
 // Of the model that is opened. come: [time in s, bytes so far] of the last events, the oldest first.
 const shown = { stage: null, done: 0, total: 0, come: [] };
-const heard = { audio: null, come: [] }; // of the file that is transcribed: [time in s, seconds covered]
+// Of the file that is transcribed; come: [time in s, seconds covered]; pace: seconds of audio in a second, or null.
+const heard = { audio: null, come: [], covered: 0, pace: null };
 
 // Of opening the model `label`; the rest is the Worker's event.
 export function ofOpening(label, { stage, done, total }) {
@@ -54,14 +55,23 @@ export function ofText(audio, covered, delay) {
     view.note(late > LATE_SECONDS ? wording("live.late", { length: seconds(Math.round(late)) }) : null);
   } else {
     view.note(null);
-    if (heard.audio !== audio || covered < (heard.come.at(-1)?.[1] ?? 0)) Object.assign(heard, { audio, come: [] });
+    if (heard.audio !== audio || covered < (heard.come.at(-1)?.[1] ?? 0))
+      Object.assign(heard, { audio, come: [], pace: null });
     const rate = rateOf(heard.come, covered);
+    Object.assign(heard, { covered, pace: rate });
     const whole = audio.seconds; // null: unknown
     const amount = whole ? wording("amount.of", { done: clock(covered), whole: clock(whole) }) : clock(covered);
     const pace = rate && wording("amount.pace", { rate: number(rate, 1) });
     const rest = rate && whole > covered && left((whole - covered) / rate);
     view.progress(facts([amount, pace, rest]), covered, whole ?? 0);
   }
+}
+
+// Of the file that is transcribed: how many seconds of audio are done in a second, and how many are left; null if that is
+// not known.
+export function ofFile() {
+  const { audio, covered, pace } = heard;
+  return pace && audio.seconds ? { pace, rest: audio.seconds - covered } : null;
 }
 
 // Twice a second, as no one can read more.
@@ -81,7 +91,7 @@ function rateOf(come, done) {
 }
 
 // length: in seconds.
-function left(length) {
+export function left(length) {
   if (length < 90) return wording("amount.seconds_left", { count: Math.ceil(length) });
   const minutes = Math.ceil(length / 60);
   return minutes < 90

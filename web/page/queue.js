@@ -2,15 +2,18 @@
 
 import { openAudio } from "../audio/file.js";
 import { fetchAudio } from "./address.js";
+import * as progress from "./progress.js";
 import * as list from "./queue_list.js";
 import { canTakeFile, onPhase, state } from "./state.js";
 import { audioFailed, transcribe } from "./transcribing.js";
 import * as view from "./view.js";
 import { ofEngine, reason, wording } from "./words.js";
 
+const LEFT_MS = 1000; // between two estimates of the time left
+
 // Of each: {id, name, source: a File or URL; state: waiting, reading, running, done, failed or stopped; message: what went
-// wrong, or what is to say about the audio; texts: {txt, srt, vtt} once it is done; abort: an AbortController of reading
-// it; isCancelled: the user took it back while it was read or transcribed}.
+// wrong, or what is to say about the audio; seconds: of the audio, once it was opened; texts: {txt, srt, vtt} once it is
+// done; abort: an AbortController of reading it; isCancelled: the user took it back while it was read or transcribed}.
 const items = [];
 let lastId = 0;
 let current = null; // the item that is read, or that waits for a model or is transcribed
@@ -28,7 +31,16 @@ export function enqueue(sources) {
   if (state.impossible) return view.error(state.impossible);
   if (!items.some(({ state }) => state === "waiting")) isHeld = false;
   for (const { name, source } of sources)
-    items.push({ id: ++lastId, name, source, state: "waiting", message: "", texts: null, isCancelled: false });
+    items.push({
+      id: ++lastId,
+      name,
+      source,
+      state: "waiting",
+      message: "",
+      seconds: null,
+      texts: null,
+      isCancelled: false,
+    });
   advance();
 }
 
@@ -58,6 +70,7 @@ async function run(item) {
     audio.close();
     return change(item, item.isCancelled ? "stopped" : "waiting"); // the user began something else meanwhile
   }
+  item.seconds = audio.seconds;
   change(item, "running");
   const { failure, result, subtitles } = await transcribe(audio);
   if (!failure) {
@@ -111,6 +124,21 @@ function move(item, by) {
   [items[from], items[to]] = [other, item];
   show();
 }
+
+// Until the last file is done, in seconds, while several are to be done; null if that cannot be told yet. Files that were
+// not opened yet count as long for their bytes as those that were.
+function timeLeft() {
+  const waiting = items.filter(({ state }) => state === "waiting");
+  const now = current?.state === "running" && progress.ofFile();
+  if (!now || !waiting.length || waiting.some(({ source }) => source instanceof URL)) return null;
+  const opened = items.filter(({ seconds, source }) => seconds && !(source instanceof URL));
+  const sum = (all, of) => all.reduce((total, item) => total + of(item), 0);
+  const bytes = ({ source }) => source.size;
+  const length = (sum(waiting, bytes) * sum(opened, ({ seconds }) => seconds)) / sum(opened, bytes);
+  return (now.rest + length) / now.pace;
+}
+
+setInterval(() => list.showLeft(timeLeft()), LEFT_MS);
 
 function show() {
   list.show(items, { again, cancel, move, remove, goOn: isHeld ? goOn : null });

@@ -1,5 +1,6 @@
 // What the page shows of the queue of files.
 
+import { left } from "./progress.js";
 import { button, save } from "./view.js";
 import { facts, put, wording } from "./words.js";
 
@@ -18,7 +19,8 @@ const WORDS = {
 // items: see queue.js. act: what the buttons do with an item, {again, cancel, move, remove}; and goOn, which begins what
 // waits, or null.
 export function show(items, act) {
-  element("queue").hidden = items.length < 2; // of a single file, the rest of the page says all
+  // Of a single file that does not wait, the rest of the page says all.
+  element("queue").hidden = items.length < 2 && items[0]?.state !== "waiting";
   const focused = document.activeElement?.id;
   element("queue-list").replaceChildren(...items.map((item) => row(item, items, act)));
   if (focused) element(focused)?.focus(); // the button that was pressed was made anew
@@ -29,6 +31,11 @@ export function show(items, act) {
       .map(([state, key]) => ({ count: items.filter((item) => item.state === state).length, state: wording(key) }))
       .map((values) => values.count && wording("queue.count", values)),
   );
+}
+
+// seconds: until all is done, or null.
+export function showLeft(seconds) {
+  element("queue-left").textContent = seconds === null ? "" : left(seconds);
 }
 
 function row(item, items, act) {

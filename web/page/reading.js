@@ -14,11 +14,13 @@ const SUBTITLES = ["srt", "vtt", "tsv"];
 
 let shown = null; // {stem: of the names of saved files, subtitles, result}
 
-// Empties the transcript for a recording, or for a file (null), with its name. The previous text, and any recording
-// without a complete transcript, move to “Earlier”. before: what that text belongs to, {name, recording, unfinished}, or null.
+// Empties the transcript for a recording, or for a file (null), with its name. What would be lost moves to “Earlier”: text
+// that was edited or is not kept, and a recording without a complete transcript. before: what that text belongs to,
+// {name, recording, unfinished, isKept}, or null.
 export function begin(before, recording, name) {
-  if (transcript.text() || (before?.unfinished && before.recording && before.recording !== recording))
-    keep(transcript.text(), before);
+  const isAlone = before?.unfinished && before.recording && before.recording !== recording;
+  const isKept = before?.isKept && !transcript.isEdited();
+  if ((transcript.text() || isAlone) && !isKept) keep(transcript.text(), before);
   player.withdraw();
   edit(false);
   transcript.clear();

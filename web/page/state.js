@@ -107,6 +107,15 @@ function showControls() {
   });
 }
 
+// What the transcript on the page belongs to, or null. isKept: it stays in the list of transcripts, although `session`, if
+// there is one, is written from now on.
+export function shownBefore(session = null) {
+  const { shown } = state;
+  if (!shown) return null;
+  const isKept = Boolean(shown.session) && !shown.session.failure && shown.session.id !== session?.id;
+  return { ...shown, isKept };
+}
+
 // Tells the user what went wrong. If something is running, only show the message; otherwise go to the error state.
 export function fail(sentence, retry = null, status = wording("status.wrong")) {
   view.error(sentence, retry);

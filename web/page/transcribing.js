@@ -5,7 +5,7 @@ import { stopListening } from "./listening.js";
 import { openAgain, openModel } from "./opening.js";
 import * as progress from "./progress.js";
 import { newSession, showSessions } from "./sessions.js";
-import { allows, enter, fail, isListening, state } from "./state.js";
+import { allows, enter, fail, isListening, shownBefore, state } from "./state.js";
 import * as view from "./view.js";
 import { Peaks } from "./waveform.js";
 import { failureOf, ofEngine, reason, seconds, wording } from "./words.js";
@@ -22,7 +22,7 @@ export async function transcribe(audio, known = null) {
   if (!allows("takeAudio")) return { failure: ABORTED };
   state.job?.replace();
   const job = new Job(audio, known);
-  view.begin(state.shown, job.recording, audio.name);
+  view.begin(shownBefore(audio.session), job.recording, audio.name);
   for (const { text, covered } of known?.texts ?? []) view.append(text, covered);
   view.offer(null);
   state.shown = { name: audio.name, recording: job.recording, unfinished: true, session: audio.session };
@@ -46,7 +46,7 @@ export function show(audio, { texts, result, subtitles }) {
   if (!allows("takeAudio")) return;
   if (state.job) return view.error(wording("transcribing.waits_first", { name: state.job.title }));
   const recording = audio.wav ? audio : null;
-  view.begin(state.shown, recording, audio.name);
+  view.begin(shownBefore(audio.session), recording, audio.name);
   if (result) view.text(result);
   else for (const { text, covered } of texts) view.append(text, covered);
   view.error(null);
@@ -178,7 +178,7 @@ class Job {
 
   // What came before was made by another model, or there is nothing.
   beginAgain(origin) {
-    if (this.origin) view.begin(state.shown, this.recording, this.audio.name);
+    if (this.origin) view.begin(shownBefore(this.audio.session), this.recording, this.audio.name);
     Object.assign(this, { origin, tokens: [], covered: 0 });
     this.audio.session.note({ run: origin });
   }

@@ -124,7 +124,7 @@ export function level(seconds, peak = 0) {
 
 // How many seconds the text is behind the sound, or null if that is not known.
 export function lag(late) {
-  element("lag").textContent = late === null ? "" : wording("live.lag", { seconds: number(late, 1) });
+  element("lag").textContent = late === null ? "" : wording("live.lag", { seconds: number(Math.max(0, late), 1) });
 }
 
 // What is wrong with the sound, or null.

@@ -2,7 +2,7 @@
 
 from playwright.sync_api import expect
 
-from web.fake_engine import MODEL, SECOND, answer, at, calls, drop, drop_paths, fed, page_on, wait_for, wav
+from web.fake_engine import MODEL, SECOND, answer, at, calls, drop, drop_paths, fed, hear, page_on, wait_for, wav
 
 BAD = wav(bytes(320), rate=8)
 
@@ -48,7 +48,19 @@ def test_many_files_in_order_each_with_its_texts(browser, url):
         assert download.value.path().read_text(encoding="utf-8") == "Hello tab. It works.\n"
         press(page, "Remove", "bad.wav")
         expect_rows(page, ("part 2.wav", "done"), ("part 10.wav", "done"))
-        expect(at(page, "earlier").locator("article")).to_have_count(1)
+        expect(at(page, "sessions-list").locator("li")).to_have_count(2)
+
+
+def test_the_time_that_all_files_take(browser, url):
+    """At the pace of the one that is transcribed: 0.8 of its 1.0 seconds are left, and two files are as large."""
+    with page_on(browser, url, {"finish": [{"silent": True}]}) as page:
+        drop(page, *seconds("a.wav", "b.wav", "c.wav"))
+        wait_for(page, "transcribing")
+        expect(at(page, "queue-left")).to_have_text("")
+        for now, covered in ((60_000, 0), (64_000, 0.2)):
+            page.evaluate("now => { performance.now = () => now; }", now)
+            hear(page, event="covered", audio_seconds=covered)
+        expect(at(page, "queue-left")).to_have_text("56 s left")
 
 
 def test_order_cancel_stop_and_try_again(browser, url):

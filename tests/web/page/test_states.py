@@ -62,14 +62,28 @@ def test_file(browser, url):
 
 
 def test_several_files_one_after_the_other(browser, url):
+    """The earlier ones are in the list of transcripts; what is not kept there, or was edited, is below the text."""
     with page_on(browser, url) as page:
         for n in range(2):
             at(page, "audio-file").set_input_files(SECOND)
-            expect(at(page, "earlier").locator("article")).to_have_count(n)
+            expect(at(page, "sessions-list").locator("li")).to_have_count(n + 1)
             wait_for(page, "done")
         assert at(page, "transcript").text_content() == " Hello tab. It works."
-        at(page, "earlier").locator("summary").click()
-        expect(at(page, "earlier").get_by_role("heading")).to_have_text("clip.wav")
+        earlier = at(page, "earlier")
+        expect(earlier).to_be_hidden()
+        at(page, "edit").click()
+        page.keyboard.type("Well. ")
+        at(page, "audio-file").set_input_files(SECOND)
+        expect(earlier.locator("article")).to_have_count(1)
+        wait_for(page, "done")
+        page.evaluate("StorageManager.prototype.getDirectory = undefined")
+        for n in range(2):
+            at(page, "audio-file").set_input_files(SECOND)
+            expect(earlier.locator("article")).to_have_count(n + 1)
+            wait_for(page, "done")
+        earlier.locator("summary").click()
+        expect(earlier.get_by_role("heading").first).to_have_text("clip.wav")
+        expect(earlier.locator("p")).to_contain_text(["Hello tab. It works.", "Well."])
 
 
 def test_file_before_the_model(browser, url):
