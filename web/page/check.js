@@ -7,7 +7,7 @@ import { copy } from "./reading.js";
 import { allows, enter, onPhase, state } from "./state.js";
 import { settle, throwIfStopping } from "./transcribing.js";
 import * as view from "./view.js";
-import { number, ofEngine, percent, put, size, wording } from "./words.js";
+import { facts, number, ofEngine, percent, put, size, wording } from "./words.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
@@ -60,15 +60,13 @@ function lines(report) {
         audio,
         text: text.trim(),
         reference,
-        errors: word_errors,
+        count: word_errors,
       }),
     ),
     clips.some(({ word_errors }) => word_errors) && wording("check.digits"),
     wording("check.pads", { share: percent(pads) }),
     wording("check.types", {
-      types: Object.entries(types)
-        .map(([type, bytes]) => `${type} ${size(bytes)}`)
-        .join(", "),
+      types: facts(Object.entries(types).map(([type, bytes]) => `${type} ${size(bytes)}`)),
     }),
     codes && wording("check.codes", { codes: codes.map((share) => number(100 * share, 1)).join(" ") }),
     wording("check.kernels", {
@@ -76,7 +74,7 @@ function lines(report) {
       error: String(kernel_error),
       limit: String(kernel_error_limit),
     }),
-    wrong_variants.length && wording("check.wrong_kernels", { names: wrong_variants.join(", ") }),
+    wrong_variants.length && wording("check.wrong_kernels", { names: facts(wrong_variants) }),
     wording("check.machine", { voxtab, date, gpu: gpu.description || `${gpu.vendor} ${gpu.device}`, browser }),
   ].filter(Boolean);
 }

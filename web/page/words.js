@@ -32,9 +32,9 @@ export const ready = load();
 
 // What a table lacks is English.
 async function load() {
-  const english = fetched("en");
-  const own = language === "en" ? {} : await fetched(language).catch(() => ({}));
-  table = { ...(await english), ...own };
+  const ofOwn = language === "en" ? {} : fetched(language).catch(() => ({}));
+  const [english, own] = await Promise.all([fetched("en"), ofOwn]);
+  table = { ...english, ...own };
   messages = Object.entries(own.messages ?? {}).map(([message, sentence]) => ({ ...patternOf(message), sentence }));
   if (language !== "en") translate();
   delete root.dataset.words;

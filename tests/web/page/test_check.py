@@ -29,9 +29,9 @@ REPORT = {
 LINES = """\
 voxtral-q4.gguf hears speech on this machine.
 a.wav: “Enter.”: every word is right.
-b.wav: “6”, where “six” was spoken: 1 words differ.
+b.wav: “6”, where “six” was spoken: 1 word differs.
 Numbers in digits and the same numbers in letters count as different words.
-Pauses among the tokens: 65%; 60 to 70 % are usual.
+Pauses among the tokens: 65%; 60 to 70% are usual.
 Weights: Q4_0 2.00 GB, F32 1.0 MB.
 Codes -8 to 7 of the Q4_0 weights, in %: 6.3 6.3 6.3 6.3 6.3 6.3 6.3 6.3 6.3 6.3 6.3 6.3 6.3 6.3 6.3 6.3.
 Kernels staged: the first layer differs by 2.5e-7 from the plainest ones; up to 0.001 is right.
