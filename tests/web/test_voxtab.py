@@ -82,62 +82,49 @@ def test_the_example(page):
 
 
 def test_samples(page, package):
-    """As they come, at another rate, one block after the other."""
-    found = page.evaluate(
+    """As they come, at another rate, one block after the other. Leaving the loop stops it."""
+    words, kind, length = page.evaluate(
         """async (clip) => {
             const context = new OfflineAudioContext(1, 1, 48000);
             const decoded = await context.decodeAudioData(await (await fetch(clip)).arrayBuffer());
-            window.samples = decoded.getChannelData(0);
+            const samples = decoded.getChannelData(0);
             async function* blocks() {
                 for (let at = 0; at < samples.length; at += 4800) {
                     yield { samples: samples.subarray(at, at + 4800), rate: 48000 };
                     await new Promise((resolve) => setTimeout(resolve, 1));
                 }
             }
-            const live = voxtab.transcribe(blocks(), { alternatives: 2 });
-            const [events, words] = [[], []];
-            live.addEventListener("word", ({ detail }) => events.push(detail.text));
-            let text = "";
-            live.addEventListener("text", ({ detail }) => { text += detail; });
-            let progress;
-            live.addEventListener("progress", ({ detail }) => { progress = detail; });
-            for await (const word of live) words.push(word);
-            const result = await live.result;
-            return { words, events, text, progress, result, own: live.text };
+            const transcription = voxtab.transcribe(blocks());
+            const words = [];
+            for await (const word of transcription) if (words.push(word.text) === 3) break;
+            return [words, await transcription.result.catch(({ kind }) => kind), samples.length];
         }""",
         f"{package.url}/site/models/tiny/clips/{CLIP.name}",
     )
-    result, spoken = found["result"], SPOKEN[CLIP.name]
-    assert result["text"] == found["text"] == found["own"] == spoken
-    assert [word["text"] for word in result["words"]] == found["events"] == spoken.split()
-    assert found["words"] == result["words"] and all(len(word["alternatives"][0]) == 2 for word in found["words"])
-    assert result["segments"][0]["text"] in result["subtitles"]["vtt"]
-    assert found["progress"] == {"done": pytest.approx(result["audio_seconds"]), "total": None}
+    assert words == SPOKEN[CLIP.name].split()[:3] and kind == "aborted"
+    assert length > 0  # the samples are still the page's
 
 
 def test_stopped(page):
-    """By the signal while it waits for audio, while another one runs, and before it begins; by leaving the loop."""
+    """By the signal while it waits for audio, while another one runs, and before it begins; and finished early."""
     found = page.evaluate(
         """async () => {
             const kind = (transcription) => transcription.result.then(() => "whole", ({ kind }) => kind);
-            async function* endless(begun = () => {}, beginning = new Float32Array(16000)) {
-                yield { samples: beginning, rate: beginning === samples ? 48000 : 16000 };
+            async function* endless(begun) {
+                yield new Float32Array(16000);
                 begun();
                 await new Promise(() => {});
             }
             const stop = new AbortController();
             const waiting = voxtab.transcribe(endless(() => stop.abort()), { signal: stop.signal });
-            const next = voxtab.transcribe(samples, { signal: stop.signal });
-            const never = voxtab.transcribe(samples, { signal: AbortSignal.abort() });
+            const next = voxtab.transcribe(new Float32Array(16000), { signal: stop.signal });
+            const never = voxtab.transcribe(new Float32Array(16000), { signal: AbortSignal.abort() });
             const kinds = [await kind(waiting), await kind(next), await kind(never)];
-            const left = voxtab.transcribe(endless(() => {}, samples));
-            let first;
-            for await (first of left) break;
             const finished = voxtab.transcribe(endless(() => finished.finish()));
-            return [...kinds, await kind(left), first.text, (await finished.result).audio_seconds];
+            return [...kinds, (await finished.result).audio_seconds];
         }"""
     )
-    assert found == ["aborted"] * 4 + [SPOKEN[CLIP.name].split()[0], 1]
+    assert found == ["aborted"] * 3 + [1]
 
 
 @pytest.mark.parametrize(
@@ -159,27 +146,35 @@ def test_what_cannot_be_transcribed(page, source, kind, part):
 
 
 def test_a_media_stream(page):
-    """The microphone's: a recording of 3.1 s, and less than two that the device stutters.
-
-    The stream goes on after the transcription, and ends one when the page stops it.
-    """
+    """The microphone's: a recording of 3.1 s, and less than two that the device stutters. It goes on afterwards."""
     found = page.evaluate(
         """async () => {
             const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
-            const live = voxtab.transcribe(stream);
+            const live = voxtab.transcribe(stream, { alternatives: 2 });
+            const events = [];
+            live.addEventListener("word", ({ detail }) => events.push(detail));
+            let text = "";
+            live.addEventListener("text", ({ detail }) => { text += detail; });
+            let progress;
             await new Promise((resolve) => {
-                live.addEventListener("progress", ({ detail }) => detail.done > 5 && resolve());
+                live.addEventListener("progress", ({ detail }) => {
+                    progress = detail;
+                    if (detail.done > 5) resolve();
+                });
             });
-            const { text } = await live.finish();
-            const isLive = stream.active;
-            const again = voxtab.transcribe(stream);
-            await new Promise((resolve) => again.addEventListener("progress", resolve));
-            for (const track of stream.getTracks()) track.stop();
-            return [text, isLive, (await again.result).audio_seconds > 0];
+            const result = await live.finish();
+            const words = [];
+            for await (const word of live) words.push(word);
+            return { result, words, events, text, progress, own: live.text, isActive: stream.active };
         }"""
     )
-    assert found == [SPOKEN[CLIP.name], True, True]
-    assert page.said == []
+    result, words = found["result"], found["words"]
+    assert result["text"] == found["text"] == found["own"] == SPOKEN[CLIP.name]
+    assert words == found["events"] == result["words"] and result["segments"][0]["text"] in result["subtitles"]["vtt"]
+    assert [word["text"] for word in words] == SPOKEN[CLIP.name].split()
+    assert all(word["confidence"] > 0.5 and len(word["alternatives"][0]) == 2 for word in words)
+    assert found["progress"]["total"] is None and found["progress"]["done"] <= result["audio_seconds"]
+    assert found["isActive"] and page.said == []
 
 
 def test_closed(page):
@@ -202,33 +197,40 @@ def test_closed(page):
 
 
 def test_a_model_that_is_kept(page, package):
-    """Fetched into the storage of the page's own origin. It opens again without a request, is lost, and is removed."""
-    model = f"{package.url}/files/delay480/tiny-q4.gguf"
-    open_ = """async (model) => {
-        const stages = new Set();
-        window.voxtab = await Voxtab.open({ model, onProgress: ({ stage }) => stages.add(stage) });
-        return [voxtab.model, [...stages], await Voxtab.kept()];
-    }"""
-    opened, stages, [kept] = page.evaluate(open_, model)
-    assert stages == ["python", "device", "weights", "kernels"]
-    assert opened["name"] == kept["name"] == "tiny-q4.gguf" and opened["kept"] == kept["kept"]
-    assert kept["bytes"] == kept["keptBytes"] > opened["bytes"] > 0
-    page.evaluate("voxtab.close()")
-    before = len(package.requests)
-    assert page.evaluate(open_, {"kept": kept["kept"]})[0] == opened
-    assert not [path for path, _ in package.requests[before:] if path.startswith("/files")]
-    lost = page.evaluate(
-        """async () => {
+    """Fetched into the storage of the page's own origin, lost, opened again without a request, stopped, and removed."""
+    opened, stages, [kept], lost = page.evaluate(
+        """async (model) => {
+            const stages = new Set();
+            window.voxtab = await Voxtab.open({ model, onProgress: ({ stage }) => stages.add(stage) });
             const lost = new Promise((resolve) => {
                 voxtab.addEventListener("lost", ({ detail }) => resolve(detail.kind));
             });
-            const running = voxtab.transcribe(new Float32Array(160000));
-            await new Promise((resolve) => running.addEventListener("progress", resolve));
+            const running = voxtab.transcribe(new Float32Array(160000)).result.catch(({ kind }) => kind);
             voxtab._engine._worker.dispatchEvent(new ErrorEvent("error", { message: "out of memory" }));
-            const kinds = [await lost, await running.result.catch(({ kind }) => kind)];
-            await Voxtab.remove(voxtab.model.kept);
-            return [...kinds, await Voxtab.kept()];
-        }"""
+            return [voxtab.model, [...stages], await Voxtab.kept(), [await lost, await running]];
+        }""",
+        f"{package.url}/files/delay480/tiny-q4.gguf",
     )
-    assert lost == ["crash", "crash", []]
+    assert stages == ["python", "device", "weights", "kernels"] and lost == ["crash", "crash"]
+    assert opened["name"] == kept["name"] == "tiny-q4.gguf" and opened["kept"] == kept["kept"]
+    assert kept["bytes"] == kept["keptBytes"] > opened["bytes"] > 0
+    before = len(package.requests)
+    ends = page.evaluate(
+        """async (kept) => {
+            const stop = new AbortController();
+            let bytes = 0;
+            const onProgress = ({ stage, done }) => {
+                if (stage !== "weights") return;
+                bytes = done;
+                stop.abort();
+            };
+            const opening = Voxtab.open({ model: { kept }, signal: stop.signal, onProgress });
+            const ends = [await opening.catch(({ kind }) => kind), bytes > 0];
+            await Voxtab.remove(kept);
+            return [...ends, await Voxtab.kept()];
+        }""",
+        kept["kept"],
+    )
+    assert ends == ["aborted", True, []]
+    assert not [path for path, _ in package.requests[before:] if path.startswith("/files")]
     assert page.said == []

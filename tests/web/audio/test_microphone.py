@@ -51,6 +51,25 @@ def test_microphone(speaking, url):
         assert loudest_hertz(samples[8000:24000]) == pytest.approx(440, abs=2)
 
 
+def test_a_stream_that_its_page_ends(speaking, url):
+    """No event tells of that. The stream of another page (voxtab.js) goes on when the recording ends."""
+    with page_on(speaking, url) as page:
+        ended = page.evaluate("""async () => {
+            const { Microphone } = await import("./audio/microphone.js");
+            const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
+            const first = await Microphone.of(stream, "first", {});
+            await first.stop();
+            const isActive = stream.active;
+            const lost = Promise.withResolvers();
+            const second = await Microphone.of(stream, "second", { onlost: lost.resolve });
+            for (const track of stream.getTracks()) track.stop();
+            await lost.promise;
+            await second.stop();
+            return [isActive, first.recording.seconds > 0, second.recording.live];
+        }""")
+        assert ended == [True, True, False]
+
+
 def test_stop_takes_in_the_last_words_and_a_second_stop_ends_it(speaking, url):
     with page_on(speaking, url, {"finish": [{"silent": True}]}) as page:
         speak(page, 0.5)
