@@ -2,12 +2,12 @@
 
 import { openAudio } from "../audio/file.js";
 
-// [{file, reference, text, ends, samples}]: what is spoken, what the self-test model writes, and the second in which each of
-// its words ends. clips.json has more.
-export async function bundledClips() {
+// The first `count`, as [{file, reference, text, ends, samples}]: what is spoken, what the self-test model writes, and the
+// second in which each of its words ends. clips.json has more.
+export async function bundledClips(count = Infinity) {
   const { clip } = await (await fetch("site.json")).json();
   const folder = new URL(".", new URL(clip, document.baseURI));
-  const clips = await (await fetch(new URL("clips.json", folder))).json();
+  const clips = (await (await fetch(new URL("clips.json", folder))).json()).slice(0, count);
   for (const each of clips) {
     const audio = await openAudio(await (await fetch(new URL(each.file, folder))).blob(), each.file);
     each.samples = await samplesOf(audio);

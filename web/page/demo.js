@@ -142,7 +142,7 @@ async function shownClips() {
 }
 
 async function firstClips() {
-  const found = (await bundledClips()).slice(0, CLIPS);
+  const found = await bundledClips(CLIPS);
   let from = 0;
   for (const each of found) {
     each.from = from / SAMPLE_RATE;
