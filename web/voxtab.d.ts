@@ -7,7 +7,7 @@ export interface OpenOptions {
   model: ModelSource;
   /** The model's tekken.json, where it is neither beside the model nor inside it. */
   tokenizer?: string | URL | File | null;
-  /** Whether chosen files are kept in the browser's storage; models from addresses are. Default: true. */
+  /** Whether chosen files are kept in the browser's storage, as models from addresses are. Default: false. */
   keep?: boolean;
   /** Of transcriptions that name none: 80 to 1200 in steps of 80, or 2400. Default: the model's. */
   delayMs?: number | null;

@@ -18,7 +18,7 @@ const PIECE_SECONDS = 12; // of given samples, copied at a time
 
 /** @implements {types.Voxtab} */
 export class Voxtab extends EventTarget {
-  static async open({ model, tokenizer = null, keep = true, delayMs = null, signal = null, onProgress = (_) => {} }) {
+  static async open({ model, tokenizer = null, keep = false, delayMs = null, signal = null, onProgress = (_) => {} }) {
     const voxtab = new Voxtab(delayMs);
     const engine = voxtab._engine;
     engine.on("progress", ({ stage, done, total }) => onProgress({ stage, done, total, message: null }));
