@@ -69,10 +69,12 @@ def server(site, files, elsewhere):
     server.close()
 
 
+# At each start of Python, V8's optimizing compiler takes 2 s of processor time. Tests end before that pays.
+FLAGS = "--enable-unsafe-webgpu", "--js-flags=--liftoff-only"
+
+
 def chromium(browser_type, *arguments):
-    return browser_type.launch(
-        executable_path=CHROMIUM, chromium_sandbox=False, args=["--enable-unsafe-webgpu", *arguments]
-    )
+    return browser_type.launch(executable_path=CHROMIUM, chromium_sandbox=False, args=[*FLAGS, *arguments])
 
 
 def firefox(browser_type):
@@ -114,7 +116,7 @@ def to_hear(browser_type, clip) -> dict:
     return {
         "executable_path": CHROMIUM,
         "chromium_sandbox": False,
-        "args": ["--enable-unsafe-webgpu", *arguments],
+        "args": [*FLAGS, *arguments],
     }
 
 

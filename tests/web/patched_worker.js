@@ -1,5 +1,5 @@
 // boot.js in an unusual browser, which the address names: ?low_limits; ?lose, where a test may send `lose` or
-// `out_of_memory`; ?lose_at_text, ?crash_at_text and ?memory_at_text, which happen once, after the first text.
+// `out_of_memory`; ?lose_at_text and ?memory_at_text, which happen once, after the first text.
 const how = new URL(import.meta.url).search.slice(1);
 
 if (how === "low_limits") {
@@ -25,9 +25,6 @@ const act = {
     device.dispatchEvent(
       new GPUUncapturedErrorEvent("uncapturederror", { error: new GPUOutOfMemoryError("too much") }),
     ),
-  crash: () => {
-    throw new Error("out of memory");
-  },
 };
 let once = /(.*)_at_text/.exec(how)?.[1];
 let losing = false; // a fast GPU may finish before it is lost: then the page does not hear that

@@ -1,28 +1,10 @@
 """The page as a newcomer meets it: the self-test model, a person's voice, and every word right."""
 
-import json
-import re
-
-import numpy as np
 import pytest
-import soundfile
 from playwright.sync_api import expect
 
-from voxtab import resources
-from web.conftest import speaking
 from web.fake_engine import UNFOLD, at
-from web.test_page import wait_for
-
-CLIPS = resources.embedded_clips()
-SPOKEN = {clip["file"]: clip["reference"] for clip in json.loads((CLIPS[0].parent / "clips.json").read_text())}
-
-
-def as_wav(clip, path, silence_seconds=0):
-    """The recording as WAV, with silence around it."""
-    samples, rate = soundfile.read(clip, dtype="int16")
-    silence = np.zeros(silence_seconds * rate, np.int16)
-    soundfile.write(path, np.concatenate([silence, samples, silence]), rate, subtype="PCM_16")
-    return path
+from web.test_page import CLIPS, SPOKEN, as_wav, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -81,43 +63,3 @@ def test_check_this_model(page):
     assert report["kernel_error"] <= report["kernel_error_limit"] and [*report["types"]] == ["Q4_0"]
     shown = at(page, "check-report").text_content()
     assert "hears speech" in shown and shown.count("every word is right") == 3 and "3.7 1.6 2.5" in shown
-
-
-def test_the_model_in_shards(page, tmp_path):
-    """Cut at an odd byte and chosen from this machine."""
-    (model,) = resources.embedded_model().glob("*.gguf")
-    data = model.read_bytes()
-    (tmp_path / "shard-aa").write_bytes(data[:2_345_679])
-    (tmp_path / "shard-ab").write_bytes(data[2_345_679:])
-    at(page, "model-files").set_input_files(
-        [tmp_path / "shard-aa", tmp_path / "shard-ab", model.with_name("tekken.json")]
-    )
-    expect(at(page, "status")).to_contain_text("shard-aa", timeout=60000)
-    at(page, "audio-file").set_input_files(CLIPS[0])
-    expect(at(page, "status")).not_to_contain_text("Ready")
-    wait_for(page, "done")
-    assert page.evaluate("voxtab.result.text") == SPOKEN[CLIPS[0].name]
-
-
-def test_the_microphone(browser, server, tmp_path):
-    """Chromium's fake device speaks the recording; Stop makes the last words appear.
-
-    The device stutters when it starts, so a second of silence comes first. It plays at another rate.
-    """
-    clip = as_wav(CLIPS[0], tmp_path / "clip.wav", silence_seconds=1)
-    with speaking(browser, clip) as page:
-        page.goto(f"{server.url}/site/?model=self-test")
-        wait_for(page, "ready")
-        at(page, "speak").click()
-        expect(at(page, "transcript")).to_have_text(re.compile(r"\w"), timeout=60000)
-        at(page, "show-captions").click()
-        # The recording lasts 2.1 s, after a second of silence and what the device stuttered.
-        expect(page.get_by_role("timer")).to_have_text(re.compile("^(0:0[5-9]|0:[1-5]|[1-9])"), timeout=60000)
-        at(page, "stop").click()
-        wait_for(page, "done")
-        captions = page.evaluate("""() => {
-            const words = documentPictureInPicture.window.document.querySelector("#caption-words");
-            return [words.textContent, getComputedStyle(words).fontSize];
-        }""")
-        assert captions == [page.evaluate("voxtab.result.text"), "36px"]  # the page's policy lets it have its style
-        assert page.evaluate("voxtab.result.text") == SPOKEN[CLIPS[0].name]
