@@ -124,6 +124,36 @@ def test_rows_that_change_from_block_to_block(run, load, flushes):
     assert drafted.passes < 0.75 * plain.passes and len({*taken}) > 2
 
 
+def test_what_only_some_streams_need_is_compiled_when_one_needs_it(run, device, monkeypatch):
+    """Not when the model opens. A stream that is given up meanwhile leaves it to the next one, as does a second one."""
+    compiled, pipeline, samples = [], device.pipeline, SAMPLES["delay480"]
+
+    async def noted(name, constants):
+        compiled.append((name, constants.get("ROWS")))
+        await asyncio.sleep(0)
+        return await pipeline(name, constants)
+
+    async def given_up(model):
+        for _ in range(2):
+            transcriber = Transcriber(model, alternatives=2)
+            transcriber.feed(samples)
+            waiting = asyncio.ensure_future(anext(transcriber.text()))
+            while seldom.isdisjoint(compiled):
+                await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+
+    monkeypatch.setattr(device, "pipeline", noted)
+    variants = replace(Variants.of(GpuAdapter(is_software=True)), drafts=3)
+    model = run(models.read_model(ORACLE / "delay480/tiny-q4.gguf").load(device, cache_f16=False, variants=variants))
+    seldom = {("top_logits", None), ("next_token", 4.0)}
+    assert compiled and seldom.isdisjoint(compiled)
+    run(given_up(model))
+    drafted = transcribe(run, model, samples, alternatives=2)
+    assert drafted.tokens == EXPECTED["delay480"]["tokens_q4_0"]
+    assert [compiled.count(kernel) for kernel in sorted(seldom, key=str)] == [1, 1]
+
+
 @pytest.mark.parametrize("flushes", [False, True])
 def test_flushes_and_speech(run, load, flushes):
     """The embedded model on recordings of people, one after another in a stream, with pads as drafts, like users'."""

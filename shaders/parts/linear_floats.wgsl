@@ -1,7 +1,7 @@
 // parts/linear_floats: `parts/linear` for few rows of x, one to four at a time, and weights in floats: F32, F16, BF16. The
 // kernels `linear_floats` and `linear_floats_subgroups` consist of it.
 //
-// Grid: x, y over four output rows per team, z over rows of x by ROWS. Precision: f32.
+// Grid: x over rows of x by ROWS, y, z over four output rows per team. Precision: f32.
 // Why this variant: memory is the limit, so neighbours read neighbouring 16 bytes: eight values, or four in F32.
 // A team is LANES invocations that make four output rows together: each takes every LANES-th 16 bytes of all four, so that
 // what it reads of x serves all four. The next 16 bytes are under way while it multiplies. No private array is indexed: see
@@ -66,8 +66,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         @builtin(local_invocation_index) local: u32) {
   let team = local / LANES;
   let lane = local % LANES;
-  let pair = 2 * ((group.x + group.y * groups.x) * TEAMS + team);
-  let first = group.z * ROWS;
+  let pair = 2 * ((group.y + group.z * groups.y) * TEAMS + team);
+  let first = group.x * ROWS;
   let vectors = select(1u, 2u, TYPE != 0);  // of x, for 16 bytes of weights
   let units = columns() / (4 * vectors);
   let starts = vec4u(pair_rows(min(pair, last_pair())), pair_rows(min(pair + 1, last_pair()))) * units;

@@ -1,7 +1,7 @@
 // parts/linear_plain: `parts/linear` for few rows of x, one to four at a time, and weights of every type. The kernels
 // `linear_plain` and `linear_plain_blocks` consist of it.
 //
-// Grid: x, y over four output rows per team, z over rows of x by ROWS. Precision: f32.
+// Grid: x over rows of x by ROWS, y, z over four output rows per team. Precision: f32.
 // Why this variant: it needs nothing that a GPU may lack, and with one lane it has no barriers, which cost much on software
 // GPUs.
 // A team is LANES invocations that make four output rows together: each takes every LANES-th block of 32 columns of all
@@ -81,8 +81,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         @builtin(local_invocation_index) local: u32) {
   let team = local / LANES;
   let lane = local % LANES;
-  let pair = 2 * ((group.x + group.y * groups.x) * (WORKGROUP / LANES) + team);
-  let first = group.z * ROWS;
+  let pair = 2 * ((group.y + group.z * groups.y) * (WORKGROUP / LANES) + team);
+  let first = group.x * ROWS;
   let blocks = columns() / 32;
   let starts = vec4u(pair_rows(min(pair, last_pair())), pair_rows(min(pair + 1, last_pair()))) * blocks;
 

@@ -2,7 +2,7 @@
 // `linear_staged_subgroups` consist of it and of `parts/q4_0_dot`, which has the products; those with `_blocks` in their
 // names of it and of `parts/blocks_dot`.
 //
-// Grid: x, y over the teams' output rows, z over rows of x by ROWS. Precision: f32, or see `parts/dot`.
+// Grid: x over rows of x by ROWS, y, z over the teams' output rows. Precision: f32, or see `parts/dot`.
 // Why this variant: x is read, and packed, once for all output rows of a workgroup. With PACKED it multiplies by packed
 // dot products; without, in f32: not every GPU has an instruction for them.
 // A workgroup keeps CHUNK blocks of 32 columns, of ROWS rows of x, in workgroup memory for all its teams. A team is
@@ -78,9 +78,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         @builtin(local_invocation_index) local: u32) {
   let team = local / LANES;
   let lane = local % LANES;
-  let first_pair = (group.x + group.y * groups.x) * (TEAMS * OUTPUTS / 2);
+  let first_pair = (group.y + group.z * groups.y) * (TEAMS * OUTPUTS / 2);
   let pair = first_pair + team * OUTPUTS / 2;
-  let m = group.z * ROWS;
+  let m = group.x * ROWS;
   let blocks = columns() / 32;
   let starts_a = four_starts(pair, blocks);
   let starts_b = four_starts(pair + 2, blocks);

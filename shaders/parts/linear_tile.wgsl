@@ -1,6 +1,6 @@
 // parts/linear_tile: `parts/linear` for many rows of x. The kernels `linear_tile` and `linear_tile_blocks` consist of it.
 //
-// Grid: x, y over 32 pairs of output rows, z over 64 rows of x. Outputs need not be a multiple of 64. Precision: f32.
+// Grid: x over 64 rows of x, y, z over 32 pairs of output rows. Outputs need not be a multiple of 64. Precision: f32.
 // Why this variant: with many rows of x, each weight that is read and dequantised serves 64 of them.
 // A workgroup makes a tile of 64 rows of x and 64 output rows (32 pairs). It goes through 32 columns at a time, which
 // it keeps, dequantised, in workgroup memory: 16 KiB, all that WebGPU guarantees. An invocation makes 4 x 4 of the
@@ -28,8 +28,8 @@ fn add(sum: f32, a: vec4f, b: vec4f) -> f32 { return fma(a.x, b.x, fma(a.y, b.y,
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
         @builtin(local_invocation_index) local: u32) {
-  let first_pair = (group.x + group.y * groups.x) * 32;
-  let first = group.z * TILE;
+  let first_pair = (group.y + group.z * groups.y) * 32;
+  let first = group.x * TILE;
   let blocks = columns() / 32;
 
   // What this invocation brings: of x, vector `local % 8` of two rows; of the weights, word w of a row.

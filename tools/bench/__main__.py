@@ -6,7 +6,9 @@
   step        host time to replay the plan of a decoder step that has as many dispatches as the 4B model's, natively
   kernels     time of each kernel on the 4B model's shapes, with Q4_0 weights, natively; then how fast the decoder's
               products are with each type of weights
+  laptops     what passes of several rows should take on common GPUs: a prediction from bytes and instructions
   tab-step    host time of a live step in headless Chromium, with as many layers as the 4B model
+  tab-opening processor time that headless Chromium takes to open the embedded model
   tab-memory  memory that loading a 542 MB model takes in Chromium, beyond its GPU buffers
 
 Other programs slow a machine down, so compare ratios within one run. tools/README.md explains the figures.
@@ -28,8 +30,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench import full
+from bench.laptops import laptops
 from bench.opening import opening
-from bench.tab import tab_memory, tab_step
+from bench.tab import tab_memory, tab_opening, tab_step
 from bench.weight_types import rates_of_types
 from synthetic import VOXTRAL_4B, Zeros, directory
 from voxtab.bench import spread
@@ -176,7 +179,14 @@ def main():
         help="Q4_0 and these; default: all",
     )
     of_types.set_defaults(bench=lambda arguments: kernels(arguments.types))
-    for name, bench in {"step": step, "tab-step": tab_step, "tab-memory": tab_memory}.items():
+    plain = {
+        "step": step,
+        "laptops": laptops,
+        "tab-step": tab_step,
+        "tab-opening": tab_opening,
+        "tab-memory": tab_memory,
+    }
+    for name, bench in plain.items():
         benches.add_parser(name).set_defaults(bench=lambda arguments, bench=bench: bench())
     arguments = parser.parse_args()
     try:

@@ -5,6 +5,8 @@ keeps the GPU buffers in Chromium's GPU process.
 """
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +26,7 @@ from voxtab.bench import spread
 from voxtab.config import ModelConfig
 from voxtab.native.server.run import serving
 from voxtab.native.server.site import Site
+from voxtab.resources import embedded_model
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
@@ -133,15 +136,51 @@ def tab_memory() -> dict:
     }
 
 
+def tab_opening(runs: int = 3) -> dict:
+    """Seconds of processor time that a new Chromium takes from navigation until the embedded model is open."""
+    times: list[dict[str, float]] = []
+    with served(folders={"model": embedded_model()}) as url:
+        for _ in range(runs):
+            with tempfile.TemporaryDirectory() as profile, chromium(Path(profile)) as page:
+                before = _chromium_seconds()
+                page.goto(f"{url}/bench/bench.html")
+                page.evaluate("load('/model/voxtab-tiny-q4.gguf')")
+                after = _chromium_seconds()
+                times.append({kind: after[kind] - before.get(kind, 0) for kind in after})
+    return {kind: spread([each[kind] for each in times]) for kind in ("gpu-process", "renderer", "all")}
+
+
+def _chromium_seconds() -> dict[str, float]:
+    """Processor time of those processes so far, by kind, and of all."""
+    seconds = {"all": 0.0}
+    for process in _chromium_processes():
+        with suppress(OSError):  # it may have ended
+            user, system = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+            kind = re.search(r"--type=([\w-]+)", Path(f"/proc/{process}/cmdline").read_text())
+            spent = (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+            for name in (kind[1] if kind else "browser", "all"):
+                seconds[name] = seconds.get(name, 0.0) + spent
+    return seconds
+
+
 def chromium_bytes() -> int:
     """Memory of all processes of the browsers that this process started."""
+    total = 0
+    for process in _chromium_processes():
+        with suppress(OSError):  # it may have ended
+            total += _process_bytes(process)
+    return total
+
+
+def _chromium_processes() -> Iterator[int]:
+    """Of the browsers that this process started."""
     parents = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             parents[int(status.parent.name)] = int(status.read_text().rpartition(")")[2].split()[1])
         except OSError:  # the process has ended
             continue
-    ours, total = {threading.main_thread().native_id}, 0
+    ours = {threading.main_thread().native_id}
     grown = True
     while grown:
         children = {child for child, parent in parents.items() if parent in ours} - ours
@@ -150,8 +189,7 @@ def chromium_bytes() -> int:
     for process in ours:
         with suppress(OSError):  # it may have ended
             if "chrom" in Path(f"/proc/{process}/comm").read_text():
-                total += _process_bytes(process)
-    return total
+                yield process
 
 
 def _process_bytes(process: int) -> int:

@@ -113,7 +113,7 @@ class _Made:
 
 
 def spread(groups: int) -> tuple[int, int]:
-    """Workgroups over x and y, because WebGPU allows at most 65535 in a dimension; shaders count x + y * width."""
+    """Workgroups over two dimensions, as WebGPU allows at most 65535 in one; shaders count first + second * width."""
     height = -(-groups // MAX_GRID)
     return -(-groups // height), height
 
@@ -244,7 +244,8 @@ class Kernels:
                         heads.cache if heads else self._unwritten,
                         out,
                     ),
-                    (*spread(-(-part.rows // wide)), -(-rows // high)),
+                    # Workgroups that read the same weights follow each other, so that a GPU's cache has them.
+                    (-(-rows // high), *spread(-(-part.rows // wide))),
                 )
             )
         return dispatches

@@ -122,8 +122,7 @@ class Variants:
         if rows > FEW_ROWS:  # a file's block with too few tiles for `linear_tile`: its rows share what is read
             lanes, teams, kept, most = 8, 32, STAGED_ROWS, 64
         elif kept == 2 and blocks > 64:
-            lanes, teams = _for_two_rows(rows, outputs, blocks)
-            most = at_once
+            lanes, teams, most = _for_two_rows(rows, outputs, blocks, at_once)
         elif rows > 1 and blocks > 128:  # smaller chunks leave room for more workgroups on a multiprocessor
             lanes, teams, most = 32, 10, 96
         elif rows > 1:
@@ -178,12 +177,16 @@ class Variants:
         return (64, 16) if blocks <= 48 else (128, 32) if blocks <= 128 else (128, 64)
 
 
-def _for_two_rows(rows: int, outputs: int, blocks: int) -> tuple[int, int]:
-    """Lanes and teams of a workgroup that takes two of the rows of x; others take the next two."""
+def _for_two_rows(rows: int, outputs: int, blocks: int, at_once: int) -> tuple[int, int, int]:
+    """Lanes, teams and most blocks kept of a workgroup that takes two of the rows of x; others take the next two.
+
+    At most `at_once` blocks can be kept.
+    """
     if outputs >= 65536:
-        return 8, 64
-    if rows > 2:
-        return (16, 24) if blocks <= 96 else (32, 12)
+        return 8, 64, at_once
     if blocks <= 96:
-        return (8, 48) if outputs >= 16384 else (32, 12)
-    return 64, 6
+        eight = rows > 4 or rows == 2 and outputs >= 16384
+        return (8, 48, at_once) if eight else (16, 24, at_once) if rows > 2 else (32, 12, at_once)
+    if rows > 4 and blocks <= 128:
+        return 16, 12, 64
+    return (32, 12, at_once) if rows > 2 else (64, 6, at_once)
