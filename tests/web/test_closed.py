@@ -92,6 +92,8 @@ def test_nobody_leaves_but_the_worker_that_downloads(browser, server, site, else
         expect(page.locator("html")).to_have_attribute("data-state", "ready", timeout=60000)
         if host is without_headers:
             reload_around_the_service_worker(page)
+        # Drawn, so that the Workers which decode the recordings have ended.
+        expect(page.locator("#demo-wave")).not_to_have_attribute("width", "640", timeout=60000)
         before = len(elsewhere.requests)
         assert page.evaluate(TRY, elsewhere.url) == [False] * 4
         for script in WORKERS:
