@@ -36,7 +36,6 @@ def test_a_model_that_hears_nothing(run, device, monkeypatch):
     )
     assert report["clips"][0]["word_errors"] >= 2 and {*report["types"]} == {"Q4_0"}
     assert report["kernel_error"] <= report["kernel_error_limit"] and report["model"] == model.name
-    model.close()
 
 
 @pytest.mark.parametrize(

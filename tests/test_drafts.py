@@ -159,7 +159,7 @@ def test_flushes_and_speech(run, load, flushes):
     """The embedded model on recordings of people, one after another in a stream, with pads as drafts, like users'."""
     clips = [soundfile.read(clip, dtype="float32")[0] for clip in CLIPS]
     plain = transcribe(run, load(None, 0), *clips, flushes=flushes)
-    for drafts, block_tokens in ((1, 16), (3, 5), (PROMPT_ROWS - 1, 64)):
+    for drafts, block_tokens in ((3, 5),) if flushes else ((1, 16), (PROMPT_ROWS - 1, 64)):
         drafted = transcribe(run, load(None, drafts, block_tokens=block_tokens), *clips, flushes=flushes)
         assert (drafted.tokens, drafted.words) == (plain.tokens, plain.words)
         assert drafted.passes < 0.75 * plain.passes, "most tokens of speech are pads"

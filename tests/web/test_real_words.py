@@ -27,13 +27,13 @@ def test_see_it_work(page):
     expect(at(page, "speak")).to_be_enabled(timeout=60000)
 
 
-@pytest.mark.parametrize(
-    "clip,suffix",
-    [*((clip, ".flac") for clip in CLIPS), (CLIPS[0], ".wav")],
-    ids=lambda value: getattr(value, "stem", value),
-)
-def test_a_file(page, tmp_path, clip, suffix):
-    """The words that were spoken, which are what PyTorch and the command line write. One time with alternatives."""
+@pytest.mark.parametrize("suffix", [".flac", ".wav"])
+def test_a_file(page, tmp_path, suffix):
+    """The words that were spoken, which are what PyTorch and the command line write. One time with alternatives.
+
+    The check below hears the other recordings too.
+    """
+    clip = CLIPS[0]
     at(page, "alternatives").set_checked(suffix == ".wav")
     if suffix == ".wav":
         clip = as_wav(clip, tmp_path / clip.with_suffix(".wav").name)

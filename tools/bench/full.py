@@ -44,6 +44,7 @@ FIGURES = (
     "head_tbs",
     "load_s",
     "reload_s",
+    "click_s",
     "growth_mb",
     "heap_mb",
     "gpu_gb",
@@ -199,7 +200,7 @@ def full(arguments) -> dict:
         with served(arguments.site, folders=folders, before=before) as url:
             _say(f"the site is served at {url}")
             address = model and f"/model/{model.name if model.is_file() else addresses_among(os.listdir(model))[0]}"
-            with report.part("load_s", "reload_s", "paint_p95_ms"):
+            with report.part("load_s", "reload_s", "click_s", "paint_p95_ms"):
                 _page(report, counts, url, address, arguments.variants, scratch)
             with report.part("growth_mb", "gpu_gb", *WORKER_FIGURES):
                 _worker(report, counts, url, address, arguments.variants, scratch, arguments.long)
@@ -219,12 +220,12 @@ def full(arguments) -> dict:
 def _page(report: Report, counts: Counts, url: str, model: str | None, variants: str | None, scratch: Path) -> None:
     """The page itself, from navigation to `ready`: with a fresh profile, then with that profile in a new browser.
 
-    Then it listens to a microphone.
+    Then the kept model is opened again by its button, and the page listens to a microphone.
     """
     address = f"{url}/?" + urlencode(
         {name: value for name, value in (("model", model or "self-test"), ("variants", variants)) if value}
     )
-    loads, reloads = [], []
+    loads, reloads, clicks = [], [], []
     for i in range(counts.loads):
         profile = scratch / f"profile{i}"
         with chromium(profile) as page:
@@ -241,8 +242,23 @@ def _page(report: Report, counts: Counts, url: str, model: str | None, variants:
                 page.add_init_script(NOTE_TEXTS)
             reloads.append(_ready(page, address))
             report.note("reload_s", reloads)
+            if model:  # the embedded one is part of the site, and not in the list
+                clicks.append(page.evaluate(USE) / 1000)
+                report.note("click_s", clicks)
             if last:
                 _paint(report, page, counts.speaking_s)
+
+
+# Clicks “Use” of the first kept model. Milliseconds until it is open.
+USE = """() => new Promise((resolve, reject) => {
+  const root = document.documentElement;
+  const since = performance.now();
+  document.querySelector("#kept-list button").click();
+  new MutationObserver(() => {
+    if (root.dataset.state === "ready") resolve(performance.now() - since);
+    if (root.dataset.state === "error") reject(new Error("The kept model did not open."));
+  }).observe(root, { attributeFilter: ["data-state"] });
+})"""
 
 
 def _ready(page, address: str) -> float:

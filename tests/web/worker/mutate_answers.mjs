@@ -3,12 +3,13 @@
 import { createHash } from "node:crypto";
 
 const [, , folder, count] = process.argv;
+globalThis.location = new URL("https://page.example/"); // what a Worker has
 const { Shard } = await import(`${folder}/shard.js`);
 const { Patience } = await import(`${folder}/patience.js`);
 const { pinned } = await import(`${folder}/hub.js`);
 
-// What a Worker has; pauses between attempts take no time.
-globalThis.self = { location: new URL("https://page.example/") };
+globalThis.self = { location };
+// Pauses between attempts take no time.
 globalThis.setTimeout = (act, ms) => (ms < 1e5 ? queueMicrotask(act) : undefined);
 const TIMES = { tell: 1000, again: 1000, pauses: [0.001, 0.001, 0.001], longest: 60 };
 AbortSignal.timeout = () => undefined;
