@@ -25,21 +25,21 @@ export async function prepare(start) {
     return tell(wording("engine.comes_later", { size: size(bytes.program + bytes.library) }));
   }
   offerVersion();
-  const kept = wording("engine.kept");
+  let isWhole = false;
+  const tellWhole = () => {
+    isWhole = true;
+    tell(wording("engine.kept"));
+  };
+  engine.on("progress", ({ stage, done }) => {
+    if (stage === "python" && done && !isWhole) ask("bring", { groups: ALL }).then(tellWhole, () => {});
+  });
   if ((await ask("missing", { groups: ALL })) === 0) {
-    tell(kept);
+    tellWhole();
     return start();
   }
   const [now, later] = [size(bytes.program), size(bytes.library)];
   tell(wording("engine.comes", { now, later }));
-  engine.on("progress", async ({ stage, done }) => {
-    if (stage !== "python" || !done) return;
-    await ask("bring", { groups: ALL }).then(
-      () => tell(kept),
-      () => {},
-    );
-  });
-  const here = () => tell(wording("engine.here", { now, later }));
+  const here = () => isWhole || tell(wording("engine.here", { now, later })); // Python may have been quicker
   await ask("bring", { groups: EARLY }).then(here, () => {}); // what is missing comes when it is needed
 }
 
