@@ -11,15 +11,36 @@ import { clock, reason, wording } from "./words.js";
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
 const SUBTITLES = ["srt", "vtt", "tsv"];
+const EDITED_MS = 300; // without a key: then the edited text is kept
 
 let shown = null; // {stem: of the names of saved files, subtitles, result}
+let keepEdits = (_) => {};
+let timer = null; // until edits are kept; null if none are waiting
+
+// act: called with {result, subtitles} when the user has edited a complete transcript.
+export function whenEdited(act) {
+  keepEdits = act;
+}
+
+function keepEditsSoon() {
+  clearTimeout(timer);
+  timer = setTimeout(keepEditsNow, EDITED_MS);
+}
+
+function keepEditsNow() {
+  if (timer === null) return;
+  clearTimeout(timer);
+  timer = null;
+  if (shown?.result && transcript.isEdited()) keepEdits({ result: asEdited(), subtitles: shown.subtitles });
+}
 
 // Empties the transcript for a recording, or for a file (null), with its name. What would be lost moves to “Earlier”: text
 // that was edited or is not kept, and a recording without a complete transcript. before: what that text belongs to,
 // {name, recording, unfinished, isKept}, or null.
 export function begin(before, recording, name) {
+  keepEditsNow();
   const isAlone = before?.unfinished && before.recording && before.recording !== recording;
-  const isKept = before?.isKept && !transcript.isEdited();
+  const isKept = before?.isKept && (!transcript.isEdited() || shown.result);
   if ((transcript.text() || isAlone) && !isKept) keep(transcript.text(), before);
   player.withdraw();
   edit(false);
@@ -32,7 +53,7 @@ export function begin(before, recording, name) {
 
 // The transcript; with a result, {text, words, restarts}, it becomes that one's, or takes its times if it was edited.
 export function text(result = null) {
-  if (result) transcript.show(result.text, result.words ?? [], result.restarts);
+  if (result) transcript.show(result.text, result.words ?? [], result.restarts, result.edited);
   return transcript.text();
 }
 
@@ -70,6 +91,7 @@ export function finished({
   element("again").hidden = !again;
   element("again").onclick = again;
   if (audio && hasText) hearing(audio, peaks);
+  if (transcript.isEdited()) keepEditsSoon(); // while it came
 }
 
 async function hearing(audio, peaks) {
@@ -105,10 +127,17 @@ async function saveSubtitles(kind) {
 }
 
 function saveJson() {
-  const { result, stem } = shown;
-  const edits = { text: transcript.text(), words: transcript.words(), segments: undefined, edited: true };
-  save(`${JSON.stringify({ ...result, ...(transcript.isEdited() ? edits : {}) }, null, 1)}\n`, `${stem}.json`);
+  const result = transcript.isEdited() ? asEdited() : shown.result;
+  save(`${JSON.stringify(result, null, 1)}\n`, `${shown.stem}.json`);
 }
+
+const asEdited = () => ({
+  ...shown.result,
+  text: transcript.text(),
+  words: transcript.words(),
+  segments: undefined,
+  edited: true,
+});
 
 // from: the element that shows them.
 export async function copy(words, from) {
@@ -143,6 +172,13 @@ for (const kind of SUBTITLES) on(`save-${kind}`, "click", () => saveSubtitles(ki
 on("save-json", "click", saveJson);
 on("print", "click", () => print());
 on("edit", "click", () => edit(!transcript.isEditable()));
+on("transcript", "input", keepEditsSoon);
+on("transcript", "keydown", (event) => {
+  if (event.key !== "Escape" || !transcript.isEditable()) return;
+  event.stopPropagation(); // what runs goes on
+  edit(false);
+});
+addEventListener("pagehide", keepEditsNow);
 on("find", "input", ({ target }) => {
   element("found").dataset.count = transcript.find(target.value);
   find(1);

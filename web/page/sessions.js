@@ -187,7 +187,7 @@ function askForTitle(session, shown) {
 }
 
 // Adds an entry to the log of a session that no tab is writing.
-async function noted(session, entry) {
+export async function noted(session, entry) {
   const kept = keptSession(session);
   kept.open();
   kept.note(entry);

@@ -4,7 +4,7 @@ import { engine } from "./engine.js";
 import { stopListening } from "./listening.js";
 import { openAgain, openModel } from "./opening.js";
 import * as progress from "./progress.js";
-import { newSession, showSessions } from "./sessions.js";
+import { newSession, noted, showSessions } from "./sessions.js";
 import { allows, enter, fail, isListening, shownBefore, state } from "./state.js";
 import * as view from "./view.js";
 import { Peaks } from "./waveform.js";
@@ -257,6 +257,14 @@ function showActions(audio, more = {}) {
 function isEngineGone(failure) {
   return ENGINE_GONE.includes(failure?.kind);
 }
+
+view.whenEdited((edits) => {
+  const session = state.shown?.session;
+  if (!session || session.failure) return;
+  if (session.isOpen)
+    session.note(edits); // it is about to be transcribed again
+  else session.close().then(() => noted(session, edits));
+});
 
 // What the engine was doing with the open model is over. failure: why it did not finish, or null.
 export async function settle(failure, recording = null) {

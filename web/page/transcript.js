@@ -97,14 +97,15 @@ export function showRestart(seconds) {
 }
 
 // The whole text, with its words, [{text, start, end, confidence, alternatives}], the last two if they are known, and
-// where the model was started again, in seconds. A text that the user has edited while it came stays, and only takes the
-// times.
-export function show(whole, words, restarts = []) {
+// where the model was started again, in seconds; wasEdited: by the user, when it was shown before. A text that the user has
+// edited while it came stays, and only takes the times.
+export function show(whole, words, restarts = [], wasEdited = false) {
   if (edited || isEditable()) return takeTimes(whole, words);
   const follows = isAtEnd();
   const { scrollTop } = box;
   const marks = [...restarts];
   clear();
+  edited = wasEdited;
   let from = 0; // of the paragraph in the whole text
   let to = 0; // end of the last word in the whole text
   let inParagraph = [];

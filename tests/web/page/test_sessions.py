@@ -380,6 +380,26 @@ def test_two_tabs(hearing, url):
 # --- the list
 
 
+def test_an_edited_text_is_kept(browser, url):
+    """A moment after the last key; and subtitles are made of it, as the page does before."""
+    script = {"subtitles": [{"result": {"srt": "edited", "vtt": "", "tsv": ""}}]}
+    with page_on(browser, url, script) as page:
+        at(page, "audio-file").set_input_files(SECOND)
+        wait_for(page, "done")
+        at(page, "edit").click()
+        page.keyboard.type("Well. ")
+        page.keyboard.press("Escape")
+        expect(at(page, "edit")).to_have_attribute("aria-pressed", "false")
+        expect(entries(page).locator("strong")).to_contain_text("Well.")
+        page.reload()
+        wait_for(page, "ready")
+        entries(page).get_by_role("button", name="Open").click()
+        expect(at(page, "transcript")).to_contain_text("Well.")
+        assert saved(page, at(page, "save-srt").click).read_text() == "edited"
+        exported = json.loads(saved(page, entries(page).get_by_role("button", name="Export").click).read_text())
+        assert "Well." in exported["text"] and exported["edited"] and exported["words"]
+
+
 def test_the_list(hearing, url):
     """Of a recording and of a file: opened, renamed, exported, deleted, also after the page was opened again."""
     with page_on(hearing, url, SPOKEN, viewport={"width": 1100, "height": 900}) as page:

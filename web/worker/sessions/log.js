@@ -7,7 +7,8 @@
 //   text, tokens, from, covered                         text that came; its token ids; how many came before them; seconds
 //                                                       of the audio that have their text
 //   gap: {at, seconds}                                  the system dropped sound, after `at` seconds of the recording
-//   result, subtitles                                   the transcription is complete: the JSON of `voxtab transcribe`
+//   result, subtitles                                   the transcription is complete: the JSON of `voxtab transcribe`; again,
+//                                                       with edited: true, when the user has edited it
 //   stopped: true                                       the user has stopped it
 
 export const line = (entry) => `${JSON.stringify(entry)}\n`;
