@@ -22,6 +22,11 @@ export function whenEdited(act) {
   keepEdits = act;
 }
 
+// Whether the user has edited something that is not kept yet: of a transcript that is not complete, it never is.
+export function hasUnkeptEdits() {
+  return transcript.isEdited() && (timer !== null || !shown?.result);
+}
+
 function keepEditsSoon() {
   clearTimeout(timer);
   timer = setTimeout(keepEditsNow, EDITED_MS);

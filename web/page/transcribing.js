@@ -72,7 +72,7 @@ export function audioFailed(error, retry = null) {
 
 // Whether closing the page now would lose something: what runs or waits, or what could not be kept.
 export function hasUnsavedWords() {
-  if (isListening() || state.job) return true;
+  if (isListening() || state.job || view.hasUnkeptEdits()) return true;
   const { shown } = state;
   return Boolean(shown?.session?.failure && (view.text() || (shown.recording && shown.unfinished)));
 }

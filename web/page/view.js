@@ -4,7 +4,7 @@
 import * as title from "./title.js";
 import { clock, number, put, wording } from "./words.js";
 
-export { append, begin, finished, text, whenEdited } from "./reading.js";
+export { append, begin, finished, hasUnkeptEdits, text, whenEdited } from "./reading.js";
 export { chooseSettings, defaults, forLink, settings } from "./settings.js";
 export { showRestart } from "./transcript.js";
 

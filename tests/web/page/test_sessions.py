@@ -271,6 +271,18 @@ def test_nothing_unsaved_is_left_without_a_question(hearing, url):
         assert page.evaluate(MAY_CLOSE)
 
 
+def test_what_is_edited_in_an_incomplete_text_is_not_left_without_a_question(browser, url):
+    with page_on(browser, url, {"feed": [{"events": [TEXT]}], "finish": [{"silent": True}]}) as page:
+        at(page, "audio-file").set_input_files(SECOND)
+        expect(at(page, "transcript")).to_have_text("One two three four")
+        at(page, "stop").click()
+        wait_for(page, "ready")
+        assert page.evaluate(MAY_CLOSE)
+        at(page, "edit").click()
+        page.keyboard.type("Well. ")
+        assert not page.evaluate(MAY_CLOSE)
+
+
 @pytest.mark.parametrize(
     "broken, says",
     [
@@ -391,6 +403,7 @@ def test_an_edited_text_is_kept(browser, url):
         page.keyboard.press("Escape")
         expect(at(page, "edit")).to_have_attribute("aria-pressed", "false")
         expect(entries(page).locator("strong")).to_contain_text("Well.")
+        assert page.evaluate(MAY_CLOSE)
         page.reload()
         wait_for(page, "ready")
         entries(page).get_by_role("button", name="Open").click()
