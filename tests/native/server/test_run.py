@@ -215,7 +215,8 @@ def test_what_runs_is_ended(site):
             with pytest.raises(ConnectionClosed) as closed:
                 while True:
                     connection.recv(timeout=60)
-            assert closed.value.rcvd.code == 1001
+            # Ours (going away), or uvicorn's (service restart) where it is quicker.
+            assert closed.value.rcvd.code in (1001, 1012)
         _, err = process.communicate(timeout=60)
         assert (process.returncode, err) == (-signal.SIGTERM, "")
         download.close()
