@@ -13,9 +13,9 @@ const STOP_MS = 3000; // a Worker that has not stopped by then is terminated
 const QUIET_SECONDS = 5; // the user is told
 const DEAD_SECONDS = 15; // the Worker is terminated
 
-// Events, for `on`: progress, network, text, words, restart and covered, each with the Worker's message; quiet, with true when the Worker gives
-// no sign of life and false when it does again; and gone, with a Failure of kind 'lost', 'crash' or 'silent': the model
-// that was open is gone. A call of `open` starts a Worker if there is none.
+// Events, for `on`: progress, network, text, words, restart and covered, each with the Worker's message; quiet, with true
+// when the Worker gives no sign of life and false when it does again; and gone, with a Failure of kind 'lost', 'crash' or
+// 'silent': the model that was open is gone. A call of `open` starts a Worker if there is none.
 export class Engine extends EventTarget {
   constructor() {
     super();

@@ -261,9 +261,8 @@ function isEngineGone(failure) {
 view.whenEdited((edits) => {
   const session = state.shown?.session;
   if (!session || session.failure) return;
-  if (session.isOpen)
-    session.note(edits); // it is about to be transcribed again
-  else session.close().then(() => noted(session, edits));
+  if (session.isOpen) return session.note(edits); // it is about to be transcribed again
+  session.close().then(() => noted(session, edits));
 });
 
 // What the engine was doing with the open model is over. failure: why it did not finish, or null.
