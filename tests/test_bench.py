@@ -35,7 +35,7 @@ def plans_run(device, monkeypatch):
     seen, original = [], device.run
 
     def run(plan, read=None, times=1):
-        seen.extend([len(device._objects[plan])] * times)
+        seen.extend([len(device._objects[plan].dispatches)] * times)
         return original(plan, read, times=times)
 
     monkeypatch.setattr(device, "run", run)

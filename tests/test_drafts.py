@@ -16,6 +16,7 @@ import soundfile
 from voxtab import decoder, resources
 from voxtab.config import DELAYS_MS, MAX_POSITIONS, PAD
 from voxtab.drafting import ROWS
+from voxtab.errors import DeviceError
 from voxtab.gpu.device import GpuAdapter
 from voxtab.gpu.variants import Variants
 from voxtab.model import PROMPT_ROWS, Model
@@ -125,10 +126,13 @@ def test_rows_that_change_from_block_to_block(run, load, flushes):
 
 
 def test_what_only_some_streams_need_is_compiled_when_one_needs_it(run, device, monkeypatch):
-    """Not when the model opens. A stream that is given up meanwhile leaves it to the next one, as does a second one."""
-    compiled, pipeline, samples = [], device.pipeline, SAMPLES["delay480"]
+    """Not when the model opens. A stream that fails or is given up meanwhile leaves it to the next one."""
+    compiled, pipeline, samples, full = [], device.pipeline, SAMPLES["delay480"], ["next_token"]
 
     async def noted(name, constants):
+        if name in full and constants["ROWS"] == 4:
+            full.remove(name)
+            raise DeviceError("The GPU has no room.")
         compiled.append((name, constants.get("ROWS")))
         await asyncio.sleep(0)
         return await pipeline(name, constants)
@@ -148,6 +152,9 @@ def test_what_only_some_streams_need_is_compiled_when_one_needs_it(run, device, 
     model = run(models.read_model(ORACLE / "delay480/tiny-q4.gguf").load(device, cache_f16=False, variants=variants))
     seldom = {("top_logits", None), ("next_token", 4.0)}
     assert compiled and seldom.isdisjoint(compiled)
+    with pytest.raises(DeviceError, match="no room"):
+        transcribe(run, model, samples)
+    assert seldom.isdisjoint(compiled)
     run(given_up(model))
     drafted = transcribe(run, model, samples, alternatives=2)
     assert drafted.tokens == EXPECTED["delay480"]["tokens_q4_0"]

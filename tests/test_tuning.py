@@ -83,7 +83,7 @@ def test_what_passes_cost_is_measured_and_pins_are_not(run, device, monkeypatch)
     original = device.run
 
     def timed(plan, read=None, times=1):
-        if dispatches := device._objects[plan]:
+        if dispatches := device._objects[plan].dispatches:
             now[0] += times * (5 + dispatches[0][3])  # the first kernel, `embed`, has a row of workgroups for each row
         return original(plan, read, times=times)
 

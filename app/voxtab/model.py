@@ -131,10 +131,14 @@ class Model:
         await asyncio.shield(self._compiling[key])  # a stream that is given up does not stop it for the next one
 
     async def _compile_passes(self, drafts: bool, alternatives: bool) -> None:
-        k = self.kernels
-        for rows in k.variants.pass_rows if drafts else (1,):
-            await k.compile(self._record_pass(k, rows, True, alternatives=alternatives))
-        self._compiled.add((drafts, alternatives))
+        k, key = self.kernels, (drafts, alternatives)
+        try:
+            for rows in k.variants.pass_rows if drafts else (1,):
+                await k.compile(self._record_pass(k, rows, True, alternatives=alternatives))
+        except BaseException:
+            del self._compiling[key]  # the next stream tries again
+            raise
+        self._compiled.add(key)
 
     def has_passes(self, *, drafts: bool, alternatives: bool) -> bool:
         """Whether `predict` can run passes with drafts, or with alternatives: see `compile_passes`."""
@@ -170,7 +174,9 @@ class Model:
             dispatches = self._record_block(self.kernels, tokens)
             submits = LIVE_SUBMITS if tokens == 1 else self.config.encoder.layers / LAYERS_SUBMITTED
             most = math.ceil(len(dispatches) / submits)
-            self._encode_plans[tokens] = [plan(dispatches[i : i + most]) for i in range(0, len(dispatches), most)]
+            self._encode_plans[tokens] = [
+                plan(dispatches[i : i + most], ahead=tokens == 1) for i in range(0, len(dispatches), most)
+            ]
         self._plan_passes()
 
     def _plan_passes(self) -> None:
@@ -183,7 +189,7 @@ class Model:
         key = rows, head, alternatives
         if key not in self._pass_plans:
             dispatches = self._record_pass(self.kernels, rows, head, alternatives=alternatives)
-            self._pass_plans[key] = self.kernels.plan_compiled(dispatches)
+            self._pass_plans[key] = self.kernels.plan_compiled(dispatches, ahead=head and rows == 1)
         return self._pass_plans[key]
 
     def make_room(self, positions: int) -> None:

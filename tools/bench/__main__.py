@@ -60,22 +60,27 @@ async def _step() -> dict:
     narrow = replace(VOXTRAL_4B.decoder, width=64, heads=2, kv_heads=1, head_dim=32, hidden=64)
     model = await model_of(replace(VOXTRAL_4B, encoder=replace(narrow, layers=1), decoder=narrow, vocabulary=2048))
     launches = len(model.decoder.record(model.kernels, model.adapter.audio, 1, True))
-    queue, times = model.device._queue, []
-    submit = queue._run
+    queue = model.device._queue
 
-    def timed(*arguments) -> int:  # in the thread that records and submits
-        since = time.perf_counter()
-        index = submit(*arguments)
-        times.append(time.perf_counter() - since)
-        return index
+    def timed(function, times: list[float]):  # in the thread that records and submits
+        def call(*arguments):
+            since = time.perf_counter()
+            result = function(*arguments)
+            times.append(1000 * (time.perf_counter() - since))
+            return result
 
-    queue._run = timed
+        return call
+
+    submitting: list[float] = []
+    recording: list[float] = []
+    queue._run, queue._record_ahead = timed(queue._run, submitting), timed(queue._record_ahead, recording)
     for position in range(300):
         await model.predict(position, position, 0)  # a software GPU uses the processor too
     return {
         "gpu": model.device.adapter.name,
         "launches": launches,
-        "host_ms": spread([1000 * time for time in times[50:]]),
+        "host_ms": spread(submitting[50:]),
+        "ahead_ms": spread(recording[50:]),
     }
 
 

@@ -101,7 +101,7 @@ class NotingDevice:
         assert len(buffers) == _bindings(kernel), f"{kernel} has {len(buffers)} buffers bound"
         return next(self._handles)
 
-    def plan(self, commands: list[int]) -> int:
+    def plan(self, commands: list[int], ahead: bool = False) -> int:
         for i in range(0, len(commands), 5):
             kernel, grid = self._kernels[commands[i]], commands[i + 2 : i + 5]
             assert 0 < min(grid) <= max(grid) <= self.limits["maxComputeWorkgroupsPerDimension"], (

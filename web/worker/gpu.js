@@ -97,6 +97,7 @@ class Gpu {
     this.things = new Map(); // handle -> buffer, {pipeline, layout}, bind group or plan
     this.last = 0; // the last handle
     this.readbacks = []; // buffers that are free
+    this.unrecorded = new Set(); // plans to record ahead: they ran
     this.failure = null; // why nothing works any more
     this.closed = false;
     this.lost = lost;
@@ -141,7 +142,9 @@ class Gpu {
   }
 
   free(handle) {
-    this.things.get(handle).destroy?.();
+    const thing = this.things.get(handle);
+    thing.destroy?.(); // a buffer
+    this.unrecorded.delete(thing); // a plan
     this.things.delete(handle);
   }
 
@@ -188,7 +191,8 @@ class Gpu {
   }
 
   // commands: pipeline, bind group, x, y, z of each dispatch, in one flat array.
-  plan(commands) {
+  // ahead: record them for the next run while a read is under way. `recorded` are the commands for that run, or null.
+  plan(commands, ahead) {
     const dispatches = [];
     for (let i = 0; i < commands.length; i += 5) {
       dispatches.push({
@@ -199,13 +203,12 @@ class Gpu {
         z: commands[i + 4],
       });
     }
-    return this.keep(dispatches);
+    return this.keep({ dispatches, ahead, recorded: null });
   }
 
-  encode(plan, times) {
+  record({ dispatches }, times) {
     const encoder = this.device.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    const dispatches = this.things.get(plan);
     let last = null;
     for (let i = 0; i < times; i++) {
       for (const { pipeline, group, x, y, z } of dispatches) {
@@ -216,17 +219,32 @@ class Gpu {
       }
     }
     pass.end();
-    return encoder;
+    return encoder.finish();
+  }
+
+  // A plan's commands for one submit.
+  commands(plan, times) {
+    const found = this.things.get(plan);
+    if (!found.ahead || times > 1) return this.record(found, times);
+    const recorded = found.recorded ?? this.record(found, 1);
+    found.recorded = null;
+    this.unrecorded.add(found);
+    return recorded;
+  }
+
+  recordAhead() {
+    for (const plan of this.unrecorded) plan.recorded = this.record(plan, 1);
+    this.unrecorded.clear();
   }
 
   run(plan, times) {
-    this.queue.submit([this.encode(plan, times).finish()]);
+    this.queue.submit([this.commands(plan, times)]);
   }
 
   // Runs a plan `times` over. A promise of `nbytes` of `buffer` as they are after it; several may be pending.
   read(plan, times, buffer, offset, nbytes) {
     this.check();
-    const encoder = this.encode(plan, times);
+    const commands = this.commands(plan, times);
     const at = this.readbacks.findIndex((free) => free.size >= nbytes);
     const readback =
       at >= 0
@@ -236,10 +254,12 @@ class Gpu {
             size: Math.max(nbytes, READBACK_BYTES),
             usage: MAP_READ | COPY_DST,
           });
-    encoder.copyBufferToBuffer(this.things.get(buffer), offset, readback, 0, nbytes);
-    this.queue.submit([encoder.finish()]);
+    const copy = this.device.createCommandEncoder();
+    copy.copyBufferToBuffer(this.things.get(buffer), offset, readback, 0, nbytes);
+    this.queue.submit([commands, copy.finish()]);
     const bytes = this.mapped(readback, nbytes);
     bytes.catch(() => {}); // a stopped stream does not await it
+    this.recordAhead();
     return bytes;
   }
 

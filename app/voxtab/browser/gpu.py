@@ -71,8 +71,8 @@ class BrowserDevice:
     def bind(self, pipeline: int, buffers: list[int]) -> int:
         return self._gpu.bind(pipeline, to_js(buffers))
 
-    def plan(self, commands: list[int]) -> int:
-        return self._gpu.plan(to_js(array("I", commands)))
+    def plan(self, commands: list[int], ahead: bool = False) -> int:
+        return self._gpu.plan(to_js(array("I", commands)), ahead)
 
     @overload
     def run(self, plan: int, read: None = None, times: int = 1) -> None: ...

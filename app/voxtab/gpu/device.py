@@ -95,8 +95,12 @@ class Device(Protocol):
     def bind(self, pipeline: int, buffers: list[int]) -> int:
         """A bind group: whole buffers, in the order of the shader's bindings."""
 
-    def plan(self, commands: list[int]) -> int:
-        """Remember dispatches, flat: [pipeline, bind group, x, y, z, ...]."""
+    def plan(self, commands: list[int], ahead: bool = False) -> int:
+        """Remember dispatches, flat: [pipeline, bind group, x, y, z, ...].
+
+        With `ahead`, they are recorded for the next run while the GPU works on what the last `run` with `read` waits
+        for. The next run, if it is of one time, then only submits them: for plans that someone waits for.
+        """
 
     @overload
     def run(self, plan: int, read: None = None, times: int = 1) -> None: ...

@@ -212,14 +212,13 @@ class Kernels:
             kernel, shape, high, wide = self._linear_kernel(part.type, rows, matrix)
             if heads and part.first:
                 shape = shape | {"FIRST_PAIR": part.first // 2}
+            compiled_ending = {"ENDING": HEADS if heads else ending} | ({"BIAS": 1} if bias else {})
             # `linear_plain` is compiled once for all shapes and most endings: a software GPU has no other, and compiles
             # slowly.
-            if kernel != "linear_plain":
-                shape = shape | {"COLUMNS": matrix.columns, "HEIGHT": part.rows}
-            if kernel == "linear_plain" and not heads:
-                shape = shape | {"ENDING": IN_PARAMS}
+            if kernel == "linear_plain":
+                shape = shape | (compiled_ending if heads else {"ENDING": IN_PARAMS})
             else:
-                shape = shape | {"ENDING": HEADS if heads else ending} | ({"BIAS": 1} if bias else {})
+                shape = shape | {"COLUMNS": matrix.columns, "HEIGHT": part.rows} | compiled_ending
             dispatches.append(
                 self._dispatch(
                     kernel + ("_blocks" if part.type in BLOCK_TYPES else ""),
@@ -476,8 +475,8 @@ class Kernels:
         else:
             await asyncio.gather(*(self._compile(*key) for key in {(d.kernel, d.constants): None for d in dispatches}))
 
-    def plan_compiled(self, dispatches: list[Dispatch]) -> int:
-        """The plan of dispatches whose kernels are compiled already."""
+    def plan_compiled(self, dispatches: list[Dispatch], ahead: bool = False) -> int:
+        """The plan of dispatches whose kernels are compiled already. `ahead` is `Device.plan`'s."""
         commands = []
         for dispatch in dispatches:
             pipeline = self._made.pipelines[dispatch.kernel, dispatch.constants]
@@ -486,7 +485,7 @@ class Kernels:
             if key not in self._made.binds:
                 self._made.binds[key] = self.device.bind(pipeline, list(buffers))
             commands += [pipeline, self._made.binds[key], *dispatch.grid]
-        return self.device.plan(commands)
+        return self.device.plan(commands, ahead)
 
     def free(self, buffers: list[int]) -> None:
         """Free buffers and the bind groups with them. Plans with these cannot run any more."""
@@ -518,8 +517,10 @@ class Kernels:
             return
         if key not in made.compiling:
             made.compiling[key] = asyncio.ensure_future(self.device.pipeline(kernel, dict(constants)))
-        made.pipelines[key] = await made.compiling[key]
-        made.compiling.pop(key, None)
+        try:
+            made.pipelines[key] = await made.compiling[key]
+        finally:
+            made.compiling.pop(key, None)  # also if it fails, so that it may be tried again
 
     def _param(self, values: tuple[int, ...]) -> int:
         if values not in self._made.params:

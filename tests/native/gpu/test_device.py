@@ -6,6 +6,7 @@ import gc
 import re
 import threading
 import time
+from array import array
 from dataclasses import replace
 
 import pytest
@@ -66,6 +67,31 @@ def test_a_plan_runs_after_each_row_of_an_upload(device, run):
         [1, 2, 3, 4],
         [5, 6, 7, 8],
     ]
+
+
+def test_a_plan_that_is_recorded_ahead(run):
+    """Every run sees what was written before it, however often it runs. Buffers may go while commands are recorded."""
+
+    async def go():
+        device = await NativeDevice.open(default_limits=True)
+        kernels = Kernels(device)
+        norm, ada, out = buffers = [device.buffer(16) for _ in range(3)]
+        dispatch, read, results = kernels.delay_gain(*buffers, columns=4), (out, 0, 16), []
+        await kernels.compile([dispatch])
+        plan = kernels.plan_compiled([dispatch], ahead=True)
+        for value, times in (1, 1), (2, 1), (3, 2), (4, 1), (5, 1):
+            device.write(norm, 0, array("f", 4 * [value]))
+            if value == 4:
+                device.run(plan)
+                device.write(norm, 0, bytes(16))
+            results.append(memoryview(await device.run(plan, read, times=times)).cast("f")[0])
+        device.free(plan)
+        kernels.free([norm, ada])
+        results.append(memoryview(await device.run(device.plan([]), read)).cast("f")[0])
+        device.close()
+        return results
+
+    assert run(go()) == [1, 2, 3, 0, 5, 5]
 
 
 def test_readbacks_may_be_awaited_late_and_in_any_order_or_never(device, run):

@@ -14,7 +14,7 @@ from voxtab import resources
 from voxtab.errors import DeviceError
 from voxtab.gpu.device import DEFAULT_LIMITS, Device, GpuAdapter, Range, Upload, bindings, check_limits
 from voxtab.native.gpu import webgpu
-from voxtab.native.gpu.queue import GpuQueue, running_future
+from voxtab.native.gpu.queue import GpuQueue, Plan, running_future
 
 _USAGE = webgpu.USAGE_STORAGE | webgpu.USAGE_COPY_SRC | webgpu.USAGE_COPY_DST
 # What every GPU can do, where more is granted.
@@ -98,7 +98,7 @@ class NativeDevice:
     def __init__(self, device: int, limits: dict[str, int], adapter: GpuAdapter):
         self._lib, self._device = webgpu.library(), device
         self.limits, self.adapter, self.nbytes = dict(limits), adapter, 0
-        self._objects: dict[int, Any] = {}  # _Buffer, _Group, _Pipeline, or a plan's dispatches
+        self._objects: dict[int, Any] = {}  # _Buffer, _Group, _Pipeline or Plan
         self._shared = _Shared()
         self._compilers = ThreadPoolExecutor(os.cpu_count(), "voxtab-compile")
         queue = self._lib.wgpuDeviceGetQueue(device)
@@ -139,7 +139,9 @@ class NativeDevice:
         thing = self._objects.pop(handle)
         if isinstance(thing, _Buffer):
             self.nbytes -= thing.nbytes
-        if not isinstance(thing, list):  # a plan
+        if isinstance(thing, Plan):
+            self._queue.forget(thing)
+        else:
             self._queue.release(thing.handle, *_RELEASED[type(thing)])
 
     def write(self, buffer: int, offset: int, data) -> None:
@@ -186,9 +188,10 @@ class NativeDevice:
                 padded = reading[i % count].result()
                 if stopped.is_set():
                     return
-                dispatches = self._objects[plan] if plan else []
                 handle = staging[i % count][0]
-                free = self._queue.stage(handle, self._objects[buffer].handle, offset, padded, dispatches)
+                free = self._queue.stage(
+                    handle, self._objects[buffer].handle, offset, padded, self._objects[plan] if plan else Plan([])
+                )
                 staging[i % count] = handle, free
                 if i + count < len(table):
                     reading[i % count] = readers.submit(read, free, *table[i + count][:2])
@@ -275,26 +278,24 @@ class NativeDevice:
         webgpu.raise_fault()
         return self._handle(_Group(handle))
 
-    def plan(self, commands: list[int]) -> int:
+    def plan(self, commands: list[int], ahead: bool = False) -> int:
         known = self._objects
-        return self._handle(
-            [
-                (known[commands[i]].handle, known[commands[i + 1]].handle, *commands[i + 2 : i + 5])
-                for i in range(0, len(commands), 5)
-            ]
-        )
+        dispatches = [
+            (known[commands[i]].handle, known[commands[i + 1]].handle, *commands[i + 2 : i + 5])
+            for i in range(0, len(commands), 5)
+        ]
+        return self._handle(Plan(dispatches, ahead))
 
     @overload
     def run(self, plan: int, read: None = None, times: int = 1) -> None: ...
     @overload
     def run(self, plan: int, read: Range, times: int = 1) -> Awaitable[bytes]: ...
     def run(self, plan: int, read: Range | None = None, times: int = 1) -> Awaitable[bytes] | None:
-        dispatches = self._objects[plan]
         if read is None:
-            self._queue.run(dispatches, times)
+            self._queue.run(self._objects[plan], times)
             return None
         buffer, offset, nbytes = read
-        return _Read(self._queue.read(dispatches, times, (self._objects[buffer].handle, offset, nbytes)))
+        return _Read(self._queue.read(self._objects[plan], times, (self._objects[buffer].handle, offset, nbytes)))
 
     async def done(self) -> None:
         empty = self.plan([])
@@ -336,7 +337,10 @@ def _close(lib, device, queue, gpu_queue: GpuQueue, compilers, objects: dict, sh
     compilers.shutdown(cancel_futures=True)
     gpu_queue.stop()
     for thing in objects.values():
-        if not isinstance(thing, list):  # a plan
+        if isinstance(thing, Plan):
+            if thing.recorded:
+                lib.wgpuCommandBufferRelease(thing.recorded)
+        else:
             for name in _RELEASED[type(thing)]:
                 getattr(lib, name)(thing.handle)
     objects.clear()

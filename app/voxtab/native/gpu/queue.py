@@ -9,19 +9,30 @@ import itertools
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
 from voxtab.gpu.device import Range
 from voxtab.native.gpu import webgpu
 
-Dispatches = list[tuple[int, int, int, int, int]]  # pipeline, bind group, x, y, z
-
 _READBACK_BYTES = 4096  # the least that a readback buffer has
 _POLL_SECONDS = 0.05
 
 _mappings: dict[int, "_Mapping"] = {}  # that the library may still call back for
 _numbers = itertools.count(1)
+
+
+@dataclass(eq=False)
+class Plan:
+    """Dispatches to run, often more than once."""
+
+    dispatches: list[tuple[int, int, int, int, int]]  # pipeline, bind group, x, y, z
+    ahead: bool = False  # record them for the next run while a read is under way
+    recorded: int = 0  # commands for that run, or 0
+
+
+_NOTHING = Plan([])
 
 
 class _Mapping:
@@ -54,6 +65,7 @@ class GpuQueue:
         self._calls: SimpleQueue[tuple] = SimpleQueue()
         self._submitted: SimpleQueue[tuple[int, _Mapping] | None] = SimpleQueue()
         self._readbacks: list[tuple[int, int]] = []  # buffers that are free, and their bytes
+        self._unrecorded: set[Plan] = set()  # plans to record ahead: they ran
         self._fault: Exception | None = None  # the first; what comes back afterwards is not to be trusted
         self._stopped = False
         self._threads = [threading.Thread(target=target, daemon=True) for target in (self._submit_all, self._wait_all)]
@@ -64,22 +76,27 @@ class GpuQueue:
         self._calls.put((self._write, buffer, offset, data))
 
     def copy(self, source: int, target: int, nbytes: int) -> None:
-        self._calls.put((self._run, [], 1, (source, 0, target, 0, nbytes), None))
+        self._calls.put((self._run, _NOTHING, 1, (source, 0, target, 0, nbytes), None))
 
-    def run(self, dispatches: Dispatches, times: int) -> None:
-        self._calls.put((self._run, dispatches, times, None, None))
+    def run(self, plan: Plan, times: int) -> None:
+        self._calls.put((self._run, plan, times, None, None))
 
-    def read(self, dispatches: Dispatches, times: int, read: Range) -> Future:
+    def read(self, plan: Plan, times: int, read: Range) -> Future:
         """Run, and give the bytes that are then in (buffer, offset, nbytes)."""
         mapping = _Mapping(bytes)
-        self._calls.put((self._read, dispatches, times, read, mapping))
+        self._calls.put((self._read, plan, times, read, mapping))
+        self._calls.put((self._record_ahead,))
         return mapping.future
 
-    def stage(self, staging: int, buffer: int, offset: int, nbytes: int, dispatches: Dispatches) -> Future:
+    def stage(self, staging: int, buffer: int, offset: int, nbytes: int, plan: Plan) -> Future:
         """Unmap a staging buffer, copy its first `nbytes` to `offset` of a buffer, and run. Gives its new address."""
         mapping = _Mapping(lambda: self._lib.wgpuBufferGetMappedRange(staging, 0, nbytes))
-        self._calls.put((self._stage, staging, (staging, 0, buffer, offset, nbytes), dispatches, mapping))
+        self._calls.put((self._stage, staging, (staging, 0, buffer, offset, nbytes), plan, mapping))
         return mapping.future
+
+    def forget(self, plan: Plan) -> None:
+        """The plan runs no more."""
+        self._calls.put((self._forget, plan))
 
     def release(self, handle: int, *names: str) -> None:
         """Give an object back by the library's functions of these names."""
@@ -118,31 +135,58 @@ class GpuQueue:
     def _write(self, buffer: int, offset: int, data: bytes) -> None:
         self._lib.wgpuQueueWriteBuffer(self._queue, buffer, offset, data, len(data))
 
-    def _run(self, dispatches: Dispatches, times: int, before: tuple | None, after: tuple | None) -> int:
-        """Copy, run, copy: (source, offset, target, offset, nbytes). One encoder, one pass, one submit: its index."""
+    def _run(self, plan: Plan, times: int, before: tuple | None, after: tuple | None) -> int:
+        """Copy, run, copy: (source, offset, target, offset, nbytes). One submit: its index."""
+        if plan.recorded and times == 1:
+            commands, plan.recorded = [plan.recorded], 0
+            if after:
+                commands.append(self._record(_NOTHING, after=after))
+        else:
+            commands = [self._record(plan, times, before, after)]
+        if plan.ahead and times == 1:
+            self._unrecorded.add(plan)
+        index = self._lib.wgpuQueueSubmitForIndex(
+            self._queue, len(commands), (ctypes.c_void_p * len(commands))(*commands)
+        )
+        for each in commands:
+            self._lib.wgpuCommandBufferRelease(each)
+        return index
+
+    def _record(self, plan: Plan, times: int = 1, before: tuple | None = None, after: tuple | None = None) -> int:
+        """Commands that copy, run and copy: one encoder, one pass."""
         lib = self._lib
         encoder = lib.wgpuDeviceCreateCommandEncoder(self._device, None)
         if before:
             lib.wgpuCommandEncoderCopyBufferToBuffer(encoder, *before)
-        if dispatches:
-            self._record(encoder, dispatches, times)
+        if plan.dispatches:
+            self._record_pass(encoder, plan, times)
         if after:
             lib.wgpuCommandEncoderCopyBufferToBuffer(encoder, *after)
-        commands = ctypes.c_void_p(lib.wgpuCommandEncoderFinish(encoder, None))
+        commands = lib.wgpuCommandEncoderFinish(encoder, None)
         lib.wgpuCommandEncoderRelease(encoder)
-        try:
-            webgpu.raise_fault()  # the library would end the process if it got commands with one
-            return lib.wgpuQueueSubmitForIndex(self._queue, 1, commands)
-        finally:
+        if fault := webgpu.take_fault():  # the library would end the process if it got commands with one
             lib.wgpuCommandBufferRelease(commands)
+            raise fault
+        return commands
 
-    def _record(self, encoder: int, dispatches: Dispatches, times: int) -> None:
+    def _record_ahead(self) -> None:
+        while self._unrecorded:
+            plan = self._unrecorded.pop()
+            plan.recorded = self._record(plan)
+
+    def _forget(self, plan: Plan) -> None:
+        self._unrecorded.discard(plan)
+        if plan.recorded:
+            self._lib.wgpuCommandBufferRelease(plan.recorded)
+            plan.recorded = 0
+
+    def _record_pass(self, encoder: int, plan: Plan, times: int) -> None:
         lib = self._lib
         compute = lib.wgpuCommandEncoderBeginComputePass(encoder, None)
         set_pipeline, set_group = lib.wgpuComputePassEncoderSetPipeline, lib.wgpuComputePassEncoderSetBindGroup
         dispatch, last = lib.wgpuComputePassEncoderDispatchWorkgroups, None
         for _ in range(times):
-            for pipeline, group, x, y, z in dispatches:
+            for pipeline, group, x, y, z in plan.dispatches:
                 if pipeline != last:
                     set_pipeline(compute, pipeline)
                     last = pipeline
@@ -151,7 +195,7 @@ class GpuQueue:
         lib.wgpuComputePassEncoderEnd(compute)
         lib.wgpuComputePassEncoderRelease(compute)
 
-    def _read(self, dispatches: Dispatches, times: int, read: Range, mapping: _Mapping) -> None:
+    def _read(self, plan: Plan, times: int, read: Range, mapping: _Mapping) -> None:
         buffer, offset, nbytes = read
         readback, size = self._readback(nbytes)
 
@@ -162,12 +206,12 @@ class GpuQueue:
             return data
 
         mapping.finish = finish
-        index = self._run(dispatches, times, None, (buffer, offset, readback, 0, nbytes))
+        index = self._run(plan, times, None, (buffer, offset, readback, 0, nbytes))
         self._map(readback, webgpu.MAP_READ, nbytes, index, mapping)
 
-    def _stage(self, staging: int, copied: tuple, dispatches: Dispatches, mapping: _Mapping) -> None:
+    def _stage(self, staging: int, copied: tuple, plan: Plan, mapping: _Mapping) -> None:
         self._lib.wgpuBufferUnmap(staging)
-        index = self._run(dispatches, 1, copied, None)
+        index = self._run(plan, 1, copied, None)
         self._map(staging, webgpu.MAP_WRITE, copied[-1], index, mapping)
 
     def _map(self, buffer: int, mode: int, nbytes: int, index: int, mapping: _Mapping) -> None:
