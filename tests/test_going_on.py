@@ -54,14 +54,8 @@ def test_of_a_long_stream_only_what_the_windows_reach_is_heard_again(run, model,
     known = whole.tokens[PROMPT:-60]
     reach = model.reach
     assert reach == 3 * 59 + 37 and len(known) > 1.5 * reach > 256, "the ring of tokens wraps around, too"
-    encode, encoded = model.encode, []
-    monkeypatch.setattr(
-        model,
-        "encode",
-        lambda position, rotation, tokens, samples: (
-            encoded.append(position) or encode(position, rotation, tokens, samples)
-        ),
-    )
+    begin, encoded = model.begin_encoding, []
+    monkeypatch.setattr(model, "begin_encoding", lambda first, *more: encoded.append(first) or begin(first, *more))
     again, _ = transcribe(run, model, samples, known)
     assert again.tokens == whole.tokens and again.words == whole.words
     assert min(encoded) == len(known) + PROMPT - 1 - reach

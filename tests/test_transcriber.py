@@ -86,8 +86,8 @@ def test_delays_and_left_silence(run, loaded, delay_ms, silence):
 
 def test_the_silence_in_front_is_decoded_once(run, model, monkeypatch):
     """It is computed again if the schedule differs from the last stream's."""
-    encode, positions = model.encode, []
-    monkeypatch.setattr(model, "encode", lambda position, *more: positions.append(position) or encode(position, *more))
+    begin, positions = model.begin_encoding, []
+    monkeypatch.setattr(model, "begin_encoding", lambda first, *more: positions.append(first) or begin(first, *more))
     for delay_ms in (960, 480, 480, 480):
         transcriber = Transcriber(model, delay_ms)
         transcribe(run, transcriber, SAMPLES)

@@ -5,7 +5,8 @@ and up to `model.block_tokens` where more audio waits. Blocks are submitted ahea
 
 A decoder pass over a longer block may take drafts (`drafting.py`). Drafts that the predictions confirm are kept. The
 tokens are the same as without drafts, up to rounding: a pass over several rows may use another kernel than a pass over
-one row.
+one row. How far passes with drafts come, only their tokens show. While these are read, the GPU encodes parts of the
+next block.
 """
 
 from collections import deque
@@ -31,6 +32,7 @@ class Block:
     end: int
     rotation: int  # RoPE position of the first
     reached: int  # lower bound of the position that submitted passes reach
+    parts: list[int]  # of its encoding: those that are not submitted yet
     reading: TokensRead | None = None  # the tokens of the submitted passes, once awaited
     passes: int = 0  # of those submitted passes
     tokens: list[int] = field(default_factory=list)
@@ -82,6 +84,7 @@ class Blocks:
         self._drafting = model.drafting()
         self._ended = False
         self._in_flight: deque[Block] = deque()
+        self._ahead: Block | None = None  # the one after these, if the first parts of its encoding are submitted
         model.start(schedule)
         if first_rotation:
             model.reanchor(-first_rotation)
@@ -161,21 +164,30 @@ class Blocks:
     def submit(self) -> bool:
         """Submit what can be. True if a new block was begun.
 
-        Finish decoding a block before encoding the next: both use one buffer of audio embeddings.
+        The last part of a block's encoding comes after the last pass over the block before: it overwrites the audio
+        embeddings.
         """
-        if self._in_flight and not self._in_flight[-1].reading:
-            self._decode(self._in_flight[-1])
-        begun = False
-        while (
-            len(self._in_flight) < BLOCKS_IN_FLIGHT
-            and all(block.is_submitted for block in self._in_flight)
-            and (tokens := self.next_tokens())
-        ):
-            block = self._encode(tokens)
-            self._in_flight.append(block)
+        begun, in_flight, passes = self.position, self._in_flight, self.passes
+        if in_flight and not in_flight[-1].reading:
+            self._decode(in_flight[-1])
+        while len(in_flight) < BLOCKS_IN_FLIGHT and all(block.is_submitted for block in in_flight):
+            if not (block := self._ahead or self._begin()):
+                break
+            self._ahead = None
+            for part in block.parts:
+                self._model.encode_part(part)
+            in_flight.append(block)
             self._decode(block)
-            begun = True
-        return begun
+        if self.passes > passes and not in_flight[-1].is_submitted:
+            self._encode_ahead()
+        return self.position > begun
+
+    def _encode_ahead(self) -> None:
+        """Submit another part of the next block's encoding, unless it is the last one."""
+        if not self._ahead and self.next_tokens() > 1 and not self._must_reanchor:
+            self._ahead = self._begin()
+        if self._ahead and len(self._ahead.parts) > 1:
+            self._model.encode_part(self._ahead.parts.pop(0))
 
     @property
     def in_flight(self) -> bool:
@@ -203,16 +215,25 @@ class Blocks:
             del block.alternatives[len(block.alternatives) - beyond :]
         return block
 
-    def _encode(self, tokens: int) -> Block:
-        if self.rotation + tokens > MAX_POSITIONS:
+    @property
+    def _must_reanchor(self) -> bool:
+        """Whether the next block's RoPE positions would go past the last one."""
+        return self.rotation + self.next_tokens() > MAX_POSITIONS
+
+    def _begin(self) -> Block | None:
+        """The next block, with its encoding to be submitted; None if there is none."""
+        if not (tokens := self.next_tokens()):
+            return None
+        if self._must_reanchor:
             self._model.reanchor(self.rotation)
             self.rotation = 0
-        block = Block(self.position, self.position + tokens, self.rotation, self.position)
-        self._model.make_room(block.end)
         # At the stream's end a block is filled up with silence, and what that gives is never read.
         encoded = 1 if tokens == 1 else self._model.block_tokens
         nbytes = SAMPLE_BYTES * block_samples(encoded)
-        self._model.encode(block.first, block.rotation, encoded, self._samples[:nbytes].ljust(nbytes, b"\0"))
+        samples = self._samples[:nbytes].ljust(nbytes, b"\0")
+        parts = self._model.begin_encoding(self.position, self.rotation, encoded, samples)
+        block = Block(self.position, self.position + tokens, self.rotation, self.position, parts)
+        self._model.make_room(block.end)
         passed = SAMPLE_BYTES * tokens * SAMPLES_PER_TOKEN
         if self._kept_bytes:
             self._kept += self._samples[:passed]

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from voxtab.transcriber import Transcriber
 
 PROMPT_ROWS = FEW_ROWS  # prompt positions that the decoder takes at once
-LAYERS_SUBMITTED = 8  # encoder layers of a block in one submit: a driver may kill a submission that takes seconds
+# Encoder layers of a block in one submit: a driver may kill a submission that takes seconds, and `blocks.py` submits
+# them one by one while tokens are read.
+LAYERS_SUBMITTED = 4
 LIVE_SUBMITS = 4  # of a live step's encoder: the GPU has the first while the host still records the others
 
 
@@ -259,11 +261,21 @@ class Model:
 
         `samples` are block_samples(tokens) f32 samples. `rotation` is the position that RoPE sees, in tokens too.
         """
+        for part in self.begin_encoding(position, rotation, tokens, samples):
+            self.encode_part(part)
+
+    def begin_encoding(self, position: int, rotation: int, tokens: int, samples) -> list[int]:
+        """What `encode` does, in parts: run each by `encode_part`, in order. The last one makes the embeddings.
+
+        Until then, those of the block before can be decoded. One block is encoded at a time.
+        """
         assert len(samples) == 4 * block_samples(tokens)
         self.device.write(self.encoder.samples, 0, samples)
         self.encoder.write_step(position * STATES_PER_TOKEN, rotation * STATES_PER_TOKEN)
-        for plan in self._encode_plans[tokens]:
-            self.device.run(plan)
+        return [*self._encode_plans[tokens]]
+
+    def encode_part(self, part: int) -> None:
+        self.device.run(part)
 
     def decode(self, position: int, rotation: int, audio_row: int, *, rows: int = 1) -> None:
         """Positions whose next tokens are given: `rows` (1 or PROMPT_ROWS) of them at once, from `position` on.
