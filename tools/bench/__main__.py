@@ -163,9 +163,12 @@ def main():
     table.add_argument(
         "--long", action="store_true", help="also fill the decoder's window, for gpu_full_gb and drift_x"
     )
-    table.add_argument("--quick", action="store_true", help="fewer repetitions, for machines without a GPU")
+    table.add_argument(
+        "--weaker", action="store_true", help="also measure with each of the next two options, for weaker_x"
+    )
     table.add_argument("--default-limits", action="store_true", help="use no more than WebGPU's default limits")
     table.add_argument("--no-subgroups", action="store_true", help="in the browser, use no optional feature of the GPU")
+    table.add_argument("--quick", action="store_true", help="fewer repetitions, for machines without a GPU")
     table.add_argument(
         "--variants",
         metavar="PINS",

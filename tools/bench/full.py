@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from urllib.parse import urlencode
@@ -50,6 +50,7 @@ FIGURES = (
     "gpu_gb",
     "gpu_full_gb",
     "drift_x",
+    "weaker_x",
     "native_x",
 )
 
@@ -145,13 +146,15 @@ const least = {DEFAULT_LIMITS};
 Object.defineProperty(GPUAdapter.prototype, 'limits', {{ get: () => least }});
 """
 NO_FEATURES = "Object.defineProperty(GPUAdapter.prototype, 'features', { get: () => new Set() });\n"
+WEAKER = {"default_limits": DEFAULT_LIMITS_ONLY, "no_subgroups": NO_FEATURES}
+WEAKER_FIGURES = "step_ms", "rtf_60s", "live_p50_ms", "live_p99_ms"
 
 
 class Report:
     """The figures, their spread, and what failed."""
 
     def __init__(self):
-        self.figures: dict[str, float | dict[str, float] | None] = dict.fromkeys(FIGURES)
+        self.figures: dict[str, float | dict | None] = dict.fromkeys(FIGURES)
         self.details: dict[str, object] = {}
         self.failed: dict[str, str] = {}
 
@@ -186,7 +189,7 @@ def full(arguments) -> dict:
     counts = QUICK if arguments.quick else Counts()
     model = None if arguments.model == "tiny" else Path(arguments.model).absolute()
     found = models.read_model(model)  # before the site is built: an error in the model shows at once
-    worker = (DEFAULT_LIMITS_ONLY if arguments.default_limits else "") + (NO_FEATURES if arguments.no_subgroups else "")
+    worker = "".join(code for option, code in WEAKER.items() if getattr(arguments, option))
     report = Report()
     with tempfile.TemporaryDirectory() as scratch:
         scratch = Path(scratch)
@@ -204,13 +207,17 @@ def full(arguments) -> dict:
                 _page(report, counts, url, address, arguments.variants, scratch)
             with report.part("growth_mb", "gpu_gb", *WORKER_FIGURES):
                 _worker(report, counts, url, address, arguments.variants, scratch, arguments.long)
+        if arguments.weaker:
+            with report.part("weaker_x"):
+                _weaker(report, counts, arguments, folders, address, scratch)
         with report.part("native_x"):
             asyncio.run(_native(report, counts, found, speech, arguments.default_limits, arguments.variants))
     return report.figures | {
         "model": found.name,
         "audio": f"{resources.embedded_clips()[0].name}, repeated to {counts.audio_s} s",
         "options": {
-            name: getattr(arguments, name) for name in ("quick", "long", "default_limits", "no_subgroups", "variants")
+            name: getattr(arguments, name)
+            for name in ("quick", "long", "weaker", "default_limits", "no_subgroups", "variants")
         },
         "details": report.details,
         "failed": report.failed,
@@ -345,6 +352,21 @@ def _worker(
                 raise UserError(f"This model's window is already full at position {early}.")
             added_s = median(far["jumped"]) - median(far["early"])
             figures["drift_x"] = significant(added_s / (far["added_bytes"] / (1e12 * figures["layers_tbs"])))
+
+
+def _weaker(report: Report, counts: Counts, arguments, folders: dict[str, Path], model, scratch: Path) -> None:
+    """What the Worker reaches on weaker GPUs, divided by what it reached on this one."""
+    fewer = replace(counts, files=min(2, counts.files), runs=3, live=min(200, counts.live), paced=25)
+    ratios: dict[str, dict[str, float]] = {}
+    for option, code in WEAKER.items():
+        weaker = Report()
+        with served(arguments.site, folders=folders, before={"worker/boot.js": code}) as url:
+            _worker(weaker, fewer, url, model, arguments.variants, scratch / option, False)
+        report.details[option] = weaker.figures | weaker.details | {"failed": weaker.failed}
+        ratios[option] = {
+            figure: significant(weaker.figures[figure] / report.figures[figure]) for figure in WEAKER_FIGURES
+        }
+    report.figures["weaker_x"] = ratios
 
 
 @contextlib.contextmanager
