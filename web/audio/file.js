@@ -23,6 +23,7 @@ class AudioFile {
     this.seconds = 0; // of the whole; an estimate until blocks() has ended; null: unknown
     this.notes = []; // sentences to follow the name, complete when blocks() has ended
     this.blob = blob; // the file, to be played
+    this.session = null; // where its text is kept: see web/worker/sessions/sessions.js
     this._decoder = null; // opened, and not read from yet, or being read
     this._kinds = [StreamDecoder, WholeDecoder]; // the first that can decode the file is kept
   }

@@ -39,7 +39,7 @@ export async function showCaptions() {
   inside.adoptedStyleSheets = [style];
   inside.body.className = "captions-window";
   inside.body.append(section);
-  listenIn(opened);
+  listenIn(opened, closeCaptions);
   opened.addEventListener("pagehide", () => {
     place.after(section);
     hide();

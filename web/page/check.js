@@ -16,6 +16,8 @@ async function check() {
   if (!allows("takeAudio") || state.phase !== "ready") return;
   enter("measuring");
   view.error(null);
+  element("check-found").hidden = true;
+  element("checking").hidden = false;
   view.state("transcribing", wording("check.checking"));
   let failure = null;
   try {
@@ -33,17 +35,23 @@ async function check() {
   } catch (error) {
     failure = error;
   }
+  element("checking").hidden = true;
   await settle(failure);
+  if (!failure) element("check-verdict").focus(); // brings the report into view, and is read to screen readers
 }
 
 function show(report) {
+  const verdict = report.problem ? wording("check.wrong") : wording("check.right");
   const sentences = lines(report).join("\n");
   const write = (text) => put(element("check-report"), text);
-  const press = (text) => () => {
-    write(text);
-    copy(text, element("check-report"));
-  };
-  element("copy-check-text").onclick = press(sentences);
+  const press =
+    (text, shown = text) =>
+    ({ target }) => {
+      write(shown);
+      copy(text, element("check-found"), target);
+    };
+  element("check-verdict").textContent = verdict;
+  element("copy-check-text").onclick = press(`${verdict}\n${sentences}`, sentences);
   element("copy-check-json").onclick = press(JSON.stringify(report, null, 1));
   write(sentences);
   element("check-found").hidden = false;
@@ -54,7 +62,7 @@ function lines(report) {
   const { model, problem, clips, pads, codes, types, kernel_error, kernel_error_limit, wrong_variants } = report;
   const { gpu, voxtab, date, browser } = report;
   return [
-    problem ? ofEngine(problem) : wording("check.right", { model }),
+    problem ? ofEngine(problem) : wording("check.hears", { model }),
     ...clips.map(({ audio, text, reference, word_errors }) =>
       wording(word_errors ? "check.clip" : "check.clip_right", {
         audio,

@@ -6,6 +6,8 @@ import { failureOf, language } from "./words.js";
 const MODEL = /\.gguf$|\.safetensors$|\.safetensors\.index\.json$|^(tekken|config|params)\.json$/i;
 const AUDIO =
   /\.(wav|mp3|m4a|m4b|mp4|m4v|aac|ogg|oga|opus|flac|webm|mkv|mka|mov|ts|mts|aif|aiff|caf|3gp|amr|wma|alac)$/i;
+// What people have beside audio and models.
+const DOCUMENT = /\.(pdf|txt|md|docx?|odt|rtf|xlsx?|pptx?|csv|tsv|html?|jpe?g|png|gif|webp|svg|heic|zip|srt|vtt)$/i;
 
 // dropped: a DataTransfer. Resolves with [{file, name}] of all files in it and in its folders; names of files in folders
 // have the folder's path. In the order of the names, as people count: part 2 before part 10.
@@ -53,7 +55,7 @@ export function sortFiles(files) {
   const audio = files.filter(isAudio).map(({ file, name }) => ({ name, source: file }));
   let rest = files.filter((file) => !isAudio(file)).map(({ file }) => file);
   // Beside audio, only what is certainly a model is one.
-  const others = rest.filter(audio.length ? ({ name }) => !MODEL.test(name) : isHidden);
+  const others = rest.filter(audio.length ? ({ name }) => !MODEL.test(name) : isNeither);
   rest = rest.filter((file) => !others.includes(file));
   const tokenizer = tokenizerAmong(rest);
   const model = rest.filter((file) => file !== tokenizer);
@@ -76,6 +78,6 @@ function tokenizerAmong(files) {
 // Whether a file has weights: of a model's files, all but the JSON beside them.
 export const hasWeights = ({ name }) => !/\.json$/i.test(name);
 
-function isHidden({ name }) {
-  return name.startsWith(".") || /^(thumbs\.db|desktop\.ini)$/i.test(name);
+function isNeither({ name }) {
+  return name.startsWith(".") || DOCUMENT.test(name) || /^(thumbs\.db|desktop\.ini)$/i.test(name);
 }

@@ -12,15 +12,17 @@ let opening = null; // while the key is held: a promise, until the microphone is
 // speak(), stopListening(): as the key is held and let go; stop(): what the Stop button does.
 export function connectKeys(actions) {
   acts = actions;
-  listenIn(window);
+  listenIn(window, () => {
+    if (isListening() || stopVerb() === "stop") acts.stop();
+  });
   addEventListener("blur", release); // the key may be let go elsewhere
 }
 
-// Takes the keys of a window: the page's, or that of the captions.
-export function listenIn(view) {
+// Takes the keys of a window: the page's, or that of the captions. onEscape: what Escape does there.
+export function listenIn(view, onEscape) {
   view.addEventListener("keydown", (event) => {
     if (event.target.closest?.(FIELDS)) return;
-    if (event.key === "Escape" && (isListening() || stopVerb() === "stop")) acts.stop();
+    if (event.key === "Escape") onEscape();
     if (!isTalk(event)) return;
     event.preventDefault(); // a space would scroll the page, or press the button that has the focus
     if (opening || event.repeat || !canSpeak()) return;

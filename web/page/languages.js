@@ -1,8 +1,9 @@
 // The choice of the page's language: remembered, and given up when the settings are reset. language.js follows it.
 
 import { forget, remember } from "../remembered.js";
-import { allows } from "./state.js";
-import { isChosen, language, languages, nameOf } from "./words.js";
+import { allows, state } from "./state.js";
+import * as view from "./view.js";
+import { isChosen, language, languages, nameOf, wording } from "./words.js";
 
 const choice = /** @type {HTMLSelectElement} */ (document.getElementById("language"));
 
@@ -15,16 +16,22 @@ choice.append(
 );
 choice.value = language;
 choice.addEventListener("change", () => {
-  if (allows("openModel")) return begin(() => remember("language", choice.value));
-  choice.value = language; // something runs
+  const wanted = choice.value;
+  choice.value = language; // the page has it until it begins again
+  begin(() => remember("language", wanted));
 });
 
 document.getElementById("reset").addEventListener("click", () => {
-  if (isChosen && allows("openModel")) begin(() => forget("language"));
+  if (isChosen) begin(() => forget("language"));
 });
 
-// Every sentence on the page is of its language, so the page begins again.
-function begin(change) {
+// Every sentence on the page is of its language, so the page begins again. The user is asked where that closes a model or
+// takes a text away.
+async function begin(change) {
+  if (!allows("openModel")) return; // something runs
+  const ask = () => view.ask(wording("language.question"), [], wording("language.change"), wording("language.keep"));
+  if ((state.phase === "ready" || view.text()) && !(await ask())) return;
+  if (!allows("openModel")) return; // it began meanwhile
   change();
   const page = new URL(location.href);
   page.searchParams.delete("lang"); // it would come before what was chosen

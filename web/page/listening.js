@@ -52,6 +52,7 @@ export async function speak(transcribe) {
     return remove(session.id).catch(() => {}); // nothing was said
   }
   setMicrophone(microphone);
+  view.fold();
   keepAwake(true);
   microphone.recording.session = session;
   view.level(0);

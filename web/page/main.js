@@ -27,23 +27,26 @@ import { facts, list, reason, wording } from "./words.js";
 // For programs that drive the page: the command line's JSON of the last transcription that finished, and its token ids.
 window.voxtab = { result: null, tokens: null };
 
+const NAMED = 3; // files that are left out, at most: the others are counted
 const chosen = { model: [], tokenizer: null }; // files of a model that did not open: one may be missing
 
 // files: [{file, name}].
 function takeFiles(files) {
   try {
     const { audio, model, tokenizer, others } = sortFiles(files);
-    if (audio.length) enqueue(audio);
-    if (others.length && audio.length)
-      view.note(
-        others.length > 3
-          ? wording("files.many_left_out", { count: others.length })
-          : wording("files.left_out", { names: facts(others) }),
-      );
+    if (audio.length) enqueue(audio, leftOut(others));
+    else if (others.length && !model.length && !tokenizer) view.error(leftOut(others));
     if (model.length || tokenizer) takeModel(model, tokenizer);
   } catch (error) {
     view.error(reason(error));
   }
+}
+
+// A sentence about files that are neither audio nor a model's, or null.
+function leftOut(names) {
+  if (!names.length) return null;
+  const some = names.slice(0, NAMED);
+  return wording("files.left_out", { count: names.length, names: facts([...some, names.length > NAMED && "…"]) });
 }
 
 // What belongs to a model may come one after the other. Other weights are another model.

@@ -1,7 +1,7 @@
 // How far the opening of a model, or a transcription, has come: in words and as a bar.
 
 import * as view from "./view.js";
-import { clock, facts, number, seconds, size, wording } from "./words.js";
+import { clock, facts, number, size, wording } from "./words.js";
 
 const LATE_SECONDS = 3; // the text may be this far behind the voice before the page says so
 
@@ -52,7 +52,7 @@ export function ofText(audio, covered, delay) {
   if (audio.live) {
     showLag(audio.seconds - covered);
     const late = audio.seconds - covered - delay;
-    view.note(late > LATE_SECONDS ? wording("live.late", { length: seconds(Math.round(late)) }) : null);
+    view.note(late > LATE_SECONDS ? wording("live.late") : null);
   } else {
     view.note(null);
     if (heard.audio !== audio || covered < (heard.come.at(-1)?.[1] ?? 0))

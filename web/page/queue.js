@@ -4,7 +4,7 @@ import { openAudio } from "../audio/file.js";
 import { fetchAudio } from "./address.js";
 import * as progress from "./progress.js";
 import * as list from "./queue_list.js";
-import { canTakeFile, onPhase, state } from "./state.js";
+import { canTakeFile, isSelfTest, modelForSpeech, OPEN, onPhase, state } from "./state.js";
 import { audioFailed, transcribe } from "./transcribing.js";
 import * as view from "./view.js";
 import { ofEngine, reason, wording } from "./words.js";
@@ -13,23 +13,28 @@ const LEFT_MS = 1000; // between two estimates of the time left
 
 // Of each: {id, name, source: a File or URL; state: waiting, reading, running, done, failed or stopped; message: what went
 // wrong, or what is to say about the audio; seconds: of the audio, once it was opened; texts: {txt, srt, vtt} once it is
-// done; abort: an AbortController of reading it; isCancelled: the user took it back while it was read or transcribed}.
+// done; abort: an AbortController of reading it; isCancelled: the user took it back while it was read or transcribed;
+// isRestarted: he changed how it is transcribed meanwhile}.
 const items = [];
 let lastId = 0;
-let current = null; // the item that is read, or that waits for a model or is transcribed
+let current = null; // the item that is read or transcribed
 let isHeld = false; // the user pressed Stop: nothing begins until he says so
+let leftOut = null; // what came with the last files and is not audio: a sentence, or null
 let stop = () => {}; // what the Stop button does
 
 // stopTranscribing: what the Stop button does.
 export function connectQueue(stopTranscribing) {
   stop = stopTranscribing;
   onPhase(advance);
+  view.offerLongest(useLongest);
 }
 
-// sources: [{name, source: File or URL}].
-export function enqueue(sources) {
+// sources: [{name, source: File or URL}]; others: a sentence about what came with them and is not audio, or null. They wait
+// for a model, if none is open.
+export function enqueue(sources, others = null) {
   if (state.impossible) return view.error(state.impossible);
   if (!items.some(({ state }) => state === "waiting")) isHeld = false;
+  leftOut = others;
   for (const { name, source } of sources)
     items.push({
       id: ++lastId,
@@ -40,8 +45,10 @@ export function enqueue(sources) {
       seconds: null,
       texts: null,
       isCancelled: false,
+      isRestarted: false,
     });
   advance();
+  list.follow(items.at(-1));
 }
 
 // Begins the next item, if nothing else is being done.
@@ -56,8 +63,9 @@ async function advance() {
 
 async function run(item) {
   change(item, "reading");
+  list.follow(item);
   view.error(null);
-  if (state.phase !== "opening") view.state("loading", wording("status.reading", { name: item.name }));
+  view.state("loading", wording("status.reading", { name: item.name }));
   let audio;
   try {
     audio = await open(item);
@@ -71,8 +79,14 @@ async function run(item) {
     return change(item, item.isCancelled ? "stopped" : "waiting"); // the user began something else meanwhile
   }
   item.seconds = audio.seconds;
-  change(item, "running");
-  const { failure, result, subtitles } = await transcribe(audio);
+  let ended;
+  do {
+    item.isRestarted = false;
+    change(item, "running");
+    ended = await transcribe(audio);
+    if (item.isRestarted) await audio.session.close();
+  } while (item.isRestarted && !item.isCancelled);
+  const { failure, result, subtitles } = ended;
   if (!failure) {
     item.texts = { txt: `${result.text.trim()}\n`, ...(result.words.length ? subtitles : {}) };
     return change(item, "done", audio.notes.map(ofEngine).join(" "));
@@ -140,8 +154,18 @@ function timeLeft() {
 
 setInterval(() => list.showLeft(timeLeft()), LEFT_MS);
 
+// Files are transcribed with the longest delay from now on, the one that runs too.
+function useLongest() {
+  if (current?.state === "running") {
+    current.isRestarted = true;
+    stop();
+  }
+  show();
+}
+
 function show() {
-  list.show(items, { again, cancel, move, remove, goOn: isHeld ? goOn : null });
+  list.show(items, { again, cancel, move, remove, goOn: isHeld ? goOn : null }, leftOut, modelForSpeech());
+  view.showOffer(items.length > 0 && modelForSpeech() === OPEN && !isSelfTest());
 }
 
 function goOn() {

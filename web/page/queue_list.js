@@ -1,6 +1,7 @@
 // What the page shows of the queue of files.
 
 import { left } from "./progress.js";
+import { MISSING, OPEN } from "./state.js";
 import { button, save } from "./view.js";
 import { facts, put, wording } from "./words.js";
 
@@ -16,15 +17,22 @@ const WORDS = {
   stopped: "queue.stopped",
 };
 
+const SAVE_MS = 300; // between two files that are saved: browsers drop some of many at once
+
 // items: see queue.js. act: what the buttons do with an item, {again, cancel, move, remove}; and goOn, which begins what
-// waits, or null.
-export function show(items, act) {
+// waits, or null. leftOut: a sentence about what was left out, or null; model: modelForSpeech().
+export function show(items, act, leftOut, model) {
+  const isWaiting = items.some(({ state }) => state === "waiting");
   // Of a single file that does not wait, the rest of the page says all.
-  element("queue").hidden = items.length < 2 && items[0]?.state !== "waiting";
+  element("queue").hidden = items.length < 2 && !isWaiting && !leftOut;
+  element("left-out").hidden = !leftOut;
+  element("left-out").textContent = leftOut ?? "";
+  showWaiting(isWaiting && !act.goOn ? model : OPEN);
+  offerToSave(items.filter(({ state }) => state === "done"));
   const focused = document.activeElement?.id;
   element("queue-list").replaceChildren(...items.map((item) => row(item, items, act)));
   if (focused) element(focused)?.focus(); // the button that was pressed was made anew
-  element("queue-go-on").hidden = !act.goOn || !items.some(({ state }) => state === "waiting");
+  element("queue-go-on").hidden = !act.goOn || !isWaiting;
   element("queue-go-on").onclick = act.goOn;
   element("queue-summary").textContent = facts(
     Object.entries(WORDS)
@@ -38,8 +46,51 @@ export function showLeft(seconds) {
   element("queue-left").textContent = seconds === null ? "" : left(seconds);
 }
 
+// Brings an item's row into view.
+export function follow({ id }) {
+  const [box, row] = [element("queue-list"), element(`queue-${id}`)];
+  if (row) box.scrollTop = row.offsetTop - box.offsetTop - (box.clientHeight - row.clientHeight) / 2;
+}
+
+// What the files wait for, with the button that gets it: the one of the first minute.
+function showWaiting(model) {
+  const get = element("get-model");
+  element("queue-waits").hidden = model === OPEN;
+  element("queue-waits-text").textContent = model === OPEN ? "" : wording("queue.waits");
+  element("queue-get").hidden = model !== MISSING;
+  element("queue-get").textContent = get.textContent;
+  element("queue-get").onclick = () => get.click();
+}
+
+// All texts, once there are several.
+function offerToSave(done) {
+  element("save-all").hidden = done.length < 2;
+  for (const kind of ["txt", "srt", "vtt", "tsv"]) {
+    const those = done.filter(({ texts }) => texts[kind] !== undefined);
+    const press = element(`save-all-${kind}`);
+    press.hidden = !those.length;
+    press.onclick = async () => {
+      for (const { name, texts } of those) {
+        save(texts[kind], `${stem(name)}.${kind}`);
+        await new Promise((resolve) => {
+          setTimeout(resolve, SAVE_MS);
+        });
+      }
+    };
+  }
+}
+
+const stem = (name) => name.replace(/^.*\//, "").replace(/\.[^.]*$/, "");
+
+// The item's name, with its number among those of the same name.
+function nameOf(item, items) {
+  const same = items.filter(({ name }) => name === item.name);
+  return same.length < 2 ? item.name : wording("queue.numbered", { name: item.name, number: same.indexOf(item) + 1 });
+}
+
 function row(item, items, act) {
   const made = document.createElement("li");
+  made.id = `queue-${item.id}`;
   made.dataset.state = item.state;
   const name = document.createElement("span");
   name.textContent = item.name;
@@ -64,17 +115,16 @@ function actions(item, items, act) {
   const made = (name, label, press) => {
     const it = button(label, press);
     it.id = `queue-${item.id}-${name}`;
-    it.setAttribute("aria-label", wording("queue.button", { label, name: item.name }));
+    it.setAttribute("aria-label", wording("queue.button", { label, name: nameOf(item, items) }));
     return it;
   };
   const cancel = made("cancel", wording("queue.cancel"), () => act.cancel(item));
   const remove = made("remove", wording("queue.remove"), () => act.remove(item));
   if (item.state === "done") {
-    const stem = item.name.replace(/^.*\//, "").replace(/\.[^.]*$/, "");
     const kinds = Object.entries(item.texts);
     return [
       ...kinds.map(([kind, text]) =>
-        made(kind, wording("queue.save", { kind: `.${kind}` }), () => save(text, `${stem}.${kind}`)),
+        made(kind, wording("queue.save", { kind: `.${kind}` }), () => save(text, `${stem(item.name)}.${kind}`)),
       ),
       remove,
     ];

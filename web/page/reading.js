@@ -1,16 +1,20 @@
 // What can be done with a transcript: copied, saved, printed, searched, edited, heard; and those before it in this tab.
 
+import { openAudio } from "../audio/file.js";
 import { engine } from "./engine.js";
 import * as player from "./player.js";
 import * as spoken from "./spoken.js";
 import * as transcript from "./transcript.js";
-import { button, error, save, status } from "./view.js";
+import { button, error, note, save } from "./view.js";
 import { Peaks } from "./waveform.js";
-import { clock, reason, wording } from "./words.js";
+import { clock, put, reason, wording } from "./words.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
+const OWN = ["microphone", "tab"]; // names of recordings: listening.js
 const SUBTITLES = ["srt", "vtt", "tsv"];
+const SAME_SECONDS = 2; // by which the length of a file may differ from that of its text: some are estimates
+const COPIED_MS = 2000; // a button says so
 const EDITED_MS = 300; // without a key: then the edited text is kept
 
 let shown = null; // {stem: of the names of saved files, subtitles, result}
@@ -53,7 +57,14 @@ export function begin(before, recording, name) {
   element("find").value = "";
   spoken.follow(() => (transcript.isEdited() ? "" : transcript.text()));
   shown = { stem: name.replace(/\.[^.]*$/, ""), subtitles: null, result: null };
-  for (const id of ["text-actions", "actions"]) element(id).hidden = true;
+  showName(name);
+  for (const id of ["text-actions", "actions", "no-audio"]) element(id).hidden = true;
+}
+
+// Whose text it is.
+function showName(name) {
+  element("reading-title").textContent = OWN.includes(name) ? wording("transcribing.recording") : name;
+  element("reading-title").classList.remove("unseen");
 }
 
 // The transcript; with a result, {text, words, restarts}, it becomes that one's, or takes its times if it was edited.
@@ -102,9 +113,29 @@ export function finished({
 async function hearing(audio, peaks) {
   const blob = audio.wav?.() ?? audio.blob;
   const mine = shown;
+  element("no-audio").hidden = Boolean(blob);
+  element("no-audio-text").textContent = wording("player.none");
   if (!blob) return player.withdraw();
   const shape = peaks ?? (await Peaks.of(audio));
   if (mine === shown) player.offer(blob, shape, audio.seconds);
+}
+
+// The file whose text is shown, which the page does not keep, is chosen again to hear it.
+async function hearFile({ target }) {
+  const [file] = target.files;
+  target.value = ""; // so that the same file can be chosen again
+  const mine = shown;
+  try {
+    const audio = await openAudio(file, file.name);
+    audio.close();
+    if (mine !== shown) return;
+    const length = shown.result.audio_seconds;
+    if (Math.abs(audio.seconds - length) <= SAME_SECONDS) return hearing(audio, null);
+    const values = { name: file.name, own: clock(audio.seconds), length: clock(length) };
+    element("no-audio-text").textContent = wording("player.other", values);
+  } catch (failure) {
+    if (mine === shown) put(element("no-audio-text"), reason(failure));
+  }
 }
 
 // --- copied and saved
@@ -144,16 +175,23 @@ const asEdited = () => ({
   edited: true,
 });
 
-// from: the element that shows them.
-export async function copy(words, from) {
+// from: the element that shows them; button: the one that was pressed, which says for a moment that it is done.
+export async function copy(words, from, button) {
   try {
     await navigator.clipboard.writeText(words);
-    status(wording("reading.copied"));
   } catch {
     // the page is in an iframe that may not copy
     getSelection().selectAllChildren(from);
-    status(wording("reading.selected"));
+    return note(wording("reading.selected"));
   }
+  const told = wording("reading.copied");
+  const label = button.textContent;
+  if (label === told) return;
+  button.textContent = told;
+  spoken.say(told);
+  setTimeout(() => {
+    button.textContent = label;
+  }, COPIED_MS);
 }
 
 // --- searched, edited
@@ -170,8 +208,8 @@ function edit(on) {
 }
 
 const on = (id, event, act) => element(id).addEventListener(event, act);
-on("copy", "click", () => copy(plain(), element("transcript")));
-on("copy-times", "click", () => copy(plain(true), element("transcript")));
+on("copy", "click", ({ target }) => copy(plain(), element("transcript"), target));
+on("copy-times", "click", ({ target }) => copy(plain(true), element("transcript"), target));
 on("save-txt", "click", () => save(`${plain()}\n`, `${shown.stem}.txt`));
 for (const kind of SUBTITLES) on(`save-${kind}`, "click", () => saveSubtitles(kind));
 on("save-json", "click", saveJson);
@@ -184,6 +222,7 @@ on("transcript", "keydown", (event) => {
   edit(false);
 });
 addEventListener("pagehide", keepEditsNow);
+on("hear-file", "change", hearFile);
 on("find", "input", ({ target }) => {
   element("found").dataset.count = transcript.find(target.value);
   find(1);
@@ -205,7 +244,7 @@ function keep(words, { name, unfinished, recording }) {
   title.textContent = unfinished ? wording("reading.incomplete", { name }) : name;
   const row = document.createElement("div");
   row.className = "row";
-  if (words) row.append(button(wording("reading.copy"), () => copy(words.trim(), text)));
+  if (words) row.append(button(wording("reading.copy"), ({ target }) => copy(words.trim(), text, target)));
   if (recording) row.append(button(wording("reading.save_recording"), () => save(recording.wav(), `${name}.wav`)));
   item.append(title, text, row);
   element("earlier").hidden = false;

@@ -105,7 +105,6 @@ function entry(session) {
     lengthOf(session),
     session.seconds ? wording("sessions.recorded", { size: size(session.bytes) }) : session.name,
     session.isOpen ? wording("sessions.open_now") : !session.result && wording("sessions.incomplete"),
-    ...session.gaps.map((gap) => wording("sessions.gap", { length: seconds(gap.seconds), at: clock(gap.at) })),
   ]);
   const row = document.createElement("div");
   row.className = "row";
@@ -119,13 +118,30 @@ function entry(session) {
       }),
     );
   }
-  item.append(title, " ", about, row);
+  item.append(title, " ", about, ...missing(session.gaps), row);
   return item;
 }
 
+// What the recording lacks: one sentence, and the places on demand.
+function missing(gaps) {
+  if (!gaps.length) return [];
+  const told = document.createElement("details");
+  told.className = "quiet numbers";
+  const sum = document.createElement("summary");
+  const length = gaps.reduce((total, gap) => total + gap.seconds, 0);
+  sum.textContent = wording("sessions.gaps", { count: gaps.length, length: seconds(tenths(length)) });
+  const places = gaps.map((gap) => wording("sessions.gap", { length: seconds(gap.seconds), at: clock(gap.at) }));
+  told.append(sum, facts(places));
+  return [told];
+}
+
+const tenths = (count) => Math.round(10 * count) / 10;
+
+// Titles may be alike, so the names of buttons have the second too.
 function labelled(label, session, press) {
   const button = view.button(label, press);
-  button.setAttribute("aria-label", wording("button.of", { label, name: titleOf(session) }));
+  const name = facts([titleOf(session), whenOf(session, "medium")]);
+  button.setAttribute("aria-label", wording("button.of", { label, name }));
   return button;
 }
 
@@ -136,7 +152,10 @@ function titleOf({ title, text, name }) {
   return words.length <= TITLE_LETTERS ? words : `${words.slice(0, TITLE_LETTERS).replace(/\s+\S*$/, "")}…`;
 }
 
-const whenOf = ({ begun }) => (begun ? date(begun, { dateStyle: "medium", timeStyle: "short" }) : null);
+// Of its audio, or as the user has called it.
+const nameOf = (session) => session.title ?? session.name ?? titleOf(session);
+
+const whenOf = ({ begun }, timeStyle = "short") => (begun ? date(begun, { dateStyle: "medium", timeStyle }) : null);
 
 function lengthOf({ seconds, covered, result }) {
   const length = seconds || result?.audio_seconds || covered;
@@ -144,14 +163,12 @@ function lengthOf({ seconds, covered, result }) {
 }
 
 async function reopen(session) {
-  const audio = session.seconds
-    ? await recordingOf(session)
-    : { name: titleOf(session), session: keptSession(session) };
+  const audio = session.seconds ? await recordingOf(session) : { name: nameOf(session), session: keptSession(session) };
   page.show(audio, session);
 }
 
 async function recordingOf(session) {
-  const recording = new Recording(titleOf(session), await audioOf(session.id));
+  const recording = new Recording(nameOf(session), await audioOf(session.id));
   recording.end();
   recording.session = keptSession(session);
   return recording;
@@ -197,7 +214,7 @@ export async function noted(session, entry) {
 
 // question: asked before; null where the user's click was the answer.
 async function discard(sessions, question) {
-  if (question && !(await view.ask(question, [], wording("sessions.delete"), wording("sessions.keep")))) return;
+  if (question && !(await view.ask(question, [], wording("sessions.delete"), wording("sessions.keep"), true))) return;
   let inUse = 0;
   for (const { id } of sessions) {
     if (await remove(id)) page.removed(id);

@@ -7,7 +7,13 @@ import { isChosen, language, number, wording } from "./words.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
-const [delay, silence, guard, alternatives] = ["delay", "left-silence", "guard", "alternatives"].map(element);
+const [delay, silence, guard, alternatives, forFiles] = [
+  "delay",
+  "left-silence",
+  "guard",
+  "alternatives",
+  "files-2400",
+].map(element);
 
 // Words in 100 that are wrong at a delay: Mistral's own figures, FLEURS, the mean of its languages and English (spec 2.2).
 const ERRORS = { 160: [12.6, 6.46], 480: [8.72, 4.9], 960: [7.7, 4.34], 2400: [6.73, 4.05] };
@@ -18,13 +24,13 @@ let byModel = { delay: DEFAULT_DELAY_MS, "left-silence": Number(silence.min) };
 let last = DEFAULT_DELAY_MS; // delay, before the slider moved
 // By the user or by the link: a model's defaults do not replace these.
 const chosen = { delay: false, "left-silence": false };
-const SWITCHES = { guard, alternatives };
+const SWITCHES = { guard, alternatives, files_2400: forFiles };
 const ALTERNATIVES = 4; // of a token, itself included
 
-// What the next transcription is asked for.
-export function settings() {
+// What the next transcription is asked for. live: whether someone speaks, and reads along.
+export function settings(live) {
   return {
-    delay_ms: Number(delay.value),
+    delay_ms: !live && forFiles.checked ? longest : Number(delay.value),
     left_silence_tokens: silence.value === "" || !silence.validity.valid ? null : Number(silence.value),
     guard: guard.checked,
     alternatives: alternatives.checked ? ALTERNATIVES : 0,
@@ -61,6 +67,7 @@ export function chooseSettings(query) {
   if (delayMs !== null) {
     if (DELAYS_MS.includes(Number(delayMs))) {
       choose("delay", Number(delayMs));
+      forFiles.checked = query.get("files_2400") === "1"; // the link's delay is for its files
     } else {
       wrong.push(wording("settings.bad_delay", { delay: delayMs, used: DEFAULT_DELAY_MS }));
     }
@@ -103,7 +110,6 @@ function showReset() {
 // Says what the delay means.
 function showDelay() {
   last = Number(delay.value);
-  element("longest-delay").hidden = last === longest;
   const isRecommended = last === byModel.delay;
   const values = { delay: last };
   element("delay-shown").textContent = wording("settings.delay", values);
@@ -134,12 +140,19 @@ delay.addEventListener("change", () => {
   chosen.delay = true;
   keep();
 });
-element("longest-delay").addEventListener("click", () => {
-  choose("delay", longest);
-  showDelay();
-  keep();
-  delay.focus(); // the button goes
-});
+// The offer to transcribe files with the longest delay. use: what else is to be done when the user takes it.
+export function offerLongest(use) {
+  element("use-longest").onclick = () => {
+    forFiles.checked = true;
+    keep();
+    use();
+  };
+}
+
+// hasFiles: of a model that knows that delay.
+export function showOffer(hasFiles) {
+  element("offer-longest").hidden = !hasFiles || forFiles.checked || Number(delay.value) === longest;
+}
 
 silence.addEventListener("change", () => {
   chosen["left-silence"] = silence.value !== "" && silence.validity.valid;

@@ -7,8 +7,8 @@ const yes = true;
 const no = false;
 
 // What is possible in each phase. In `demo` and `showing`, only the self-test model is open, which cannot take dictation:
-// audio waits for a model for speech. The columns: choosing a model, which replaces one that is being opened; giving audio,
-// which waits as `state.job` while no model is open; pressing Speak; and what the Stop button asks of the engine.
+// audio waits for a model for speech, files in the queue (queue.js), other audio as `state.job`. The columns: choosing a
+// model, which replaces one that is being opened; giving audio; pressing Speak; and what the Stop button asks of the engine.
 // biome-ignore format: a table
 const PHASES = {
   impossible:   { openModel: no,  takeAudio: no,  speak: no,  stop: null },     // this machine cannot run the engine
@@ -22,6 +22,7 @@ const PHASES = {
 };
 const RUNNING = { transcribing: "state.transcribing", measuring: "state.measuring" };
 
+export const [OPEN, COMING, MISSING] = ["open", "coming", "missing"];
 export const ASKING = "asking"; // the browser asks the user for the microphone
 
 export const state = {
@@ -86,9 +87,21 @@ function isFirstMinute() {
   return ["impossible", "demo", "showing"].includes(phase) || (phase === "closed" && !job && !view.text());
 }
 
-// Whether a file can be taken now, without taking the place of audio that waits for a model.
+// Whether a file can be transcribed now.
 export function canTakeFile() {
-  return refusal("takeAudio") === null && !state.job && !isListening();
+  return state.phase === "ready" && !state.job && !isListening();
+}
+
+// The model that files wait for: OPEN, COMING, or MISSING until the user asks for one.
+export function modelForSpeech() {
+  if (["closed", "demo", "showing"].includes(state.phase)) return MISSING;
+  if (state.phase !== "opening") return OPEN;
+  return state.model.request.demo ? MISSING : COMING;
+}
+
+// Whether the open model is the self-test model, which knows one delay only.
+export function isSelfTest() {
+  return ["ready", "transcribing", "measuring"].includes(state.phase) && state.model.request.model === null;
 }
 
 export function canSpeak() {

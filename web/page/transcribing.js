@@ -32,12 +32,8 @@ export async function transcribe(audio, known = null) {
     return job.ended;
   }
   showActions(audio);
-  if (["opening", "demo", "showing"].includes(state.phase)) {
-    job.sayThatItWaits();
-  } else {
-    fail(wording("transcribing.no_model"));
-    stopListening();
-  }
+  if (state.phase === "closed") await stopListening(); // no model may ever read it
+  if (state.job === job && state.phase !== "transcribing") job.sayThatItWaits();
   return job.ended;
 }
 
@@ -127,7 +123,7 @@ class Job {
     const { audio, recording } = this;
     const { session } = audio;
     enter("transcribing");
-    if (!this.tokens.length || this.origin.model !== model) this.beginAgain({ model, ...view.settings() });
+    if (!this.tokens.length || this.origin.model !== model) this.beginAgain({ model, ...view.settings(audio.live) });
     if (this.lostAt === null) view.error(null);
     view.note(null);
     Object.assign(window.voxtab, { result: null, tokens: null });
@@ -189,6 +185,7 @@ class Job {
     const { delay_ms, left_silence_tokens, guard = true, alternatives = 0 } = this.origin;
     this.delay = delay_ms / 1000;
     this.peaks = new Peaks();
+    view.timeAgain();
     const settings = { delay_ms, left_silence_tokens, guard, alternatives, tokens: this.tokens };
     return engine.transcribe(this.audio, settings, (samples) => {
       throwIfStopping();
@@ -217,6 +214,10 @@ class Job {
 
 engine.on("text", ({ text, tokens, audio_seconds }) => {
   if (state.phase === "transcribing") state.job.take(text, tokens, audio_seconds);
+});
+
+engine.on("words", ({ words }) => {
+  if (state.phase === "transcribing") view.takeStarts(words);
 });
 
 engine.on("restart", ({ audio_seconds }) => {

@@ -15,8 +15,10 @@ const AT_END = 40; // pixels: whoever reads the end follows it
 /** @type {any} */
 const box = document.getElementById("transcript");
 
-// {element, line, start, words, before: its text when `words` were right, isComing: its words are not known yet}
+// {element, line, start, words, before: its text when `words` were right, isComing: its words are not known yet, letters:
+// of the text before it, as it came, white space left out; null once it has its first word's start}
 let paragraphs = [];
+let letters = { come: 0, timed: 0 }; // of the text that came, and of the words whose times came
 let isBroken = false; // a mark was set, after which a new paragraph begins
 let lastSeconds = 0; // of the audio that the text so far covers
 let heard = { seek: null, toggle: null, now: null }; // what plays the audio: see `playable`
@@ -28,6 +30,7 @@ let edited = false;
 
 export function clear() {
   paragraphs = [];
+  letters = { come: 0, timed: 0 };
   lastSeconds = 0;
   timeline = null;
   edited = false;
@@ -72,6 +75,7 @@ export function append(added, seconds = null) {
   } else {
     extend(last, added);
   }
+  letters.come += lettersOf(added);
   if (added.trim() && seconds !== null) lastSeconds = seconds;
   if (follows) box.scrollTop = box.scrollHeight;
 }
@@ -82,6 +86,24 @@ function extend(paragraph, added) {
   paragraph.before += added;
   if (line.firstChild instanceof Text) line.firstChild.appendData(added);
   else line.replaceChildren(added);
+}
+
+const lettersOf = (text) => text.replace(/\s/g, "").length;
+
+// The words of the text that came, in their order: a paragraph begins when its first word does, which is known only once that
+// word is whole. Their texts, joined, are the text without its white space.
+export function takeStarts(words) {
+  for (const { text, start } of words) {
+    const begun = paragraphs.find((paragraph) => paragraph.letters === letters.timed);
+    if (begun) Object.assign(begun, { start, letters: null });
+    if (begun) setTime(begun.element.querySelector(".time"), start);
+    letters.timed += text.length;
+  }
+}
+
+// The engine hears the audio again from its start.
+export function timeAgain() {
+  letters.timed = 0;
 }
 
 // A line between paragraphs: the model was started again at `seconds` of the audio.
@@ -199,7 +221,15 @@ function begin(text, start, isComing = false) {
   line.append(text);
   element.append(line);
   box.append(element);
-  const paragraph = { element, line, start, words: [], before: text, isComing };
+  const paragraph = {
+    element,
+    line,
+    start,
+    words: [],
+    before: text,
+    isComing,
+    letters: isComing ? letters.come : null,
+  };
   paragraphs.push(paragraph);
   isBroken = false;
   makeEditable(line, isEditable());
@@ -212,10 +242,14 @@ function timeButton(start) {
   button.type = "button";
   button.className = "time numbers";
   button.tabIndex = -1; // the arrow keys reach every word
+  setTime(button, start);
+  return button;
+}
+
+function setTime(button, start) {
   button.dataset.time = clock(start);
   button.setAttribute("aria-label", wording("transcript.hear", { at: clock(start) }));
   button.onclick = () => heard.seek?.(start);
-  return button;
 }
 
 // --- hearing: a word that is clicked, and the word that is played

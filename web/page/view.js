@@ -1,12 +1,13 @@
 // What the page shows. This file knows the page's elements, and nothing about the engine. The transcript is in
 // reading.js and transcript.js, the settings in settings.js.
 
+import { remember, remembered } from "../remembered.js";
 import * as title from "./title.js";
 import { clock, number, put, wording } from "./words.js";
 
 export { append, begin, finished, hasUnkeptEdits, text, whenEdited } from "./reading.js";
-export { chooseSettings, defaults, forLink, settings } from "./settings.js";
-export { showRestart } from "./transcript.js";
+export { chooseSettings, defaults, forLink, offerLongest, settings, showOffer } from "./settings.js";
+export { showRestart, takeStarts, timeAgain } from "./transcript.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
@@ -44,9 +45,14 @@ export function welcome(shown) {
   element("welcome").hidden = !shown;
 }
 
+// One that the user does not want to see again stays away.
 export function warning(sentence) {
-  put(element("warning"), sentence);
-  element("warning").hidden = !sentence;
+  put(element("warning-text"), sentence);
+  element("warning").hidden = !sentence || remembered("dismissed") === sentence;
+  element("dismiss-warning").onclick = () => {
+    remember("dismissed", sentence);
+    element("warning").hidden = true;
+  };
 }
 
 // sentence: null if nothing is wrong any more; retry: what the “Try again” button does, or null for no button.
@@ -57,8 +63,9 @@ export function error(sentence, retry = null) {
   element("retry").onclick = retry;
 }
 
-// A question with a list and two buttons, labelled `yes` and `no`. Resolves with true or false.
-export function ask(text, items, yes, no) {
+// A question with a list and two buttons, labelled `yes` and `no`. isDeleting: yes deletes something. Resolves with true or
+// false.
+export function ask(text, items, yes, no, isDeleting = false) {
   element("question-text").textContent = text;
   element("question-list").replaceChildren(
     ...items.map((item) => {
@@ -68,6 +75,7 @@ export function ask(text, items, yes, no) {
     }),
   );
   element("confirm").textContent = yes;
+  element("confirm").className = isDeleting ? "danger" : "strong";
   element("decline").textContent = no;
   element("question").hidden = false;
   element("question-text").focus();
@@ -125,6 +133,11 @@ export function level(seconds, peak = 0) {
 // How many seconds the text is behind the sound, or null if that is not known.
 export function lag(late) {
   element("lag").textContent = late === null ? "" : wording("live.lag", { seconds: number(Math.max(0, late), 1) });
+}
+
+// What is chosen before one speaks gives its place to the text.
+export function fold() {
+  for (const id of ["sources", "more-audio"]) element(id).open = false;
 }
 
 // What is wrong with the sound, or null.

@@ -243,7 +243,8 @@ def test_microphone_allowed_when_no_model_is_open_any_more(speaking, url):
         hear(page, event="lost", message="The GPU was lost.")
         wait_for(page, "error")
         page.evaluate("allow()")
-        expect(at(page, "error")).to_contain_text("No model is open yet")
+        expect(at(page, "note")).to_have_text("Your recording will be transcribed once the model is open.")
+        expect(at(page, "error")).to_contain_text("The GPU is gone.")  # with its button
         expect(page.get_by_role("meter")).to_be_hidden()
         expect(at(page, "save-wav")).to_be_visible()
 
@@ -291,7 +292,8 @@ def test_text_that_falls_behind(speaking, url):
     """The page counts by itself, so it also notices when an engine without any text is late."""
     with page_on(speaking, url) as page:
         speak(page, 3.2)
-        expect(at(page, "note")).to_contain_text("s behind your voice")
+        expect(at(page, "note")).to_contain_text("The text falls behind.")
+        expect(at(page, "lag")).to_contain_text("s behind")  # the only place with a figure
         expect(at(page, "status")).to_have_text("Listening: speak now.")
         hear(page, event="covered", audio_seconds=3)
         expect(at(page, "note")).to_be_hidden()
@@ -307,7 +309,7 @@ def test_the_answer_to_feed_is_the_brake(browser, url):
             assert [fed["fed"] for fed in fed(page)][block:] == [samples]
             hear(page, event="covered", audio_seconds=4 * block)
             expect(at(page, "note" if block < 2 else "progress")).to_contain_text(
-                ("12 s behind your voice", "8 s behind your voice", "0:08 of 0:12")[block]
+                "The text falls behind." if block < 2 else "0:08 of 0:12"
             )
             if block == 1:
                 page.evaluate("recording.end()")

@@ -53,18 +53,22 @@ def test_a_report_is_shown_and_copied(browser, url):
         with_clips(page)
         at(page, "check-model").click()
         expect(at(page, "status")).to_contain_text("Checked")
+        verdict = at(page, "check-verdict")
+        expect(verdict).to_have_text("It works as it should.")
+        expect(verdict).to_be_focused()
         report = at(page, "check-report")
         agent = page.evaluate("navigator.userAgent")
         assert report.text_content() == LINES + agent
         (asked,) = calls(page, "check")
         assert [clip["name"] for clip in asked["clips"]] == ["a.wav", "b.wav"]
         at(page, "copy-check-json").click()
-        expect(at(page, "status")).to_have_text("Copied.")
+        expect(at(page, "copy-check-json")).to_have_text("Copied.")
         assert json.loads(page.evaluate("navigator.clipboard.readText()")) == REPORT | {"browser": agent}
         at(page, "copy-check-text").click()
         expect(report).to_have_text(LINES + agent, use_inner_text=False)
-        assert page.evaluate("navigator.clipboard.readText()") == LINES + agent
+        assert page.evaluate("navigator.clipboard.readText()") == f"It works as it should.\n{LINES}{agent}"
         at(page, "check-model").click()
+        expect(verdict).to_have_text("It does not work as it should.")
         expect(report).to_contain_text(PROBLEM)
         expect(report).not_to_contain_text("hears speech on this machine")
         expect(report).not_to_contain_text("Codes")
@@ -77,9 +81,11 @@ def test_it_can_be_stopped_and_nothing_else_runs_meanwhile(browser, url):
         at(page, "check-model").click()
         wait_for(page, "transcribing")
         expect(at(page, "check-model")).to_be_disabled()
+        expect(page.locator("#checking")).to_contain_text("Checking: the model listens")
         at(page, "stop").click()  # the recordings may not have been read yet
         wait_for(page, "ready")
         expect(at(page, "check-model")).to_be_enabled()
         expect(at(page, "check-report")).to_be_hidden()
+        expect(page.locator("#checking")).to_be_hidden()
     with page_on(browser, url, query="") as page:
         expect(at(page, "check-model")).to_be_hidden()

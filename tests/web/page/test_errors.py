@@ -81,6 +81,11 @@ def test_machine_that_is_slow(browser, url, machine, says):
     with page_on(browser, url, gpu=machine) as page:
         expect(at(page, "warning")).to_contain_text(says)
         expect(at(page, "speak")).to_be_enabled()
+        at(page, "dismiss-warning").click()
+        expect(at(page, "warning")).to_be_hidden()
+        page.reload()
+        wait_for(page, "ready")
+        expect(at(page, "warning")).to_be_hidden()
 
 
 # --- the model
@@ -179,16 +184,14 @@ def test_another_model_while_python_starts(browser, url):
 def test_stop_while_python_starts(browser, url):
     with page_on(browser, url, {"boots": False}, state="loading") as page:
         at(page, "audio-file").set_input_files(SECOND)
-        expect(at(page, "note")).to_have_text("clip.wav will be transcribed once the model is open.")
+        expect(at(page, "queue-waits")).to_be_visible()
         at(page, "stop").click()
         wait_for(page, "error")
         expect(at(page, "error")).to_contain_text("Loading was stopped.")
         hear(page, event="progress", stage="python", done=1, total=1)
-        at(page, "use-self-test").click()
-        wait_for(page, "ready")
         assert not calls(page, "start") and page.evaluate("window.made.length") == 1
-        at(page, "again").click()  # the file that waited can be transcribed
-        wait_for(page, "done")
+        at(page, "use-self-test").click()
+        wait_for(page, "done")  # the file has waited
 
 
 def test_another_model_while_transcribing(browser, url):
@@ -209,6 +212,7 @@ def test_another_model_while_transcribing(browser, url):
         (["tekken.json"], "now choose the model"),
         (["a.gguf", "one.json", "other.json"], "more than one .json file"),
         ([], "No file was found there"),
+        (["a.pdf", "b.txt"], "2 files are not audio and were left out: a.pdf, b.txt."),
     ],
 )
 def test_files_that_make_no_model(browser, url, files, says):
@@ -522,10 +526,12 @@ def test_audio_before_any_model(browser, url):
     script = {"open": [{"error": {"kind": "network", "message": "The network failed."}}, {}]}
     with page_on(browser, url, script, state="error") as page:
         at(page, "audio-file").set_input_files(SECOND)
-        expect(at(page, "error")).to_contain_text("No model is open yet")
-        wait_for(page, "error")
-        at(page, "use-self-test").click()
+        expect(at(page, "queue-waits")).to_contain_text("This begins by itself as soon as a model is open.")
+        expect(at(page, "queue-list")).to_contain_text("clip.wav")
+        expect(at(page, "error")).to_contain_text("The network failed.")  # with its button
+        at(page, "queue-get").click()
         wait_for(page, "done")
+        assert "url" in calls(page, "open")[-1]["model"]
 
 
 def test_models_chosen_one_after_the_other(browser, url):

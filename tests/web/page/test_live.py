@@ -192,8 +192,10 @@ def test_while_it_listens(speaking, url):
     with page_on(speaking, url, script, permissions=["clipboard-read", "clipboard-write"]) as page:
         page.evaluate(WAKE_LOCK)
         assert page.title() == "Voxtab: speech to text in this tab"
+        page.locator("#sources summary").click()
         at(page, "speak").click()
         wait_for(page, "transcribing")
+        expect(at(page, "source")).to_be_hidden()  # its place is the text's
         page.wait_for_function("document.title === '● 0:01 – Voxtab'")
         assert page.evaluate("locks.map(({ kind, released }) => [kind, released])") == [["screen", False]]
         page.evaluate("""() => {
@@ -216,6 +218,12 @@ def test_while_it_listens(speaking, url):
         page.keyboard.type("Oh:")
         hear(page, event="text", text=" It", tokens=[33], audio_seconds=3)  # after a pause: a new paragraph
         hear(page, event="text", text=" works.", tokens=[34], audio_seconds=3.2)
+        # A paragraph has its first word's time, as at the end, once that is known.
+        time = at(page, "transcript").locator(".time").last
+        expect(time).to_have_attribute("data-time", "0:03")
+        words = [("Hello", 0.1), ("tab.", 0.4), ("It", 2.8)]
+        hear(page, event="words", words=[{"text": text, "start": start, "end": start + 0.2} for text, start in words])
+        expect(time).to_have_attribute("data-time", "0:02")
         lines = at(page, "transcript").locator("p")
         expect(lines).to_have_text(["Oh: Hello tab.", "It works."])
         lines.last.fill("")
@@ -285,9 +293,11 @@ def test_captions(speaking, url):
             "document.", f"{inside}."
         )
         page.wait_for_function(f"{look} === 'rgb(0, 0, 0)'")
-        page.evaluate(f"{inside}.querySelector('#close-captions').click()")
+        # Escape closes the window, and the page goes on listening.
+        page.evaluate(f"{inside}.body.dispatchEvent(new KeyboardEvent('keydown', {{ key: 'Escape', bubbles: true }}))")
         page.wait_for_function("document.querySelector('#captions')?.hidden")
         expect(at(page, "show-captions")).to_have_attribute("aria-pressed", "false")
+        listening(page)
         page.evaluate("delete globalThis.documentPictureInPicture")
         at(page, "show-captions").click()
         expect(at(page, "caption-words")).to_contain_text("It works.")

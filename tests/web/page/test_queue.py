@@ -46,6 +46,11 @@ def test_many_files_in_order_each_with_its_texts(browser, url):
         with page.expect_download() as download:
             press(page, "Save .txt", "part 10.wav")
         assert download.value.path().read_text(encoding="utf-8") == "Hello tab. It works.\n"
+        saved = []
+        page.on("download", lambda download: saved.append(download.suggested_filename))
+        with page.expect_download(lambda download: download.suggested_filename == "part 10.srt"):
+            at(page, "save-all-srt").click()
+        assert saved == ["part 2.srt", "part 10.srt"]
         press(page, "Remove", "bad.wav")
         expect_rows(page, ("part 2.wav", "done"), ("part 10.wav", "done"))
         expect(at(page, "sessions-list").locator("li")).to_have_count(2)
@@ -92,9 +97,26 @@ def test_order_cancel_stop_and_try_again(browser, url):
 def test_files_wait_for_a_model(browser, url):
     with page_on(browser, url, {"open": [{"silent": True}]}, state="loading") as page:
         drop(page, *seconds("a.wav", "b.wav"))
-        expect(at(page, "note")).to_have_text("a.wav will be transcribed once the model is open.")
+        expect_rows(page, ("a.wav", "waiting"), ("b.wav", "waiting"))
+        expect(at(page, "queue-waits")).to_be_visible()
         answer(page, "open", result=MODEL)
         expect(at(page, "queue-summary")).to_have_text("2 done")
+        expect(at(page, "queue-waits")).to_be_hidden()
+
+
+def test_a_longer_delay_is_offered_for_files(browser, url):
+    """Not with the self-test model. The file that runs begins again with it, and speaking keeps its own."""
+    with page_on(browser, url, {"finish": [{"silent": True}, {}]}, query="?model=m.gguf") as page:
+        expect(at(page, "offer-longest")).to_be_hidden()
+        drop(page, *seconds("a.wav", "b.wav"))
+        wait_for(page, "transcribing")
+        at(page, "use-longest").click()
+        expect(at(page, "queue-summary")).to_have_text("2 done")
+        assert [call["delay_ms"] for call in calls(page, "start")] == [480, 2400, 2400]
+        expect(at(page, "offer-longest")).to_be_hidden()
+        expect(at(page, "sessions-list").locator("li")).to_have_count(2)
+        expect(at(page, "files-2400")).to_be_checked()
+        expect(at(page, "delay")).to_have_value("480")
 
 
 def test_the_engine_goes_away(browser, url):
@@ -125,8 +147,9 @@ def test_folders(browser, url, tmp_path):
         expect(at(page, "error")).to_contain_text("No file was found there")
         at(page, "more-audio").locator("summary").click()
         at(page, "audio-folder").set_input_files(tmp_path / "talks")
-        expect(at(page, "note")).to_have_text("Left out, as they are not audio: notes.pdf.")
         expect(at(page, "queue-summary")).to_have_text("6 done")
+        expect(at(page, "left-out")).to_have_text("1 file is not audio and was left out: notes.pdf.")
+        expect(page.get_by_role("button", name="Save .txt: talks/b.wav (2)")).to_be_in_viewport()  # the newest rows
 
 
 def test_a_folder_with_a_model_and_audio(browser, url, tmp_path):

@@ -73,6 +73,7 @@ def test_edited_words_keep_their_times(browser, url):
         at(page, "edit").click()
         line = at(page, "transcript").locator("p").nth(1)
         line.click()
+        assert line.evaluate("line => getComputedStyle(line).outlineOffset") == "-3px"  # nothing clips it
         page.keyboard.press("Home")
         page.keyboard.type("Twenty-")
         page.keyboard.press("End")
@@ -101,7 +102,7 @@ def test_found_copied_and_saved(browser, url):
         page.keyboard.press("Enter")
         expect(at(page, "found")).to_have_text("2 of 2")
         at(page, "copy").click()
-        expect(at(page, "status")).to_have_text("Copied.")
+        expect(at(page, "copy")).to_have_text("Copied.")
         assert page.evaluate("navigator.clipboard.readText()") == "One two.\n\nThree four"
         at(page, "copy-times").click()
         page.wait_for_function(

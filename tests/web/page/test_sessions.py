@@ -20,7 +20,7 @@ from playwright.sync_api import Error, expect
 
 from web.audio.tones import RATE, tone
 from web.conftest import CHECKOUT, browser_of, developer_tools, to_hear
-from web.fake_engine import GOOD_GPU, SECOND, answer, at, calls, fed, page_on, prepare, wait_for
+from web.fake_engine import GOOD_GPU, SECOND, answer, at, calls, fed, page_on, prepare, wait_for, wav
 
 TEXT = {"event": "text", "text": " One two three four", "tokens": [33, 1500, 1501], "audio_seconds": 0.4}
 MORE = {"event": "text", "text": " five six", "tokens": [33, 1502], "audio_seconds": 0.8}
@@ -453,9 +453,19 @@ def test_the_list(hearing, url):
         file.get_by_role("button", name="Open").click()
         expect(at(page, "save-wav")).to_be_hidden()
         expect(at(page, "again")).to_be_hidden()
+        expect(at(page, "reading-title")).to_have_text("clip.wav")
+        # Its sound is not kept: the file is chosen again.
+        expect(at(page, "no-audio")).to_contain_text("To hear it, choose the file again.")
+        at(page, "hear-file").set_input_files({"name": "long.wav", "mimeType": "", "buffer": wav(bytes(320000))})
+        expect(at(page, "no-audio")).to_contain_text("long.wav is 0:10 long, and this text is of 0:01")
+        expect(at(page, "player")).to_be_hidden()
+        at(page, "hear-file").set_input_files(SECOND)
+        expect(at(page, "player")).to_be_visible()
+        expect(at(page, "no-audio")).to_be_hidden()
 
         recording.get_by_role("button", name="Delete").click()
         expect(at(page, "question")).to_contain_text("Delete “A letter”?")
+        expect(at(page, "confirm")).to_have_class("danger")
         at(page, "decline").click()
         expect(entries(page)).to_have_count(2)
         recording.get_by_role("button", name="Delete").click()
@@ -507,7 +517,10 @@ def test_sound_that_the_system_dropped(hearing, url):
         expect(at(page, "error")).to_contain_text("at 0:0")
         at(page, "stop").click()
         wait_for(page, "done")
-        expect(entries(page).first).to_contain_text("missing at 0:0")
+        gaps = entries(page).first.locator("details")
+        expect(gaps.locator("summary")).to_contain_text("missing in")
+        gaps.locator("summary").click()
+        expect(gaps).to_contain_text("s at 0:0")
 
 
 # --- the log

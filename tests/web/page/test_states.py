@@ -89,7 +89,8 @@ def test_several_files_one_after_the_other(browser, url):
 def test_file_before_the_model(browser, url):
     with page_on(browser, url, {"open": [{"silent": True}]}, state="loading") as page:
         at(page, "audio-file").set_input_files(SECOND)
-        expect(at(page, "note")).to_have_text("clip.wav will be transcribed once the model is open.")
+        expect(at(page, "queue-waits")).to_contain_text("This begins by itself as soon as a model is open.")
+        expect(at(page, "queue-get")).to_be_hidden()  # it comes
         answer(page, "open", result=MODEL)
         wait_for(page, "done")
 
@@ -215,7 +216,9 @@ def test_copy_and_save(browser, url):
         at(page, "audio-file").set_input_files(SECOND)
         wait_for(page, "done")
         at(page, "copy").click()
-        expect(at(page, "status")).to_have_text("Copied.")
+        expect(at(page, "copy")).to_have_text("Copied.")
+        expect(at(page, "status")).to_contain_text("Done")
+        expect(at(page, "reading-title")).to_have_text("clip.wav")
         assert page.evaluate("navigator.clipboard.readText()") == "Hello tab. It works."
         saved = {}
         for kind in ("txt", "srt", "vtt"):
