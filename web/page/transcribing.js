@@ -42,7 +42,7 @@ export function show(audio, { texts, result, subtitles }) {
   if (!allows("takeAudio")) return;
   if (state.job) return view.error(wording("transcribing.waits_first", { name: state.job.title }));
   const recording = audio.wav ? audio : null;
-  view.begin(shownBefore(audio.session), recording, audio.name);
+  view.begin(shownBefore(), recording, audio.name);
   if (result) view.text(result);
   else for (const { text, covered } of texts) view.append(text, covered);
   view.error(null);

@@ -366,10 +366,11 @@ def test_settings_in_a_link(browser, url):
         at(page, "left-silence").fill("40")
         at(page, "left-silence").blur()
         at(page, "guard").uncheck()
+        at(page, "files-2400").check()
         at(page, "copy-link").click()
         expect(at(page, "link-copied")).to_contain_text("Copied: ")
         link = page.evaluate("navigator.clipboard.readText()")
-        assert link == f"{url}/?delay=960&left_silence=40&guard=0&model=" + (
+        assert link == f"{url}/?delay=960&left_silence=40&guard=0&files_2400=1&model=" + (
             f"{url}/m.gguf".replace(":", "%3A").replace("/", "%2F")
         )
         page.evaluate("localStorage.clear()")
@@ -378,6 +379,7 @@ def test_settings_in_a_link(browser, url):
         expect(at(page, "delay")).to_have_value("960")
         expect(at(page, "left-silence")).to_have_value("40")
         expect(at(page, "guard")).not_to_be_checked()
+        expect(at(page, "files-2400")).to_be_checked()
         at(page, "reset").click()
         expect(at(page, "guard")).to_be_checked()
         at(page, "copy-link").click()
