@@ -3,10 +3,10 @@
 
 device.py pieces W SPEECH OUT    here: OUT/code and OUT/1 to OUT/5, from the work folder as README.md fills it
 device.py take FOLDER            there: keep a piece in ~/w
-device.py voices                 there, after pieces 1 and 2: Kokoro speaks in the background (~/w/kokoro.pid)
-device.py people                 there, after pieces 3 and 4: real speech and what validates
-device.py engines                there, after piece 5: Flite and Pico speak, on the processor's cores
-device.py train OPTIONS          there: train.py in the background (~/w/train.log), with these options too
+device.py voices                 there, after pieces 1 and 2: Kokoro speaks, on each GPU (~/w/kokoro-*.log)
+device.py people                 there, after all pieces: real speech, labelled, and what validates
+device.py engines                there, after pieces 4 and 5: Flite and Pico speak, on the processor's cores
+device.py train OPTIONS          there: train.py in the background on all GPUs (~/w/train.log), with OPTIONS
 device.py watch SECONDS          there: waits so long, or until training has ended; its checkpoints and log into $OUT"""
 
 import argparse
@@ -23,7 +23,7 @@ from pathlib import Path
 
 CODE = Path(__file__).resolve().parent
 HOME = Path.home() / "w"
-CUT = 40_500_000  # bytes of speechocean's file in piece 3
+CUT = 39_200_000  # bytes of speechocean's file in piece 3
 LIBRARIES = ["libasound.so.2", *(f"libflite{part}.so.1" for part in ("", "_cmulex", "_usenglish"))]
 LIBRARIES += [f"libflite_cmu_us_{voice}.so.1" for voice in ("slt", "rms", "awb", "kal16")]
 
@@ -84,7 +84,7 @@ def pieces(work, speech, out):
     sound(4, "valid", "flite-00")
     put(5, *(work / "packages").glob("py_nanotts-*.whl"))
     beginning(work, folders[5])
-    with tarfile.open(folders[5] / "lib.tar.xz", "w:xz", dereference=True) as tar:
+    with tarfile.open(folders[4] / "lib.tar.xz", "w:xz", dereference=True) as tar:
         for name in LIBRARIES:
             tar.add(next(Path("/usr/lib").rglob(name)), name)
     for folder in (out / "code", *folders.values()):
@@ -93,7 +93,8 @@ def pieces(work, speech, out):
 
 def take(folder):
     """keeps the piece, and these scripts: the next call replaces them where they are now"""
-    shutil.copytree(CODE, HOME / "code", dirs_exist_ok=True)
+    if CODE != HOME / "code":
+        shutil.copytree(CODE, HOME / "code", dirs_exist_ok=True)
     for path in folder.iterdir():
         shutil.copy(path, HOME)
     if wheels := [str(p) for p in folder.glob("*.whl") if not p.name.startswith("kokoro")]:
@@ -115,12 +116,12 @@ def take(folder):
         )
 
 
-def unpack(kind):
+def unpack(kind, folder):
     """running commands that unpack what has come of `data` or `valid`"""
-    (HOME / kind).mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True)
     return [
         subprocess.Popen(
-            [sys.executable, CODE / "pack.py", "unpack", path.with_suffix(""), HOME / kind / path.stem.split("-", 1)[1]]
+            [sys.executable, CODE / "pack.py", "unpack", path.with_suffix(""), folder / path.stem.split("-", 1)[1]]
         )
         for path in HOME.glob(f"{kind}-*.opus")
     ]
@@ -136,7 +137,11 @@ def voices():
     (HOME / "train.jsonl").write_bytes(lzma.decompress((HOME / "train.jsonl.xz").read_bytes()))
     onnx.save(to_float(joined(HOME)), HOME / "kokoro.onnx")
     torch.save(read_weights(HOME / "kokoro.onnx"), HOME / "kokoro.pt")
-    start("kokoro", "kokoro_torch.py", ".", "train.jsonl", "data/kokoro-00", "--half", "--compile", "--hours", "50")
+    count = torch.cuda.device_count()
+    for i in range(count):  # each GPU speaks its own texts
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(i)
+        options = ("--half", "--compile", "--hours", str(55 / count), "--seed", str(i + 1), "--skip", str(60000 * i))
+        start(f"kokoro-{i}", "kokoro_torch.py", ".", "train.jsonl", f"data/kokoro-0{i}", *options)
 
 
 def engines():
@@ -148,7 +153,7 @@ def engines():
         for text in map(json.loads, f):
             out.write(json.dumps({**text, "say": spelled_as_said(text["text"])}) + "\n")
     os.environ["LD_LIBRARY_PATH"] = str(HOME / "lib")
-    for engine, hours, workers in (("flite", "3", "5"), ("pico", "2", "4")):
+    for engine, hours, workers in (("flite", "6", "6"), ("pico", "3", "3")):
         options = ("said.jsonl", f"data/{engine}", "--hours", hours, "--workers", workers)
         start(engine, "synthesize.py", engine, *options)
 
@@ -157,8 +162,9 @@ def people():
     with open(HOME / "speechocean-train.opus", "wb") as out:
         for i in (0, 1):
             out.write((HOME / f"speechocean.{i}").read_bytes())
-    running = unpack("data") + unpack("valid")
-    for kind, options in (("data", []), ("valid", ["--held-out"])):
+    made = HOME / "people"  # training reads what comes into `data` at once, so only what is labelled goes there
+    running = unpack("data", made) + unpack("valid", HOME / "valid")
+    for kind, folder, options in (("data", made, []), ("valid", HOME / "valid", ["--held-out"])):
         for name, corpus in (
             ("speechocean", "speechocean-train"),
             ("librispeech", "librispeech-speakers"),
@@ -170,7 +176,7 @@ def people():
                     CODE / "real.py",
                     HOME,
                     corpus,
-                    HOME / kind / name,
+                    folder / name,
                     "--no-whisper",
                     "--words",
                     words,
@@ -179,18 +185,29 @@ def people():
                 running.append(subprocess.Popen([sys.executable, *command]))
     if any(job.wait() for job in running):
         sys.exit("a job failed")
+    names = ("an4", "librispeech", "vctk", "speechocean")
+    command = [CODE / "sound_labels.py", "start", "vocab.json", *(made / name for name in names), "--workers", "14"]
+    subprocess.run([sys.executable, *command], cwd=HOME, check=True)
+    for name in names:
+        for ending in (".i16", ".u8", ".jsonl"):
+            shutil.move(made / (name + ending), HOME / "data")
 
 
 def train(options):
     valid = ("librispeech", "speechocean", "an4", "kokoro-00", "flite-00")
     options = (
         *("data", "tekken.json", "english", "--f16", "--state", "state.pt", "--save-every", "2", "--check-every", "4"),
-        *("--english", "--shape", "384x7,384x4", "--delays", "3", "6", "6", "12", "30", "--muon", "--compile"),
-        *("--batch", "128", "--peak", "2e-3", "--planners", "6"),
+        *("--english", "--shape", "384x7,384x4", "--delays", "3", "6", "6", "6", "12", "30", "--muon", "--compile"),
+        *("--twice", "--dropout", "0.1", "--batch", "128", "--peak", "1.8e-3", "--planners", "6"),
         *("--valid", *(f"valid/{name}" for name in valid), "--valid-clips", "100", *options),
     )
     os.environ["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
-    start("train", "train.py", *options)
+    from torch.cuda import device_count
+
+    os.environ |= {"WORLD_SIZE": str(device_count()), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+    for rank in reversed(range(device_count())):  # the first one's log and number are the ones kept
+        os.environ["RANK"] = str(rank)
+        start("train" if rank == 0 else f"train-{rank}", "train.py", *options)
 
 
 def watch(seconds):
@@ -199,8 +216,8 @@ def watch(seconds):
         time.sleep(1)
     for path in (*HOME.glob("english-*.pt"), HOME / "train.log"):
         shutil.copy(path, os.environ["OUT"])
-    for name in ("train", "kokoro"):
-        print(*(HOME / f"{name}.log").read_text().splitlines()[-30:], sep="\n")
+    for path in (HOME / "train.log", *HOME.glob("kokoro-*.log"), *HOME.glob("train-*.log")):
+        print(*path.read_text().splitlines()[-30:], sep="\n")
 
 
 def main():

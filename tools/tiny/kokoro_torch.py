@@ -8,7 +8,8 @@ nearly equal length, whose closing silence is stretched to the longest.
 Reads TEXTS (lines of phonemise.py) and writes OUT.i16 and OUT.jsonl as synthesize.py does, and OUT.u8 with the sound
 that is spoken in each 10 ms. Every clip has its own
 voice: one to three of Kokoro's styles mixed, or gone a little beyond, timbre and prosody apart or together; a speed,
-and a pitch."""
+and a pitch. Kokoro reads as nobody speaks, so the sounds themselves are varied too (pronunciation.py), their lengths,
+how far the pitch moves, and how sharply one sound is set apart from the next."""
 
 import argparse
 import json
@@ -20,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pronunciation import pronounced
 from streams import LABEL, SILENCE
 from synthesize import HELD_OUT, LEAD, PHONEME_PUNCTUATION, TAIL
 
@@ -233,8 +235,9 @@ class Kokoro:
         ].tanh()
 
     @torch.no_grad()
-    def second_half(self, x, t, style, pitch_factor):
-        """features [batch, c, frames] -> samples [batch, 600 frames]"""
+    def second_half(self, x, t, style, pitch_factor, pitch_range, slur):
+        """features [batch, c, frames] -> samples [batch, 600 frames]; pitch_range: the power that the pitch's distance
+        from its mean is raised to; slur: the share of each frame that both its neighbours have"""
         s = style[:, 128:]
         x = self.lstm(x, "predictor.shared")
         curves = []
@@ -244,7 +247,13 @@ class Kokoro:
                 y = self.residual(y, s, f"predictor.{name}.{i}", upsample=i == 1)
             curves.append(self.conv(y, f"predictor.{name}_proj").float())
         pitch, energy = curves
-        pitch = pitch * pitch_factor[:, None, None]
+        voiced = (pitch > 10).float()
+        logs = pitch.clamp(min=10).log() * voiced
+        middle = logs.sum(-1, keepdim=True) / voiced.sum(-1, keepdim=True).clamp(min=1)
+        moved = ((pitch_range[:, None, None] - 1) * (logs - middle)).clamp(-0.5, 0.5).exp()
+        pitch = pitch * torch.where(voiced > 0, moved, 1.0) * pitch_factor[:, None, None]
+        slur = slur[:, None, None].to(t.dtype)
+        t = (1 - 2 * slur) * t + slur * (F.pad(t[..., :-1], (1, 0)) + F.pad(t[..., 1:], (0, 1)))
         s = style[:, :128]
         down = [self.conv(y, f"decoder.{name}_conv", stride=2, padding=1) for name, y in (("F0", pitch), ("N", energy))]
         x = self.residual(torch.cat([t.to(down[0].dtype), *down], 1), s, "decoder.encode")
@@ -310,7 +319,10 @@ def mixed_style(table, r):
         if k > 1 and r.random() < 0.4:  # beyond the first, away from the others
             shares = shares * -0.35
             shares[0] += 1 - shares.sum()
-        return shares @ table[r.choice(len(table), k, replace=False)]
+        own = shares @ table[r.choice(len(table), k, replace=False)]
+        if r.random() < 0.5:  # and a little in any direction in which voices differ
+            own = own + r.uniform(0, 0.5) * r.standard_normal(len(table)) / len(table) ** 0.5 @ (table - table.mean(0))
+        return own
 
     timbre = mix()
     return np.concatenate([timbre[:128], (timbre if r.random() < 0.6 else mix())[128:]])
@@ -325,7 +337,7 @@ def read_styles(folder):
 
 def pack_styles(folder, out):
     """a third of their size: f16, for texts of up to MOST_PHONEMES"""
-    np.savez(
+    np.savez_compressed(
         out, **{name: table[: MOST_PHONEMES + 1].astype(np.float16) for name, table in read_styles(folder).items()}
     )
 
@@ -348,8 +360,18 @@ class Speaker:
         pitch = 2 ** self.r.uniform(-0.35, 0.35) if self.r.random() < 0.5 else 1.0
         return "mixed", mixed_style(self.styles[length], self.r), self.r.uniform(0.75, 1.35), pitch
 
+    def manner(self, count):
+        """[count, 3]: pitch range, slur, and by how much (the logarithm of) each sound's length varies"""
+        if self.held_out:
+            return np.tile([1.0, 0.0, 0.0], (count, 1))
+        r = self.r
+        ranges = np.where(r.random(count) < 0.5, r.uniform(0.3, 1.5, count), 1.0)
+        slurs = np.where(r.random(count) < 0.5, r.uniform(0, 0.28, count), 0.0)
+        return np.stack([ranges, slurs, r.uniform(0, 0.35, count)], 1)
+
     def features(self, texts, batch=256):
-        """(text, durations, place of its features, style, pitch, name) of each text, and all features [c, places]."""
+        """(text, durations, place of its features, style, pitch, name, manner) of each text, and all features
+        [c, places]"""
         made, prosody, content, places = [], [], [], 0
         by_length = {}
         for text in texts:
@@ -364,10 +386,14 @@ class Speaker:
                 durations, x, t = self.model.first_half(
                     tokens, style, torch.tensor(speeds, dtype=torch.float32, device=self.model.device)
                 )
+                manners = self.manner(len(some))
+                jitter = torch.randn(durations.shape, device=self.model.device)
+                jitter = jitter * torch.tensor(manners[:, 2:], dtype=torch.float32, device=self.model.device)
+                durations = (durations * jitter.clamp(-0.7, 0.7).exp()).round().clamp(min=1).long()
                 prosody.append(x.transpose(0, 1).flatten(1))
                 content.append(t.transpose(0, 1).flatten(1))
                 starts = range(places, places + tokens.numel(), tokens.shape[1])
-                made += zip(some, durations.cpu().numpy(), starts, style, pitches, names)
+                made += zip(some, durations.cpu().numpy(), starts, style, pitches, names, manners)
                 places += tokens.numel()
         return made, torch.cat(prosody, 1), torch.cat(content, 1)
 
@@ -389,13 +415,17 @@ class Speaker:
             def spread(features, index=index):
                 return features[:, index].transpose(0, 1)
 
-            pitch = torch.tensor([m[4] for m in some], dtype=torch.float32, device=self.model.device)
+            numbers = torch.tensor(
+                [[m[4], *m[6][:2]] for m in some], dtype=torch.float32, device=self.model.device
+            )  # pitch, its range, slur
             samples = to_16k(
-                self.model.second_half(spread(prosody), spread(content), torch.stack([m[3] for m in some]), pitch)
+                self.model.second_half(
+                    spread(prosody), spread(content), torch.stack([m[3] for m in some]), *numbers.unbind(1)
+                )
             )
             peaks = samples.abs().amax(1, keepdim=True)
             samples = (samples * (0.5 * 32767) / peaks.clamp(min=1e-6)).round().short().cpu().numpy()
-            for (text, durations, *_, name), clip, peak in zip(some, samples, peaks[:, 0].tolist()):
+            for (text, durations, _, _, _, name, _), clip, peak in zip(some, samples, peaks[:, 0].tolist()):
                 edges = np.cumsum(durations) * FRAME / RATE
                 start, lasts = word_marks(text["phonemes"])
                 begin = max(0.0, float(edges[start]) - LEAD)
@@ -446,7 +476,10 @@ def main():
             if done > a.hours * 3600 * 16000 or time.time() - begun > a.minutes * 60:
                 break
             lines = []
-            for samples, labels, ends, text, name in speaker.speak(texts[i : i + a.at_once]):
+            some = texts[i : i + a.at_once]
+            if not a.held_out:
+                some = [{**t, "phonemes": pronounced(t["phonemes"], speaker.r)[:MOST_PHONEMES]} for t in some]
+            for samples, labels, ends, text, name in speaker.speak(some):
                 audio.write(samples.tobytes())
                 sounds.write(labels.tobytes())
                 words = [[w, round(float(e), 3)] for w, e in zip(text["text"].split(), ends)]

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from evaluate import pad, read_clips
 from kokoro_torch import word_marks
 from model import Mel
-from streams import LABEL, LEFT, SILENCE
+from streams import LABEL, LEFT, SILENCE, UNLABELLED
 from synthesize import PHONEME_PUNCTUATION
 from train import LOOK_AHEAD, read_losses
 
@@ -82,29 +83,68 @@ def labelled(job):
 
 
 @torch.no_grad()
-def probabilities(losses, clips, device, batch=32):
-    """[states, labels] log-probabilities of the sound spoken in each state of each clip"""
+def encoded(losses, clips, device, batch=32):
+    """[states, width] of each clip: the encoder's states, late enough to know what is spoken"""
     mel, found = Mel().to(device), [None] * len(clips)
     order = sorted(range(len(clips)), key=lambda i: len(clips[i]))
     for some in (order[i : i + batch] for i in range(0, len(order), batch)):
         streams = [pad(clips[i], LEFT, 0) for i in some]
         longest = len(streams[-1])
         audio = torch.from_numpy(np.stack([np.pad(s, (0, longest - len(s))) for s in streams]).astype(np.float32))
-        logs = losses.sounds(losses.model.encode(mel(audio.to(device)))).float().log_softmax(-1)
-        for i, row in zip(some, logs[:, 4 * LEFT + LOOK_AHEAD :].cpu().numpy()):
+        states = losses.model.encode(mel(audio.to(device))).float()[:, 4 * LEFT + LOOK_AHEAD :].cpu().numpy()
+        for i, row in zip(some, states):
             found[i] = row[: -(-len(clips[i]) // STATE)]
     return found
+
+
+@torch.no_grad()
+def probabilities(losses, clips, device):
+    """[states, labels] log-probabilities of the sound spoken in each state of each clip"""
+    return [
+        losses.sounds(torch.from_numpy(x).to(device)).float().log_softmax(-1).cpu().numpy()
+        for x in encoded(losses, clips, device)
+    ]
+
+
+def fit(losses, prefixes, device, steps=400):
+    """trains the head for sounds, and nothing else, on clips that are labelled: for a checkpoint without heads"""
+    states, labels = [], []
+    for prefix in prefixes:
+        sounds, clips = np.fromfile(prefix + ".u8", np.uint8), read_clips(prefix)
+        for found, (samples, c) in zip(encoded(losses, [s for s, _ in clips], device), clips):
+            first = round(c["start"] / LABEL)
+            here = sounds[first : first + len(samples) // LABEL][1::2]
+            states.append(found[: len(here)])
+            labels.append(here[: len(found)])
+    x, y = (
+        torch.from_numpy(np.concatenate(states)).to(device),
+        torch.from_numpy(np.concatenate(labels)).long().to(device),
+    )
+    optimiser = torch.optim.AdamW(losses.sounds.parameters(), lr=1e-2, weight_decay=0.01)
+    for step in range(steps):
+        some = torch.randint(len(x), (min(len(x), 8192),), device=device)
+        loss = F.cross_entropy(losses.sounds(x[some]), y[some], ignore_index=UNLABELLED, label_smoothing=0.1)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if step % 100 == 99:
+            print(f"step {step + 1}: {loss.item():.3f} over {len(x)} states", flush=True)
 
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("checkpoint", help="prefix of train.py's files, with its heads")
     a.add_argument("vocab", help="Kokoro's vocab.json")
-    a.add_argument("clips", nargs="+", help="prefixes of clips with phonemes in their lists, which are written anew")
+    a.add_argument("clips", nargs="*", help="prefixes of clips with phonemes in their lists, which are written anew")
+    a.add_argument("--fit", nargs="+", help="prefixes of labelled clips: first train the head for sounds on them")
     a.add_argument("--workers", type=int, default=8)
     a.add_argument("--device", default="cuda")
     a = a.parse_args()
     losses = read_losses(a.checkpoint, a.device)
+    if a.fit:
+        fit(losses, a.fit, a.device)
+        heads = {k: v for k, v in losses.state_dict().items() if k.startswith("sounds.")}
+        torch.save(heads, f"{a.checkpoint}-heads.pt")
     vocab = json.loads(Path(a.vocab).read_text())["vocab"]
     for prefix in a.clips:
         clips = read_clips(prefix)

@@ -15,13 +15,13 @@ LEFT, LIVE, AFTER = 32, 200, 8  # silent tokens in front, tokens of audio, silen
 SPAN = 1 << 18  # samples generated, a little more than LIVE tokens
 TINY_SHARES = {"an4": 0.22, "kokoro": 0.36, "hibari": 0.14, "flite": 0.14, "pico": 0.14}
 ENGLISH_SHARES = {
-    "kokoro": 0.58,
-    "flite": 0.04,
-    "pico": 0.03,
-    "an4": 0.05,
+    "kokoro": 0.53,
+    "flite": 0.06,
+    "pico": 0.04,
+    "an4": 0.04,
     "vctk": 0.03,
-    "librispeech": 0.12,
-    "speechocean": 0.15,
+    "librispeech": 0.13,
+    "speechocean": 0.17,
 }
 REAL = ("an4", "vctk", "librispeech", "speechocean")
 SURE = -4.5  # real clips whose text Whisper finds less likely are left out
@@ -138,6 +138,8 @@ def plan(clips, shares, batch, delays, r):
     count = np.zeros((batch, MOST_CLIPS), np.int32)
     rate, gain = np.ones((batch, MOST_CLIPS), np.float32), np.ones((batch, MOST_CLIPS), np.float32)
     live = np.full(batch, LIVE * SAMPLES)
+    turn = r.uniform(0.5, 1.6, batch) * (2 * math.pi / 16000)  # the tempo swells by `sway` so often a second
+    sway = r.uniform(0, 0.12, batch) * (r.random(batch) < 0.6)
     chosen = r.choice(delays, batch)
     tokens, characters = [], []
     for b in range(batch):
@@ -147,7 +149,7 @@ def plan(clips, shares, batch, delays, r):
         for k in range(0 if r.random() < 0.08 else MOST_CLIPS):
             kind = kinds[r.choice(len(kinds), p=odds)]
             clip = clips[kind][r.integers(len(clips[kind]))]
-            if clip[4] and len(clip[3]) > 3 and r.random() < 0.25:
+            if clip[4] and len(clip[3]) > 3 and r.random() < (0.6 if kind in REAL else 0.25):
                 clip = part_of(clip, r)
             start, n, first, spoken, _ = clip
             speed = r.uniform(0.86, 1.16) if kind in REAL else r.uniform(0.8, 1.25)
@@ -179,7 +181,8 @@ def plan(clips, shares, batch, delays, r):
     for b, c in enumerate(characters):
         padded[b, : len(c)] = c
     return (
-        {"begin": begin, "source": source, "count": count, "rate": rate, "gain": gain, "live": live},
+        {"begin": begin, "source": source, "count": count, "rate": rate, "gain": gain, "live": live}
+        | {"turn": turn.astype(np.float32), "sway": sway.astype(np.float32)},
         np.stack(tokens),
         chosen,
         padded,
@@ -205,12 +208,14 @@ def mix(pool, plan):
     def chance(share):
         return (torch.rand(batch, 1, device=device) < share).float()
 
-    # the clips, each at its own rate: pitch, formants and tempo move together
+    # the clips, each at its own rate, which swells a little: pitch, formants and tempo move together
     t = torch.arange(SPAN, device=device, dtype=torch.int32).expand(batch, SPAN)
     k = (torch.searchsorted(p["begin"], t.contiguous(), right=True) - 1).clamp(min=0)
     local = t - p["begin"].gather(1, k)
     inside = (local >= 0) & (local < p["count"].gather(1, k))
-    local = local.float() * p["rate"].gather(1, k)
+    rate = p["rate"].gather(1, k)
+    local = local + p["sway"][:, None] / p["turn"][:, None] * torch.sin(p["turn"][:, None] * local)
+    local = torch.minimum(local.clamp(min=0), p["count"].gather(1, k) - 1) * rate
     whole = local.floor()
     f = local - whole
     index = torch.where(inside, p["source"].gather(1, k) + whole.long(), 1)
@@ -222,7 +227,7 @@ def mix(pool, plan):
     labels = torch.where(inside[:, states], pool.labels[index[:, states] // LABEL].long(), SILENCE)
     power = (x**2).sum(1, keepdim=True) / inside.sum(1, keepdim=True).clamp(min=1)
     speech = torch.where(power > 1e-7, power, 0.01).sqrt()
-    del t, k, local, whole, f, index, a, b, c, d, inside
+    del t, k, local, rate, whole, f, index, a, b, c, d, inside
 
     # a room, then a microphone: both multiply the spectrum
     spectrum = torch.fft.rfft(x)
@@ -305,18 +310,25 @@ class Throats:
 
 
 def spec_augment(mel):
-    """masks of time and frequency on seven streams of ten"""
+    """masks on nine streams of ten: of up to 0.15 s each, on a twentieth of the time, and of frequencies, others every
+    4 s"""
     batch, frames, bins = mel.shape
     device = mel.device
-    on = torch.rand(batch, 1, 1, device=device) < 0.7
-    for _ in range(4):
-        start, width = uniform((batch, 1), 0, frames, device), uniform((batch, 1), 0, 14, device)
-        t = torch.arange(frames, device=device)
-        mel = mel.masked_fill(((t >= start) & (t < start + width))[:, :, None] & on, -0.3)
+    on = torch.rand(batch, 1, 1, device=device) < 0.9
+    count = frames // 70
+    start = torch.rand(batch, count, device=device) * frames
+    width = torch.rand(batch, count, device=device) ** 1.5 * 15 * torch.rand(batch, 1, device=device).sqrt()
+    edges = torch.zeros(batch, frames + 1, device=device)
+    one = torch.ones(batch, count, device=device)
+    edges.scatter_add_(1, start.long(), one)
+    edges.scatter_add_(1, (start + width).long().clamp(max=frames), -one)
+    mel = mel.masked_fill((edges.cumsum(1)[:, :-1, None] > 0.5) & on, -0.3)
+    parts = -(-frames // 400)
+    f = torch.arange(bins, device=device)
     for _ in range(2):
-        start, width = uniform((batch, 1), 0, bins, device), uniform((batch, 1), 0, 20, device)
-        f = torch.arange(bins, device=device)
-        mel = mel.masked_fill(((f >= start) & (f < start + width))[:, None] & on, -0.3)
+        start, width = uniform((batch, parts, 1), 0, bins, device), uniform((batch, parts, 1), 0, 26, device)
+        masked = ((f >= start - width / 2) & (f < start + width / 2)).repeat_interleave(400, 1)[:, :frames]
+        mel = mel.masked_fill(masked & on, -0.3)
     return mel
 
 

@@ -4,11 +4,13 @@ import kokoro_torch
 import model
 import muon
 import numpy as np
+import pronunciation
 import pytest
 import real
 import sound_labels
 import streams
 import torch
+import train
 
 
 def small(**others):
@@ -194,3 +196,24 @@ def test_a_part_of_a_clip_has_its_own_words():
         found = [(round(e + begin, 3), ids, w) for e, ids, w in words]
         assert len(found) > 1 and found == clip[3][clip[3].index(found[0]) :][: len(found)]
         assert words[-1][0] < n / 16000 <= 3 - begin
+
+
+def test_other_ways_to_say_it_keep_the_words():
+    r = np.random.default_rng(3)
+    plain = "wˌɪð sˈʌʧ fˈɜɹðəɹ sˌɛpəɹˈAʃən, ænd ðə wˈɜɹld ʌv ɐ kˈæt."
+    said = {pronunciation.pronounced(plain, r) for _ in range(200)}
+    assert len(said) > 80 and plain in said
+    assert all(len(kokoro_torch.word_marks(s)[1]) == 10 for s in said)
+
+
+def test_masks_leave_most_of_the_time():
+    torch.manual_seed(1)
+    masked = streams.spec_augment(torch.ones(64, 1920, 128)) < 0
+    whole = masked.all(2).float().mean()
+    assert 0.02 < whole < 0.12 and whole < masked.float().mean() < 0.4
+
+
+def test_two_views_that_agree_cost_nothing():
+    logs = torch.randn(3, 20, 29).log_softmax(-1)
+    assert train.disagreement(torch.cat([logs, logs])).abs() < 1e-6
+    assert train.disagreement(torch.cat([logs, logs.roll(1, 1)])) > 0.3

@@ -4,11 +4,14 @@
 The schedule is in minutes of training, kept in the state file, so that a run may be cut into calls: the encoder alone
 first, then the whole model, at last with weights rounded to Q4_0 in the forward and backward pass. What the encoder
 learns beside the words: the sound that is spoken (where clips have labels), at its end and half-way up; the characters,
-by CTC; and the teacher's states, if there is one. Writes OUT-0.pt, OUT-1.pt, ... (parameters) and STATE (all that
-resuming needs)."""
+by CTC; and the teacher's states, if there is one. With --twice every stream is heard in two rooms, by two throats and
+behind two sets of masks, and what is heard has to agree (Yao et al. 2024, CR-CTC). Several processes with torchrun's
+variables (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT) share the work, one GPU each. Writes OUT-0.pt, OUT-1.pt, ...
+(parameters) and STATE (all that resuming needs)."""
 
 import argparse
 import math
+import os
 import queue
 import threading
 import time
@@ -17,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 import whisper_encoder
 from english import normalised
@@ -56,12 +60,31 @@ from vocabulary import Vocabulary
 
 LOOK_AHEAD = 10  # states by which the student may be later than its teacher, or name a sound later than it is spoken
 IGNORED = -100
+WEIGHT_DECAY = 0.1
+RANK, RANKS = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
 
 
 def learning_rate(progress, peak):
     if progress < 0.03:
         return peak * progress / 0.03
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1, (progress - 0.03) / 0.97))))
+
+
+def disagreement(logs):
+    """how far two views of each stream are apart, in nats a state; log-probabilities [2 streams, states, kinds]"""
+    a, b = logs.chunk(2)
+    return (
+        sum(F.kl_div(x, y.detach(), reduction="none", log_target=True).sum(-1).mean() for x, y in ((a, b), (b, a))) / 2
+    )
+
+
+def average_gradients(parameters):
+    """over all processes"""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in gradients])
+    dist.all_reduce(flat)
+    parts = (flat / RANKS).split([g.numel() for g in gradients])
+    torch._foreach_copy_(gradients, [x.view_as(g) for x, g in zip(parts, gradients)])
 
 
 class Losses(nn.Module):
@@ -79,20 +102,22 @@ class Losses(nn.Module):
         """log-probabilities of characters, one for two states: [batch, states / 2, 29]"""
         return self.characters(states.unflatten(1, (-1, 2)).flatten(2)).float().log_softmax(-1)
 
-    def forward(self, mel, inputs, targets, labels, delays, with_decoder):
-        """-> characters for CTC, states for the teacher, the losses of sounds and of tokens"""
+    def forward(self, mel, inputs, targets, labels, delays, with_decoder, twice=False):
+        """-> characters for CTC, states for the teacher, the losses of sounds, of tokens and of two views that do not
+        agree"""
         states, half_way = self.model.encode(mel, middle=self.model.config.encoder_layers // 2)
         late = slice(4 * LEFT + LOOK_AHEAD, 4 * (LEFT + LIVE))
         labels = labels[:, : 4 * LIVE - LOOK_AHEAD].flatten()
-        sounds = sum(
-            F.cross_entropy(head(x[:, late]).float().flatten(0, 1), labels, ignore_index=UNLABELLED)
-            for head, x in ((self.sounds, states), (self.early_sounds, half_way))
-        )
+        heads = ((self.sounds, states), (self.early_sounds, half_way))
+        heard = [head(x[:, late]).float().log_softmax(-1) for head, x in heads]
+        sounds = sum(F.nll_loss(x.flatten(0, 1), labels, ignore_index=UNLABELLED) for x in heard)
+        spelled = self.spell(states)
+        apart = 0.45 * disagreement(spelled) + 0.15 * sum(map(disagreement, heard)) if twice else states.new_zeros(())
         tokens = states.new_zeros(())
         if with_decoder:
             logits = self.model(self.model.adapt(states), inputs, delays)[:, LEFT:]
             tokens = F.cross_entropy(logits.float().flatten(0, 1), targets[:, LEFT:].flatten(), ignore_index=IGNORED)
-        return self.spell(states).transpose(0, 1), self.teacher(states[:, late]), sounds, tokens
+        return spelled.transpose(0, 1), self.teacher(states[:, late]), sounds, tokens, apart
 
 
 def save_losses(losses, prefix, step, kind):
@@ -145,16 +170,16 @@ def optimisers(losses, peak, muon, device):
     inside = {id(p) for p in stacks}
     others = [p for p in losses.parameters() if id(p) not in inside]
     groups = [
-        {"params": [p for p in others if p.ndim >= 2], "weight_decay": 0.05},
+        {"params": [p for p in others if p.ndim >= 2], "weight_decay": WEIGHT_DECAY},
         {"params": [p for p in others if p.ndim < 2], "weight_decay": 0},
     ]
     made = [torch.optim.AdamW(groups, lr=peak, betas=(0.9, 0.98), fused=device == "cuda")]
     if muon:
-        made.append(Muon(stacks, lr=peak, weight_decay=0.05))
+        made.append(Muon(stacks, lr=peak, weight_decay=WEIGHT_DECAY))
     return made
 
 
-def planner(plans, news, vocabulary, shares, batch, delays, seed):
+def planner(plans, news, vocabulary, shares, batch, delays, seed, views):
     """a process of its own: plans for the next steps, over the clips that `news` has told of"""
     torch.set_num_threads(1)
     r, clips = np.random.default_rng(seed), {kind: [] for kind in shares}
@@ -165,21 +190,20 @@ def planner(plans, news, vocabulary, shares, batch, delays, seed):
         schedule, tokens, chosen, characters, sizes = plan(clips, shares, batch, delays, r)
         inputs, targets = disturb(tokens, r)[:, :-1].copy(), tokens[:, 1:].copy()
         targets[np.arange(targets.shape[1]) < LEFT + chosen[:, None]] = IGNORED  # the prompt
-        plans.put(
-            schedule
-            | {"inputs": inputs, "targets": targets, "delays": chosen, "characters": characters, "sizes": sizes}
-        )
+        made = schedule | {"inputs": inputs, "targets": targets, "delays": chosen}
+        made |= {"characters": characters, "sizes": sizes}
+        plans.put({k: np.concatenate([v] * views) for k, v in made.items()})
 
 
 class Planners:
     """several planners, and a thread that keeps some of their plans where the GPU can fetch them without waiting"""
 
-    def __init__(self, count, vocabulary, shares, batch, delays, seed, device):
+    def __init__(self, count, vocabulary, shares, batch, delays, seed, views, device):
         context = get_context("fork")
         plans, self.news = context.Queue(2 * count), [context.Queue() for _ in range(count)]
         self.jobs = [
             context.Process(
-                target=planner, args=(plans, news, vocabulary, shares, batch, delays, [seed, i]), daemon=True
+                target=planner, args=(plans, news, vocabulary, shares, batch, delays, [seed, i], views), daemon=True
             )
             for i, news in enumerate(self.news)
         ]
@@ -292,6 +316,10 @@ def main():
     )
     a.add_argument("--teacher", help="whisper_encoder.py's file: the encoder also learns its states")
     a.add_argument("--teacher-until", type=float, default=0.7, help="share of the schedule")
+    a.add_argument(
+        "--twice", action="store_true", help="two views of each of half as many streams, which have to agree"
+    )
+    a.add_argument("--dropout", type=float, default=0.05)
     a.add_argument("--encoder-only", action="store_true", help="no decoder: to compare ways of training the encoder")
     a.add_argument("--muon", action="store_true", help="Muon for the matrices of the stacks")
     a.add_argument("--planners", type=int, default=4, help="processes that plan streams")
@@ -315,10 +343,16 @@ def main():
     a.add_argument("--device", default="cuda")
     a = a.parse_args()
     torch.manual_seed(a.seed)
+    if RANKS > 1:
+        dist.init_process_group("cpu:gloo,cuda:nccl" if a.device == "cuda" else "gloo")
+        if a.device == "cuda":
+            torch.cuda.set_device(RANK)
     torch.backends.cuda.matmul.allow_tf32 = True
     vocabulary = Vocabulary(a.vocabulary)
     losses = Losses(
-        config_of_shape(a.shape, vocabulary=vocabulary.size) if a.shape else Config(vocabulary=vocabulary.size)
+        config_of_shape(a.shape, vocabulary=vocabulary.size, dropout=a.dropout)
+        if a.shape
+        else Config(vocabulary=vocabulary.size, dropout=a.dropout)
     ).to(a.device)
     if a.start_from:
         own = losses.model.state_dict()
@@ -339,9 +373,14 @@ def main():
             optimiser.load_state_dict(kept)
         step, spent = state["step"], state["spent"]
     shares = ENGLISH_SHARES if a.english else TINY_SHARES
-    planners = Planners(a.planners, vocabulary, shares, a.batch, a.delays, a.seed + step, a.device)
+    torch.manual_seed(a.seed + step + 1000 * RANK)
+    views = 2 if a.twice else 1
+    seed = a.seed + step + 1000 * RANK
+    planners = Planners(a.planners, vocabulary, shares, a.batch // views, a.delays, seed, views, a.device)
     pool = Pool(a.data, shares, a.device, (160 if a.english else 40) if a.device == "cuda" else 5)
-    planners.tell(pool.refresh())
+    while not (news := pool.refresh()):
+        time.sleep(1)
+    planners.tell(news)
     throats = Throats(a.device)
     print(sum(p.numel() for p in model.parameters()), "parameters; from step", step, "; hours", hours(pool), flush=True)
     if a.compile:
@@ -349,9 +388,13 @@ def main():
             layer.compile()
     losses.train()
     begun = last_time = last_check = last_save = time.time()
-    before, sums, profiler = spent, torch.zeros(4, device=a.device), None
+    before, sums, profiler = spent, torch.zeros(5, device=a.device), None
     while True:
         spent = before + (time.time() - begun) / 60
+        if RANKS > 1:  # the first one's clock
+            clock = torch.tensor([spent], dtype=torch.float64)
+            dist.broadcast(clock, 0)
+            spent = clock.item()
         progress = spent / a.minutes
         if progress >= 1 or spent - before > a.stop_after:
             break
@@ -368,22 +411,24 @@ def main():
             frames = spec_augment(frames)
         whole = round_weights(model) if progress >= a.quantise_from else None
         with torch.autocast(a.device, torch.bfloat16):
-            spelled, taught, sounds, written = losses(
-                frames, p["inputs"], p["targets"], labels, p["delays"], with_decoder
+            spelled, taught, sounds, written, apart = losses(
+                frames, p["inputs"], p["targets"], labels, p["delays"], with_decoder, a.twice
             )
         lengths = torch.full((a.batch,), spelled.shape[0])
         ctc = F.ctc_loss(spelled, p["characters"], lengths, p["sizes"], reduction="none", zero_infinity=True)
         ctc = ctc.sum() / int(p["sizes"].sum())
         distance = F.mse_loss(taught.float(), teacher.states(clean)) if taught_now else taught.sum() * 0
-        loss = written + (0.3 if with_decoder else 1.0) * (ctc + sounds) + distance
+        loss = written + (0.3 if with_decoder else 1.0) * (ctc + sounds + apart) + distance
         loss.backward()
         if whole:
             restore_weights(model, whole)
+        if RANKS > 1:
+            average_gradients(losses.parameters())
         nn.utils.clip_grad_norm_(losses.parameters(), 1.0)
         for optimiser in made:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
-        sums += torch.stack([written.detach(), ctc.detach(), sounds.detach(), distance.detach()])
+        sums += torch.stack([x.detach() for x in (written, ctc, sounds, distance, apart)])
         step += 1
         if step % 25 == 0:
             planners.tell(pool.refresh())
@@ -392,18 +437,22 @@ def main():
             sums.zero_()
             print(
                 f"step {step} minute {spent:.2f} tokens {means[0]:.4f} ctc {means[1]:.4f} sounds {means[2]:.4f} "
-                f"teacher {means[3]:.4f} at {100 / (time.time() - last_time):.1f} steps/s",
+                f"teacher {means[3]:.4f} apart {means[4]:.4f} at {100 / (time.time() - last_time):.1f} steps/s",
                 flush=True,
             )
             last_time = time.time()
-        if time.time() - last_save > a.save_every * 60:
+        if RANK == 0 and time.time() - last_save > a.save_every * 60:
             save_losses(losses, a.out, step, torch.float16 if a.f16 else torch.float32)
             last_save = time.time()
-        if time.time() - last_check > a.check_every * 60:
+        if RANK == 0 and time.time() - last_check > a.check_every * 60:
             check(losses, vocabulary, a.valid, a.valid_clips, with_decoder, progress >= a.quantise_from)
             print("  ", hours(pool), flush=True)
             last_check = last_time = time.time()
     planners.stop()
+    if RANKS > 1:
+        dist.destroy_process_group()
+    if RANK:
+        return
     torch.save(
         {"losses": losses.state_dict(), "optimisers": [o.state_dict() for o in made], "step": step, "spent": spent},
         a.state,

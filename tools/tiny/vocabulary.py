@@ -12,10 +12,6 @@ from pathlib import Path
 
 from texts import transcript
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "app"))
-
-from voxtab.native.making import tekken
-
 BOS, PAD, WORD, FIRST = 1, 32, 33, 1000
 PATTERN = r" ?[^\s]+|\s+"  # words with their leading space
 
@@ -83,6 +79,9 @@ def learn(counts, merges):
 
 
 def main():
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "app"))
+    from voxtab.native.making import tekken  # here: the GPU machine has this folder alone
+
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("texts", help="the .jsonl of texts.py or english.py")
     a.add_argument("out", help="tekken.json to write")
