@@ -12,6 +12,22 @@ GUARD = np.float32(-12345.5)
 GUARDS = 64
 
 
+def quantised(values, type: str) -> tuple[np.ndarray, np.ndarray]:
+    """Values as a file stores them in this type, and what they then are, in float32."""
+    values = values.astype(np.float32)
+    if type == "Q4_0":
+        stored = gguf.quants.quantize(values, gguf.GGMLQuantizationType.Q4_0)
+        return stored, gguf.quants.dequantize(stored, gguf.GGMLQuantizationType.Q4_0)
+    if type in ggml.TYPES:
+        stored = ggml.quantise(values, type)
+        return stored, ggml.dequantise(stored, type, values.shape)
+    if type == "BF16":
+        bits = (values.view(np.uint32) >> 16).astype(np.uint16)
+        return bits, (bits.astype(np.uint32) << 16).view(np.float32)
+    stored = values.astype(np.float16) if type == "F16" else values
+    return stored, stored.astype(np.float32)
+
+
 @dataclass
 class Lab:
     """One device and one layout of kernels. Buffers live until `clear`."""
@@ -49,29 +65,21 @@ class Lab:
             cuts = [np.arange(a, min(a + (most_rows or rows), rows)) for a in range(0, rows, most_rows or rows)]
         parts, rounded, done = [], np.empty((rows, columns)), 0
         for cut in cuts:
-            values, scales = weights[cut].astype(np.float32), self.kernels.unused
-            if type == "Q4_0":
-                raw = gguf.quants.quantize(values, gguf.GGMLQuantizationType.Q4_0)
-                rounded[cut] = gguf.quants.dequantize(raw, gguf.GGMLQuantizationType.Q4_0)
-                raw = raw.reshape(-1, 18)
-                buffer, scales = self.put(raw[:, 2:]), self.put(raw[:, :2])
-            elif type in ggml.TYPES:
-                raw = ggml.quantise(values, type)
-                rounded[cut] = ggml.dequantise(raw, type, values.shape)
-                buffer, scales = self.repacked(raw, type, values.size // 32)
-            elif type == "F16":
-                rounded[cut] = values.astype(np.float16)
-                buffer = self.put(values.astype(np.float16))
-            elif type == "BF16":
-                bits = (values.view(np.uint32) >> 16).astype(np.uint16)
-                rounded[cut] = (bits.astype(np.uint32) << 16).view(np.float32)
-                buffer = self.put(bits)
-            else:
-                rounded[cut] = values
-                buffer = self.put(values)
-            parts.append(Part(type, done, len(cut), buffer, scales))
+            stored, rounded[cut] = quantised(weights[cut], type)
+            parts.append(self.part(type, done, len(cut), columns, stored))
             done += len(cut)
         return Matrix(rows, columns, tuple(parts)), rounded
+
+    def part(self, type: str, first: int, rows: int, columns: int, stored: np.ndarray) -> Part:
+        """Rows from `first` on that `quantised` has stored."""
+        if type == "Q4_0":
+            blocks = stored.reshape(-1, 18)
+            weights, scales = self.put(blocks[:, 2:]), self.put(blocks[:, :2])
+        elif type in ggml.TYPES:
+            weights, scales = self.repacked(stored, type, rows * columns // 32)
+        else:
+            weights, scales = self.put(stored), self.kernels.unused
+        return Part(type, first, rows, weights, scales)
 
     def repacked(self, raw, type: str, blocks: int) -> tuple[int, int]:
         """A file's blocks as the kernels have them: the buffers of weights and of scales."""

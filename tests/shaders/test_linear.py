@@ -1,12 +1,14 @@
 """The products against float64: every kernel of them, all types of weights, endings and layouts."""
 
+from functools import lru_cache
+
 import numpy as np
 import pytest
 
 import ggml
 import reference
-from conftest import VARIANTS, layouts
-from lab import GUARDS, Lab, assert_close
+from conftest import FIELDS, VARIANTS, layouts
+from lab import GUARDS, Lab, assert_close, quantised
 from shaders.test_kernels import STACKS, random
 from voxtab import rope
 from voxtab.gpu import kernels as kernels_module
@@ -39,6 +41,7 @@ SHAPES = pytest.mark.parametrize(
 )
 
 
+@layouts(*FIELDS)
 @SHAPES
 def test_linear(lab, rows, outputs, columns):
     assert_linear(lab, "Q4_0", rows, outputs, columns)
@@ -51,17 +54,20 @@ def test_linear_of_floats(lab, type, rows, outputs, columns):
     assert_linear(lab, type, rows, outputs, columns)
 
 
+@lru_cache(maxsize=1)  # the layouts of a shape follow each other, and this takes longer than the GPU does
+def product(type, rows, outputs, columns):
+    """x, a matrix as a file stores it, and their product in float64."""
+    x = random(1, rows, columns).astype(np.float32)
+    stored, rounded = quantised(random(2, outputs, columns, scale=columns**-0.5), type)
+    return x, stored, x.astype(float) @ rounded.T.astype(float)
+
+
 def assert_linear(lab, type, rows, outputs, columns):
-    x, weights = random(1, rows, columns), random(2, outputs, columns, scale=columns**-0.5)
-    matrix, rounded = lab.matrix(weights, type)
-    out = lab.out(rows, outputs)
-    lab.go(*lab.kernels.linear(lab.kernels.unused, lab.put(x.astype(np.float32)), matrix, out, rows=rows))
-    assert_close(
-        (type, rows, outputs, columns),
-        lab.get(out, rows, outputs, guarded=True),
-        x.astype(np.float32) @ rounded.T,
-        5 * ROUNDING,
-    )
+    x, stored, want = product(type, rows, outputs, columns)
+    matrix, out = Matrix(outputs, columns, (lab.part(type, 0, outputs, columns, stored),)), lab.out(rows, outputs)
+    lab.go(*lab.kernels.linear(lab.kernels.unused, lab.put(x), matrix, out, rows=rows))
+    got = lab.get(out, rows, outputs, guarded=True)
+    assert_close((type, rows, outputs, columns), got, want, 5 * ROUNDING)
 
 
 # Layout, types, and the shape: rows, outputs, columns. Each type in each kernel once, as lavapipe compiles them slowly.
@@ -127,17 +133,23 @@ def test_every_value_of_a_block(device, run, type):
         np.testing.assert_array_equal(got, want)
 
 
-@pytest.mark.parametrize("ending", [STORE, GELU, ADD, SILU])
-@pytest.mark.parametrize("biased", [False, True])
+NORMS_AND_SHAPES = [  # norm, rows, columns; the last three have squares of several chunks
+    *((norm, *shape) for norm in (False, True) for shape in ((5, 160), (1, 1024), (3, 384))),
+    (True, 1, 3072),
+    (True, 9, 1536),
+    (True, 67, 64),
+]
+
+
+# Each ending and each shape comes with a bias and without: lavapipe compiles slowly, so not all three together.
 @pytest.mark.parametrize(
-    "norm,rows,columns",
+    "ending,biased,norm,rows,columns",
     [
-        *((norm, *shape) for norm in (False, True) for shape in ((5, 160), (1, 1024), (3, 384))),
-        (True, 1, 3072),
-        (True, 9, 1536),
-        (True, 67, 64),
+        (ending, (ending + i) % 2 == 1, *shape)
+        for i, shape in enumerate(NORMS_AND_SHAPES)
+        for ending in (STORE, GELU, ADD, SILU)
     ],
-)  # squares of several chunks
+)
 def test_linear_endings(lab, ending, norm, biased, rows, columns):
     outputs = 70
     x, weights = random(1, rows, columns, scale=3), random(2, outputs, columns, scale=columns**-0.5)
@@ -188,9 +200,11 @@ def test_linear_in_parts(lab, gate_up):
     assert_close("parts", lab.get(out, *want.shape, guarded=True), want, 1e-4 if gate_up else 2e-5)
 
 
-@pytest.mark.parametrize("half_rope", [False, True])
-@pytest.mark.parametrize("cache_f16", [False, True])
-@pytest.mark.parametrize("stack", STACKS)
+# Each stack meets both values of the others, and these meet each other: lavapipe compiles slowly.
+@pytest.mark.parametrize(
+    "stack,half_rope,cache_f16",
+    [(stack, half_rope, half_rope == (i % 2 == 0)) for i, stack in enumerate(STACKS) for half_rope in (False, True)],
+)
 @pytest.mark.parametrize("position,rotation,rows", [(0, 0, 3), (29, 29, 3), (29, 131000, 3), (29, 29, 40)])
 def test_linear_heads(lab, half_rope, cache_f16, stack, position, rotation, rows):
     """Queries, and keys and values in the slots of their positions, over the ring's end."""
