@@ -6,7 +6,8 @@ The two disagree: each accepts what the other refuses, so a shader that runs her
 without a GPU (Dawn for Node), naga on any Vulkan driver, both at WebGPU's default limits; naga also compiles what GPUs
 with higher limits are asked for, which Dawn without a GPU cannot. Every file is also compiled with its default
 overrides, must be used by some variant, and is searched for a pitfall that compiles. Tint compiles every variant. naga
-compiles enough of them for every two values of a file's constants to meet, because the driver behind it is slow.
+compiles enough of them for every two values of a file's constants to meet, because the driver behind it is slow; sizes
+need not meet others.
 If anything is wrong, the exit status is 1, with the file, the constants and the compiler's message.
 """
 
@@ -31,6 +32,7 @@ from voxtab.native.gpu.device import NativeDevice
 ROOT = Path(__file__).resolve().parents[2]
 NODE = Path(__file__).resolve().parent / "node"
 Failure = tuple[str, dict | None, str]  # file's name, constants, message
+SIZES = {"COLUMNS", "HEIGHT", "CHUNK", "EPSILON"}  # constants that are only computed with: no code depends on them
 
 
 def bare_loop_variables(wgsl: str) -> list[str]:
@@ -74,11 +76,19 @@ def tint(files: dict[str, str], variants: list[tuple[str, dict]]) -> list[Failur
 
 
 def pairs_covered(variants: list[tuple[str, dict]]) -> list[tuple[str, dict]]:
-    """Some of the variants: whichever two values of a file's constants meet in any variant meet in one of these."""
+    """Some of the variants: whichever two values of a file's constants meet in any variant meet in one of these.
+
+    A value of SIZES only has to be in one of them.
+    """
     chosen = []
     for _, of_file in itertools.groupby(sorted(variants, key=lambda variant: variant[0]), lambda variant: variant[0]):
         left = [
-            (variant, set(itertools.combinations_with_replacement(sorted(variant[1].items()), 2)) or {None})
+            (
+                variant,
+                {(size,) for size in variant[1].items() if size[0] in SIZES}
+                | set(itertools.combinations_with_replacement(_choices(variant[1]), 2))
+                or {None},
+            )
             for variant in of_file
         ]
         met: set = set()
@@ -89,6 +99,10 @@ def pairs_covered(variants: list[tuple[str, dict]]) -> list[tuple[str, dict]]:
             chosen.append(variant)
             met |= pairs
     return [variant for variant in variants if variant in chosen]
+
+
+def _choices(constants: dict) -> list[tuple]:
+    return sorted(item for item in constants.items() if item[0] not in SIZES)
 
 
 async def naga(variants: list[tuple[str, dict]], default_limits: bool) -> list[Failure]:
