@@ -47,8 +47,9 @@ export function enqueue(sources, others = null) {
       isCancelled: false,
       isRestarted: false,
     });
+  const before = current;
   advance();
-  list.follow(items.at(-1));
+  if (current === before) list.follow(items.at(-1)); // otherwise the one that has begun is followed
 }
 
 // Begins the next item, if nothing else is being done.

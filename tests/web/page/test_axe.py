@@ -58,9 +58,14 @@ def test_from_the_first_minute_to_a_transcript(browser, url, check):
         check(page)  # “See it work” plays
         at(page, "get-model").click()
         wait_for(page, "error")
+        at(page, "audio-file").set_input_files(SECOND)  # it waits for a model
+        expect(at(page, "queue-waits")).to_be_visible()
         check(page)
         at(page, "retry").click()
-        wait_for(page, "ready")
+        wait_for(page, "done")
+        expect(at(page, "offer-longest")).to_be_visible()
+        at(page, "sessions-list").get_by_role("button", name="Open").click()
+        expect(at(page, "no-audio")).to_be_visible()
         check(page)
         transcribed(page)
         at(page, "play").click()
@@ -86,7 +91,9 @@ def test_while_it_works(browser, url, check):
             ("bad.wav", BAD),
             ("c.wav", SECOND["buffer"]),
             ("d.wav", SECOND["buffer"]),
+            ("e.pdf", b"%PDF"),
         )
+        expect(at(page, "left-out")).to_be_visible()
         expect(at(page, "queue-list").locator("li").nth(2)).to_have_attribute("data-state", "running")
         check(page)
 
