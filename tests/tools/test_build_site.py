@@ -48,7 +48,7 @@ def main(tmp_path, monkeypatch):
 
 
 def test_an_older_site_is_replaced(main, tmp_path, capsys):
-    def build(site, scratch):
+    def build(site, scratch, only_page):
         site.mkdir()
         (site / "newer.js").write_bytes(bytes(100_000))
 
@@ -58,7 +58,7 @@ def test_an_older_site_is_replaced(main, tmp_path, capsys):
 
 
 def test_a_build_that_fails_leaves_the_older_site(main, tmp_path):
-    def build(site, scratch):
+    def build(site, scratch, only_page):
         site.mkdir()
         sys.exit("npm ci failed")
 

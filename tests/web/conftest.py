@@ -28,14 +28,37 @@ def pytest_addoption(parser):
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory) -> Path:
-    """The static site, built as users build it, outside the checkout: once for all processes of tools/test."""
+    """The static site, built as users build it, outside the checkout."""
+    return built(tmp_path_factory, "site")
+
+
+@pytest.fixture(scope="session")
+def page_only(tmp_path_factory) -> Path:
+    """The page of that site, for tests with a fake Worker (fake_engine.py)."""
+    return built(tmp_path_factory, "page", "--only-page")
+
+
+def built(tmp_path_factory, name, *options) -> Path:
+    """Once for all processes of tools/test.
+
+    In modules/ are those from which the page's scripts were joined, for tests of one: they start the joined Workers.
+    """
     own = tmp_path_factory.getbasetemp()
-    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "built" / "site"
-    with FileLock(f"{folder.parent}.lock"):
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "built" / name
+    with FileLock(f"{folder}.lock"):
         if not folder.exists():
-            subprocess.run([CHECKOUT / "tools" / "build_site", "--out", folder], check=True, stdout=subprocess.DEVNULL)
-            for name in ("bare.html", "patched_worker.js"):
-                shutil.copy(Path(__file__).with_name(name), folder)
+            build = [CHECKOUT / "tools" / "build_site", "--out", folder, *options]
+            subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
+            web = CHECKOUT / "web"
+            for module in web.rglob("*.js"):
+                path = module.relative_to(web)
+                target = folder / "modules" / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(folder / path if (folder / path).exists() else module, target)
+            for library in ("hash-wasm", "mediabunny"):
+                (folder / "modules" / library).symlink_to(Path("..", library))
+            for file in ("bare.html", "patched_worker.js"):
+                shutil.copy(Path(__file__).with_name(file), folder)
     return folder
 
 
@@ -142,8 +165,18 @@ def speaking(browser, clip):
 
 
 @pytest.fixture(scope="session")
-def url():
-    """The page as it lies in the checkout, for tests with a fake Worker (fake_engine.py)."""
-    server = Server({"site": CHECKOUT / "web"})
+def url(page_only):
+    """The page without Python."""
+    yield from serve(page_only)
+
+
+@pytest.fixture(scope="session")
+def checkout_url():
+    """The page as it lies in the checkout, for tests that change one of its modules, or look into it while it runs."""
+    yield from serve(CHECKOUT / "web")
+
+
+def serve(folder):
+    server = Server({"site": folder})
     yield f"{server.url}/site"
     server.close()

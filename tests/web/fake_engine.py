@@ -69,7 +69,7 @@ def page_on(browser, url, script=None, query="?model=self-test", gpu=GOOD_GPU, s
         yield page
     finally:
         context.close()
-    assert not uncaught
+    assert not [error.stack for error in uncaught]
 
 
 def wait_for(page, state):

@@ -81,11 +81,23 @@ def test_all_workers_are_known():
         assert script in WORKERS
 
 
+# Of a name, a page has one policy: a module that a test imports beside the page's scripts gets theirs.
+ONE_POLICY = """
+    const create = TrustedTypePolicyFactory.prototype.createPolicy;
+    const made = new Map();
+    TrustedTypePolicyFactory.prototype.createPolicy = function (name, rules) {
+        if (!made.has(name)) made.set(name, create.call(this, name, rules));
+        return made.get(name);
+    };
+"""
+
+
 @pytest.mark.parametrize("host", [without_headers, without_service_worker, without_both])
 def test_nobody_leaves_but_the_worker_that_downloads(browser, server, site, elsewhere, host):
     with host(server, site) as url, browser.new_context() as context:
         page = context.new_page()
         developer_tools(page)  # Playwright asks only Chromium's Workers
+        page.add_init_script(ONE_POLICY)
         if host is not without_headers:
             page.add_init_script("delete Navigator.prototype.serviceWorker")
         page.goto(url)
@@ -100,7 +112,8 @@ def test_nobody_leaves_but_the_worker_that_downloads(browser, server, site, else
             with page.expect_worker() as started:
                 page.evaluate(
                     """async (script) => {
-                        const { startWorker } = await import("./worker/start.js");
+                        const { bindWorkers, startWorker } = await import("./modules/worker/start.js");
+                        await bindWorkers();
                         window.tried = startWorker(new URL(script, document.baseURI));
                     }""",
                     script,
@@ -124,6 +137,7 @@ def reload_around_the_service_worker(page):
 def test_no_script_comes_from_a_text(browser, server):
     """Trusted Types: what could make a script of a text is refused, and Workers of another site too."""
     page = browser.new_page()
+    page.add_init_script(ONE_POLICY)
     page.goto(f"{server.url}/site/")
     for attempt in (
         "document.body.innerHTML = '<b>'",
@@ -131,7 +145,7 @@ def test_no_script_comes_from_a_text(browser, server):
         "Function('1')",
         "new Worker('worker/boot.js')",
         "trustedTypes.createPolicy('other', {})",
-        "import('./worker/start.js').then((start) => start.startWorker(new URL('https://evil.example/a.js')))",
+        "import('./modules/worker/start.js').then((start) => start.startWorker(new URL('https://evil.example/a.js')))",
         "Object.assign(document.createElement('script'), { text: '1' })",
     ):
         # In a timer, because what Playwright calls may use eval.

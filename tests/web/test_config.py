@@ -9,8 +9,8 @@ from web.conftest import CHECKOUT
 
 def test_the_page_has_the_engines_numbers(browser, url):
     page = browser.new_page()
-    page.goto(f"{url}/config.js")
-    numbers = page.evaluate("async () => ({ ...await import('./config.js') })")
+    page.goto(f"{url}/style.css")
+    numbers = page.evaluate("async () => ({ ...await import('./modules/config.js') })")
     page.close()
     assert numbers == {
         name: list(value) if isinstance(value := getattr(config, name), tuple) else value for name in numbers
@@ -20,9 +20,9 @@ def test_the_page_has_the_engines_numbers(browser, url):
 
 def test_the_page_asks_for_the_limits_that_the_engine_needs(browser, url):
     page = browser.new_page()
-    page.goto(f"{url}/config.js")
+    page.goto(f"{url}/style.css")
     page.set_content('<html lang="en"><meta name="languages" content="en">')  # as index.html tells the page's sentences
-    needed = page.evaluate("async () => (await import('./page/machine.js')).NEEDED")
+    needed = page.evaluate("async () => (await import('./modules/page/machine.js')).NEEDED")
     page.close()
     assert needed == DEFAULT_LIMITS
 

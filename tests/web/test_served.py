@@ -40,7 +40,7 @@ def test_a_page_that_is_not_whole(site, browser):
     """That is told by the page too, not only forbidden."""
     page = browser.new_page()
     page.add_init_script("delete Navigator.prototype.serviceWorker")  # Playwright cannot abort its requests
-    page.route("**/view.js", lambda route: route.abort())
+    page.route("**/main.js", lambda route: route.abort())
     with serving(application(Site(site), None)) as url:
         page.goto(url)
         wait_for(page, "error")

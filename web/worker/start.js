@@ -29,7 +29,7 @@ export function scriptAddress(url) {
 // Before the first Worker starts, where no service worker answers this page's requests.
 export async function bindWorkers() {
   if (!document.querySelector("meta[http-equiv=Content-Security-Policy]")) return; // the checkout's web/ has none
-  const { headers } = await fetch(import.meta.url);
+  const { headers } = await fetch(new URL("./boot.js", import.meta.url)); // as all scripts of Workers are answered
   throughBlobs = !headers.has("Content-Security-Policy");
 }
 

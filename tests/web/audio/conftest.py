@@ -6,7 +6,7 @@ import pytest
 @pytest.fixture(scope="module")
 def page(browser, url):
     page = browser.new_page()
-    page.goto(f"{url}/config.js")  # any document of the site
+    page.goto(f"{url}/style.css")  # any document of the site
     yield page
     page.close()
 
@@ -15,6 +15,6 @@ def page(browser, url):
 def built(browser, server):
     """Of the built site, which has the libraries too."""
     page = browser.new_page()
-    page.goto(f"{server.url}/site/config.js")
+    page.goto(f"{server.url}/site/style.css")
     yield page
     page.close()

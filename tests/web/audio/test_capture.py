@@ -21,7 +21,7 @@ def captured(page, rate, quanta):
                 AudioWorkletProcessor: class { port = { postMessage: (block) => sent.push(block) }; },
                 registerProcessor: (name, made) => { Capture = made; },
             });
-            await import(`./audio/capture-worklet.js?${rate}-${quanta}`);
+            await import(`./modules/audio/capture-worklet.js?${rate}-${quanta}`);
             const capture = new Capture();
             const next = (i) => capture.process([[Float32Array.from({ length: quantum }, (_, j) => i * quantum + j)]]);
             const goesOn = [next(0)];  // not heard, as it has no port

@@ -8,7 +8,7 @@ def gaps(page, blocks):
     """What is told of `blocks`: (seconds of sound so far, wall time) each."""
     return page.evaluate(
         """async (blocks) => {
-            const { Clock } = await import("./audio/clock.js");
+            const { Clock } = await import("./modules/audio/clock.js");
             const clock = new Clock();
             return blocks.map(([seconds, wall]) => clock.take(seconds, wall)).filter(Boolean);
         }""",

@@ -18,7 +18,7 @@ from web.fake_engine import wav
 
 rng = np.random.default_rng(0)
 READ = """async ({ data, name }) => {
-  const { openAudio } = await import("./audio/file.js");
+  const { openAudio } = await import("./modules/audio/file.js");
   try {
     const audio = await openAudio(new Blob([Uint8Array.fromBase64(data)]), name);
     const expected = audio.seconds;
@@ -105,7 +105,7 @@ def test_wav_is_taken_as_libsndfile_takes_it(page):
 def test_the_first_block_fills_the_engines_room(page):
     first = page.evaluate(
         """async data => {
-        const { openAudio } = await import("./audio/file.js");
+        const { openAudio } = await import("./modules/audio/file.js");
         const audio = await openAudio(new Blob([Uint8Array.fromBase64(data)]), "clip");
         for await (const block of audio.blocks()) return block.length;
     }""",
@@ -118,7 +118,7 @@ def test_blocks_can_be_read_again_and_be_closed(page):
     data = written(NOISE, RATE, format="WAV", subtype="PCM_16")
     lengths = page.evaluate(
         """async data => {
-        const { openAudio } = await import("./audio/file.js");
+        const { openAudio } = await import("./modules/audio/file.js");
         const audio = await openAudio(new Blob([Uint8Array.fromBase64(data)]), "clip");
         const lengths = [];
         for (const closes of [false, true, false]) {

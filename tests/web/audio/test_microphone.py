@@ -55,7 +55,7 @@ def test_a_stream_that_its_page_ends(speaking, url):
     """No event tells of that. The stream of another page (voxtab.js) goes on when the recording ends."""
     with page_on(speaking, url) as page:
         ended = page.evaluate("""async () => {
-            const { Microphone } = await import("./audio/microphone.js");
+            const { Microphone } = await import("./modules/audio/microphone.js");
             const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
             const first = await Microphone.of(stream, "first", {});
             await first.stop();
@@ -164,9 +164,9 @@ def test_gpu_lost_while_speaking(speaking, url):
         assert len(samples) == fed(page)[-1]["fed"] > 0.9 * RATE
 
 
-def test_audio_dropped_while_the_gpu_comes_back(speaking, url):
+def test_audio_dropped_while_the_gpu_comes_back(speaking, checkout_url):
     """The microphone comes first: what it hears is transcribed, and the file has to wait."""
-    with page_on(speaking, url, GPU_LOST) as page:
+    with page_on(speaking, checkout_url, GPU_LOST) as page:
         at(page, "speak").click()
         wait_for(page, "loading")
         waits = "You are being recorded. The text follows once the model is open."
@@ -299,9 +299,9 @@ def test_text_that_falls_behind(speaking, url):
         expect(at(page, "note")).to_be_hidden()
 
 
-def test_the_answer_to_feed_is_the_brake(browser, url):
+def test_the_answer_to_feed_is_the_brake(browser, checkout_url):
     """The page does not feed again until the answer comes; the rest of the recording stays in the page."""
-    with page_on(browser, url, {"feed": [{"silent": True}], "finish": [{"silent": True}]}) as page:
+    with page_on(browser, checkout_url, {"feed": [{"silent": True}], "finish": [{"silent": True}]}) as page:
         transcribe_recording(page, seconds=12)
         for block, samples in enumerate((5 * RATE, 10 * RATE, 12 * RATE)):
             page.wait_for_function("block => window.heard.filter(h => h.fed).length > block", arg=block)
@@ -318,9 +318,9 @@ def test_the_answer_to_feed_is_the_brake(browser, url):
         assert calls(page, "finish")
 
 
-def test_a_transcription_that_fails_while_its_audio_waits(browser, url):
+def test_a_transcription_that_fails_while_its_audio_waits(browser, checkout_url):
     """The answer to `feed` carries the error, at any place in the audio."""
-    with page_on(browser, url, {"feed": [{}, {"silent": True}]}) as page:
+    with page_on(browser, checkout_url, {"feed": [{}, {"silent": True}]}) as page:
         transcribe_recording(page, seconds=200)
         page.wait_for_function("window.heard.filter(h => h.fed).length === 2")
         answer(page, "feed", error={"kind": "audio", "message": "The samples hold NaN."})
@@ -329,9 +329,9 @@ def test_a_transcription_that_fails_while_its_audio_waits(browser, url):
         assert not calls(page, "finish")
 
 
-def test_nothing_is_fed_after_a_stop(browser, url):
+def test_nothing_is_fed_after_a_stop(browser, checkout_url):
     """Also if the stop comes too late for the running feed."""
-    with page_on(browser, url, {"feed": [{"after": 500}]}) as page:
+    with page_on(browser, checkout_url, {"feed": [{"after": 500}]}) as page:
         transcribe_recording(page, seconds=12)
         page.wait_for_function("window.heard.filter(h => h.fed).length === 1")
         page.evaluate("document.getElementById('stop').click()")
@@ -339,8 +339,8 @@ def test_nothing_is_fed_after_a_stop(browser, url):
         assert len(fed(page)) == 1 and not calls(page, "finish")
 
 
-def test_stop_while_audio_waits(browser, url):
-    with page_on(browser, url, {"feed": [{}, {"silent": True}]}) as page:
+def test_stop_while_audio_waits(browser, checkout_url):
+    with page_on(browser, checkout_url, {"feed": [{}, {"silent": True}]}) as page:
         transcribe_recording(page, seconds=12)
         page.wait_for_function("window.heard.filter(h => h.fed).length === 2")
         at(page, "stop").click()

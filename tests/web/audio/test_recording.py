@@ -16,8 +16,8 @@ BLOCK = 5 * RATE  # samples that it gives at a time
 @pytest.fixture(scope="module")
 def page(browser, url):
     page = browser.new_page()
-    page.goto(f"{url}/config.js")  # any document of the site
-    page.evaluate("async () => { Object.assign(window, await import('./audio/recording.js')); }")
+    page.goto(f"{url}/style.css")  # any document of the site
+    page.evaluate("async () => { Object.assign(window, await import('./modules/audio/recording.js')); }")
     yield page
     page.close()
 

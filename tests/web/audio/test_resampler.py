@@ -11,7 +11,7 @@ def resampled(page, samples, rate, block=128):
     return np.array(
         page.evaluate(
             """async ([samples, rate, block]) => {
-        const { Resampler } = await import("./audio/resampler.js");
+        const { Resampler } = await import("./modules/audio/resampler.js");
         const resampler = new Resampler(rate);
         const all = [];
         for (let at = 0; at < samples.length; at += block)

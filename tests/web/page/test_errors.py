@@ -149,6 +149,7 @@ def test_model_that_does_not_open(browser, url, kind):
 def test_stop_while_loading(browser, url, obeys):
     script = {"open": [{"silent": True}, {}], "cancel": [{"silent": not obeys}]}
     with page_on(browser, url, script, state="loading") as page:
+        page.wait_for_function("heard.some(({ call }) => call?.verb === 'open')")  # nothing stops what is not asked yet
         at(page, "stop").click()
         wait_for(page, "error")
         expect(at(page, "error")).to_contain_text("Loading was stopped.")
@@ -297,7 +298,7 @@ def test_a_wrong_setting(browser, url):
 
 def test_a_page_that_is_not_whole(browser, url):
     page = browser.new_page()
-    page.route("**/view.js", lambda route: route.abort())
+    page.route("**/main.js", lambda route: route.abort())
     page.goto(f"{url}/")
     wait_for(page, "error")
     expect(at(page, "status")).to_contain_text("did not load: open it from a server")

@@ -80,8 +80,8 @@ def test_the_microphone_is_chosen_and_remembered(speaking, url):
         ]
 
 
-def test_a_tabs_sound(speaking, url):
-    with page_on(speaking, url) as page:
+def test_a_tabs_sound(speaking, checkout_url):
+    with page_on(speaking, checkout_url) as page:
         page.evaluate(ASKED)
         page.locator("#sources summary").click()
         at(page, "source").select_option(label="A tab, or what the system plays")
@@ -310,7 +310,7 @@ def test_what_is_too_quiet_or_too_loud_is_told(browser, url):
     """Judged block by block; the sentence goes when the sound is right."""
     with page_on(browser, url) as page:
         told = page.evaluate("""async () => {
-            const { Loudness } = await import("./audio/loudness.js");
+            const { Loudness } = await import("./modules/audio/loudness.js");
             const over = (...parts) => {
                 const loudness = new Loudness();
                 let seconds = 0;

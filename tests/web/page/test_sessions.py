@@ -19,7 +19,7 @@ import soundfile
 from playwright.sync_api import Error, expect
 
 from web.audio.tones import RATE, tone
-from web.conftest import CHECKOUT, browser_of, developer_tools, to_hear
+from web.conftest import browser_of, developer_tools, to_hear
 from web.fake_engine import GOOD_GPU, SECOND, answer, at, calls, fed, page_on, prepare, wait_for, wav
 
 TEXT = {"event": "text", "text": " One two three four", "tokens": [33, 1500, 1501], "audio_seconds": 0.4}
@@ -72,7 +72,7 @@ def saved(page, press):
 
 def sessions(page):
     """As the page reads them."""
-    return page.evaluate("async () => (await import('./worker/sessions/sessions.js')).list()")
+    return page.evaluate("async () => (await import('./modules/worker/sessions/sessions.js')).list()")
 
 
 def entries(page):
@@ -225,7 +225,7 @@ def test_a_page_that_is_busy_or_frozen(hearing, url):
     held = []
     with page_on(hearing, url, SPOKEN) as page:
         other = page.context.new_page()
-        other.goto(f"{url}/config.js")
+        other.goto(f"{url}/style.css")
         speak(page, 0.5)
         # The page's thread waits for this answer.
         page.route("**/held", lambda route: held.append(route))
@@ -235,7 +235,7 @@ def test_a_page_that_is_busy_or_frozen(hearing, url):
                 request.open("GET", "held", false);
                 request.send();
             })""")
-        kept = "async () => (await (await import('./worker/sessions/sessions.js')).list())[0].seconds"
+        kept = "async () => (await (await import('./modules/worker/sessions/sessions.js')).list())[0].seconds"
         before = other.evaluate(kept)
         other.wait_for_function(f"async (seconds) => await ({kept})() > seconds", arg=before + 1, timeout=30000)
         (route,) = held
@@ -312,8 +312,11 @@ def test_a_browser_that_keeps_nothing(hearing, url, broken, says):
 
 
 def patch_writer(page, patch):
-    writer = (CHECKOUT / "web/worker/sessions/writer.js").read_text()
-    page.route("**/writer.js", lambda route: route.fulfill(content_type="text/javascript", body=f"{patch};{writer}"))
+    def patched(route):
+        answer = route.fetch()
+        route.fulfill(response=answer, body=f"{patch};{answer.text()}")
+
+    page.route("**/writer.js", patched)
 
 
 def test_a_disk_that_gets_full(hearing, url):
@@ -481,7 +484,7 @@ def test_the_list(hearing, url):
 def test_the_oldest_is_offered_for_removal(hearing, url):
     """Never removed unasked. Here the list is large with 40 kB."""
     with page_on(hearing, url, SPOKEN, state=None) as page:
-        page.route("**/page/sessions.js", small_list)
+        page.route("**/page/main.js", small_list)
         for seconds in (0.5, 1):
             page.reload()
             wait_for(page, "ready")
@@ -499,13 +502,13 @@ def test_the_oldest_is_offered_for_removal(hearing, url):
 def small_list(route):
     answer = route.fetch()
     text = answer.text()
-    assert "const LARGE = 2e9;" in text
-    route.fulfill(response=answer, body=text.replace("const LARGE = 2e9;", "const LARGE = 4e4;"))
+    assert "LARGE = 2e9;" in text
+    route.fulfill(response=answer, body=text.replace("LARGE = 2e9;", "LARGE = 4e4;"))
 
 
-def test_sound_that_the_system_dropped(hearing, url):
+def test_sound_that_the_system_dropped(hearing, checkout_url):
     """It is told with its place, in the page and in the list."""
-    with page_on(hearing, url, SPOKEN) as page:
+    with page_on(hearing, checkout_url, SPOKEN) as page:
         speak(page, 0.3)
         # As if the clock of the wall had gone on by 3 s while the sound stood still.
         page.evaluate("""async () => {
@@ -544,10 +547,10 @@ def test_mutated_logs(browser, url):
         mutated.append(bytes(changed[: rng.integers(0, len(log) + 1)] if rng.random() < 0.5 else changed))
     deep = ["[" * 100_000, '{"text": ' * 50_000, "", "\n\n", '{"gap": {"at": 1e999}}', "null\n[]\n7\n"]
     page = browser.new_page()
-    page.goto(f"{url}/config.js")
+    page.goto(f"{url}/style.css")
     read = page.evaluate(
         """async ([mutated, deep]) => {
-            const { parse } = await import("./worker/sessions/log.js");
+            const { parse } = await import("./modules/worker/sessions/log.js");
             return [...mutated.map(atob), ...deep].map((text) => parse(text));
         }""",
         [[base64.b64encode(text).decode() for text in mutated], deep],

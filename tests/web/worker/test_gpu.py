@@ -16,11 +16,11 @@ import pytest
 def test_no_gpu(browser, url, patch, words, prepared):
     """Also if `prepare` has failed before."""
     page = browser.new_page()
-    page.goto(f"{url}/config.js")
+    page.goto(f"{url}/style.css")
     failure = page.evaluate(
         """async ([patch, prepared]) => {
             eval(patch);
-            const gpu = await import("./worker/gpu.js");
+            const gpu = await import("./modules/worker/gpu.js");
             if (prepared) gpu.prepare();
             return gpu.open([], () => {}).catch(({ kind, message }) => ({ kind, message }));
         }""",

@@ -108,7 +108,7 @@ def test_parts_of_gguf_split_by_the_address_of_any(bare, server, files, layouts)
     shutil.copytree(layouts / "parts", files / "parts")
     opened = open_url(bare, "/files/parts/tiny-00002-of-00003.gguf")
     check(bare, server, opened)
-    listed = bare.evaluate("import('./worker/store/models.js').then(({ list }) => list())")
+    listed = bare.evaluate("import('./modules/worker/store/models.js').then(({ list }) => list())")
     (found,) = (model for model in listed if model["model"] == opened["kept"])
     assert found["bytes"] == found["kept"] == sum(part.stat().st_size for part in (files / "parts").iterdir())
     asked = [path for path, _ in server.requests if path.startswith("/files/parts/")]

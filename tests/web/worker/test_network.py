@@ -229,10 +229,10 @@ FAULTS = {name: fault for name, (fault, _) in FAULTS_AND_ENDS.items()}
 
 
 @pytest.fixture(scope="module")
-def faulty(tmp_path_factory):
+def faulty(page_only, tmp_path_factory):
     folder = tmp_path_factory.mktemp("network")
     (folder / "blank.html").write_text("<!doctype html>")
-    server = Server({"site": CHECKOUT / "web", "files": folder}, handler=Faulty)
+    server = Server({"site": page_only, "files": folder}, handler=Faulty)
     other = Server({}, cors=True, handler=Faulty)
     server.other = other
     yield server
@@ -247,7 +247,7 @@ def page(browser, faulty):
 
 
 READ = """async (Source, shard, options) => {
-    const { report } = await import("/site/worker/weights/source.js");
+    const { report } = await import("/site/modules/worker/weights/source.js");
     window.said = [];
     report(({ tell, warn }) => said.push(tell ?? warn));
     const source = new Source([shard], options);
@@ -341,7 +341,7 @@ def test_pause(page, faulty):
     answer = run(
         page,
         """async (Source, shard, options) => {
-            const { pause, report } = await import("/site/worker/weights/source.js");
+            const { pause, report } = await import("/site/modules/worker/weights/source.js");
             const said = [];
             report(({ tell }) => said.push(tell));
             const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -385,7 +385,7 @@ def test_a_hub_says_which_version_and_its_sum(page, faulty):
         route.fulfill(headers=headers | {"Access-Control-Expose-Headers": "X-Repo-Commit"}, body=pointer)
 
     page.route("**/owner/repo/raw/main/sub/model.gguf", raw)
-    ask = """async (Source, url) => [await (await import("/site/worker/weights/source.js")).pinned(url)]"""
+    ask = """async (Source, url) => [await (await import("/site/modules/worker/weights/source.js")).pinned(url)]"""
     assert run(page, ask, f"{faulty.url}/owner/repo/resolve/main/sub/model.gguf?download=true") == [
         {
             "url": f"{faulty.url}/owner/repo/resolve/{HUB}/sub/model.gguf?download=true",

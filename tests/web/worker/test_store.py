@@ -44,12 +44,12 @@ class Paced(Handler):
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory):
+def served(page_only, tmp_path_factory):
     folder = tmp_path_factory.mktemp("store")
     (folder / "blank.html").write_text("<!doctype html><input type=file multiple>")
     for name, data in SHARDS.items():
         (folder / name).write_bytes(data)
-    server = Server({"site": CHECKOUT / "web", "files": folder}, handler=Paced)
+    server = Server({"site": page_only, "files": folder}, handler=Paced)
     server.folder = folder
     yield server
     server.close()
@@ -89,7 +89,7 @@ def shards(served, behaviour="files", model="model", pieces=False, described=Tru
 
 
 READ = """async (Source, shards, options) => {
-    const { report } = await import("/site/worker/weights/source.js");
+    const { report } = await import("/site/modules/worker/weights/source.js");
     window.said ??= [];
     report(({ tell, warn }) => said.push(tell ?? warn));
     const files = [...document.querySelector("input").files];
@@ -125,7 +125,7 @@ def start(page, wanted, **options):
         """([script, shards, options]) => {
             window.got = 0;
             window.answer = null;
-            import("/site/worker/weights/source.js")
+            import("/site/modules/worker/weights/source.js")
                 .then(({ Source }) => eval(script)(Source, shards, options))
                 .then((bytes) => crypto.subtle.digest("SHA-256", bytes))
                 .then((digest) => { window.answer = new Uint8Array(digest).toHex(); });
@@ -207,7 +207,7 @@ def test_a_tab_that_is_closed(browser, served):
 
 
 KILLED = """<!doctype html><script type="module">
-import { Source } from "/site/worker/weights/source.js";
+import { Source } from "/site/modules/worker/weights/source.js";
 const [shards, options] = await (await fetch("wanted.json")).json();
 const source = new Source(shards, options);
 await source.open();
@@ -477,7 +477,8 @@ def test_chosen_files_are_kept(page, served, tmp_path):
 # --- the list
 
 
-LIST = """async (Source, script, ...values) => eval(script)(await import("/site/worker/store/models.js"), ...values)"""
+LIST = """async (Source, script, ...values) =>
+    eval(script)(await import("/site/modules/worker/store/models.js"), ...values)"""
 
 
 def models(page, script, *values):
@@ -485,7 +486,7 @@ def models(page, script, *values):
 
 
 IN_WORKER = """async (Source, script, ...values) => {
-    const code = `import * as store from "${location.origin}/site/worker/store/models.js";
+    const code = `import * as store from "${location.origin}/site/modules/worker/store/models.js";
         self.onmessage = async ({ data }) => { await (${script})(...data); self.postMessage(null); };
         self.postMessage(null);`;
     const worker = new Worker(URL.createObjectURL(new Blob([code], { type: "text/javascript" })), { type: "module" });
@@ -539,7 +540,7 @@ def test_a_model_that_is_read_is_not_removed(page, served):
     answer = run(
         page,
         """async (Source, shards) => {
-            const store = await import("/site/worker/store/models.js");
+            const store = await import("/site/modules/worker/store/models.js");
             const source = new Source(shards);
             await source.open();
             try {

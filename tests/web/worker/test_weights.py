@@ -19,14 +19,14 @@ LARGE = np.random.default_rng(1).integers(0, 256, 1_000_003, np.uint8).tobytes()
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory):
-    """web/ as it lies in the checkout, and a folder for models, which another origin serves as well."""
+def served(page_only, tmp_path_factory):
+    """The page without Python, and a folder for models, which another origin serves as well."""
     folder = tmp_path_factory.mktemp("weights")
     (folder / "blank.html").write_text("<!doctype html><input type=file>")
     (folder / "large").write_bytes(LARGE)
     (folder / "whole").write_bytes(MODEL)
     elsewhere = Server({"files": folder}, cors=True)
-    server = Server({"site": CHECKOUT / "web", "files": folder})
+    server = Server({"site": page_only, "files": folder})
     server.folder, server.elsewhere, server.other = folder, elsewhere.url, elsewhere
     yield server
     server.close()
@@ -45,7 +45,7 @@ def run(page, script: str, *values):
     """What an async function of (Source, ...values) gives in the page: bytes, another value, or its failure."""
     answer = page.evaluate(
         """async ([script, values]) => {
-            const { Source } = await import("/site/worker/weights/source.js");
+            const { Source } = await import("/site/modules/worker/weights/source.js");
             try {
                 const found = await eval(script)(Source, ...values);
                 return found instanceof Uint8Array ? { bytes: found.toBase64() } : found;
@@ -294,9 +294,9 @@ def test_another_origin_refuses(page, served):
 
 
 @pytest.mark.parametrize("missing", ["reader", "checker"])
-def test_no_reader_and_no_checker(browser, served, tmp_path, missing):
+def test_no_reader_and_no_checker(browser, page_only, served, tmp_path, missing):
     """The site lacks the Worker that reads the model, or the one that checks its pieces: no unchecked model opens."""
-    shutil.copytree(CHECKOUT / "web", tmp_path / "site", ignore=shutil.ignore_patterns(f"{missing}.js", "models"))
+    shutil.copytree(page_only, tmp_path / "site", symlinks=True, ignore=shutil.ignore_patterns(f"{missing}.js"))
     incomplete = Server({"site": tmp_path / "site", "files": served.folder})
     page = browser.new_page()
     page.goto(f"{incomplete.url}/files/blank.html")
