@@ -67,6 +67,11 @@ def served(
             json.dumps(site | {"installer": [*site["installer"], "wheels/bench.zip"], "worker": "bench.worker"})
         )
         shutil.copy(HERE / "bench.html", bench)
+        web = CHECKOUT / "web"
+        for module in web.rglob("*.js"):  # bench.html imports some that a built site has joined
+            target = bench / module.relative_to(web)
+            if not target.exists():
+                shutil.copy(module, target)
         for path, code in (before or {}).items():
             for script in (copy / path, bench / path):
                 script.write_text(code + script.read_text())
