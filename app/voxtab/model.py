@@ -25,7 +25,7 @@ PROMPT_ROWS = FEW_ROWS  # prompt positions that the decoder takes at once
 # Encoder layers of a block in one submit: a driver may kill a submission that takes seconds, and `blocks.py` submits
 # them one by one while tokens are read.
 LAYERS_SUBMITTED = 4
-LIVE_SUBMITS = 4  # of a live step's encoder: the GPU has the first while the host still records the others
+LIVE_SUBMITS = 4  # of a live step's encoder: the GPU has the first while the others are on their way
 
 
 class Model:
