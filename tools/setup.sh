@@ -73,6 +73,6 @@ voxtab_in_venv() {
     "$base" -m venv --clear "$root/.venv"
   fi
   say "Installing Voxtab and the Python packages that it needs"
-  "$python" -m pip install --quiet --disable-pip-version-check -e "$root${extra:+[$extra]}" >&2
+  "$python" -m pip install --quiet --no-compile --disable-pip-version-check -e "$root${extra:+[$extra]}" >&2
   echo "$key$extra" >"$stamp"
 }

@@ -14,7 +14,7 @@ const LEFT_MS = 1000; // between two estimates of the time left
 // Of each: {id, name, source: a File or URL; state: waiting, reading, running, done, failed or stopped; message: what went
 // wrong, or what is to say about the audio; seconds: of the audio, once it was opened; texts: {txt, srt, vtt} once it is
 // done; abort: an AbortController of reading it; isCancelled: the user took it back while it was read or transcribed;
-// isRestarted: he changed how it is transcribed meanwhile}.
+// isRestarted: the user changed how it is transcribed}.
 const items = [];
 let lastId = 0;
 let current = null; // the item that is read or transcribed

@@ -277,7 +277,7 @@ def test_a_model_that_is_lost(site):
     """A GPU that fails in the middle fails that stream; the next one, which waits already, has the model again."""
     fails = "from voxtab.native.server.streams import Streams\nload = Streams._open\n"
     fails += "def lost(*_, **__): raise RuntimeError('lost')\n"
-    fails += "async def first(self):\n    await load(self)\n    self.model.encode, Streams._open = lost, load\n"
+    fails += "async def first(self):\n    await load(self)\n    self.model.begin_encoding, Streams._open = lost, load\n"
     fails += "Streams._open = first"
     process = start(site, "--model", MODEL, "--port", 0, before=fails)
     server = Served(process, port_of(process))

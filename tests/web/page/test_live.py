@@ -360,9 +360,10 @@ def test_where_the_model_was_started_again_is_marked(browser, url):
 
 def test_settings_in_a_link(browser, url):
     """What was chosen, and the model's address; never audio. The link brings the settings back; they can be reset."""
-    with page_on(
-        browser, url, query="?model=m.gguf&audio=clip.wav&delay=960", permissions=["clipboard-read", "clipboard-write"]
-    ) as page:
+    with page_on(browser, url, permissions=["clipboard-read", "clipboard-write"]) as page:
+        page.route("**/clip.wav", lambda route: route.fulfill(body=SECOND["buffer"]))
+        page.goto(f"{url}/?model=m.gguf&audio=clip.wav&delay=960")
+        wait_for(page, "ready")
         at(page, "left-silence").fill("40")
         at(page, "left-silence").blur()
         at(page, "guard").uncheck()
