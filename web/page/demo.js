@@ -31,6 +31,11 @@ export function see() {
   say(wording("demo.starting"));
 }
 
+// This machine can run no model: the user is told before it plays.
+export function willReplay() {
+  say(wording("demo.remembered"));
+}
+
 // A first visit: the self-test model has not come yet, and comes only if the user asks for it.
 export function waitToBeAsked() {
   element("demo-bytes").hidden = false;
@@ -80,6 +85,7 @@ async function show(write) {
   sound?.stop();
   spoken.finish();
   element("see").disabled = false;
+  element("see").textContent = wording("demo.again");
 }
 
 // The model transcribes the samples as they are heard.
@@ -117,7 +123,6 @@ engine.on("text", ({ text }) => {
 
 // Where no model can run: what the model wrote elsewhere, at the same times.
 async function remembered(sound, _, clips) {
-  say(wording("demo.remembered"));
   const words = clips.flatMap(({ text, ends, from }) =>
     text.split(" ").map((word, i) => [word, from + ends[i] + DELAY_MS / 1000]),
   );

@@ -3,7 +3,7 @@
 import { lastName } from "./address.js";
 import "./captions.js";
 import { addressOf, known } from "./catalogue.js";
-import { see, showRecordings } from "./demo.js";
+import { see, showRecordings, willReplay } from "./demo.js";
 import "./check.js";
 import { engine } from "./engine.js";
 import { chosenFiles, droppedFiles, hasWeights, sortFiles } from "./files.js";
@@ -142,6 +142,7 @@ function connect() {
 function giveUp(sentence) {
   engine.close();
   enter("impossible", { impossible: sentence });
+  willReplay();
   view.model(wording("model.impossible"));
   fail(sentence, null, wording("status.impossible"));
 }

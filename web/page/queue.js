@@ -4,17 +4,19 @@ import { openAudio } from "../audio/file.js";
 import { fetchAudio } from "./address.js";
 import * as progress from "./progress.js";
 import * as list from "./queue_list.js";
+import { kept } from "./sessions.js";
 import { canTakeFile, isSelfTest, modelForSpeech, OPEN, onPhase, state } from "./state.js";
-import { audioFailed, transcribe } from "./transcribing.js";
+import { audioFailed, show as showText, transcribe } from "./transcribing.js";
 import * as view from "./view.js";
 import { ofEngine, reason, wording } from "./words.js";
 
 const LEFT_MS = 1000; // between two estimates of the time left
 
 // Of each: {id, name, source: a File or URL; state: waiting, reading, running, done, failed or stopped; message: what went
-// wrong, or what is to say about the audio; seconds: of the audio, once it was opened; texts: {txt, srt, vtt} once it is
-// done; abort: an AbortController of reading it; isCancelled: the user took it back while it was read or transcribed;
-// isRestarted: the user changed how it is transcribed}.
+// wrong, or what is to say about the audio; seconds: of the audio, once it was opened; audio: an AudioFile, once it is
+// transcribed; written: {result, subtitles} and texts: {txt, srt, vtt}, once it is done; abort: an AbortController of
+// reading it; isCancelled: the user took it back while it was read or transcribed; isRestarted: the user changed how it is
+// transcribed}.
 const items = [];
 let lastId = 0;
 let current = null; // the item that is read or transcribed
@@ -43,6 +45,8 @@ export function enqueue(sources, others = null) {
       state: "waiting",
       message: "",
       seconds: null,
+      audio: null,
+      written: null,
       texts: null,
       isCancelled: false,
       isRestarted: false,
@@ -59,7 +63,18 @@ async function advance() {
   current = item;
   await run(item);
   current = null;
+  if (item.state !== "stopped" && !isHeld && !items.some(({ state }) => state === "waiting")) sayThatAllIsOver();
   advance();
+}
+
+// Of a single file, the status says it already.
+function sayThatAllIsOver() {
+  if (items.length < 2) return;
+  const done = items.filter(({ state }) => state === "done").length;
+  const failed = items.filter(({ state }) => state === "failed");
+  const values = { done, count: items.length, failed: failed.length };
+  view.status(failed.length ? wording("queue.ended_failed", values) : wording("queue.ended", values));
+  if (failed.length) list.follow(failed[0]);
 }
 
 async function run(item) {
@@ -79,7 +94,7 @@ async function run(item) {
     audio.close();
     return change(item, item.isCancelled ? "stopped" : "waiting"); // the user began something else meanwhile
   }
-  item.seconds = audio.seconds;
+  Object.assign(item, { audio, seconds: audio.seconds });
   let ended;
   do {
     item.isRestarted = false;
@@ -89,6 +104,7 @@ async function run(item) {
   } while (item.isRestarted && !item.isCancelled);
   const { failure, result, subtitles } = ended;
   if (!failure) {
+    item.written = { result, subtitles };
     item.texts = { txt: `${result.text.trim()}\n`, ...(result.words.length ? subtitles : {}) };
     return change(item, "done", audio.notes.map(ofEngine).join(" "));
   }
@@ -102,6 +118,14 @@ function open(item) {
   if (!(source instanceof URL)) return openAudio(source, name);
   item.abort = new AbortController();
   return fetchAudio(source, item.abort.signal);
+}
+
+// Shows the text of a file that is done: as the user has edited it, where it is kept.
+async function read({ audio, written }) {
+  const session = audio.session && (await kept(audio.session.id));
+  if (!session && !audio.session?.failure) audio.session = null; // it was deleted
+  showText(audio, session?.result ? session : { texts: [], ...written });
+  view.bringText();
 }
 
 function change(item, to, message = "") {
@@ -165,7 +189,8 @@ function useLongest() {
 }
 
 function show() {
-  list.show(items, { again, cancel, move, remove, goOn: isHeld ? goOn : null }, leftOut, modelForSpeech());
+  const act = { again, cancel, move, remove, read: current ? null : read, goOn: isHeld ? goOn : null };
+  list.show(items, act, leftOut, modelForSpeech(), state.shown?.session?.id);
   view.showOffer(items.length > 0 && modelForSpeech() === OPEN && !isSelfTest());
 }
 

@@ -19,9 +19,10 @@ const WORDS = {
 
 const SAVE_MS = 300; // between two files that are saved: browsers drop some of many at once
 
-// items: see queue.js. act: what the buttons do with an item, {again, cancel, move, remove}; and goOn, which begins what
-// waits, or null. leftOut: a sentence about what was left out, or null; model: modelForSpeech().
-export function show(items, act, leftOut, model) {
+// items: see queue.js. act: what the buttons do with an item, {again, cancel, move, remove, read}; read is null while
+// another is transcribed; and goOn, which begins what waits, or null. leftOut: a sentence about what was left out, or null;
+// model: modelForSpeech(); shown: the id of the session whose text is shown.
+export function show(items, act, leftOut, model, shown) {
   const isWaiting = items.some(({ state }) => state === "waiting");
   // Of a single file that does not wait, the rest of the page says all.
   element("queue").hidden = items.length < 2 && !isWaiting && !leftOut;
@@ -30,7 +31,7 @@ export function show(items, act, leftOut, model) {
   showWaiting(isWaiting && !act.goOn ? model : OPEN);
   offerToSave(items.filter(({ state }) => state === "done"));
   const focused = document.activeElement?.id;
-  element("queue-list").replaceChildren(...items.map((item) => row(item, items, act)));
+  element("queue-list").replaceChildren(...items.map((item) => row(item, items, act, shown)));
   if (focused) element(focused)?.focus(); // the button that was pressed was made anew
   element("queue-go-on").hidden = !act.goOn || !isWaiting;
   element("queue-go-on").onclick = act.goOn;
@@ -88,11 +89,16 @@ function nameOf(item, items) {
   return same.length < 2 ? item.name : wording("queue.numbered", { name: item.name, number: same.indexOf(item) + 1 });
 }
 
-function row(item, items, act) {
+function row(item, items, act, shown) {
   const made = document.createElement("li");
   made.id = `queue-${item.id}`;
   made.dataset.state = item.state;
-  const name = document.createElement("span");
+  const session = item.audio?.session;
+  made.ariaCurrent = String(Boolean(session) && session.id === shown);
+  const canRead = item.state === "done" && act.read;
+  const name = canRead
+    ? pressable(item, items, "read", wording("sessions.open"), () => act.read(item))
+    : document.createElement("span");
   name.textContent = item.name;
   name.dir = "auto";
   const state = document.createElement("span");
@@ -111,13 +117,16 @@ function row(item, items, act) {
   return made;
 }
 
+// A button of an item; name: of what it does.
+function pressable(item, items, name, label, press) {
+  const made = button(label, press);
+  made.id = `queue-${item.id}-${name}`;
+  made.setAttribute("aria-label", wording("queue.button", { label, name: nameOf(item, items) }));
+  return made;
+}
+
 function actions(item, items, act) {
-  const made = (name, label, press) => {
-    const it = button(label, press);
-    it.id = `queue-${item.id}-${name}`;
-    it.setAttribute("aria-label", wording("queue.button", { label, name: nameOf(item, items) }));
-    return it;
-  };
+  const made = (name, label, press) => pressable(item, items, name, label, press);
   const cancel = made("cancel", wording("queue.cancel"), () => act.cancel(item));
   const remove = made("remove", wording("queue.remove"), () => act.remove(item));
   if (item.state === "done") {

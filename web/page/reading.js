@@ -11,7 +11,7 @@ import { clock, put, reason, wording } from "./words.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
-const OWN = ["microphone", "tab"]; // names of recordings: listening.js
+export const OWN = ["microphone", "tab"]; // names of recordings: listening.js
 const SUBTITLES = ["srt", "vtt", "tsv"];
 const SAME_SECONDS = 2; // by which the length of a file may differ from that of its text: some are estimates
 const COPIED_MS = 2000; // a button says so
@@ -54,6 +54,7 @@ export function begin(before, recording, name) {
   player.withdraw();
   edit(false);
   transcript.clear();
+  delete element("transcript").dataset.silent;
   element("find").value = "";
   spoken.follow(() => (transcript.isEdited() ? "" : transcript.text()));
   shown = { stem: name.replace(/\.[^.]*$/, ""), subtitles: null, result: null };
@@ -61,15 +62,23 @@ export function begin(before, recording, name) {
   for (const id of ["text-actions", "actions", "no-audio"]) element(id).hidden = true;
 }
 
+// Scrolls the text into view.
+export function bringText() {
+  element("transcript").scrollIntoView({ block: "nearest" });
+}
+
+const titleOf = (name) => (OWN.includes(name) ? wording("transcribing.recording") : name);
+
 // Whose text it is.
 function showName(name) {
-  element("reading-title").textContent = OWN.includes(name) ? wording("transcribing.recording") : name;
+  element("reading-title").textContent = titleOf(name);
   element("reading-title").classList.remove("unseen");
 }
 
 // The transcript; with a result, {text, words, restarts}, it becomes that one's, or takes its times if it was edited.
 export function text(result = null) {
   if (result) transcript.show(result.text, result.words ?? [], result.restarts, result.edited);
+  if (result && !result.text.trim()) element("transcript").dataset.silent = wording("transcript.silent");
   return transcript.text();
 }
 
@@ -106,7 +115,7 @@ export function finished({
   element("save-wav").onclick = () => save(recording.wav(), `${shown.stem}.wav`);
   element("again").hidden = !again;
   element("again").onclick = again;
-  if (audio && hasText) hearing(audio, peaks);
+  if (audio && (hasText || audio.seconds > 0)) hearing(audio, peaks);
   if (transcript.isEdited()) keepEditsSoon(); // while it came
 }
 
@@ -241,7 +250,7 @@ function keep(words, { name, unfinished, recording }) {
   Object.assign(text, { lang: "", dir: "auto" });
   text.textContent = words.trim();
   const title = document.createElement("h3");
-  title.textContent = unfinished ? wording("reading.incomplete", { name }) : name;
+  title.textContent = unfinished ? wording("reading.incomplete", { name: titleOf(name) }) : titleOf(name);
   const row = document.createElement("div");
   row.className = "row";
   if (words) row.append(button(wording("reading.copy"), ({ target }) => copy(words.trim(), text, target)));

@@ -2,6 +2,7 @@
 
 import { Recording } from "../audio/recording.js";
 import { audioOf, list, onChange, remove, Session, whenClosed } from "../worker/sessions/sessions.js";
+import { OWN } from "./reading.js";
 import * as view from "./view.js";
 import { clock, date, facts, seconds, size, wording } from "./words.js";
 
@@ -148,7 +149,7 @@ function labelled(label, session, press) {
 function titleOf({ title, text, name }) {
   if (title) return title;
   const words = text.trim();
-  if (!words) return name ?? wording("sessions.recording");
+  if (!words) return name && !OWN.includes(name) ? name : wording("sessions.recording");
   return words.length <= TITLE_LETTERS ? words : `${words.slice(0, TITLE_LETTERS).replace(/\s+\S*$/, "")}…`;
 }
 
@@ -201,6 +202,12 @@ function askForTitle(session, shown) {
       shown.textContent = titleOf(session);
     }
   };
+}
+
+// What is kept of a session, or undefined.
+export async function kept(id) {
+  const all = await list().catch(() => []); // the browser keeps nothing
+  return all.find((session) => session.id === id);
 }
 
 // Adds an entry to the log of a session that no tab is writing.

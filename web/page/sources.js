@@ -40,14 +40,14 @@ export async function showSources() {
   showChoice();
 }
 
-function nameInSentence() {
-  const own = { [SHARED]: "source.a_tab", "": "source.the_system" }[chosen.id];
-  return own ? wording(own) : chosen.label;
+function summary() {
+  if (chosen.id === SHARED) return wording("source.summary_tab");
+  return chosen.id ? wording("source.summary", { name: chosen.label }) : wording("source.summary_system");
 }
 
 function showChoice() {
   const isShared = chosen.id === SHARED;
-  element("source-name").textContent = nameInSentence();
+  element("source-summary").textContent = summary();
   element("speak").textContent = isShared ? wording("work.listen") : wording("work.speak");
   element("noisy-row").hidden = isShared;
 }

@@ -43,7 +43,13 @@ export function enter(phase, changes = {}) {
   for (const listener of listeners) listener();
 }
 
-// Calls `listener` whenever a phase begins.
+// What the transcript on the page belongs to from now on.
+export function setShown(shown) {
+  state.shown = shown;
+  for (const listener of listeners) listener();
+}
+
+// Calls `listener` whenever a phase begins or another transcript is shown.
 export function onPhase(listener) {
   listeners.push(listener);
 }

@@ -5,7 +5,7 @@ import { stopListening } from "./listening.js";
 import { openAgain, openModel } from "./opening.js";
 import * as progress from "./progress.js";
 import { newSession, noted, showSessions } from "./sessions.js";
-import { allows, enter, fail, isListening, shownBefore, state } from "./state.js";
+import { allows, enter, fail, isListening, setShown, shownBefore, state } from "./state.js";
 import * as view from "./view.js";
 import { Peaks } from "./waveform.js";
 import { failureOf, ofEngine, reason, seconds, wording } from "./words.js";
@@ -25,8 +25,8 @@ export async function transcribe(audio, known = null) {
   view.begin(shownBefore(audio.session), job.recording, audio.name);
   for (const { text, covered } of known?.texts ?? []) view.append(text, covered);
   view.offer(null);
-  state.shown = { name: audio.name, recording: job.recording, unfinished: true, session: audio.session };
   state.job = job;
+  setShown({ name: audio.name, recording: job.recording, unfinished: true, session: audio.session });
   if (state.phase === "ready") {
     job.run();
     return job.ended;
@@ -37,7 +37,7 @@ export async function transcribe(audio, known = null) {
   return job.ended;
 }
 
-// Shows a session that is kept. audio: a Recording, or {name, session} if the audio was a file, which is not kept.
+// Shows a session that is kept. audio: a Recording, an AudioFile that is still there, or {name, session}.
 export function show(audio, { texts, result, subtitles }) {
   if (!allows("takeAudio")) return;
   if (state.job) return view.error(wording("transcribing.waits_first", { name: state.job.title }));
@@ -46,9 +46,9 @@ export function show(audio, { texts, result, subtitles }) {
   if (result) view.text(result);
   else for (const { text, covered } of texts) view.append(text, covered);
   view.error(null);
-  state.shown = { name: audio.name, recording, unfinished: !result, session: audio.session };
+  setShown({ name: audio.name, recording, unfinished: !result, session: audio.session });
   Object.assign(window.voxtab, { result, tokens: null });
-  showActions(audio, { subtitles, again: recording !== null, result });
+  showActions(audio, { subtitles, again: Boolean(recording ?? audio.blob), result });
 }
 
 // A session was removed, perhaps in another tab. The text that is shown stays, and so does a recording that was made here.

@@ -17,6 +17,7 @@ let needed = ""; // a sentence
 let inSoftware = false; // the browser computes without a GPU
 let speed = null; // a promise of what was measured
 let asked = false; // the user wants it to be measured
+let isUnsure = false; // the verdict: what is measured decides
 
 // kept: the request to open a model that is kept on this machine, or null.
 export async function showCard(kept) {
@@ -68,14 +69,17 @@ export async function showMachine({ stop, warning, gpu, software }) {
   const { quota, usage } = (await navigator.storage?.estimate?.()) ?? {};
   const room = quota === undefined ? null : (quota - usage) / 1e9;
   const memory = /** @type {any} */ (navigator).deviceMemory;
-  let verdict = [wording("verdict.good"), ""];
-  if (stop) verdict = [wording("verdict.impossible"), wording("verdict.more", { sentence: stop, needed })];
+  const good = [wording("verdict.good"), wording("verdict.measure", { needed })];
+  let verdict = good;
+  if (stop)
+    verdict = [wording("verdict.impossible"), needed]; // the page says above why
   else if (software) {
-    verdict = [wording("verdict.too_slow"), wording("verdict.software", { needed })];
+    verdict = [wording("verdict.no_acceleration"), wording("verdict.software", { needed })];
   } else if (warning) verdict = [wording("verdict.slow"), warning];
   else if (room !== null && room < gb) {
     verdict = [wording("verdict.not_kept"), wording("verdict.room", { size: gigabytes(room, 1) })];
   }
+  isUnsure = verdict === good;
   say(verdict[0], verdict[1]);
   element("get-model").disabled = Boolean(stop);
   element("get-model").classList.toggle("strong", !stop && !software);
@@ -128,7 +132,7 @@ export async function measureSpeed() {
     if (factor < 1) say(wording("verdict.too_slow"), wording("verdict.behind", { needed }));
     else if (live_step_ms > LIVE_MS) {
       say(wording("verdict.not_live"), wording("verdict.recordings"));
-    }
+    } else if (isUnsure) say(wording("verdict.fast"), needed);
   } catch (error) {
     speed = null;
     if (error.kind === "aborted") offerMeasuring();

@@ -487,6 +487,15 @@ def test_worker_that_falls_silent_while_opening(browser, url):
         at(page, "retry").click()
         wait_for(page, "loading")
         page.wait_for_function("window.made.length === 3")
+    # While it opens for “See it work”, a note before that would only worry.
+    with page_on(browser, url, {"dies": "open"}, query="", gpu=QUICK, state="loading") as page:
+        page.evaluate("""() => {
+            const note = document.getElementById("note");
+            window.noted = [];
+            new MutationObserver(() => noted.push(note.textContent)).observe(note, { childList: true });
+        }""")
+        expect(at(page, "error")).to_contain_text("It was started again.")
+        assert [text for text in page.evaluate("noted") if text] == []
 
 
 def test_worker_that_falls_silent_while_transcribing(browser, url):

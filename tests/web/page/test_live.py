@@ -40,13 +40,14 @@ ASKED = """() => {
 def test_the_microphone_is_chosen_and_remembered(speaking, url):
     """Nothing is done to its sound unless the room is noisy. One that is gone is replaced, and said."""
     with page_on(speaking, url) as page:
+        expect(page.locator("#sources summary")).to_have_text("Microphone: the system's")
         page.locator("#sources summary").click()
         at(page, "source").select_option(label="Fake Audio Input 2")
         at(page, "noisy").check()
         page.reload()
         wait_for(page, "ready")
         page.evaluate(ASKED)
-        expect(page.locator("#source-name")).to_have_text("Fake Audio Input 2")
+        expect(page.locator("#sources summary")).to_have_text("Microphone: Fake Audio Input 2")
         at(page, "speak").click()
         listening(page)
         device = page.evaluate("asked[0].audio.deviceId.exact")
@@ -66,7 +67,7 @@ def test_the_microphone_is_chosen_and_remembered(speaking, url):
         page.reload()
         wait_for(page, "ready")
         page.evaluate(ASKED)
-        expect(page.locator("#source-name")).to_have_text("Headset")
+        expect(page.locator("#sources summary")).to_have_text("Microphone: Headset")
         at(page, "speak").click()
         expect(at(page, "error")).to_contain_text("Headset is not there: the system's microphone is used.")
         listening(page)
@@ -85,6 +86,7 @@ def test_a_tabs_sound(speaking, checkout_url):
         page.evaluate(ASKED)
         page.locator("#sources summary").click()
         at(page, "source").select_option(label="A tab, or what the system plays")
+        expect(page.locator("#sources summary")).to_have_text("Sound: a tab or the system")
         expect(at(page, "speak")).to_have_text("Listen")
         expect(at(page, "noisy")).to_be_hidden()
         at(page, "speak").click()

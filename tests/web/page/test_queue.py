@@ -37,6 +37,7 @@ def test_many_files_in_order_each_with_its_texts(browser, url):
         expect(at(page, "queue-summary")).to_have_text("2 done, 1 failed")
         expect_rows(page, ("bad.wav", "failed"), ("part 2.wav", "done"), ("part 10.wav", "done"))
         wait_for(page, "done")
+        expect(at(page, "status")).to_have_text("2 of 3 files are done, 1 failed.")
         assert len(calls(page, "finish")) == 2
         expect(at(page, "queue-list")).to_contain_text("bad.wav says that its rate is 8 Hz")
         with page.expect_download() as download:
@@ -54,6 +55,25 @@ def test_many_files_in_order_each_with_its_texts(browser, url):
         press(page, "Remove", "bad.wav")
         expect_rows(page, ("part 2.wav", "done"), ("part 10.wav", "done"))
         expect(at(page, "sessions-list").locator("li")).to_have_count(2)
+        # Their texts are read from the list, as they were edited. The one that is shown is marked.
+        shown = at(page, "queue-list").locator("[aria-current=true]")
+        expect(shown).to_contain_text("part 10.wav")
+        press(page, "Open", "part 2.wav")
+        expect(shown).to_contain_text("part 2.wav")
+        expect(at(page, "reading-title")).to_have_text("part 2.wav")
+        expect(at(page, "play")).to_be_visible()
+        at(page, "edit").click()
+        page.keyboard.type("Well.")
+        press(page, "Open", "part 10.wav")
+        expect(shown).to_contain_text("part 10.wav")
+        expect(at(page, "transcript")).to_have_text("Hello tab. It works.")
+        press(page, "Open", "part 2.wav")
+        expect(at(page, "transcript")).to_have_text("Well. Hello tab. It works.")
+        # At the end, the first that failed is in view.
+        drop(page, ("bad.wav", BAD), *seconds(*(f"x {n}.wav" for n in range(5))))
+        expect(at(page, "status")).to_have_text("7 of 8 files are done, 1 failed.")
+        expect(page.get_by_role("button", name="Try again: bad.wav")).to_be_in_viewport()
+        expect(shown).to_contain_text("x 4.wav")
 
 
 def test_the_time_that_all_files_take(browser, url):

@@ -263,9 +263,12 @@ def test_nothing_unsaved_is_left_without_a_question(hearing, url):
         at(page, "stop").click()
         expect(at(page, "status")).to_have_text("Writing the last words…")
         assert not page.evaluate(MAY_CLOSE)
-        answer(page, "finish", result={"result": {"text": " a", "audio_seconds": 1, "words": []}, "tokens": []})
+        answer(page, "finish", result={"result": {"text": "", "audio_seconds": 1, "words": []}, "tokens": []})
         wait_for(page, "done")
         assert page.evaluate(MAY_CLOSE)
+        # A recording without words has a name, and can be heard.
+        expect(entries(page).first.locator("strong")).to_have_text("Recording")
+        expect(at(page, "play")).to_be_visible()
         at(page, "audio-file").set_input_files(SECOND)
         wait_for(page, "done")
         assert page.evaluate(MAY_CLOSE)

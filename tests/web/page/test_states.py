@@ -240,6 +240,9 @@ def test_no_subtitles_where_there_are_no_words(browser, url):
         at(page, "audio-file").set_input_files(SECOND)
         wait_for(page, "done")
         expect(at(page, "status")).to_have_text("Done: no speech was recognised in this audio.")
+        said = "getComputedStyle(document.getElementById('transcript'), '::before').content"
+        assert page.evaluate(said) == '"No speech was recognised."'
+        expect(at(page, "play")).to_be_visible()
         expect(at(page, "again")).to_be_visible()
         for kind in ("srt", "vtt"):
             expect(at(page, f"save-{kind}")).to_be_hidden()
