@@ -18,6 +18,7 @@ let inSoftware = false; // the browser computes without a GPU
 let speed = null; // a promise of what was measured
 let asked = false; // the user wants it to be measured
 let isUnsure = false; // the verdict: what is measured decides
+let shown = Promise.resolve(); // once the machine is shown
 
 // kept: the request to open a model that is kept on this machine, or null.
 export async function showCard(kept) {
@@ -59,14 +60,20 @@ function knownModel(model) {
   return item;
 }
 
-// machine: what checkMachine found.
-/** @param {{stop?: string, warning?: string, gpu?: string, software?: boolean}} machine */
-export async function showMachine({ stop, warning, gpu, software }) {
+/** @typedef {{stop?: string, warning?: string, gpu?: string, software?: boolean}} Machine what checkMachine found */
+
+/** @param {Machine} machine */
+export function showMachine(machine) {
+  shown = show(machine);
+}
+
+/** @param {Machine} machine */
+async function show({ stop, warning, gpu, software }) {
   inSoftware = software;
   const [{ gb, gpu_full_gb }] = await known.catch(() => [{ gb: 0, gpu_full_gb: 0 }]); // showCard says it
   const needs = gigabytes(Math.ceil(gpu_full_gb), 0);
   needed = wording("machine.needed", { size: needs });
-  const { quota, usage } = (await navigator.storage?.estimate?.()) ?? {};
+  const { quota, usage } = (await navigator.storage?.estimate?.().catch(() => null)) ?? {};
   const room = quota === undefined ? null : (quota - usage) / 1e9;
   const memory = /** @type {any} */ (navigator).deviceMemory;
   const good = [wording("verdict.good"), wording("verdict.measure", { needed })];
@@ -115,6 +122,7 @@ function offerMeasuring() {
 // Measures what the 4B model would reach here: a few seconds of the GPU's work, while the self-test model is open and not
 // in use. In software it takes longer, so the user is asked.
 export async function measureSpeed() {
+  await shown; // what is measured is said after that
   if (state.phase !== "demo" || speed || (inSoftware && !asked)) return;
   asked = false;
   tell("machine.speed", wording("speed.measuring"));

@@ -233,8 +233,13 @@ def test_a_file_that_runs_is_ended(site):
         assert process.communicate(timeout=60)[1] == ""
 
 
-def test_it_ends_while_the_model_opens(site):
-    process = start(site, "--model", MODEL, "--port", 0)
+@pytest.mark.parametrize(
+    "before",
+    ["", "import asyncio\ndef interrupted(_): raise KeyboardInterrupt\nasyncio.run = interrupted"],
+    ids=["begun", "before_it_begins"],
+)
+def test_it_ends_while_the_model_opens(site, before):
+    process = start(site, "--model", MODEL, "--port", 0, before=before)
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=60)[1] == "" and process.returncode == 130

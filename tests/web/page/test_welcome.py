@@ -5,7 +5,7 @@ import json
 from playwright.sync_api import expect
 
 from web.conftest import CHECKOUT
-from web.fake_engine import MODEL, SECOND, at, calls, fed, hear, page_on, wait_for
+from web.fake_engine import GOOD_GPU, MODEL, SECOND, at, calls, fed, hear, page_on, wait_for
 from web.page.test_errors import adapter, gpu
 from web.page.test_kept import KEPT
 
@@ -146,6 +146,13 @@ def test_a_machine_without_a_gpu(browser, url):
         expect(at(page, "machine")).to_contain_text("about 4 times faster than you speak")
 
 
+# The browser tells the room on the disk after the speed is known.
+SLOW_ESTIMATE = """
+StorageManager.prototype.estimate = () => new Promise(
+  (resolve) => setTimeout(resolve, 700, { quota: 1e12, usage: 0 }));
+"""
+
+
 def test_a_machine_whose_gpu_is_slow(browser, url):
     """It was measured: too slow for text while one speaks, or at all; or it failed."""
     for result, says in (
@@ -153,7 +160,7 @@ def test_a_machine_whose_gpu_is_slow(browser, url):
         ({"result": {"rtf": 2.5, "live_step_ms": 300}}, "This machine is too slow for it."),
         ({"error": {"kind": "device", "message": "The GPU does not have enough free memory."}}, "can probably run it"),
     ):
-        with first_visit(browser, url, {"predict": [result]}) as page:
+        with first_visit(browser, url, {"predict": [result]}, gpu=GOOD_GPU + SLOW_ESTIMATE) as page:
             expect(at(page, "verdict")).to_contain_text(says)
             if result.get("error"):
                 expect(at(page, "machine")).to_contain_text("could not be measured: The GPU does not have enough")

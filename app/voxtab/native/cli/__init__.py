@@ -10,6 +10,7 @@ import importlib
 import io
 import os
 import sys
+import warnings
 
 from voxtab import __version__
 from voxtab.errors import UserError
@@ -90,6 +91,7 @@ def _run(arguments) -> int:
         complain(error)
         return 2
     except KeyboardInterrupt:
+        warnings.simplefilter("ignore", RuntimeWarning)  # about a coroutine that had not begun
         return 130
     except BrokenPipeError:  # stdout was closed by the reader; not an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
