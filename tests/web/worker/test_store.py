@@ -298,6 +298,33 @@ def test_a_damaged_piece_alone_is_fetched_again(page, served, piece, pieces):
     assert requests == [("/files/one", f"bytes={piece * PIECE}-{end if piece < 40 else ''}")]
 
 
+READ_WHILE_DESCRIBED = """async () => {
+    const code = `import { KeptShard } from "${location.origin}/site/modules/worker/store/kept_shard.js";
+        const open = FileSystemFileHandle.prototype.createSyncAccessHandle;
+        FileSystemFileHandle.prototype.createSyncAccessHandle = async function (options) {
+            if (options?.mode !== "read-only") await new Promise((resolve) => setTimeout(resolve, 300));
+            return open.call(this, options);
+        };
+        const kept = await KeptShard.open({ model: "model", name: "one" });
+        await kept.take(() => {});
+        const described = kept.describe(kept.header).then(() => "", ({ message }) => message);
+        await new Promise((resolve) => setTimeout(resolve, 150));
+        const bytes = await kept.read(0, 1000);
+        self.postMessage([bytes?.length, await described]);
+        kept.close();`;
+    const worker = new Worker(URL.createObjectURL(new Blob([code], { type: "text/javascript" })), { type: "module" });
+    const { data } = await new Promise((resolve) => { worker.onmessage = resolve; });
+    worker.terminate();
+    return data;
+}"""
+
+
+def test_a_piece_is_read_while_the_files_are_opened_to_write(page, served):
+    """It does not open them to read: then nobody could write."""
+    assert read(page, shards(served)) == MODEL
+    assert run(page, READ_WHILE_DESCRIBED) == [1000, ""]
+
+
 @pytest.mark.parametrize(
     "damage",
     [

@@ -73,6 +73,7 @@ export class KeptShard {
   // Resolves with these bytes, or with null if they cannot be read. memory: an ArrayBuffer of this size to use for them, or
   // undefined.
   async read(from, to, memory) {
+    await this.describing?.catch(() => {}); // a handle to read would shut out those to write
     if (!this.data) this.reader ??= this.openReader();
     const handle = this.data ?? (await this.reader);
     const bytes = memory ? new Uint8Array(memory) : new Uint8Array(to - from);
@@ -84,6 +85,7 @@ export class KeptShard {
       }
     };
     if (handle && isRead(handle)) return bytes;
+    await this.describing?.catch(() => {});
     if (this.data) return isRead(this.data) ? bytes : null;
     return this.readBlob(from, to);
   }
