@@ -111,7 +111,8 @@ engine.on("progress", (message) => {
 });
 
 engine.on("quiet", (quiet) => {
-  if (quiet && state.phase === "opening" && state.model.request.demo) return; // its own note says that this takes some seconds
+  // The demo's own note says that this takes some seconds.
+  if (quiet && state.phase === "opening" && state.model.request.demo) return;
   if (quiet) return view.note(wording("engine.quiet"));
   view.note(null);
   if (state.phase !== "transcribing") state.job?.sayThatItWaits();

@@ -78,11 +78,10 @@ async function show({ stop, warning, gpu, software }) {
   const memory = /** @type {any} */ (navigator).deviceMemory;
   const good = [wording("verdict.good"), wording("verdict.measure", { needed })];
   let verdict = good;
-  if (stop)
-    verdict = [wording("verdict.impossible"), needed]; // the page says above why
-  else if (software) {
-    verdict = [wording("verdict.no_acceleration"), wording("verdict.software", { needed })];
-  } else if (warning) verdict = [wording("verdict.slow"), warning];
+  // Why it is impossible, the page says above.
+  if (stop) verdict = [wording("verdict.impossible"), needed];
+  else if (software) verdict = [wording("verdict.no_acceleration"), wording("verdict.software", { needed })];
+  else if (warning) verdict = [wording("verdict.slow"), warning];
   else if (room !== null && room < gb) {
     verdict = [wording("verdict.not_kept"), wording("verdict.room", { size: gigabytes(room, 1) })];
   }

@@ -14,7 +14,7 @@ from voxtab import resources
 from voxtab.errors import DeviceError
 from voxtab.gpu.device import DEFAULT_LIMITS, Device, GpuAdapter, Range, Upload, bindings, check_limits
 from voxtab.native.gpu import webgpu
-from voxtab.native.gpu.queue import GpuQueue, Plan, running_future
+from voxtab.native.gpu.queue import NOTHING, GpuQueue, Plan, running_future
 
 _USAGE = webgpu.USAGE_STORAGE | webgpu.USAGE_COPY_SRC | webgpu.USAGE_COPY_DST
 # What every GPU can do, where more is granted.
@@ -190,7 +190,7 @@ class NativeDevice:
                     return
                 handle = staging[i % count][0]
                 free = self._queue.stage(
-                    handle, self._objects[buffer].handle, offset, padded, self._objects[plan] if plan else Plan([])
+                    handle, self._objects[buffer].handle, offset, padded, self._objects[plan] if plan else NOTHING
                 )
                 staging[i % count] = handle, free
                 if i + count < len(table):

@@ -32,7 +32,7 @@ class Plan:
     recorded: int = 0  # commands for that run, or 0
 
 
-_NOTHING = Plan([])
+NOTHING = Plan([])
 
 
 class _Mapping:
@@ -76,7 +76,7 @@ class GpuQueue:
         self._calls.put((self._write, buffer, offset, data))
 
     def copy(self, source: int, target: int, nbytes: int) -> None:
-        self._calls.put((self._run, _NOTHING, 1, (source, 0, target, 0, nbytes), None))
+        self._calls.put((self._run, NOTHING, 1, (source, 0, target, 0, nbytes), None))
 
     def run(self, plan: Plan, times: int) -> None:
         self._calls.put((self._run, plan, times, None, None))
@@ -137,13 +137,13 @@ class GpuQueue:
 
     def _run(self, plan: Plan, times: int, before: tuple | None, after: tuple | None) -> int:
         """Copy, run, copy: (source, offset, target, offset, nbytes). One submit: its index."""
-        if plan.recorded and times == 1:
+        if plan.recorded and times == 1 and not before:
             commands, plan.recorded = [plan.recorded], 0
             if after:
-                commands.append(self._record(_NOTHING, after=after))
+                commands.append(self._record(NOTHING, after=after))
         else:
             commands = [self._record(plan, times, before, after)]
-        if plan.ahead and times == 1:
+        if plan.ahead and times == 1 and not plan.recorded:
             self._unrecorded.add(plan)
         index = self._lib.wgpuQueueSubmitForIndex(
             self._queue, len(commands), (ctypes.c_void_p * len(commands))(*commands)
