@@ -43,8 +43,11 @@ const verbs = {
   },
   // Takes over, unless another tab is open, which would get files of two versions. Resolves with whether it did.
   take_over: async () => {
-    const windows = await clients.matchAll({ type: "window", includeUncontrolled: true }); // of the whole origin
-    if (windows.filter(({ url }) => url.startsWith(registration.scope)).length > 1) return false;
+    // The browser counts a tab for a moment after it was closed.
+    for (let tries = 0; (await tabs()) > 1; tries++) {
+      if (tries === 10) return false;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
     await skipWaiting();
     return true;
   },
@@ -60,6 +63,11 @@ addEventListener("message", (event) => {
     ),
   );
 });
+
+async function tabs() {
+  const windows = await clients.matchAll({ type: "window", includeUncontrolled: true }); // of the whole origin
+  return windows.filter(({ url }) => url.startsWith(registration.scope)).length;
+}
 
 async function file(name, event) {
   const cache = await caches.open(CACHE);
