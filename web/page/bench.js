@@ -3,8 +3,9 @@
 import { openAudio } from "../audio/file.js";
 import { samplesOf } from "./clips.js";
 import { engine } from "./engine.js";
-import { allows, enter, shownBefore, state } from "./state.js";
+import { allows, enter, show, state } from "./state.js";
 import { settle, throwIfStopping } from "./transcribing.js";
+import { Transcript } from "./transcript.js";
 import * as view from "./view.js";
 import { wording } from "./words.js";
 
@@ -15,8 +16,8 @@ export async function bench(audio) {
   const repeat = !audio;
   audio ??= await bundledClip();
   if (!allows("takeAudio") || state.phase !== "ready") return; // the user has done something else meanwhile
-  view.begin(shownBefore(), null, NAME);
-  state.shown = { name: NAME };
+  const transcript = new Transcript();
+  show({ name: NAME, recording: null, unfinished: false, session: null, transcript });
   enter("measuring");
   view.state("transcribing", wording("bench.measuring"));
   let failure = null;
@@ -25,7 +26,7 @@ export async function bench(audio) {
     throwIfStopping();
     const figures = await engine.call("bench", { samples, audio: audio.name, repeat }, [samples.buffer]);
     window.voxtab.result = { ...figures, browser: navigator.userAgent };
-    view.append(JSON.stringify(window.voxtab.result, null, 1));
+    view.append(transcript, JSON.stringify(window.voxtab.result, null, 1));
     view.finished({ name: NAME });
     view.state("done", wording("bench.measured"));
   } catch (error) {

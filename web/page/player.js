@@ -1,6 +1,6 @@
 // Hearing the transcript's audio again: its waveform, which is where one clicks, and the word that is played.
 
-import * as transcript from "./transcript.js";
+import * as transcript from "./transcript_box.js";
 import { drawWave } from "./waveform.js";
 import { clock, wording } from "./words.js";
 

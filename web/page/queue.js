@@ -20,6 +20,7 @@ const LEFT_MS = 1000; // between two estimates of the time left
 const items = [];
 let lastId = 0;
 let current = null; // the item that is read or transcribed
+let isAsked = false; // the user has given files, and none of them was transcribed yet
 let isHeld = false; // the user pressed Stop: nothing begins until he says so
 let leftOut = null; // what came with the last files and is not audio: a sentence, or null
 let stop = () => {}; // what the Stop button does
@@ -27,7 +28,7 @@ let stop = () => {}; // what the Stop button does
 // stopTranscribing: what the Stop button does.
 export function connectQueue(stopTranscribing) {
   stop = stopTranscribing;
-  onPhase(advance);
+  onPhase(() => advance());
   view.offerLongest(useLongest);
 }
 
@@ -52,6 +53,7 @@ export function enqueue(sources, others = null) {
       isRestarted: false,
     });
   const before = current;
+  isAsked ||= !current;
   advance();
   if (current === before) list.follow(items.at(-1)); // otherwise the one that has begun is followed
 }
@@ -99,7 +101,9 @@ async function run(item) {
   do {
     item.isRestarted = false;
     change(item, "running");
-    ended = await transcribe(audio);
+    const isNext = !isAsked;
+    isAsked = false;
+    ended = await transcribe(audio, null, isNext);
     if (item.isRestarted) await audio.session.close();
   } while (item.isRestarted && !item.isCancelled);
   const { failure, result, subtitles } = ended;
@@ -134,6 +138,7 @@ function change(item, to, message = "") {
 }
 
 function again(item) {
+  isAsked ||= !current;
   isHeld = false;
   Object.assign(item, { state: "waiting", message: "", isCancelled: false });
   advance();
@@ -189,12 +194,13 @@ function useLongest() {
 }
 
 function show() {
-  const act = { again, cancel, move, remove, read: current ? null : read, goOn: isHeld ? goOn : null };
+  const act = { again, cancel, move, remove, read, goOn: isHeld ? goOn : null };
   list.show(items, act, leftOut, modelForSpeech(), state.shown?.session?.id);
   view.showOffer(items.length > 0 && modelForSpeech() === OPEN && !isSelfTest());
 }
 
 function goOn() {
+  isAsked = true;
   isHeld = false;
   advance();
 }

@@ -19,8 +19,8 @@ const WORDS = {
 
 const SAVE_MS = 300; // between two files that are saved: browsers drop some of many at once
 
-// items: see queue.js. act: what the buttons do with an item, {again, cancel, move, remove, read}; read is null while
-// another is transcribed; and goOn, which begins what waits, or null. leftOut: a sentence about what was left out, or null;
+// items: see queue.js. act: what the buttons do with an item, {again, cancel, move, remove, read};
+// and goOn, which begins what waits, or null. leftOut: a sentence about what was left out, or null;
 // model: modelForSpeech(); shown: the id of the session whose text is shown.
 export function show(items, act, leftOut, model, shown) {
   const isWaiting = items.some(({ state }) => state === "waiting");
@@ -95,10 +95,10 @@ function row(item, items, act, shown) {
   made.dataset.state = item.state;
   const session = item.audio?.session;
   made.ariaCurrent = String(Boolean(session) && session.id === shown);
-  const canRead = item.state === "done" && act.read;
-  const name = canRead
-    ? pressable(item, items, "read", wording("sessions.open"), () => act.read(item))
-    : document.createElement("span");
+  const name =
+    item.state === "done"
+      ? pressable(item, items, "read", wording("sessions.open"), () => act.read(item))
+      : document.createElement("span");
   name.textContent = item.name;
   name.dir = "auto";
   const state = document.createElement("span");

@@ -4,7 +4,7 @@ import { openAudio } from "../audio/file.js";
 import { engine } from "./engine.js";
 import * as player from "./player.js";
 import * as spoken from "./spoken.js";
-import * as transcript from "./transcript.js";
+import * as box from "./transcript_box.js";
 import { button, error, note, save } from "./view.js";
 import { Peaks } from "./waveform.js";
 import { clock, put, reason, wording } from "./words.js";
@@ -17,19 +17,18 @@ const SAME_SECONDS = 2; // by which the length of a file may differ from that of
 const COPIED_MS = 2000; // a button says so
 const EDITED_MS = 300; // without a key: then the edited text is kept
 
-let shown = null; // {stem: of the names of saved files, subtitles, result}
+let shown = null; // {stem: of the names of saved files, transcript, subtitles, result}
 let keepEdits = (_) => {};
 let timer = null; // until edits are kept; null if none are waiting
 
-// act: called with {result, subtitles} when the user has edited a complete transcript.
+// act: called with an entry of a session's log (web/worker/sessions/log.js) when the user has edited the transcript.
 export function whenEdited(act) {
   keepEdits = act;
 }
 
-// Whether the user has edited something that is not kept yet: of a transcript that is not complete, it never is.
-export function hasUnkeptEdits() {
-  return transcript.isEdited() && (timer !== null || !shown?.result);
-}
+// Whether the user has edited the transcript: what is not kept yet, or any of it.
+export const hasUnkeptEdits = () => timer !== null;
+export const isEdited = () => box.shown.isEdited;
 
 function keepEditsSoon() {
   clearTimeout(timer);
@@ -40,26 +39,41 @@ function keepEditsNow() {
   if (timer === null) return;
   clearTimeout(timer);
   timer = null;
-  if (shown?.result && transcript.isEdited()) keepEdits({ result: asEdited(), subtitles: shown.subtitles });
+  keepEdits(editsOf(shown));
 }
 
-// Empties the transcript for a recording, or for a file (null), with its name. What would be lost moves to “Earlier”: text
-// that was edited or is not kept, and a recording without a complete transcript. before: what that text belongs to,
-// {name, recording, unfinished, isKept}, or null.
-export function begin(before, recording, name) {
+// What is kept of a transcript that the user has edited.
+export function editsOf({ transcript, subtitles, result }) {
+  return result ? { result: asEdited(transcript, result), subtitles } : { edits: transcript.edits };
+}
+
+// Shows a text, {name, recording, transcript}, from now on. What would be lost of the one before moves to “Earlier”: text
+// that is not kept, and a recording without a complete transcript. before: that one, {name, recording, unfinished,
+// transcript, isKept}, or null.
+export function begin(before, { name, recording, transcript }) {
   keepEditsNow();
   const isAlone = before?.unfinished && before.recording && before.recording !== recording;
-  const isKept = before?.isKept && (!transcript.isEdited() || shown.result);
-  if ((transcript.text() || isAlone) && !isKept) keep(transcript.text(), before);
+  if (before && (before.transcript.text || isAlone) && !before.isKept) keep(before);
   player.withdraw();
   edit(false);
-  transcript.clear();
+  box.display(transcript);
   delete element("transcript").dataset.silent;
   element("find").value = "";
-  spoken.follow(() => (transcript.isEdited() ? "" : transcript.text()));
-  shown = { stem: name.replace(/\.[^.]*$/, ""), subtitles: null, result: null };
+  spoken.follow(() => (transcript.isEdited ? "" : transcript.text));
+  shown = { stem: name.replace(/\.[^.]*$/, ""), transcript, subtitles: null, result: null };
   showName(name);
   for (const id of ["text-actions", "actions", "no-audio"]) element(id).hidden = true;
+  showComing(transcript);
+}
+
+// What is transcribed while another text is shown, or null; press: shows its text.
+export function running(name, press = null) {
+  element("running").hidden = !name;
+  element("running-text").textContent = wording("reading.running", { name });
+  element("show-running").onclick = () => {
+    press();
+    element("transcript").focus(); // the button is gone
+  };
 }
 
 // Scrolls the text into view.
@@ -75,21 +89,31 @@ function showName(name) {
   element("reading-title").classList.remove("unseen");
 }
 
-// The transcript; with a result, {text, words, restarts}, it becomes that one's, or takes its times if it was edited.
-export function text(result = null) {
-  if (result) transcript.show(result.text, result.words ?? [], result.restarts, result.edited);
-  if (result && !result.text.trim()) element("transcript").dataset.silent = wording("transcript.silent");
-  return transcript.text();
+// The text that is shown.
+export const text = () => box.shown.text;
+
+// The whole text of a transcript has come: the result, {text, words, restarts}, of which a text that was edited takes the
+// times alone.
+export function complete(transcript, result) {
+  box.complete(transcript, result);
+  if (transcript === box.shown && !result.text.trim())
+    element("transcript").dataset.silent = wording("transcript.silent");
 }
 
-// Text that has come, as transcript.append takes it. From the first word on it can be copied, saved and edited.
-export function append(added, seconds = null) {
+// Text that has come, as Transcript.append takes it.
+export function append(transcript, added, seconds = null) {
+  box.follow(transcript);
   transcript.append(added, seconds);
-  if (!element("text-actions").hidden || !transcript.text().trim()) return;
+  if (transcript === box.shown && element("text-actions").hidden) showComing(transcript);
+}
+
+// From the first word on, it can be copied, saved and edited.
+function showComing(transcript) {
+  if (!transcript.text.trim()) return;
   for (const id of ["text-actions", "actions", "save-text"]) element(id).hidden = false;
   for (const id of ["save-json", "save-wav", "again", ...SUBTITLES.map((kind) => `save-${kind}`)])
     element(id).hidden = true;
-  element("copy-times").hidden = seconds === null;
+  element("copy-times").hidden = transcript.blocks[0].start === null;
 }
 
 // What can be done once a transcription has ended. subtitles: {srt, vtt, tsv}, or null if there are none; result: the
@@ -104,8 +128,9 @@ export function finished({
   peaks = null,
 }) {
   spoken.finish();
-  const hasText = transcript.text().trim() !== "";
-  shown = { stem: name.replace(/\.[^.]*$/, ""), subtitles, result };
+  const transcript = box.shown;
+  const hasText = transcript.text.trim() !== "";
+  shown = { stem: name.replace(/\.[^.]*$/, ""), transcript, subtitles, result };
   element("actions").hidden = !hasText && !recording && !again;
   for (const id of ["text-actions", "save-text"]) element(id).hidden = !hasText;
   for (const kind of SUBTITLES) element(`save-${kind}`).hidden = !subtitles?.[kind];
@@ -116,7 +141,6 @@ export function finished({
   element("again").hidden = !again;
   element("again").onclick = again;
   if (audio && (hasText || audio.seconds > 0)) hearing(audio, peaks);
-  if (transcript.isEdited()) keepEditsSoon(); // while it came
 }
 
 async function hearing(audio, peaks) {
@@ -151,16 +175,15 @@ async function hearFile({ target }) {
 
 // The text as it stands on the page, with a blank line between paragraphs.
 function plain(withTimes = false) {
-  return transcript
-    .blocks()
+  return box.shown.blocks
     .map(({ text, start }) => (withTimes && start !== null ? `[${clock(start)}] ${text}` : text))
     .join("\n\n");
 }
 
 // {srt, vtt, tsv} of the text as it stands; the engine cuts it into lines.
 async function subtitles() {
-  if (!transcript.isEdited()) return shown.subtitles;
-  return engine.call("subtitles", { text: transcript.text(), words: transcript.words() });
+  const { text, words, isEdited } = box.shown;
+  return isEdited ? engine.call("subtitles", { text, words }) : shown.subtitles;
 }
 
 async function saveSubtitles(kind) {
@@ -172,14 +195,14 @@ async function saveSubtitles(kind) {
 }
 
 function saveJson() {
-  const result = transcript.isEdited() ? asEdited() : shown.result;
+  const result = box.shown.isEdited ? asEdited(box.shown, shown.result) : shown.result;
   save(`${JSON.stringify(result, null, 1)}\n`, `${shown.stem}.json`);
 }
 
-const asEdited = () => ({
-  ...shown.result,
-  text: transcript.text(),
-  words: transcript.words(),
+const asEdited = (transcript, result) => ({
+  ...result,
+  text: transcript.text,
+  words: transcript.words,
   segments: undefined,
   edited: true,
 });
@@ -207,12 +230,12 @@ export async function copy(words, from, button) {
 
 function find(step) {
   const count = element("find").value ? element("found").dataset.count : 0;
-  const at = transcript.goTo(step);
+  const at = box.goTo(step);
   element("found").textContent = count ? wording("reading.found", { at, count: Number(count) }) : "";
 }
 
 function edit(on) {
-  transcript.editable(on);
+  box.editable(on);
   element("edit").setAttribute("aria-pressed", on);
 }
 
@@ -223,17 +246,17 @@ on("save-txt", "click", () => save(`${plain()}\n`, `${shown.stem}.txt`));
 for (const kind of SUBTITLES) on(`save-${kind}`, "click", () => saveSubtitles(kind));
 on("save-json", "click", saveJson);
 on("print", "click", () => print());
-on("edit", "click", () => edit(!transcript.isEditable()));
+on("edit", "click", () => edit(!box.shown.isEditable));
 on("transcript", "input", keepEditsSoon);
 on("transcript", "keydown", (event) => {
-  if (event.key !== "Escape" || !transcript.isEditable()) return;
+  if (event.key !== "Escape" || !box.shown.isEditable) return;
   event.stopPropagation(); // what runs goes on
   edit(false);
 });
 addEventListener("pagehide", keepEditsNow);
 on("hear-file", "change", hearFile);
 on("find", "input", ({ target }) => {
-  element("found").dataset.count = transcript.find(target.value);
+  element("found").dataset.count = box.find(target.value);
   find(1);
 });
 on("find", "keydown", (event) => {
@@ -242,9 +265,10 @@ on("find", "keydown", (event) => {
   find(event.shiftKey ? -1 : 1);
 });
 
-// --- earlier in this tab
+// --- earlier in this tab: what the browser does not keep
 
-function keep(words, { name, unfinished, recording }) {
+export function keep({ name, unfinished, recording, transcript }) {
+  const words = transcript.text;
   const item = document.createElement("article");
   const text = document.createElement("p");
   Object.assign(text, { lang: "", dir: "auto" });

@@ -8,17 +8,18 @@ const no = false;
 
 // What is possible in each phase. In `demo` and `showing`, only the self-test model is open, which cannot take dictation:
 // audio waits for a model for speech, files in the queue (queue.js), other audio as `state.job`. The columns: choosing a
-// model, which replaces one that is being opened; giving audio; pressing Speak; and what the Stop button asks of the engine.
+// model, which replaces one that is being opened; giving audio; opening a text that is kept; pressing Speak; and what the
+// Stop button asks of the engine.
 // biome-ignore format: a table
 const PHASES = {
-  impossible:   { openModel: no,  takeAudio: no,  speak: no,  stop: null },     // this machine cannot run the engine
-  closed:       { openModel: yes, takeAudio: yes, speak: no,  stop: null },     // no model is open
-  opening:      { openModel: yes, takeAudio: yes, speak: no,  stop: "cancel" },
-  demo:         { openModel: yes, takeAudio: yes, speak: no,  stop: null },     // only “See it work” is possible
-  showing:      { openModel: yes, takeAudio: yes, speak: no,  stop: "stop" },   // “See it work” plays: demo.js
-  ready:        { openModel: yes, takeAudio: yes, speak: yes, stop: null },     // a model is open
-  transcribing: { openModel: no,  takeAudio: no,  speak: no,  stop: "stop" },
-  measuring:    { openModel: no,  takeAudio: no,  speak: no,  stop: "stop" },   // ?bench=1
+  impossible:   { openModel: no,  takeAudio: no,  openText: yes, speak: no,  stop: null },     // this machine cannot run the engine
+  closed:       { openModel: yes, takeAudio: yes, openText: yes, speak: no,  stop: null },     // no model is open
+  opening:      { openModel: yes, takeAudio: yes, openText: yes, speak: no,  stop: "cancel" },
+  demo:         { openModel: yes, takeAudio: yes, openText: yes, speak: no,  stop: null },     // only “See it work” is possible
+  showing:      { openModel: yes, takeAudio: yes, openText: yes, speak: no,  stop: "stop" },   // “See it work” plays: demo.js
+  ready:        { openModel: yes, takeAudio: yes, openText: yes, speak: yes, stop: null },     // a model is open
+  transcribing: { openModel: no,  takeAudio: no,  openText: yes, speak: no,  stop: "stop" },
+  measuring:    { openModel: no,  takeAudio: no,  openText: no,  speak: no,  stop: "stop" },   // ?bench=1
 };
 const RUNNING = { transcribing: "state.transcribing", measuring: "state.measuring" };
 
@@ -32,7 +33,7 @@ export const state = {
   job: null, // the transcription that runs, or that waits for a model: see transcribing.js
   microphone: null, // ASKING, or the Microphone that is listening
   stopping: false, // the Stop button was pressed in this phase
-  shown: null, // what the transcript on the page belongs to: {name, recording, unfinished, session}
+  shown: null, // the text on the page: {name, recording, unfinished, session, transcript}; another may be transcribed
 };
 
 const listeners = [];
@@ -43,8 +44,9 @@ export function enter(phase, changes = {}) {
   for (const listener of listeners) listener();
 }
 
-// What the transcript on the page belongs to from now on.
-export function setShown(shown) {
+// Shows a text from now on.
+export function show(shown) {
+  view.begin(shownBefore(shown.session), shown);
   state.shown = shown;
   for (const listener of listeners) listener();
 }
@@ -70,8 +72,8 @@ export function stopVerb() {
 
 // Why `action`, a column of the table, is not possible now: a sentence for the user, or null if it is possible.
 function refusal(action) {
-  if (state.phase === "impossible") return state.impossible;
-  if (!PHASES[state.phase][action]) return wording(RUNNING[state.phase]);
+  if (action === "openText" && isListening()) return wording(RUNNING.transcribing);
+  if (!PHASES[state.phase][action]) return state.impossible ?? wording(RUNNING[state.phase]);
   // A file that waits for a model can be replaced by another. A recording cannot be made again.
   if (action === "takeAudio" && state.job?.recording) {
     return wording("state.recording_waits");
@@ -126,13 +128,18 @@ function showControls() {
   });
 }
 
-// What the transcript on the page belongs to, or null. isKept: it stays in the list of transcripts, although `session`, if
-// there is one, is written from now on.
-export function shownBefore(session = null) {
-  const { shown } = state;
+// The text on the page, or null. isKept: it is not lost when another is shown: it is still being transcribed, or stays in the
+// list of transcripts, although `session`, if there is one, is written from now on.
+function shownBefore(session) {
+  const { shown, job } = state;
   if (!shown) return null;
-  const isKept = Boolean(shown.session) && !shown.session.failure && shown.session.id !== session?.id;
-  return { ...shown, isKept };
+  const isListed = isKept(shown) && shown.session.id !== session?.id;
+  return { ...shown, isKept: isListed || shown === job?.text };
+}
+
+// Whether the list of transcripts has all of a text.
+export function isKept({ session }) {
+  return Boolean(session) && !session.failure;
 }
 
 // Tells the user what went wrong. If something is running, only show the message; otherwise go to the error state.

@@ -5,7 +5,8 @@ import { stopListening } from "./listening.js";
 import { openAgain, openModel } from "./opening.js";
 import * as progress from "./progress.js";
 import { newSession, noted, showSessions } from "./sessions.js";
-import { allows, enter, fail, isListening, setShown, shownBefore, state } from "./state.js";
+import { allows, enter, fail, isKept, isListening, onPhase, show as showText, state } from "./state.js";
+import { Transcript } from "./transcript.js";
 import * as view from "./view.js";
 import { Peaks } from "./waveform.js";
 import { failureOf, ofEngine, reason, seconds, wording } from "./words.js";
@@ -14,24 +15,26 @@ const ABORTED = failureOf("aborted", "status.stopped");
 const ENGINE_GONE = ["lost", "crash", "silent", "device"]; // kinds of failures after which no model is open
 const RETRY_SECONDS = 10; // of audio between two losses of the engine; without them, the second one ends the transcription
 
+let latest = null; // the text of the transcription that began last
+
 // audio: {name, live, seconds, blocks()}, a file or a Recording, which may still grow. It waits if no model is open.
 // known: of a session that was interrupted and goes on, what is known of it (web/worker/sessions/log.js).
-// Resolves at the end with {failure, result, subtitles}; failure: of kind 'aborted' if it was stopped or put aside; null
-// if it finished.
-export async function transcribe(audio, known = null) {
+// isNext: nobody asked for it now, so its text is shown only to who has the one before on show. Resolves at the end with
+// {failure, result, subtitles}; failure: of kind 'aborted' if it was stopped or put aside; null if it finished.
+export async function transcribe(audio, known = null, isNext = false) {
   if (!allows("takeAudio")) return { failure: ABORTED };
   state.job?.replace();
   const job = new Job(audio, known);
-  view.begin(shownBefore(audio.session), job.recording, audio.name);
-  for (const { text, covered } of known?.texts ?? []) view.append(text, covered);
+  const isFollowed = !isNext || !state.shown || state.shown === latest;
   view.offer(null);
   state.job = job;
-  setShown({ name: audio.name, recording: job.recording, unfinished: true, session: audio.session });
+  latest = job.text;
+  if (isFollowed) showText(job.text);
   if (state.phase === "ready") {
     job.run();
     return job.ended;
   }
-  showActions(audio);
+  job.showActions();
   if (state.phase === "closed") await stopListening(); // no model may ever read it
   if (state.job === job && state.phase !== "transcribing") job.sayThatItWaits();
   return job.ended;
@@ -39,16 +42,16 @@ export async function transcribe(audio, known = null) {
 
 // Shows a session that is kept. audio: a Recording, an AudioFile that is still there, or {name, session}.
 export function show(audio, { texts, result, subtitles }) {
-  if (!allows("takeAudio")) return;
-  if (state.job) return view.error(wording("transcribing.waits_first", { name: state.job.title }));
-  const recording = audio.wav ? audio : null;
-  view.begin(shownBefore(), recording, audio.name);
-  if (result) view.text(result);
-  else for (const { text, covered } of texts) view.append(text, covered);
+  if (!allows("openText")) return;
+  if (state.job && state.phase !== "transcribing")
+    return view.error(wording("transcribing.waits_first", { name: state.job.title }));
+  const text = textOf(audio, !result);
+  if (result) view.complete(text.transcript, result);
+  else text.transcript.take(texts);
   view.error(null);
-  setShown({ name: audio.name, recording, unfinished: !result, session: audio.session });
-  Object.assign(window.voxtab, { result, tokens: null });
-  showActions(audio, { subtitles, again: Boolean(recording ?? audio.blob), result });
+  showText(text);
+  if (!state.job) Object.assign(window.voxtab, { result, tokens: null });
+  showActions(audio, { subtitles, again: Boolean(text.recording ?? audio.blob), result });
 }
 
 // A session was removed, perhaps in another tab. The text that is shown stays, and so does a recording that was made here.
@@ -66,11 +69,24 @@ export function audioFailed(error, retry = null) {
   fail(reason(error), retry, wording("transcribing.unreadable"));
 }
 
+// From a text that is read meanwhile, one gets back to the one that is transcribed.
+onPhase(() => {
+  const { job, shown } = state;
+  const isElsewhere = Boolean(job && job.text !== shown);
+  view.running(isElsewhere ? job.title : null, () => showText(state.job.text));
+});
+
+function textOf(audio, unfinished) {
+  const recording = audio.wav ? audio : null;
+  return { name: audio.name, recording, unfinished, session: audio.session, transcript: new Transcript() };
+}
+
 // Whether closing the page now would lose something: what runs or waits, or what could not be kept.
 export function hasUnsavedWords() {
   if (isListening() || state.job || view.hasUnkeptEdits()) return true;
   const { shown } = state;
-  return Boolean(shown?.session?.failure && (view.text() || (shown.recording && shown.unfinished)));
+  if (!shown || isKept(shown)) return false;
+  return view.isEdited() || Boolean(shown.session && (view.text() || (shown.recording && shown.unfinished)));
 }
 
 class Job {
@@ -88,6 +104,8 @@ class Job {
     this.tokens = known?.tokens ?? [];
     this.lostAt = null; // how much was covered when the engine went away the last time
     audio.session ??= newSession(audio.name);
+    this.text = textOf(audio, true);
+    this.text.transcript.take(known?.texts ?? []);
     if (!audio.session.isOpen) audio.session.open();
     showSessions();
   }
@@ -107,13 +125,15 @@ class Job {
   putAside() {
     state.job = null;
     this.closeSession();
-    showActions(this.audio, { again: true });
+    this.showActions({ again: true });
+    this.keepUnseen();
     this.end({ failure: ABORTED });
   }
 
   // Other audio is transcribed in its place.
   replace() {
     this.closeSession();
+    this.keepUnseen();
     this.end({ failure: ABORTED });
   }
 
@@ -140,11 +160,13 @@ class Job {
       const { result, tokens, subtitles } = answer;
       Object.assign(window.voxtab, { result, tokens });
       session.note({ result, subtitles });
-      state.shown.unfinished = false;
+      this.text.unfinished = false;
       state.model.reopened = false;
       if (result.words.length) saved = subtitles;
       written = result;
-      view.text(result);
+      const { transcript } = this.text;
+      view.complete(transcript, result);
+      if (transcript.isEdited) session.note(view.editsOf({ transcript, subtitles, result }));
       view.state("done", doneSentence(result));
     } catch (error) {
       failure = error;
@@ -153,11 +175,12 @@ class Job {
     if (failure && !retry) await stopListening(); // otherwise the microphone goes on meanwhile
     view.progress(null);
     view.note(null);
-    showActions(audio, { subtitles: saved, again: !retry, result: written, peaks: this.peaks });
+    this.showActions({ subtitles: saved, again: !retry, result: written, peaks: this.peaks });
     if (!retry) {
       if (failure?.kind === "aborted") session.note({ stopped: true });
       this.closeSession();
-      await settle(failure, recording);
+      this.keepUnseen();
+      await settle(failure, { recording, hasText: this.text.transcript.text !== "" });
       if (audio.notes?.length) view.note(`${audio.name}: ${audio.notes.map(ofEngine).join(" ")}`);
       return this.end({ ...answer, failure });
     }
@@ -168,13 +191,32 @@ class Job {
     );
   }
 
+  get isShown() {
+    return state.shown === this.text;
+  }
+
+  showActions(more = {}) {
+    if (this.isShown) showActions(this.audio, more);
+  }
+
+  // It is over, or begins again. What the browser cannot keep of it goes below the text that is shown instead.
+  keepUnseen() {
+    if (this.isShown || isKept(this.text)) return;
+    if (this.text.transcript.text || (this.recording && this.text.unfinished)) view.keep(this.text);
+  }
+
   closeSession() {
     this.audio.session.close().then(() => showSessions());
   }
 
   // What came before was made by another model, or there is nothing.
   beginAgain(origin) {
-    if (this.origin) view.begin(shownBefore(this.audio.session), this.recording, this.audio.name);
+    if (this.origin) {
+      const before = this.text;
+      this.text = latest = textOf(this.audio, true);
+      if (state.shown === before) showText(this.text);
+      else if (before.transcript.text) view.keep(before);
+    }
     Object.assign(this, { origin, tokens: [], covered: 0 });
     this.audio.session.note({ run: origin });
   }
@@ -185,7 +227,7 @@ class Job {
     const { delay_ms, left_silence_tokens, guard = true, alternatives = 0 } = this.origin;
     this.delay = delay_ms / 1000;
     this.peaks = new Peaks();
-    view.timeAgain();
+    this.text.transcript.timeAgain();
     const settings = { delay_ms, left_silence_tokens, guard, alternatives, tokens: this.tokens };
     return engine.transcribe(this.audio, settings, (samples) => {
       throwIfStopping();
@@ -196,7 +238,7 @@ class Job {
 
   // Takes text that has come, its tokens, and the seconds of audio that have their text.
   take(text, tokens, covered) {
-    view.append(text, covered);
+    view.append(this.text.transcript, text, covered);
     this.audio.session.note({ text, tokens, from: this.tokens.length, covered });
     this.tokens.push(...tokens);
     this.follow(covered);
@@ -217,11 +259,11 @@ engine.on("text", ({ text, tokens, audio_seconds }) => {
 });
 
 engine.on("words", ({ words }) => {
-  if (state.phase === "transcribing") view.takeStarts(words);
+  if (state.phase === "transcribing") state.job.text.transcript.takeStarts(words);
 });
 
 engine.on("restart", ({ audio_seconds }) => {
-  if (state.phase === "transcribing") view.showRestart(audio_seconds);
+  if (state.phase === "transcribing") state.job.text.transcript.showRestart(audio_seconds);
 });
 
 engine.on("covered", ({ audio_seconds }) => {
@@ -266,15 +308,16 @@ view.whenEdited((edits) => {
   session.close().then(() => noted(session, edits));
 });
 
-// What the engine was doing with the open model is over. failure: why it did not finish, or null.
-export async function settle(failure, recording = null) {
+// What the engine was doing with the open model is over. failure: why it did not finish, or null; recording: what it was
+// doing it with, or null; hasText: whether text has come.
+export async function settle(failure, { recording = null, hasText = false } = {}) {
   const { model } = state;
   const open = !isEngineGone(failure);
   enter(open ? "ready" : "closed", { job: null, model: open ? model : null });
   if (!failure) return;
   if (failure.kind === "aborted") {
     view.error(null); // an error about something that was refused meanwhile
-    view.state("ready", view.text() ? wording("status.stopped_text") : wording("status.stopped"));
+    view.state("ready", hasText ? wording("status.stopped_text") : wording("status.stopped"));
     if (!engine.isRunning) await openModel(model.request); // the Worker did not stop and was terminated
     return;
   }

@@ -5,9 +5,21 @@ import { remember, remembered } from "../remembered.js";
 import * as title from "./title.js";
 import { clock, number, put, wording } from "./words.js";
 
-export { append, begin, bringText, finished, hasUnkeptEdits, text, whenEdited } from "./reading.js";
+export {
+  append,
+  begin,
+  bringText,
+  complete,
+  editsOf,
+  finished,
+  hasUnkeptEdits,
+  isEdited,
+  keep,
+  running,
+  text,
+  whenEdited,
+} from "./reading.js";
 export { chooseSettings, defaults, forLink, offerLongest, settings, showOffer } from "./settings.js";
-export { showRestart, takeStarts, timeAgain } from "./transcript.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);

@@ -88,6 +88,63 @@ def test_the_time_that_all_files_take(browser, url):
         expect(at(page, "queue-left")).to_have_text("56 s left")
 
 
+def test_a_text_is_read_while_the_next_file_is_transcribed(browser, url):
+    """It stays when that one ends and the next begins; nothing that comes meanwhile is lost."""
+    text = {"event": "text", "text": " One two", "tokens": [33, 1000], "audio_seconds": 0.2}
+    more = {"event": "text", "text": " three. ", "tokens": [33, 1001], "audio_seconds": 0.5}
+    late = {"event": "text", "text": "Four", "tokens": [33, 1002], "audio_seconds": 3.5}
+    script = {"finish": [{}, {"events": [text], "silent": True}, {"silent": True}]}
+    with page_on(browser, url, script) as page:
+        transcript, running = at(page, "transcript"), at(page, "running")
+        drop(page, *seconds("a.wav", "b.wav", "c.wav", long=16000))
+        expect_rows(page, ("a.wav", "done"), ("b.wav", "running"), ("c.wav", "waiting"))
+        expect(transcript).to_have_text("One two")
+        expect(running).to_be_hidden()
+        at(page, "edit").click()
+        page.keyboard.type("Well.")
+        press(page, "Open", "a.wav")
+        expect(transcript).to_have_text("Hello tab. It works.")
+        expect(at(page, "reading-title")).to_have_text("a.wav")
+        expect(at(page, "play")).to_be_visible()
+        at(page, "edit").click()
+        page.keyboard.type("Read.")
+        for message in (more, late):
+            hear(page, **message)
+        hear(page, event="words", words=[{"text": word, "start": 0, "end": 0} for word in ("One", "two", "three.")])
+        hear(page, event="words", words=[{"text": "Four", "start": 3.1, "end": 3.4}])
+        expect(transcript).to_have_text("Read. Hello tab. It works.")
+        expect(running).to_contain_text("b.wav is being transcribed.")
+        at(page, "show-running").click()
+        expect(transcript).to_be_focused()
+        expect(running).to_be_hidden()
+        expect(transcript.locator("p")).to_have_text(["Well. One two three.", "Four"])
+        times = [each.get_attribute("data-time") for each in transcript.locator(".time").all()]
+        assert times == ["0:00", "0:03"]
+        # The other's edits are there too. It stays on show while b.wav ends and c.wav begins.
+        press(page, "Open", "a.wav")
+        expect(transcript).to_have_text("Read. Hello tab. It works.")
+        words = [{"text": word, "start": n, "end": n + 1} for n, word in enumerate(("One", "two", "three.", "Four"))]
+        result = {"text": " One two three. Four", "words": words, "audio_seconds": 4}
+        answer(page, "finish", result={"result": result, "tokens": [1], "subtitles": {"srt": "1\n"}})
+        expect_rows(page, ("a.wav", "done"), ("b.wav", "done"), ("c.wav", "running"))
+        expect(running).to_contain_text("c.wav")
+        expect(transcript).to_have_text("Read. Hello tab. It works.")
+        press(page, "Open", "b.wav")
+        expect(transcript).to_have_text("Well. One two three. Four")
+        at(page, "show-running").click()
+        expect(at(page, "reading-title")).to_have_text("c.wav")
+        # From the list too; what the browser does not keep is below the text once it has ended.
+        hear(page, **text)
+        at(page, "sessions-list").get_by_role("button", name="Open Well.").click()
+        expect(transcript).to_have_text("Well. One two three. Four")
+        expect(running).to_contain_text("c.wav")
+        at(page, "stop").click()
+        wait_for(page, "ready")
+        expect(running).to_be_hidden()
+        expect(transcript).to_have_text("Well. One two three. Four")
+        expect(at(page, "sessions-list").locator("strong").first).to_have_text("One two")
+
+
 def test_order_cancel_stop_and_try_again(browser, url):
     """What waits can be moved and taken back; Stop holds the rest, Cancel does not."""
     with page_on(browser, url, {"finish": [{"silent": True}, {"silent": True}, {}]}) as page:

@@ -20,7 +20,7 @@ from playwright.sync_api import Error, expect
 
 from web.audio.tones import RATE, tone
 from web.conftest import browser_of, developer_tools, to_hear
-from web.fake_engine import GOOD_GPU, SECOND, answer, at, calls, fed, page_on, prepare, wait_for, wav
+from web.fake_engine import GOOD_GPU, SECOND, answer, at, calls, fed, hear, page_on, prepare, wait_for, wav
 
 TEXT = {"event": "text", "text": " One two three four", "tokens": [33, 1500, 1501], "audio_seconds": 0.4}
 MORE = {"event": "text", "text": " five six", "tokens": [33, 1502], "audio_seconds": 0.8}
@@ -274,16 +274,27 @@ def test_nothing_unsaved_is_left_without_a_question(hearing, url):
         assert page.evaluate(MAY_CLOSE)
 
 
-def test_what_is_edited_in_an_incomplete_text_is_not_left_without_a_question(browser, url):
+def test_what_is_edited_in_an_incomplete_text_is_kept(browser, url):
+    """While it comes, though the tab is closed then, and after it was stopped; it is asked until it is kept."""
     with page_on(browser, url, {"feed": [{"events": [TEXT]}], "finish": [{"silent": True}]}) as page:
         at(page, "audio-file").set_input_files(SECOND)
         expect(at(page, "transcript")).to_have_text("One two three four")
-        at(page, "stop").click()
-        wait_for(page, "ready")
-        assert page.evaluate(MAY_CLOSE)
         at(page, "edit").click()
         page.keyboard.type("Well. ")
+        hear(page, **MORE)
+        page.reload()
+        wait_for(page, "ready")
+        expect(entries(page).locator("strong")).to_have_text("Well. One two three four five six")
+        entries(page).get_by_role("button", name="Open").click()
+        expect(at(page, "transcript")).to_have_text("Well. One two three four five six")
+        at(page, "edit").click()
+        page.keyboard.type("Oh. ")
         assert not page.evaluate(MAY_CLOSE)
+        expect(entries(page).locator("strong")).to_have_text("Oh. Well. One two three four five six")
+        assert page.evaluate(MAY_CLOSE)
+        (session,) = sessions(page)
+        (edited,) = session["texts"]
+        assert edited["paragraphs"][0]["before"] == " One two three four five six" and len(session["tokens"]) == 5
 
 
 @pytest.mark.parametrize(
@@ -540,6 +551,7 @@ def test_mutated_logs(browser, url):
         {"run": {"model": "m", "delay_ms": 480, "left_silence_tokens": 32}},
         *({"text": f" {i}", "tokens": [33, 1000 + i], "from": 2 * i, "covered": i} for i in range(5)),
         {"gap": {"at": 3, "seconds": 1.5}},
+        {"edits": {"text": " 0 1 2 3, 4", "paragraphs": [{"text": " 0 1 2 3, 4", "before": " 0 1 2 3 4", "start": 0}]}},
     ]
     log = "".join(json.dumps(line) + "\n" for line in lines).encode()
     mutated = []

@@ -9,11 +9,12 @@
 //   gap: {at, seconds}                                  the system dropped sound, after `at` seconds of the recording
 //   result, subtitles                                   the transcription is complete: the JSON of `voxtab transcribe`; again,
 //                                                       with edited: true, when the user has edited it
+//   edits: {text, paragraphs: [{text, before, start}]}  the text until now as the user has edited it: Transcript.edits
 //   stopped: true                                       the user has stopped it
 
 export const line = (entry) => `${JSON.stringify(entry)}\n`;
 
-// {begun, name, title, run, texts: [{text, covered}], text, tokens, covered, gaps, result, subtitles, stopped}; null where
+// {begun, name, title, run, texts: [{text, covered}, and paragraphs, if it was edited], text, tokens, covered, gaps, result, subtitles, stopped}; null where
 // nothing is known. text is that of the result, or of all texts; tokens are theirs, or none if some are missing. Never
 // throws: what is no line of a log is left out.
 export function parse(log) {
@@ -36,6 +37,7 @@ export function parse(log) {
       isWhole &&= entry.from === tokens.length && Array.isArray(entry.tokens) && entry.tokens.every(isToken);
       if (isWhole) tokens.push(...entry.tokens);
     }
+    if (isEdits(entry.edits)) known.texts = [{ ...entry.edits, covered: known.covered }];
     if (entry.stopped === true) known.stopped = true;
     if (isObject(entry.result) && typeof entry.result.text === "string" && Array.isArray(entry.result.words))
       Object.assign(known, { result: entry.result, subtitles: entry.subtitles ?? null });
@@ -47,6 +49,17 @@ export function parse(log) {
 const NOTHING_TRANSCRIBED = { run: null, covered: 0, result: null, subtitles: null, stopped: false };
 const isObject = (value) => typeof value === "object" && value !== null;
 const isNumber = (value) => Number.isFinite(value) && value >= 0;
+const isEdits = (value) =>
+  isObject(value) &&
+  typeof value.text === "string" &&
+  Array.isArray(value.paragraphs) &&
+  value.paragraphs.every(
+    (each) =>
+      isObject(each) &&
+      typeof each.text === "string" &&
+      typeof each.before === "string" &&
+      (each.start === null || isNumber(each.start)),
+  );
 const isToken = (value) => Number.isInteger(value) && value >= 0;
 
 function parsed(text) {
