@@ -140,7 +140,7 @@ def voices():
     count = torch.cuda.device_count()
     for i in range(count):  # each GPU speaks its own texts
         os.environ["CUDA_VISIBLE_DEVICES"] = str(i)
-        options = ("--half", "--compile", "--hours", str(55 / count), "--seed", str(i + 1), "--skip", str(60000 * i))
+        options = ("--half", "--compile", "--hours", str(55 / count), "--seed", str(i + 11), "--part", f"{i}/{count}")
         start(f"kokoro-{i}", "kokoro_torch.py", ".", "train.jsonl", f"data/kokoro-0{i}", *options)
 
 

@@ -14,6 +14,7 @@ import zlib
 from collections import Counter
 from pathlib import Path
 
+from package_texts import read_packages
 from texts import DAYS, MONTHS, PEOPLE, Writer, read_sentences, transcript
 
 QUESTION = re.compile(
@@ -22,7 +23,20 @@ QUESTION = re.compile(
     r"isn't|aren't|don't|doesn't|didn't|can't|won't) "
     r"(i|you|he|she|it|we|they|the|this|that|there|your|my|a|any|anyone)\b"
 )
-SHARES = {"chat": 36, "wordnet": 24, "ljspeech": 9, "austen": 6, "arctic": 2, "commands": 10, "spoken_numbers": 13}
+SHARES = {
+    "chat": 32,
+    "wordnet": 15,
+    "definitions": 9,
+    "messages": 9,
+    "melville": 7,
+    "ljspeech": 8,
+    "austen": 5,
+    "arctic": 1,
+    "commands": 6,
+    "spoken_numbers": 8,
+}
+OFTEN = 5  # sentences with a word that has been in fewer than so many before come early
+SHARED = 6  # words in a row that no sentence may share with what validates
 NUMBERS = {
     "letters": 15,
     "spelled": 8,
@@ -99,14 +113,16 @@ def chat_lines(wheel, known):
                 yield line
 
 
-def read_sources(folder, chat):
+def read_sources(folder, packages):
     """{source: sentences as written}, and the proper names in them"""
     files = {"wordnet": "wordnet*", "ljspeech": "ljspeech*", "austen": "austen*", "arctic": "arctic*"}
     raw = {
         name: next(Path(folder).glob(pattern)).read_text(encoding="utf-8").splitlines()
         for name, pattern in files.items()
     }
+    raw |= {name: list(filter(None, map(tidy, lines))) for name, lines in read_packages(packages).items()}
     known = Counter(w for lines in raw.values() for line in lines for w in normalised(line))
+    chat = next(Path(packages).glob("chitchat_dataset-*.whl"))
     raw["chat"] = chat_lines(chat, {w for w, n in known.items() if n > 1})
     tidied = {name: list(dict.fromkeys(filter(None, map(tidy, lines)))) for name, lines in raw.items()}
     names = proper_names([s for name in ("ljspeech", "austen", "wordnet") for s in tidied[name]])
@@ -120,6 +136,37 @@ def kept_for_validation(text):
 def spelled_as_said(text):
     """what a voice reads: an A that is the article must not stand as a capital"""
     return re.sub(r"\bA (?=[a-z])", "a ", text)
+
+
+def runs(words):
+    """every SHARED words in a row"""
+    return {tuple(words[i : i + SHARED]) for i in range(len(words) - SHARED + 1)}
+
+
+def said_in(prefixes):
+    """`runs` of the clips of so many .jsonl, and the whole texts of the short ones"""
+    found = set()
+    for path in prefixes:
+        for clip in map(json.loads, Path(path).read_text(encoding="utf-8").splitlines()):
+            words = normalised(" ".join(w for w, _ in clip["words"]))
+            found |= runs(words) or {tuple(words)}
+    return found
+
+
+def rare_first(lines):
+    """the lines, every second one at first one that has a word of which fewer than OFTEN came before: whoever speaks
+    only the first ones says every word, and the rest as often as it should be said"""
+    rare, rest, heard = [], [], Counter()
+    for line in lines:
+        words = set(normalised(line["text"]))
+        if any(heard[w] < OFTEN for w in words):
+            rare.append(line)
+            heard.update(words)
+        else:
+            rest.append(line)
+    both = min(len(rare), len(rest))
+    pairs = zip(rare[:both], rest[:both])
+    return [line for pair in pairs for line in pair] + rare[both:] + rest[both:]
 
 
 def sentences(sources, names, plain, count, r, held_out=False):
@@ -145,16 +192,20 @@ def sentences(sources, names, plain, count, r, held_out=False):
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("folder", help="folder of *.txt with plain sentences")
-    a.add_argument("chat", help="the chitchat-dataset wheel")
+    a.add_argument("packages", help="where the chitchat-dataset wheel is, and what package_texts.py reads")
     a.add_argument("out", help="the .jsonl to write")
     a.add_argument("--count", type=int, default=150000)
+    a.add_argument("--keep", type=int, default=10**9, help="so many of them, those with rare words first")
     a.add_argument("--seed", type=int, default=1)
     a.add_argument("--held-out", action="store_true", help="only sentences kept for validation")
+    a.add_argument("--never", nargs="*", default=[], help="the .jsonl of clips with which no sentence may share words")
     a = a.parse_args()
-    sources, names = read_sources(a.folder, a.chat)
-    counts, words = Counter(), Counter()
+    sources, names = read_sources(a.folder, a.packages)
+    counts, words, never = Counter(), Counter(), said_in(a.never)
+    made = sentences(sources, names, read_sentences(a.folder), a.count, random.Random(a.seed), a.held_out)
+    fresh = (line for line in made if not (said := normalised(line["text"])) or not never & {*runs(said), tuple(said)})
     with open(a.out, "w", encoding="utf-8") as f:
-        for line in sentences(sources, names, read_sentences(a.folder), a.count, random.Random(a.seed), a.held_out):
+        for line in rare_first(fresh)[: a.keep]:
             f.write(json.dumps(line) + "\n")
             counts[line["group"]] += 1
             words.update(normalised(line["text"]))

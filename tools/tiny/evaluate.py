@@ -96,9 +96,12 @@ def group_of(clip):
     return "an4 letters" if letters * 2 >= len(clip["words"]) else "an4 digits and words"
 
 
+SPOKEN = {"mr": "mister", "mrs": "missus", "dr": "doctor", "st": "saint"}  # how the written forms are said
+
+
 def compared(words):
-    """[word, end] as they are compared: without capitals and marks"""
-    return [(n, end) for w, end in words for n in normalised(w)]
+    """[word, end] as they are compared: without capitals and marks, a title as it is said"""
+    return [(SPOKEN.get(n, n), end) for w, end in words for n in normalised(w)]
 
 
 def score(clips, results):

@@ -358,7 +358,7 @@ class Speaker:
             k = self.r.integers(len(self.names))
             return self.names[k], self.styles[length, k], self.r.uniform(0.85, 1.15), 1.0
         pitch = 2 ** self.r.uniform(-0.35, 0.35) if self.r.random() < 0.5 else 1.0
-        return "mixed", mixed_style(self.styles[length], self.r), self.r.uniform(0.75, 1.35), pitch
+        return "mixed", mixed_style(self.styles[length], self.r), self.r.uniform(0.65, 1.35), pitch
 
     def manner(self, count):
         """[count, 3]: pitch range, slur, and by how much (the logarithm of) each sound's length varies"""
@@ -445,7 +445,7 @@ def main():
     a.add_argument("out", help="prefix of the two files to write")
     a.add_argument("--hours", type=float, default=1.0, help="stop after so much audio")
     a.add_argument("--minutes", type=float, default=1e9, help="or after so many minutes of work")
-    a.add_argument("--skip", type=int, default=0, help="leave out so many texts at the beginning")
+    a.add_argument("--part", default="0/1", help="I/N: of N texts in a row the one after the first I")
     a.add_argument("--at-once", type=int, default=4096, help="texts whose features are kept at a time")
     a.add_argument("--half", action="store_true", help="convolutions of the second half in f16")
     a.add_argument("--compile", action="store_true")
@@ -464,8 +464,9 @@ def main():
     speaker = Speaker(
         folder, Kokoro(weights, a.device, torch.float16 if a.half else None, a.compile), a.held_out, a.seed
     )
+    first, of = map(int, a.part.split("/"))
     with open(a.texts, encoding="utf-8") as f:
-        texts = [json.loads(line) for line in f][a.skip :]
+        texts = [json.loads(line) for line in f][first::of]
     begun, done, clips = time.time(), 0, 0
     with (
         open(a.out + ".i16", "wb") as audio,
@@ -478,7 +479,8 @@ def main():
             lines = []
             some = texts[i : i + a.at_once]
             if not a.held_out:
-                some = [{**t, "phonemes": pronounced(t["phonemes"], speaker.r)[:MOST_PHONEMES]} for t in some]
+                said = [pronounced(t["phonemes"], speaker.r) for t in some]
+                some = [{**t, "phonemes": s} if len(s) <= MOST_PHONEMES else t for t, s in zip(some, said)]
             for samples, labels, ends, text, name in speaker.speak(some):
                 audio.write(samples.tobytes())
                 sounds.write(labels.tobytes())

@@ -45,6 +45,14 @@ def chosen(rules, share, r):
     return {a: b for a, b in rules if r.random() < share}
 
 
+def alternatives(learner):
+    """{sound: what it may have become} of a learner, or of somebody else"""
+    found = {}
+    for a, b in [*LEARNER, *DEVOICED.items()] if learner else DIALECT:
+        found.setdefault(a, set()).add(b)
+    return found
+
+
 def of_word(word, changed, learner, haste, r):
     """one word without marks around it"""
     sounds = list(word)
@@ -75,14 +83,15 @@ def of_word(word, changed, learner, haste, r):
 def pronounced(phonemes, r):
     """another way to say it; r: NumPy's generator"""
     u = r.random()
-    if u < 0.4:
+    if u < 0.3:
         return phonemes
     learner = (
-        {"dropped": r.uniform(0, 0.25), "vowel": r.uniform(0, 0.2), "devoiced": r.uniform(0, 0.8)} if u > 0.72 else None
+        {"dropped": r.uniform(0, 0.3), "vowel": r.uniform(0, 0.2), "devoiced": r.uniform(0, 0.8)} if u > 0.6 else None
     )
+    halting = r.uniform(0, 0.35) if learner and r.random() < 0.5 else 0  # share of words with a pause after them
     changed = chosen(LEARNER, 0.3, r) if learner else chosen(DIALECT, 0.12, r)
     haste = 0 if learner else r.uniform(0, 0.9)
-    flat = "ˌ" if r.random() < 0.15 else None  # every stress alike
+    flat = "ˌ" if r.random() < (0.35 if learner else 0.15) else None  # every stress alike
     words = []
     for word in phonemes.split(" "):
         inside = word.strip("".join(PHONEME_PUNCTUATION))
@@ -95,5 +104,7 @@ def pronounced(phonemes, r):
             if not set(said) - MARKS:
                 said = inside
             word = word.replace(inside, said.replace("ˈ", flat) if flat else said)
+            if word[-1] not in PHONEME_PUNCTUATION and r.random() < halting:
+                word += ","
         words.append(word)
     return " ".join(words)

@@ -2,9 +2,10 @@
 """Real speech labelled by a half-trained model: which sound is spoken when (PREFIX.u8), and word ends from that.
 
 The text of a clip as phonemes (phonemise.py) is laid along the probabilities of train.py's head for sounds, each sound
-at least one state of 20 ms long, with silence between words where there is any. So people's speech teaches the encoder
-as densely as Kokoro's does, and their word ends are exact enough to take clips apart. A clip that fits badly keeps what
-it has."""
+at least one state of 20 ms long, with silence between words where there is any. A word's last consonant may be left
+out, and a sound be another one (the rules of pronunciation.py), where the model hears that clearly. So people's speech
+teaches the encoder as densely as Kokoro's does, and their word ends are exact enough to take clips apart. A clip that
+fits badly keeps what it has."""
 
 import argparse
 import json
@@ -15,48 +16,48 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from evaluate import pad, read_clips
-from kokoro_torch import word_marks
 from model import Mel
+from pronunciation import MARKS, VOWELS, alternatives
 from streams import LABEL, LEFT, SILENCE, UNLABELLED
 from synthesize import PHONEME_PUNCTUATION
 from train import LOOK_AHEAD, read_losses
 
 WORST = -2.5  # mean log-probability of a clip's sounds below which it is not labelled
 STATE = 2 * LABEL  # samples
+LEFT_OUT, OTHER = 4.0, 3.0  # nats that it takes to leave out a sound, and to make it another one
 
 
 def nodes_of(phonemes, vocab):
-    """(label of each node, whether it may be left out, the word whose last sound it is or -1); nodes are the sounds,
-    and silence around words"""
-    lasts = {place: word for word, place in enumerate(word_marks(phonemes)[1])}
-    labels, optional, words = [SILENCE], [True], [-1]
-    for i, c in enumerate(phonemes):
-        if c in "ˈˌː":
-            if i in lasts:
-                words[-1] = lasts[i]
-        elif c == " ":
-            labels.append(SILENCE), optional.append(True), words.append(-1)
-        elif c not in PHONEME_PUNCTUATION:
-            labels.append(vocab[c] + 1), optional.append(False), words.append(lasts.get(i, -1))
-    labels.append(SILENCE), optional.append(True), words.append(-1)
-    return np.array(labels), np.array(optional), np.array(words)
+    """(label of each node, what it costs to leave it out, its word or -1); nodes are the sounds, and silence around
+    words"""
+    labels, costs, words, word = [SILENCE], [0.0], [-1], ""
+    count = 0
+    for c in phonemes + " ":
+        if c == " ":
+            if len(word) > 1 and word[-1] not in VOWELS:
+                costs[-1] = LEFT_OUT
+            count += bool(word)
+            word = ""
+            labels.append(SILENCE), costs.append(0.0), words.append(-1)
+        elif c not in PHONEME_PUNCTUATION and c not in MARKS:
+            word += c
+            labels.append(vocab[c] + 1), costs.append(np.inf), words.append(count)
+    return np.array(labels), np.array(costs), np.array(words)
 
 
-def lay(scores, optional):
-    """scores [states, nodes] -> (the node of each state on the best path, its mean score)"""
+def lay(scores, costs):
+    """scores [states, nodes], costs of leaving a node out -> (the node of each state on the best path, its mean
+    score)"""
     states, count = scores.shape
     best, back = np.full(count, -np.inf), np.zeros((states, count), np.int8)
     best[0] = scores[0, 0]
-    if optional[0]:
-        best[1] = scores[0, 1]
-    skip = np.append([False, False], optional[1:-1])  # over the node before
+    best[1] = scores[0, 1] - costs[0]
+    over = np.append([np.inf, np.inf], costs[1:-1])  # of the node before
     for t in range(1, states):
-        came = np.stack(
-            [best, np.append(-np.inf, best[:-1]), np.where(skip, np.append([-np.inf, -np.inf], best[:-2]), -np.inf)]
-        )
+        came = np.stack([best, np.append(-np.inf, best[:-1]), np.append([-np.inf, -np.inf], best[:-2]) - over])
         back[t] = came.argmax(0)
         best = came.max(0) + scores[t]
-    node = count - 1 if not optional[-1] or best[-1] >= best[-2] else count - 2
+    node = count - 1 if best[-1] >= best[-2] - costs[-1] else count - 2
     total, path = best[node], np.zeros(states, int)
     for t in range(states - 1, -1, -1):
         path[t] = node
@@ -64,21 +65,36 @@ def lay(scores, optional):
     return path, total / states
 
 
+def as_said(labels, path, logs, others):
+    """labels, with another one at each node whose states are clearly that; others: {label: those it may have become}"""
+    labels = labels.copy()
+    edges = np.flatnonzero(np.diff(path, prepend=-1, append=-1))
+    for first, end in zip(edges[:-1], edges[1:]):
+        node = path[first]
+        heard = logs[first:end].sum(0)
+        for other in others.get(labels[node], ()):
+            if heard[other] > heard[labels[node]] + OTHER:
+                labels[node] = other
+    return labels
+
+
 def labelled(job):
     """(labels of LABEL samples each, the clip with its new word ends) or None"""
     clip, logs, vocab = job
-    labels, optional, words = nodes_of(clip["phonemes"], vocab)
-    scores = logs[:, labels]
-    between = labels == SILENCE
-    scores[:, between] = np.logaddexp(logs[:, SILENCE], logs[:, vocab[" "] + 1])[:, None]
+    rules = alternatives(clip["group"] == "speechocean-train")
+    others = {vocab[a] + 1: [vocab[b] + 1 for b in sorted(may) if b in vocab] for a, may in rules.items() if a in vocab}
+    labels, costs, words = nodes_of(clip["phonemes"], vocab)
+    scores = np.stack([logs[:, [label, *others.get(label, ())]].max(1) for label in labels], 1)
+    scores[:, labels == SILENCE] = np.logaddexp(logs[:, SILENCE], logs[:, vocab[" "] + 1])[:, None]
     if len(logs) < len(labels):
         return None
-    path, mean = lay(scores, optional)
+    path, mean = lay(scores, costs)
     if not mean > WORST:
         return None
     last = {words[node]: state for state, node in enumerate(path) if words[node] >= 0}
     ends = [round((last[word] + 1) * STATE / 16000, 2) for word in range(len(clip["words"]))]
     clip = {**clip, "aligned": round(float(mean), 2), "words": [[w, e] for (w, _), e in zip(clip["words"], ends)]}
+    labels = as_said(labels, path, logs, others)
     return np.repeat(labels[path], STATE // LABEL).astype(np.uint8), clip
 
 

@@ -12,6 +12,7 @@ from model import SAMPLES, mel_filters
 from vocabulary import BOS, FIRST, PAD, WORD
 
 LEFT, LIVE, AFTER = 32, 200, 8  # silent tokens in front, tokens of audio, silent tokens behind
+LONGEST = int(LIVE * SAMPLES * 0.98)  # samples of a clip that is heard whole
 SPAN = 1 << 18  # samples generated, a little more than LIVE tokens
 TINY_SHARES = {"an4": 0.22, "kokoro": 0.36, "hibari": 0.14, "flite": 0.14, "pico": 0.14}
 ENGLISH_SHARES = {
@@ -24,6 +25,7 @@ ENGLISH_SHARES = {
     "speechocean": 0.17,
 }
 REAL = ("an4", "vctk", "librispeech", "speechocean")
+PARTS = {True: 0.6, False: 0.25}  # share of people's clips, and of others', of which a stream has only some words
 SURE = -4.5  # real clips whose text Whisper finds less likely are left out
 CHARACTERS = {c: i + 1 for i, c in enumerate("abcdefghijklmnopqrstuvwxyz' ")}  # 0 is CTC's blank
 MOST_CLIPS = 24
@@ -74,6 +76,11 @@ class Pool:
         return news
 
 
+def exact(clip):
+    """whether its word ends are so near that it can be taken apart"""
+    return "aligned" in clip or clip["voice"].startswith("kokoro/")
+
+
 def read_index(index, first, end, shift, vocabulary):
     """[(start in the pool, samples, seconds to the first word, [(end, ids, characters) of each word],
     whether the word ends are exact)]"""
@@ -86,10 +93,10 @@ def read_index(index, first, end, shift, vocabulary):
                 c["n"],
                 c.get("first", 0.02),
                 [(e, vocabulary.encode(w), " ".join(normalised(w))) for w, e in c["words"]],
-                "aligned" in c or c["voice"].startswith("kokoro/"),
+                exact(c),
             )
             for c in clips
-            if c.get("sure", 0) >= SURE and c["n"] <= LIVE * SAMPLES * 0.98
+            if c.get("sure", 0) >= SURE and (c["n"] <= LONGEST or exact(c))
         ]
 
 
@@ -149,7 +156,7 @@ def plan(clips, shares, batch, delays, r):
         for k in range(0 if r.random() < 0.08 else MOST_CLIPS):
             kind = kinds[r.choice(len(kinds), p=odds)]
             clip = clips[kind][r.integers(len(clips[kind]))]
-            if clip[4] and len(clip[3]) > 3 and r.random() < (0.6 if kind in REAL else 0.25):
+            if clip[4] and len(clip[3]) > 3 and r.random() < (1 if clip[1] > LONGEST else PARTS[kind in REAL]):
                 clip = part_of(clip, r)
             start, n, first, spoken, _ = clip
             speed = r.uniform(0.86, 1.16) if kind in REAL else r.uniform(0.8, 1.25)
@@ -332,10 +339,13 @@ def spec_augment(mel):
     return mel
 
 
-def disturb(tokens, r):
-    """input tokens: now and then another text token, as after a mistake of the model's own"""
+def disturb(tokens, begins, r):
+    """input tokens: now and then another text token, as after a mistake of the model's own, but only as the last of a
+    word, or a model learns to go on with a word that it has not begun ("houseouse"). begins: for each token whether
+    it may follow a whole word"""
     noisy = tokens.copy()
-    text = (tokens >= FIRST) & (r.random(tokens.shape) < 0.12)
+    text = (tokens >= FIRST) & (r.random(tokens.shape) < 0.15)
+    text[:, :-1] &= begins[tokens[:, 1:]]
     pool = tokens[tokens >= FIRST]
     if text.any():
         noisy[text] = r.choice(pool, text.sum())

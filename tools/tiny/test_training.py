@@ -1,9 +1,11 @@
 """What needs torch, in the environment that README.md makes. The project's own tests do without torch."""
 
+import english
 import kokoro_torch
 import model
 import muon
 import numpy as np
+import package_texts
 import pronunciation
 import pytest
 import real
@@ -75,6 +77,14 @@ def test_people_are_in_training_or_in_validation():
     ]
     kept = real.held_out(rows, "speechocean-train")
     assert kept == {"0001", "0007"}
+
+
+def test_no_sentence_of_validation_is_in_training():
+    rows = [
+        {"speaker": speaker, "text": text}
+        for speaker, text in [("a", "It was good."), ("b", "it was good"), ("b", "Go on."), ("b", ""), ("a", "")]
+    ]
+    assert real.others(rows, {"a"}) == rows[2:4]
 
 
 def test_marks_of_words_in_phonemes():
@@ -156,19 +166,31 @@ def test_a_pool_takes_in_what_is_complete(tmp_path):
 
 def test_sounds_are_laid_along_their_probabilities():
     vocab = {"a": 43, "b": 44, "k": 53, "ˈ": 156, " ": 16, ".": 4}
-    labels, optional, words = sound_labels.nodes_of("ˈab ka.", vocab)
-    assert labels.tolist() == [1, 44, 45, 1, 54, 44, 1] and words.tolist() == [-1, -1, 0, -1, -1, 1, -1]
+    labels, costs, words = sound_labels.nodes_of("ˈab ka.", vocab)
+    assert labels.tolist() == [1, 44, 45, 1, 54, 44, 1] and words.tolist() == [-1, 0, 0, -1, 1, 1, -1]
     spoken = [0, 0, 1, 1, 1, 2, 4, 4, 5, 6, 6]  # node of each state: no silence between the words
     logs = np.full((len(spoken), streams.LABELS), -5.0)
     logs[np.arange(len(spoken)), labels[spoken]] = -0.1
-    path, mean = sound_labels.lay(logs[:, labels], optional)
+    path, mean = sound_labels.lay(logs[:, labels], costs)
     assert path.tolist() == spoken and mean == pytest.approx(-0.1)
-    clip = {"phonemes": "ˈab ka.", "words": [["Ab", 0.0], ["ka.", 0.0]]}
+    clip = {"group": "an4", "phonemes": "ˈab ka.", "words": [["Ab", 0.0], ["ka.", 0.0]]}
     sounds, moved = sound_labels.labelled((clip, logs, vocab))
     assert moved["words"] == [["Ab", 0.12], ["ka.", 0.18]] and sounds.tolist()[::2] == labels[spoken].tolist()
     assert sound_labels.labelled((clip, logs - 3, vocab)) is None  # fits badly
-    path, _ = sound_labels.lay(np.zeros((400, 300)), np.zeros(300, bool))
+    path, _ = sound_labels.lay(np.zeros((400, 300)), np.full(300, np.inf))
     assert path[0] == 0 and path[-1] == 299 and set(np.diff(path)) <= {0, 1}
+
+
+def test_a_learners_sounds_are_labelled_as_they_were_said():
+    vocab = {"a": 43, "b": 44, "k": 53, "d": 46, "p": 58, "ˈ": 156, " ": 16, ".": 4}
+    clip = {"group": "speechocean-train", "phonemes": "ˈab kˈad.", "words": [["Ab", 0.0], ["kad.", 0.0]]}
+    said = [44, 44, 59, 59, 54, 54, 44, 44, 1, 1]  # "ap ka"
+    logs = np.full((len(said), streams.LABELS), -8.0)
+    logs[np.arange(len(said)), said] = -0.1
+    sounds, moved = sound_labels.labelled((clip, logs, vocab))
+    assert sounds.tolist()[::2] == said and moved["words"] == [["Ab", 0.08], ["kad.", 0.16]]
+    sounds, _ = sound_labels.labelled(({**clip, "group": "librispeech-speakers"}, logs, vocab))
+    assert 59 not in sounds  # a reader's b does not become a p
 
 
 def test_a_stream_is_mixed():
@@ -206,6 +228,25 @@ def test_other_ways_to_say_it_keep_the_words():
     assert all(len(kokoro_torch.word_marks(s)[1]) == 10 for s in said)
 
 
+def test_a_mistake_is_never_within_a_word():
+    r = np.random.default_rng(4)
+    begins = np.array([True] * 1000 + [True, False, True])  # " a", "b", "."
+    tokens = np.tile([1, 32, 33, 1000, 1001, 1001, 1002, 32], (500, 1))
+    noisy = streams.disturb(tokens, begins, r)
+    assert (noisy[:, [0, 1, 2, 3, 4, 7]] == tokens[:, [0, 1, 2, 3, 4, 7]]).all()
+    assert 0 < (noisy[:, 5] != 1001).mean() < 0.3
+
+
+def test_a_clip_longer_than_a_stream_is_heard_in_parts():
+    long = {"start": 0, "n": 17 * 16000, "voice": "r", "words": [[w, float(i)] for i, w in enumerate("abcdefgh", 2)]}
+    words = [(e, [1100], w) for w, e in long["words"]]
+    clip = (160, long["n"], 0.02, words, streams.exact({**long, "aligned": -0.5}))
+    assert not streams.exact(long) and clip[4]
+    r = np.random.default_rng(1)
+    p, tokens, *_ = streams.plan({"librispeech": [clip]}, {"librispeech": 1.0}, 30, [6], r)
+    assert p["count"].max() < streams.LIVE * streams.SAMPLES and (tokens == 1100).sum() > 50
+
+
 def test_masks_leave_most_of_the_time():
     torch.manual_seed(1)
     masked = streams.spec_augment(torch.ones(64, 1920, 128)) < 0
@@ -217,3 +258,13 @@ def test_two_views_that_agree_cost_nothing():
     logs = torch.randn(3, 20, 29).log_softmax(-1)
     assert train.disagreement(torch.cat([logs, logs])).abs() < 1e-6
     assert train.disagreement(torch.cat([logs, logs.roll(1, 1)])) > 0.3
+
+
+def test_sentences_with_rare_words_come_first():
+    lines = [{"text": t} for t in ["The cat."] * 30 + ["The violoncello."]]
+    kept = english.rare_first(lines)
+    assert len(kept) == 31 and kept.index(lines[-1]) == 2 * english.OFTEN
+    never = english.runs(["one", "two", "three", "four", "five", "six", "seven"])
+    assert never == {("one", "two", "three", "four", "five", "six"), ("two", "three", "four", "five", "six", "seven")}
+    parts = list(package_texts.clauses("He said: “Go on, my friend!” " + "One, two three four, " * 8 + "end."))
+    assert parts[:3] == ["He said", "", "Go on, my friend!"] and max(len(p.split()) for p in parts) <= 22

@@ -182,13 +182,13 @@ def optimisers(losses, peak, muon, device):
 def planner(plans, news, vocabulary, shares, batch, delays, seed, views):
     """a process of its own: plans for the next steps, over the clips that `news` has told of"""
     torch.set_num_threads(1)
-    r, clips = np.random.default_rng(seed), {kind: [] for kind in shares}
+    r, clips, begins = np.random.default_rng(seed), {kind: [] for kind in shares}, vocabulary.begins()
     while True:
         while not news.empty() or not any(clips.values()):
             kind, *where = news.get()
             clips[kind] += read_index(*where, vocabulary)
         schedule, tokens, chosen, characters, sizes = plan(clips, shares, batch, delays, r)
-        inputs, targets = disturb(tokens, r)[:, :-1].copy(), tokens[:, 1:].copy()
+        inputs, targets = disturb(tokens, begins, r)[:, :-1].copy(), tokens[:, 1:].copy()
         targets[np.arange(targets.shape[1]) < LEFT + chosen[:, None]] = IGNORED  # the prompt
         made = schedule | {"inputs": inputs, "targets": targets, "delays": chosen}
         made |= {"characters": characters, "sizes": sizes}

@@ -10,6 +10,7 @@ import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
+import numpy as np
 from texts import transcript
 
 BOS, PAD, WORD, FIRST = 1, 32, 33, 1000
@@ -23,6 +24,10 @@ class Vocabulary:
         self.rank = {p: i for i, p in enumerate(self.pieces)}
         self.size = FIRST + len(self.pieces)
         self.cache = {}
+
+    def begins(self):
+        """for each id whether it may follow a whole word: the first piece of a word, a mark, or no text at all"""
+        return np.array([True] * FIRST + [p[:1] in (b" ", b",", b".", b"?", b"!") for p in self.pieces])
 
     def encode(self, word):
         """ids of one word with its leading space"""
