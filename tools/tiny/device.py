@@ -23,6 +23,7 @@ from pathlib import Path
 
 CODE = Path(__file__).resolve().parent
 HOME = Path.home() / "w"
+HOURS = {2: 70, 4: 100}  # that Kokoro speaks, by the number of GPUs: some three and two minutes of their time
 CUT = 39_200_000  # bytes of speechocean's file in piece 3
 LIBRARIES = ["libasound.so.2", *(f"libflite{part}.so.1" for part in ("", "_cmulex", "_usenglish"))]
 LIBRARIES += [f"libflite_cmu_us_{voice}.so.1" for voice in ("slt", "rms", "awb", "kal16")]
@@ -140,7 +141,16 @@ def voices():
     count = torch.cuda.device_count()
     for i in range(count):  # each GPU speaks its own texts
         os.environ["CUDA_VISIBLE_DEVICES"] = str(i)
-        options = ("--half", "--compile", "--hours", str(55 / count), "--seed", str(i + 11), "--part", f"{i}/{count}")
+        options = (
+            "--half",
+            "--compile",
+            "--hours",
+            str(HOURS.get(count, 55) / count),
+            "--seed",
+            str(i + 11),
+            "--part",
+            f"{i}/{count}",
+        )
         start(f"kokoro-{i}", "kokoro_torch.py", ".", "train.jsonl", f"data/kokoro-0{i}", *options)
 
 
@@ -198,7 +208,7 @@ def train(options):
     options = (
         *("data", "tekken.json", "english", "--f16", "--state", "state.pt", "--save-every", "2", "--check-every", "4"),
         *("--english", "--shape", "384x7,384x4", "--delays", "3", "6", "6", "6", "12", "30", "--muon", "--compile"),
-        *("--twice", "--dropout", "0.1", "--batch", "128", "--peak", "1.8e-3", "--planners", "6"),
+        *("--twice", "--dropout", "0.15", "--batch", "128", "--peak", "1.8e-3", "--planners", "6"),
         *("--valid", *(f"valid/{name}" for name in valid), "--valid-clips", "100", *options),
     )
     os.environ["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"

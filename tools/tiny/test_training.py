@@ -1,11 +1,9 @@
 """What needs torch, in the environment that README.md makes. The project's own tests do without torch."""
 
-import english
 import kokoro_torch
 import model
 import muon
 import numpy as np
-import package_texts
 import pronunciation
 import pytest
 import real
@@ -218,6 +216,7 @@ def test_a_part_of_a_clip_has_its_own_words():
         found = [(round(e + begin, 3), ids, w) for e, ids, w in words]
         assert len(found) > 1 and found == clip[3][clip[3].index(found[0]) :][: len(found)]
         assert words[-1][0] < n / 16000 <= 3 - begin
+    assert all(len(streams.part_of(clip, r, 2)[3]) == 2 for _ in range(20))
 
 
 def test_other_ways_to_say_it_keep_the_words():
@@ -258,13 +257,3 @@ def test_two_views_that_agree_cost_nothing():
     logs = torch.randn(3, 20, 29).log_softmax(-1)
     assert train.disagreement(torch.cat([logs, logs])).abs() < 1e-6
     assert train.disagreement(torch.cat([logs, logs.roll(1, 1)])) > 0.3
-
-
-def test_sentences_with_rare_words_come_first():
-    lines = [{"text": t} for t in ["The cat."] * 30 + ["The violoncello."]]
-    kept = english.rare_first(lines)
-    assert len(kept) == 31 and kept.index(lines[-1]) == 2 * english.OFTEN
-    never = english.runs(["one", "two", "three", "four", "five", "six", "seven"])
-    assert never == {("one", "two", "three", "four", "five", "six"), ("two", "three", "four", "five", "six", "seven")}
-    parts = list(package_texts.clauses("He said: “Go on, my friend!” " + "One, two three four, " * 8 + "end."))
-    assert parts[:3] == ["He said", "", "Go on, my friend!"] and max(len(p.split()) for p in parts) <= 22

@@ -9,6 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[3] / "tools/tiny"))
 
 import english
+import package_texts
 import vocabulary
 
 NAMES = {"anna", "monday"}
@@ -55,7 +56,8 @@ def test_words_are_compared_without_capitals_and_marks():
 
 
 def test_every_sentence_is_said_word_for_word():
-    sources = {name: ["A man sat down.", "Is it late?"] for name in ("chat", "wordnet", "ljspeech", "austen", "arctic")}
+    names = english.SHARES.keys() - {"commands", "spoken_numbers"}
+    sources = {name: ["A man sat down.", "Is it late?"] for name in names}
     written = list(english.sentences(sources, NAMES, ["the cat sat on the mat"], 400, random.Random(1)))
     assert len(written) > 350 and len({t["group"] for t in written}) > 12
     for t in written:
@@ -68,6 +70,22 @@ def test_sentences_for_validation_are_no_others():
     many = [f"Sentence {a} {b}." for a in "abcdefghij" for b in "abcdefghij"]
     kept = [s for s in many if english.kept_for_validation(s)]
     assert 0 < len(kept) < 10 and english.kept_for_validation(kept[0].lower())
+
+
+def test_sentences_with_rare_words_come_first():
+    lines = [{"text": t} for t in ["The cat."] * 30 + ["The violoncello."]]
+    kept = english.rare_first(lines)
+    assert len(kept) == 31 and kept.index(lines[-1]) == 2 * english.OFTEN
+
+
+def test_what_validates_shares_six_words_with_no_sentence():
+    never = english.runs(["one", "two", "three", "four", "five", "six", "seven"])
+    assert never == {("one", "two", "three", "four", "five", "six"), ("two", "three", "four", "five", "six", "seven")}
+
+
+def test_prose_is_cut_into_clauses():
+    parts = list(package_texts.clauses("He said: “Go on, my friend!” " + "One, two three four, " * 8 + "end."))
+    assert parts[:3] == ["He said", "", "Go on, my friend!"] and max(len(p.split()) for p in parts) <= 22
 
 
 def test_marks_are_pieces_of_their_own():
