@@ -27,7 +27,7 @@ ENGLISH_SHARES = {  # of the clips, not of the time: people's are mostly parts, 
 REAL = ("an4", "vctk", "librispeech", "speechocean")
 PARTS = {True: 0.85, False: 0.25}  # share of people's clips, and of others', of which a stream has only some words
 FEW = 5  # words of a person in a row: after a hundred times a model knows the sentence and need not listen
-SURE = -4.5  # real clips whose text Whisper finds less likely are left out
+SURE = -4.5  # real clips whose text Whisper finds less likely are left out, unless sound_labels.py fitted it
 CHARACTERS = {c: i + 1 for i, c in enumerate("abcdefghijklmnopqrstuvwxyz' ")}  # 0 is CTC's blank
 MOST_CLIPS = 24
 LABEL = 160  # samples that share a label of synthesize.py's labels
@@ -97,7 +97,7 @@ def read_index(index, first, end, shift, vocabulary):
                 exact(c),
             )
             for c in clips
-            if c.get("sure", 0) >= SURE and (c["n"] <= LONGEST or exact(c))
+            if exact(c) or (c.get("sure", 0) >= SURE and c["n"] <= LONGEST)
         ]
 
 
@@ -135,6 +135,12 @@ def write_tokens(words, length, delay_tokens, left=LEFT):
     return tokens
 
 
+def pause(short, r):
+    """seconds before a clip; short: the share of short pauses"""
+    u = r.random()
+    return r.uniform(0.05, 0.4) if u < short else r.uniform(0.3, 1.5) if u < 0.92 else r.uniform(1.5, 6)
+
+
 def plan(clips, shares, batch, delays, r):
     """who speaks when in each stream: NumPy arrays for `mix`; tokens, delays and characters for the losses.
     clips: {kind: what `read_index` gives}; a delay that stands twice in `delays` is chosen twice as often"""
@@ -151,7 +157,7 @@ def plan(clips, shares, batch, delays, r):
     chosen = r.choice(delays, batch)
     tokens, characters = [], []
     for b in range(batch):
-        if r.random() < 0.3:
+        if r.random() < 0.2:
             live[b] = r.integers(1 * 16000, LIVE * SAMPLES)
         words, at = [], 0
         for k in range(0 if r.random() < 0.08 else MOST_CLIPS):
@@ -163,30 +169,21 @@ def plan(clips, shares, batch, delays, r):
                 clip = part_of(clip, r, FEW) if real else part_of(clip, r)
             start, n, first, spoken, _ = clip
             speed = r.uniform(0.82, 1.22) if real else r.uniform(0.8, 1.25)
+            where = at
             if k == 0 and r.random() < 0.3:  # speech from the very first sample
                 skip = int(first * 16000)
                 start, n, spoken = start + skip, n - skip, [(e - first, i, w) for e, i, w in spoken]
             else:
-                u = r.random()
-                at += int(
-                    16000
-                    * (
-                        r.uniform(0.05, 0.4)
-                        if u < (0.75 if part else 0.35)
-                        else r.uniform(0.3, 1.5)
-                        if u < 0.85
-                        else r.uniform(1.5, 6)
-                    )
-                )
+                where += int(16000 * pause(0.75 if part else 0.35, r))
             duration = int(n / speed) - 1
-            if at + duration > live[b]:
-                if k:
+            if where + duration > live[b]:
+                if k and r.random() < 0.4:
                     break
-                continue
-            begin[b, k], source[b, k], count[b, k], rate[b, k] = at, start, duration, speed
+                continue  # a shorter one may fit
+            begin[b, k], source[b, k], count[b, k], rate[b, k] = where, start, duration, speed
             gain[b, k] = 10 ** (r.uniform(-8, 0) / 20)
-            words += [(at / 16000 + e / speed, ids, w) for e, ids, w in spoken]
-            at += duration
+            words += [(where / 16000 + e / speed, ids, w) for e, ids, w in spoken]
+            at = where + duration
         order = np.argsort(begin[b], kind="stable")
         for x in (begin, source, count, rate, gain):
             x[b] = x[b][order]
