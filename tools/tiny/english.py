@@ -154,8 +154,8 @@ def said_in(prefixes):
 
 
 def rare_first(lines):
-    """the lines, every second one at first one that has a word of which fewer than OFTEN came before: whoever speaks
-    only the first ones says every word, and the rest as often as it should be said"""
+    """the lines, at first two of three with a word that fewer than OFTEN of them had before: whoever speaks only the
+    first ones says every word, and the rest as often as it should be said"""
     rare, rest, heard = [], [], Counter()
     for line in lines:
         words = set(normalised(line["text"]))
@@ -164,9 +164,8 @@ def rare_first(lines):
             heard.update(words)
         else:
             rest.append(line)
-    both = min(len(rare), len(rest))
-    pairs = zip(rare[:both], rest[:both])
-    return [line for pair in pairs for line in pair] + rare[both:] + rest[both:]
+    placed = [*((1.5 * i, line) for i, line in enumerate(rare)), *((3.0 * i, line) for i, line in enumerate(rest))]
+    return [line for _, line in sorted(placed, key=lambda x: x[0])]
 
 
 def sentences(sources, names, plain, count, r, held_out=False):

@@ -258,7 +258,7 @@ def check(losses, vocabulary, prefixes, most, with_decoder, rounded):
     whole = round_weights(model) if rounded else None
     for prefix in prefixes:
         clips = read_clips(prefix)[:most]
-        line = f"   {Path(prefix).name} spelled {spelling_errors(losses, clips):.1f}"
+        line = f"   {prefix} spelled {spelling_errors(losses, clips):.1f}"
         if with_decoder:
             groups, ends = score(
                 clips, transcribe(model, vocabulary, [s for s, _ in clips], model.config.delay_tokens, batch=256)
