@@ -8,6 +8,7 @@ const BLOCK_SAMPLES = 5 * SAMPLE_RATE;
 // live until end(): append() adds samples. blocks() gives all of it from the start, and waits for more while it is
 // live.
 export class Recording {
+  begun = new Date();
   session = null; // where it is kept: see web/worker/sessions/sessions.js
 
   // pcm: a Blob with what was recorded before.

@@ -5,15 +5,20 @@ import { failureOf, ofEngine } from "./words.js";
 
 const HUB = "https://huggingface.co";
 
-// A promise of [{name, repository, revision, file, tokenizer, gb, licence, gpu_full_gb, ...}]; app/voxtab/native/hub/catalogue.py
-// says what each is. Rejects with a Failure.
-export const known = fetch(new URL("../models/catalogue.json", import.meta.url))
+const catalogue = fetch(new URL("../models/catalogue.json", import.meta.url))
   .then((answer) => (answer.ok ? answer.json() : Promise.reject(new Error(`HTTP ${answer.status}`))))
-  .then(({ models }) => models)
   .catch(({ message }) => {
     throw failureOf("network", "models.list_failed", { reason: ofEngine(message) });
   });
+
+// A promise of [{name, repository, revision, file, tokenizer, gb, licence, gpu_full_gb, ...}]; app/voxtab/native/hub/catalogue.py
+// says what each is. Rejects with a Failure.
+export const known = catalogue.then(({ models }) => models);
 known.catch(() => {}); // who awaits it says so
+
+// A promise of the codes of the languages that Voxtral Mini 4B Realtime knows, as Mistral says. Rejects as `known` does.
+export const spoken = catalogue.then(({ languages }) => languages);
+spoken.catch(() => {});
 
 export function addressOf({ repository, revision, file }) {
   return `${HUB}/${repository}/resolve/${revision}/${file}`;

@@ -5,11 +5,11 @@ import { bundledClips } from "./clips.js";
 import { engine } from "./engine.js";
 import { DEMO, openModel } from "./opening.js";
 import * as spoken from "./spoken.js";
-import { enter, fail, state } from "./state.js";
+import { enter, fail, onPhase, state } from "./state.js";
 import * as view from "./view.js";
 import { drawWave, Peaks } from "./waveform.js";
 import { measureSpeed } from "./welcome.js";
-import { failureOf, put, reason, wording } from "./words.js";
+import { failureOf, reason, wording } from "./words.js";
 
 const CLIPS = 2; // of those that come with the page
 const PAUSE = 0.6 * SAMPLE_RATE; // samples between them, and after the last
@@ -20,16 +20,34 @@ const element = (id) => document.getElementById(id);
 
 let clips = null; // a promise of shownClips()
 let asked = false; // the user wants to see it, and the model is not open yet
+let isPlaying = false;
+let isStopped = false; // the user has stopped what plays
 
-// The user wants to see it.
-export function see() {
+// The button was pressed: the user wants to see it, or it is to stop. stop: what the Stop button does.
+export function see(stop) {
+  if (asked || isPlaying) {
+    isStopped = true;
+    return stop();
+  }
   if (state.phase === "demo") return show(transcribed);
   if (state.phase === "impossible") return show(remembered);
   if (!["opening", "closed"].includes(state.phase)) return;
-  asked = true;
+  ask(true);
   if (state.phase === "closed") openModel(DEMO); // it has not come yet, or was stopped, or failed
-  say(wording("demo.starting"));
 }
+
+function ask(is) {
+  asked = is;
+  element("see").textContent = is ? wording("work.stop") : wording("demo.play");
+  say(is ? wording("demo.starting") : wording("demo.note"));
+}
+
+// It could not be opened, or the user wanted something else.
+onPhase(() => {
+  if (!asked) return;
+  const isOpening = () => state.phase === "opening" && state.model.request.demo;
+  queueMicrotask(() => asked && !isOpening() && ask(false)); // it may be opened again at once
+});
 
 // This machine can run no model: the user is told before it plays.
 export function willReplay() {
@@ -46,8 +64,9 @@ export function waitToBeAsked() {
 
 // The self-test model is open.
 export function demoIsOpen() {
-  if (asked) see();
+  if (!asked) return;
   asked = false;
+  show(transcribed);
 }
 
 // Shows the recordings' shape, before they are played.
@@ -68,12 +87,16 @@ function peaksOf(samples) {
 
 // write: what writes the words down.
 async function show(write) {
-  element("see").disabled = true;
+  isPlaying = true;
+  isStopped = false;
+  if (write === transcribed) enter("showing"); // nothing is measured meanwhile
+  element("see").textContent = wording("work.stop");
   element("demo-words").textContent = "";
   spoken.follow(() => element("demo-words").textContent);
   let sound = null;
   try {
     const clips = await shownClips();
+    if (isStopped) throw failureOf("aborted", "status.stopped");
     const samples = join(clips);
     sound = play(samples);
     const peaks = peaksOf(samples);
@@ -81,16 +104,16 @@ async function show(write) {
     await write(sound, samples, clips);
   } catch (error) {
     if (error.kind !== "aborted") say(reason(error));
+    if (state.phase === "showing") enter("demo");
   }
   sound?.stop();
   spoken.finish();
-  element("see").disabled = false;
+  isPlaying = false;
   element("see").textContent = wording("demo.again");
 }
 
 // The model transcribes the samples as they are heard.
 async function transcribed(sound, samples) {
-  enter("showing");
   view.state("transcribing", wording("demo.listening"));
   say(wording("demo.live"));
   let failure = null;
@@ -126,14 +149,14 @@ async function remembered(sound, _, clips) {
   const words = clips.flatMap(({ text, ends, from }) =>
     text.split(" ").map((word, i) => [word, from + ends[i] + DELAY_MS / 1000]),
   );
-  while (words.length || !sound.isOver) {
+  while ((words.length || !sound.isOver) && !isStopped) {
     const seconds = await sound.next();
     while (words.length && words[0][1] <= seconds) element("demo-words").append(`${words.shift()[0]} `);
   }
 }
 
 function say(sentence) {
-  put(element("demo-note"), sentence);
+  view.replace(element("demo-note"), sentence);
 }
 
 // [{text, ends, from, samples}]: what the self-test model writes, the second in which each word ends, and where the clip

@@ -2,6 +2,7 @@
 
 import { remembered } from "../remembered.js";
 import { list, remove, verify } from "../worker/store/models.js";
+import { folded } from "./more.js";
 import * as view from "./view.js";
 import { showCard } from "./welcome.js";
 import { date, facts, put, reason, size, wording } from "./words.js";
@@ -21,7 +22,6 @@ export async function showKept(opener = open) {
     view.notKept(reason(error));
   }
   element("kept-list").replaceChildren(...models.map(entry));
-  element("kept-none").hidden = models.length > 0;
   const whole = models.find((model) => model.record && isWhole(model));
   showCard(whole ? requestOf(whole) : null);
   await showRoom();
@@ -59,22 +59,16 @@ function entry({ model, record, bytes, kept }) {
         record.address ? wording("kept.from", { host: new URL(record.address).host }) : wording("kept.from_files"),
       ])
     : wording("kept.found_again");
-  const row = document.createElement("div");
-  row.className = "row";
-  if (record) {
-    row.append(
-      labelled(whole ? wording("kept.use") : wording("kept.finish"), record.name, () =>
-        open(requestOf({ model, record })),
-      ),
-      labelled(wording("kept.check"), record.name, () => check(model, record.name)),
-    );
+  const button = (key, press) => labelled(wording(key), record?.name ?? model, press);
+  const drop = button("kept.remove", () => discard(model, record?.name ?? wording("kept.model")));
+  item.append(name, " ", about);
+  if (!record) {
+    item.append(drop);
+    return item;
   }
-  row.append(
-    labelled(wording("kept.remove"), record?.name ?? model, () =>
-      discard(model, record?.name ?? wording("kept.model")),
-    ),
-  );
-  item.append(name, " ", about, row);
+  const use = button(whole ? "kept.use" : "kept.finish", () => open(requestOf({ model, record })));
+  const others = [button("kept.check", () => check(model, record.name)), drop];
+  item.append(...folded(`kept-${model}`, use, others, (label) => labelled(label, record.name, () => {})));
   return item;
 }
 

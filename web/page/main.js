@@ -85,7 +85,7 @@ function connect() {
   const on = (id, event, handler) => element(id).addEventListener(event, handler);
   on("speak", "click", () => speak(transcribe));
   on("stop", "click", stop);
-  on("see", "click", see);
+  on("see", "click", () => see(stop));
   on("copy-link", "click", copyLink);
   on("self-test", "click", () => openModel(SELF_TEST));
   for (const id of ["audio-file", "audio-folder", "model-files"]) {

@@ -1,9 +1,11 @@
 // What the page shows of the queue of files.
 
+import { folded } from "./more.js";
+import { stamp, stemOf } from "./naming.js";
 import { left } from "./progress.js";
 import { MISSING, OPEN } from "./state.js";
-import { button, save } from "./view.js";
-import { facts, put, wording } from "./words.js";
+import { button, error, save } from "./view.js";
+import { facts, put, reason, wording } from "./words.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
@@ -17,7 +19,7 @@ const WORDS = {
   stopped: "queue.stopped",
 };
 
-const SAVE_MS = 300; // between two files that are saved: browsers drop some of many at once
+const LIBRARY = new URL("../client-zip/client-zip.js", import.meta.url).href; // tools/build_site puts it there
 
 // items: see queue.js. act: what the buttons do with an item, {again, cancel, move, remove, read};
 // and goOn, which begins what waits, or null. leftOut: a sentence about what was left out, or null;
@@ -30,9 +32,10 @@ export function show(items, act, leftOut, model, shown) {
   element("left-out").textContent = leftOut ?? "";
   showWaiting(isWaiting && !act.goOn ? model : OPEN);
   offerToSave(items.filter(({ state }) => state === "done"));
-  const focused = document.activeElement?.id;
+  const pressed = /** @type {any} */ (document.activeElement?.closest("#queue-list button"));
+  const place = pressed && [...element("queue-list").children].indexOf(pressed.closest("li"));
   element("queue-list").replaceChildren(...items.map((item) => row(item, items, act, shown)));
-  if (focused) element(focused)?.focus(); // the button that was pressed was made anew
+  if (pressed) focusAgain(pressed.id, place);
   element("queue-go-on").hidden = !act.goOn || !isWaiting;
   element("queue-go-on").onclick = act.goOn;
   element("queue-summary").textContent = facts(
@@ -63,6 +66,16 @@ function showWaiting(model) {
   element("queue-get").onclick = () => get.click();
 }
 
+// The buttons were made anew: the one that was pressed has the focus again; if it cannot be pressed any more, another one of
+// its row; if the row is gone, one of the row in its place. Does nothing where no row is left.
+function focusAgain(id, place) {
+  const same = element(id);
+  if (same && !same.disabled) return same.focus();
+  const rows = element("queue-list").children;
+  const row = same?.closest("li") ?? rows[Math.min(place, rows.length - 1)];
+  row?.querySelector(".row > button:enabled")?.focus();
+}
+
 // All texts, once there are several.
 function offerToSave(done) {
   element("save-all").hidden = done.length < 2;
@@ -70,18 +83,31 @@ function offerToSave(done) {
     const those = done.filter(({ texts }) => texts[kind] !== undefined);
     const press = element(`save-all-${kind}`);
     press.hidden = !those.length;
-    press.onclick = async () => {
-      for (const { name, texts } of those) {
-        save(texts[kind], `${stem(name)}.${kind}`);
-        await new Promise((resolve) => {
-          setTimeout(resolve, SAVE_MS);
-        });
-      }
-    };
+    press.onclick = () => saveAll(those, kind);
   }
 }
 
-const stem = (name) => name.replace(/^.*\//, "").replace(/\.[^.]*$/, "");
+// In one file, because browsers ask before a page saves several.
+async function saveAll(items, kind) {
+  const stems = new Set();
+  const files = items.map(({ name, texts }) => {
+    const stem = stemOf(name);
+    let own = stem;
+    for (let number = 2; stems.has(own); number++) own = wording("queue.numbered", { name: stem, number });
+    stems.add(own);
+    return { name: `${own}.${kind}`, input: texts[kind] };
+  });
+  if (files.length === 1) return save(files[0].input, fileName(files[0].name));
+  try {
+    const { downloadZip } = await import(LIBRARY);
+    save(await downloadZip(files).blob(), `${wording("queue.texts", { when: stamp(new Date()) })}.zip`);
+  } catch (failure) {
+    error(wording("queue.no_zip", { reason: reason(failure) }));
+  }
+}
+
+// Without folders.
+const fileName = (path) => path.replace(/^.*\//, "");
 
 // The item's name, with its number among those of the same name.
 function nameOf(item, items) {
@@ -104,13 +130,10 @@ function row(item, items, act, shown) {
   const state = document.createElement("span");
   state.className = "quiet";
   state.textContent = wording(WORDS[item.state]);
-  const buttons = document.createElement("div");
-  buttons.className = "row";
-  buttons.append(...actions(item, items, act));
-  made.append(name, " ", state, buttons);
+  made.append(name, " ", state, ...actions(item, items, act));
   if (item.message) {
     const message = document.createElement("p");
-    message.className = item.state === "failed" ? "" : "quiet";
+    message.className = item.state === "failed" ? "message" : "message quiet";
     put(message, item.message);
     made.append(message);
   }
@@ -127,28 +150,31 @@ function pressable(item, items, name, label, press) {
 
 function actions(item, items, act) {
   const made = (name, label, press) => pressable(item, items, name, label, press);
-  const cancel = made("cancel", wording("queue.cancel"), () => act.cancel(item));
-  const remove = made("remove", wording("queue.remove"), () => act.remove(item));
+  const row = (first, others = []) =>
+    folded(`queue-${item.id}`, first, others, (label) => made("more", label, () => {}));
+  const remove = () => made("remove", wording("queue.remove"), () => act.remove(item));
   if (item.state === "done") {
-    const kinds = Object.entries(item.texts);
-    return [
-      ...kinds.map(([kind, text]) =>
-        made(kind, wording("queue.save", { kind: `.${kind}` }), () => save(text, `${stem(item.name)}.${kind}`)),
+    const saved = Object.entries(item.texts).map(([kind, text]) =>
+      made(kind, wording("queue.save", { kind: `.${kind}` }), () =>
+        save(text, fileName(`${stemOf(item.name)}.${kind}`)),
       ),
-      remove,
-    ];
+    );
+    return row(saved[0], [...saved.slice(1), remove()]);
   }
-  if (item.state === "waiting") {
-    const waiting = items.filter(({ state }) => state === "waiting");
-    const [up, down] = [
-      made("earlier", wording("queue.earlier"), () => act.move(item, -1)),
-      made("later", wording("queue.later"), () => act.move(item, 1)),
-    ];
-    up.disabled = item === waiting[0];
-    down.disabled = item === waiting.at(-1);
-    return [up, down, cancel];
+  if (["failed", "stopped"].includes(item.state)) {
+    return row(
+      made("again", wording("queue.again"), () => act.again(item)),
+      [remove()],
+    );
   }
-  return item.state === "reading" || item.state === "running"
-    ? [cancel]
-    : [made("again", wording("queue.again"), () => act.again(item)), remove];
+  const cancel = made("cancel", wording("queue.cancel"), () => act.cancel(item));
+  const waiting = items.filter(({ state }) => state === "waiting");
+  if (item.state !== "waiting" || waiting.length === 1) return row(cancel);
+  const [up, down] = [
+    made("earlier", wording("queue.earlier"), () => act.move(item, -1)),
+    made("later", wording("queue.later"), () => act.move(item, 1)),
+  ];
+  up.disabled = item === waiting[0];
+  down.disabled = item === waiting.at(-1);
+  return row(cancel, [up, down]);
 }

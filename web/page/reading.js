@@ -2,6 +2,7 @@
 
 import { openAudio } from "../audio/file.js";
 import { engine } from "./engine.js";
+import { OWN, stemOf } from "./naming.js";
 import * as player from "./player.js";
 import * as spoken from "./spoken.js";
 import * as box from "./transcript_box.js";
@@ -11,7 +12,6 @@ import { clock, put, reason, wording } from "./words.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
-export const OWN = ["microphone", "tab"]; // names of recordings: listening.js
 const SUBTITLES = ["srt", "vtt", "tsv"];
 const SAME_SECONDS = 2; // by which the length of a file may differ from that of its text: some are estimates
 const COPIED_MS = 2000; // a button says so
@@ -60,7 +60,7 @@ export function begin(before, { name, recording, transcript }) {
   delete element("transcript").dataset.silent;
   element("find").value = "";
   spoken.follow(() => (transcript.isEdited ? "" : transcript.text));
-  shown = { stem: name.replace(/\.[^.]*$/, ""), transcript, subtitles: null, result: null };
+  shown = { stem: stemOf(name, recording?.begun), transcript, subtitles: null, result: null };
   showName(name);
   for (const id of ["text-actions", "actions", "no-audio"]) element(id).hidden = true;
   showComing(transcript);
@@ -130,7 +130,7 @@ export function finished({
   spoken.finish();
   const transcript = box.shown;
   const hasText = transcript.text.trim() !== "";
-  shown = { stem: name.replace(/\.[^.]*$/, ""), transcript, subtitles, result };
+  shown = { stem: stemOf(name, recording?.begun), transcript, subtitles, result };
   element("actions").hidden = !hasText && !recording && !again;
   for (const id of ["text-actions", "save-text"]) element(id).hidden = !hasText;
   for (const kind of SUBTITLES) element(`save-${kind}`).hidden = !subtitles?.[kind];
@@ -267,9 +267,15 @@ on("find", "keydown", (event) => {
 
 // --- earlier in this tab: what the browser does not keep
 
-export function keep({ name, unfinished, recording, transcript }) {
+const earlier = new Map(); // {what and of what: its article}
+
+// In a window that keeps nothing, the user may read the same text again and again: it is there once.
+export function keep({ name, unfinished, recording, transcript, session = null }) {
   const words = transcript.text;
   const item = document.createElement("article");
+  const key = JSON.stringify([session?.id, name, unfinished, words]);
+  earlier.get(key)?.remove();
+  earlier.set(key, item);
   const text = document.createElement("p");
   Object.assign(text, { lang: "", dir: "auto" });
   text.textContent = words.trim();
@@ -278,7 +284,8 @@ export function keep({ name, unfinished, recording, transcript }) {
   const row = document.createElement("div");
   row.className = "row";
   if (words) row.append(button(wording("reading.copy"), ({ target }) => copy(words.trim(), text, target)));
-  if (recording) row.append(button(wording("reading.save_recording"), () => save(recording.wav(), `${name}.wav`)));
+  const stem = stemOf(name, recording?.begun);
+  if (recording) row.append(button(wording("reading.save_recording"), () => save(recording.wav(), `${stem}.wav`)));
   item.append(title, text, row);
   element("earlier").hidden = false;
   element("earlier").querySelector("summary").after(item);

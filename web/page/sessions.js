@@ -2,7 +2,8 @@
 
 import { Recording } from "../audio/recording.js";
 import { audioOf, list, onChange, remove, Session, whenClosed } from "../worker/sessions/sessions.js";
-import { OWN } from "./reading.js";
+import { folded } from "./more.js";
+import { OWN, stemOf } from "./naming.js";
 import * as view from "./view.js";
 import { clock, date, facts, seconds, size, wording } from "./words.js";
 
@@ -73,7 +74,8 @@ function offerInterrupted(session) {
     await page.transcribe(await recordingOf(session), session);
   };
   element("interrupted-save").onclick = async () => {
-    view.save((await recordingOf(session)).wav(), `${titleOf(session)}.wav`);
+    const recording = await recordingOf(session);
+    view.save(recording.wav(), `${stemOf(recording.name, recording.begun)}.wav`);
     await noted(session, { stopped: true }); // it is not offered again, and stays in the list
   };
   element("interrupted-discard").onclick = () => discard([session], null);
@@ -107,19 +109,17 @@ function entry(session) {
     session.seconds ? wording("sessions.recorded", { size: size(session.bytes) }) : session.name,
     session.isOpen ? wording("sessions.open_now") : !session.result && wording("sessions.incomplete"),
   ]);
-  const row = document.createElement("div");
-  row.className = "row";
-  if (!session.isOpen) {
-    row.append(
-      labelled(wording("sessions.open"), session, () => reopen(session)),
-      labelled(wording("sessions.rename"), session, () => askForTitle(session, title)),
-      labelled(wording("sessions.export"), session, () => view.save(exported(session), `${titleOf(session)}.json`)),
-      labelled(wording("sessions.delete"), session, () => {
-        discard([session], wording("sessions.delete_question", { title: titleOf(session) }));
-      }),
-    );
-  }
-  item.append(title, " ", about, ...missing(session.gaps), row);
+  item.append(title, " ", about, ...missing(session.gaps));
+  if (session.isOpen) return item;
+  const others = [
+    labelled(wording("sessions.rename"), session, () => askForTitle(session, title)),
+    labelled(wording("sessions.export"), session, () => view.save(exported(session), `${titleOf(session)}.json`)),
+    labelled(wording("sessions.delete"), session, () => {
+      discard([session], wording("sessions.delete_question", { title: titleOf(session) }));
+    }),
+  ];
+  const open = labelled(wording("sessions.open"), session, () => reopen(session));
+  item.append(...folded(`session-${session.id}`, open, others, (label) => labelled(label, session, () => {})));
   return item;
 }
 
@@ -172,6 +172,7 @@ async function recordingOf(session) {
   const recording = new Recording(nameOf(session), await audioOf(session.id));
   recording.end();
   recording.session = keptSession(session);
+  if (session.begun) recording.begun = new Date(session.begun);
   return recording;
 }
 

@@ -124,7 +124,7 @@ function showControls() {
     speak: canSpeak(),
     dictates: !isFirst,
     busy: running,
-    stop: isListening() ? wording("work.stop_listening") : stopVerb() && wording("work.stop"),
+    stop: isListening() ? wording("work.stop_listening") : !isFirst && stopVerb() && wording("work.stop"), // else demo.js
   });
 }
 

@@ -47,7 +47,7 @@ export function controls({ speak, dictates, stop, busy }) {
   speaking.disabled = !speak;
   speaking.hidden = !dictates || Boolean(stop);
   stopping.hidden = !stop;
-  stopping.textContent = stop ?? "";
+  stopping.textContent = stop || "";
   for (const id of ["again", "transcribe"]) element(id).disabled = busy;
   if (focusFollows && (stop || speak)) (stop ? stopping : speaking).focus();
 }
@@ -161,6 +161,12 @@ export function hint(sentence) {
 export function note(sentence) {
   put(element("note"), sentence);
   element("note").hidden = !sentence;
+}
+
+// Shows another sentence in an element; what is below it stays where it is.
+export function replace(place, sentence) {
+  place.style.minHeight = `${place.offsetHeight}px`;
+  put(place, sentence);
 }
 
 // --- buttons and files

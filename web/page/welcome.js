@@ -1,11 +1,11 @@
 // The first minute: what this machine can do, and the one button that gets the model.
 
-import { addressOf, known, requestOf } from "./catalogue.js";
+import { addressOf, known, requestOf, spoken } from "./catalogue.js";
 import { engine } from "./engine.js";
 import { DEMO, openModel } from "./opening.js";
 import { state } from "./state.js";
-import { button } from "./view.js";
-import { gigabytes, number, put, reason, wording } from "./words.js";
+import { button, replace } from "./view.js";
+import { gigabytes, languageNames, number, put, reason, wording } from "./words.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
@@ -31,7 +31,12 @@ export async function showCard(kept) {
   if (kept) offer(wording("welcome.open", { name: kept.label }), kept, wording("welcome.here"));
   try {
     const [first, ...others] = await known;
-    element("card-facts").textContent = wording("welcome.facts", { size: gigabytes(first.gb, 1) });
+    const languages = await spoken;
+    element("card-facts").textContent = wording("welcome.facts", {
+      count: languages.length,
+      size: gigabytes(first.gb, 1),
+    });
+    element("card-languages").textContent = wording("welcome.languages", { languages: languageNames(languages) });
     if (!element("known-models").children.length) element("known-models").append(...others.map(knownModel));
     if (kept) return;
     const { host } = new URL(addressOf(first));
@@ -153,8 +158,8 @@ function rounded(factor) {
 
 function say(sentence, more) {
   element("verdict-title").firstElementChild.textContent = sentence;
-  put(element("verdict-text"), more);
   element("verdict-text").hidden = !more;
+  replace(element("verdict-text"), more);
 }
 
 // A line of the list. key: of its name; value: a sentence or an element.

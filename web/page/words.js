@@ -178,6 +178,12 @@ export function date(time, style = undefined) {
   return new Intl.DateTimeFormat(locale, style).format(new Date(time));
 }
 
+// Names of languages, in the page's language and its alphabet's order: “Arabic, Chinese, ...”.
+export function languageNames(codes) {
+  const names = new Intl.DisplayNames([language], { type: "language" });
+  return facts(codes.map((code) => names.of(code)).sort(new Intl.Collator(language).compare));
+}
+
 // “a, b and c”.
 export function list(items) {
   return new Intl.ListFormat(locale).format(items);

@@ -1,5 +1,8 @@
 """Files, folders and addresses, transcribed one after another."""
 
+import re
+import zipfile
+
 from playwright.sync_api import expect
 
 from web.fake_engine import MODEL, SECOND, answer, at, calls, drop, drop_paths, fed, hear, page_on, wait_for, wav
@@ -27,6 +30,12 @@ def press(page, label, name):
     page.get_by_role("button", name=f"{label}: {name}").click()
 
 
+def more(page, name):
+    """Show a row's other buttons."""
+    press(page, "More", name)
+    expect(page.get_by_role("button", name=f"More: {name}")).to_have_attribute("aria-expanded", "true")
+
+
 def seconds(*names, long=0):
     return [(name, wav(bytes(32000 if index else 32000 + long))) for index, name in enumerate(names)]
 
@@ -40,6 +49,12 @@ def test_many_files_in_order_each_with_its_texts(browser, url):
         expect(at(page, "status")).to_have_text("2 of 3 files are done, 1 failed.")
         assert len(calls(page, "finish")) == 2
         expect(at(page, "queue-list")).to_contain_text("bad.wav says that its rate is 8 Hz")
+        # One button of a row is in sight, and the others of one row at a time.
+        expect(at(page, "queue-list").get_by_role("button", name="Save")).to_have_count(2)
+        expect(at(page, "queue-list").get_by_role("button", name="Remove")).to_have_count(1)  # of the one that failed
+        more(page, "part 10.wav")
+        more(page, "part 2.wav")
+        expect(page.get_by_role("button", name="Save .srt: part 10.wav")).to_be_hidden()
         with page.expect_download() as download:
             press(page, "Save .srt", "part 2.wav")
         assert download.value.suggested_filename == "part 2.srt"
@@ -47,12 +62,14 @@ def test_many_files_in_order_each_with_its_texts(browser, url):
         with page.expect_download() as download:
             press(page, "Save .txt", "part 10.wav")
         assert download.value.path().read_text(encoding="utf-8") == "Hello tab. It works.\n"
-        saved = []
-        page.on("download", lambda download: saved.append(download.suggested_filename))
-        with page.expect_download(lambda download: download.suggested_filename == "part 10.srt"):
+        with page.expect_download() as download:
             at(page, "save-all-srt").click()
-        assert saved == ["part 2.srt", "part 10.srt"]
+        assert re.fullmatch(r"Texts \d{4}-\d\d-\d\d \d\d\.\d\d\.zip", download.value.suggested_filename)
+        with zipfile.ZipFile(download.value.path()) as texts:
+            assert texts.namelist() == ["part 2.srt", "part 10.srt"]
+            assert texts.read("part 10.srt").startswith(b"1\n00:00:00,100")
         press(page, "Remove", "bad.wav")
+        expect(page.get_by_role("button", name="Save .txt: part 2.wav")).to_be_focused()  # it has the row's place
         expect_rows(page, ("part 2.wav", "done"), ("part 10.wav", "done"))
         expect(at(page, "sessions-list").locator("li")).to_have_count(2)
         # Their texts are read from the list, as they were edited. The one that is shown is marked.
@@ -151,10 +168,16 @@ def test_order_cancel_stop_and_try_again(browser, url):
         drop(page, *seconds("a.wav", "b.wav", "c.wav", "d.wav"))
         expect_rows(page, ("a.wav", "running"), ("b.wav", "waiting"), ("c.wav", "waiting"), ("d.wav", "waiting"))
         wait_for(page, "transcribing")
+        more(page, "b.wav")
         expect(page.get_by_role("button", name="Earlier: b.wav")).to_be_disabled()
+        more(page, "d.wav")
         expect(page.get_by_role("button", name="Later: d.wav")).to_be_disabled()
         press(page, "Earlier", "d.wav")
         expect(page.get_by_role("button", name="Earlier: d.wav")).to_be_focused()
+        press(page, "Earlier", "d.wav")
+        expect(page.get_by_role("button", name="Earlier: d.wav")).to_be_disabled()
+        expect(page.get_by_role("button", name="Cancel: d.wav")).to_be_focused()
+        press(page, "Later", "d.wav")
         press(page, "Cancel", "c.wav")
         drop(page, *seconds("e.wav"))  # while another is transcribed
         expect_rows(page, ("a.wav", "running"), ("b.wav", "waiting"), ("d.wav", "waiting"), ("e.wav", "waiting"))
@@ -227,6 +250,11 @@ def test_folders(browser, url, tmp_path):
         expect(at(page, "queue-summary")).to_have_text("6 done")
         expect(at(page, "left-out")).to_have_text("1 file is not audio and was left out: notes.pdf.")
         expect(page.get_by_role("button", name="Save .txt: talks/b.wav (2)")).to_be_in_viewport()  # the newest rows
+        with page.expect_download() as download:
+            at(page, "save-all-txt").click()
+        with zipfile.ZipFile(download.value.path()) as texts:
+            names = [f"talks/{name}" for name in ("b", "one/2", "one/10")]
+            assert texts.namelist() == [f"{name}{ending}.txt" for ending in ("", " (2)") for name in names]
 
 
 def test_a_folder_with_a_model_and_audio(browser, url, tmp_path):

@@ -13,6 +13,9 @@ CLIPS = "models/tiny/clips"
 CATALOGUE = json.loads((CHECKOUT / "web/models/catalogue.json").read_text())["models"]
 ADDRESSES = ["https://huggingface.co/{repository}/resolve/{revision}/{file}".format(**model) for model in CATALOGUE]
 PUBLISHED = ADDRESSES[0]
+LANGUAGES = (
+    "Arabic, Chinese, Dutch, English, French, German, Hindi, Italian, Japanese, Korean, Portuguese, Russian, Spanish"
+)
 SITE = json.dumps({"clip": f"{CLIPS}/an110-mdxn-b.flac"})
 
 
@@ -33,6 +36,8 @@ def test_one_button_gets_the_model(browser, url):
         expect(at(page, "get-model")).to_have_text(f"Get the model ({CATALOGUE[0]['gb']:.1f} GB)")
         expect(at(page, "welcome")).to_contain_text(f"{CATALOGUE[0]['gb']:.1f} GB once, then offline.")
         expect(at(page, "welcome")).to_contain_text(f"From huggingface.co, licence {CATALOGUE[0]['licence']}.")
+        expect(at(page, "languages")).to_have_text(f"It writes down {LANGUAGES}.")
+        expect(at(page, "welcome")).to_contain_text("13 languages.")
         expect(at(page, "welcome")).to_contain_text("No audio and no text is sent there.")
         expect(page.locator("footer")).to_contain_text("stay in this browser")
         expect(page.locator("footer")).to_contain_text("Only models, from huggingface.co or an address that you give")
@@ -86,10 +91,9 @@ def test_see_it_work(browser, url):
         wait_for(page, "ready")
         at(page, "see").click()
         wait_for(page, "transcribing")
-        expect(at(page, "see")).to_be_disabled()
+        expect(at(page, "see")).to_have_text("Stop")
         expect(at(page, "demo-words")).to_have_text("enter")
-        expect(at(page, "see")).to_be_enabled(timeout=15000)
-        expect(at(page, "see")).to_have_text("Play again")
+        expect(at(page, "see")).to_have_text("Play again", timeout=15000)
         wait_for(page, "ready")
         assert len(fed(page)) > 4 and fed(page)[-1]["fed"] == 16000 * (2.1 + 2.5 + 2 * 0.6)
         assert calls(page, "start")[0]["delay_ms"] == 480
@@ -99,18 +103,35 @@ def test_see_it_work(browser, url):
         wait_for(page, "transcribing")
         at(page, "get-model").click()
         expect(at(page, "status")).to_have_text("Ready, with voxtral-q4.gguf.")
-        expect(at(page, "see")).to_be_enabled()
+        expect(at(page, "see")).to_have_text("Play again")
+
+
+# Where each part of the page is.
+PLACES = """() => [...document.querySelectorAll("#welcome > *, #see, #bar > *, aside > *, footer")]
+    .filter(({ id, offsetParent }) => offsetParent && id !== "progress")
+    .map((part) => [part.id || part.tagName, part.getBoundingClientRect().top + scrollY])"""
+WORDS = "enter sixty two thirty one enter eight one nine six"
 
 
 def test_see_it_work_before_the_engine_is_there(browser, url):
     with first_visit(browser, url, {"boots": False}, state="loading") as page:
         with_clips(page)
+        # Nothing moves when it begins, nor later: the button becomes Stop.
+        page.set_viewport_size({"width": 360, "height": 740})
+        expect(at(page, "machine")).to_contain_text("GPU")
+        places = page.evaluate(PLACES)
         at(page, "see").click()
         expect(at(page, "demo")).to_contain_text("Starting the engine")
+        expect(at(page, "progress")).to_be_visible()
+        assert page.evaluate(PLACES) == places
         hear(page, event="progress", stage="python", done=1, total=1)
         wait_for(page, "transcribing")
-        at(page, "stop").click()
+        expect(at(page, "stop")).to_be_hidden()
+        page.evaluate("words => { document.querySelector('#demo-words').textContent = words; }", WORDS)
+        assert page.evaluate(PLACES) == places
+        at(page, "see").click()
         wait_for(page, "ready")
+        expect(at(page, "see")).to_have_text("Play again")
 
 
 def test_see_it_work_after_it_could_not_open(browser, url):
@@ -132,9 +153,7 @@ def test_a_browser_that_cannot(browser, url):
         expect(at(page, "verdict")).to_contain_text("a GPU with 4 GB of memory")
         expect(at(page, "get-model")).to_be_disabled()
         at(page, "see").click()
-        expect(at(page, "demo-words")).to_have_text(
-            "enter sixty two thirty one enter eight one nine six", timeout=15000
-        )
+        expect(at(page, "demo-words")).to_have_text(WORDS, timeout=15000)
         expect(at(page, "demo")).to_contain_text("on another machine")
 
 

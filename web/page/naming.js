@@ -1,0 +1,18 @@
+// The names of the files that the user saves.
+
+import { wording } from "./words.js";
+
+export const OWN = ["microphone", "tab"]; // names of recordings: listening.js
+
+// Of an audio file's text: its name, with its folders and without its ending. Of a recording: when it began, as a Date.
+export function stemOf(name, begun = new Date()) {
+  if (OWN.includes(name)) return wording("reading.recording_of", { when: stamp(begun) });
+  return name.replace(/\.[a-z\d]{1,5}$/i, "");
+}
+
+// The date and time, here, as a file's name can have it, and as names sort: 2026-11-29 23.15.
+export function stamp(time) {
+  const two = (part) => String(part).padStart(2, "0");
+  const day = [time.getFullYear(), two(time.getMonth() + 1), two(time.getDate())].join("-");
+  return `${day} ${two(time.getHours())}.${two(time.getMinutes())}`;
+}
