@@ -126,6 +126,7 @@ function row(item, items, act, shown) {
       ? pressable(item, items, "read", wording("sessions.open"), () => act.read(item))
       : document.createElement("span");
   name.textContent = item.name;
+  name.className = item.state === "done" ? "read" : "";
   name.dir = "auto";
   const state = document.createElement("span");
   state.className = "quiet";
