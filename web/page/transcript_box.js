@@ -37,9 +37,18 @@ export function follow(transcript) {
   });
 }
 
+let height = 0; // of the box, when it was looked at last
+
 function isAtEnd() {
-  return box.scrollHeight - box.scrollTop - box.clientHeight < AT_END;
+  return box.scrollHeight - box.scrollTop - Math.max(box.clientHeight, height) < AT_END;
 }
+
+// On a phone it gets lower when something is told below it.
+new ResizeObserver(() => {
+  const wasAtEnd = isAtEnd();
+  height = box.clientHeight;
+  if (wasAtEnd) box.scrollTop = box.scrollHeight;
+}).observe(box);
 
 // The whole text of a transcript has come: see its `show`.
 export function complete(transcript, { text, words = [], restarts, edited }) {

@@ -189,6 +189,12 @@ navigator.wakeLock.request = async (kind) => {
 }"""
 
 
+LEFT = """() => {
+    const { scrollHeight, scrollTop, clientHeight } = document.querySelector("#transcript");
+    return scrollHeight - scrollTop - clientHeight;
+}"""  # pixels of the text below what is seen
+
+
 def test_while_it_listens(speaking, url):
     """The screen stays on; the tab's title has the clock; the text can be copied, saved and edited as it comes."""
     script = {"feed": [{"events": [HELLO]}, {}]}
@@ -234,6 +240,17 @@ def test_while_it_listens(speaking, url):
         expect(lines).to_have_text(["Oh: Hello tab.", "Yes."])
         page.keyboard.press("Escape")  # a field has the focus: it is still listening
         listening(page)
+        # On a phone, the text comes first; what is told below it leaves its last words in sight.
+        page.set_viewport_size({"width": 360, "height": 640})
+        hear(page, event="text", text=" word" * 300, tokens=[36], audio_seconds=3.6)
+        page.wait_for_function(f"({LEFT})() < 40")
+        page.evaluate("document.querySelector('#error').hidden = false")
+        page.evaluate("document.querySelector('#error-text').textContent = 'word '.repeat(40)")
+        page.wait_for_function(f"({LEFT})() < 40")
+        text, told, bar = (page.locator(part).bounding_box() for part in ("#transcript", "#error", "#bar"))
+        assert text["y"] < 160 and text["height"] > 200
+        assert text["y"] + text["height"] <= told["y"] and told["y"] + told["height"] <= bar["y"]
+        assert bar["y"] + bar["height"] <= 640
         at(page, "stop").click()
         expect(page.get_by_role("meter")).to_be_hidden()
         assert page.evaluate("locks.every(({ released }) => released)")
