@@ -15,6 +15,7 @@ const LETTERS = 600; // that are kept: more than a window shows
 const WINDOW = { width: 720, height: 240 };
 
 const windows = () => /** @type {any} */ (globalThis).documentPictureInPicture;
+let isScrolling = false; // at the next frame
 const place = document.createComment("captions"); // where the section is in the page
 section.before(place);
 
@@ -61,9 +62,14 @@ function showPressed() {
   element("show-captions").setAttribute("aria-pressed", !section.hidden);
 }
 
-// The end is in view.
+// The end is in view, from the next frame on: to ask for the height lays out the whole page, hours of text too.
 function scroll() {
-  words.scrollTop = words.scrollHeight;
+  if (section.hidden || isScrolling) return;
+  isScrolling = true;
+  section.ownerDocument.defaultView.requestAnimationFrame(() => {
+    isScrolling = false;
+    words.scrollTop = words.scrollHeight;
+  });
 }
 
 function look() {

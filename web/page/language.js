@@ -22,6 +22,7 @@
     // The browser keeps nothing for this page.
   }
   const wishes = [new URLSearchParams(location.search).get("lang"), chosen, ...navigator.languages];
+  root.dataset.preferred = navigator.languages.map(known).find(Boolean) ?? "en"; // when nothing was chosen
   root.lang = wishes.map(known).find(Boolean) ?? "en";
   const locale = /** @type {any} */ (new Intl.Locale(root.lang));
   root.dir = (locale.getTextInfo?.() ?? locale.textInfo)?.direction ?? "ltr";

@@ -1,9 +1,8 @@
-// The choice of the page's language: remembered, and given up when the settings are reset. language.js follows it.
+// The choice of the page's language: remembered, and given up when the settings are reset. words.js changes it in place.
 
 import { forget, remember } from "../remembered.js";
-import { allows, state } from "./state.js";
 import * as view from "./view.js";
-import { isChosen, language, languages, nameOf, wording } from "./words.js";
+import { choose, isChosen, language, languages, nameOf, onLanguage, reason, wording } from "./words.js";
 
 const choice = /** @type {HTMLSelectElement} */ (document.getElementById("language"));
 
@@ -14,27 +13,40 @@ choice.append(
     return option;
   }),
 );
-choice.value = language;
+const show = () => {
+  choice.value = language;
+};
+show();
+onLanguage(show);
+
+async function change(wanted, keep) {
+  try {
+    await choose(wanted, keep);
+  } catch (error) {
+    show();
+    view.error(wording("language.failed", { reason: reason(error) }));
+  }
+}
+
+// The link's language would come before the one that was chosen.
+function withoutLink() {
+  const page = new URL(location.href);
+  page.searchParams.delete("lang");
+  history.replaceState(null, "", page);
+}
+
 choice.addEventListener("change", () => {
-  const wanted = choice.value;
-  choice.value = language; // the page has it until it begins again
-  begin(() => remember("language", wanted));
+  const { value } = choice;
+  change(value, () => {
+    remember("language", value);
+    withoutLink();
+  });
 });
 
 document.getElementById("reset").addEventListener("click", () => {
-  if (isChosen) begin(() => forget("language"));
+  if (!isChosen()) return;
+  change(document.documentElement.dataset.preferred, () => {
+    forget("language");
+    withoutLink();
+  });
 });
-
-// Every sentence on the page is of its language, so the page begins again. The user is asked where that closes a model or
-// takes a text away.
-async function begin(change) {
-  if (!allows("openModel")) return; // something runs
-  const ask = () => view.ask(wording("language.question"), [], wording("language.change"), wording("language.keep"));
-  if ((state.phase === "ready" || view.text()) && !(await ask())) return;
-  if (!allows("openModel")) return; // it began meanwhile
-  change();
-  const page = new URL(location.href);
-  page.searchParams.delete("lang"); // it would come before what was chosen
-  history.replaceState(null, "", page);
-  location.reload();
-}

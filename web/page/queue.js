@@ -8,7 +8,7 @@ import { kept } from "./sessions.js";
 import { canTakeFile, isSelfTest, modelForSpeech, OPEN, onPhase, state } from "./state.js";
 import { audioFailed, show as showText, transcribe } from "./transcribing.js";
 import * as view from "./view.js";
-import { ofEngine, reason, wording } from "./words.js";
+import { ofEngine, reason, sentences, wording } from "./words.js";
 
 const LEFT_MS = 1000; // between two estimates of the time left
 
@@ -110,7 +110,7 @@ async function run(item) {
   if (!failure) {
     item.written = { result, subtitles };
     item.texts = { txt: `${result.text.trim()}\n`, ...(result.words.length ? subtitles : {}) };
-    return change(item, "done", audio.notes.map(ofEngine).join(" "));
+    return change(item, "done", sentences(audio.notes.map(ofEngine)));
   }
   const isStopped = failure.kind === "aborted";
   isHeld = !item.isCancelled && (isStopped || state.phase !== "ready");

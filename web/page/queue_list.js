@@ -29,7 +29,7 @@ export function show(items, act, leftOut, model, shown) {
   // Of a single file that does not wait, the rest of the page says all.
   element("queue").hidden = items.length < 2 && !isWaiting && !leftOut;
   element("left-out").hidden = !leftOut;
-  element("left-out").textContent = leftOut ?? "";
+  put(element("left-out"), leftOut);
   showWaiting(isWaiting && !act.goOn ? model : OPEN);
   offerToSave(items.filter(({ state }) => state === "done"));
   const pressed = /** @type {any} */ (document.activeElement?.closest("#queue-list button"));
@@ -127,7 +127,7 @@ function row(item, items, act, shown) {
       : document.createElement("span");
   name.textContent = item.name;
   name.className = item.state === "done" ? "read" : "";
-  name.dir = "auto";
+  Object.assign(name, { lang: "", dir: "auto" }); // the user's text
   const state = document.createElement("span");
   state.className = "quiet";
   state.textContent = wording(WORDS[item.state]);

@@ -221,9 +221,7 @@ export async function copy(words, from, button) {
   if (label === told) return;
   button.textContent = told;
   spoken.say(told);
-  setTimeout(() => {
-    button.textContent = label;
-  }, COPIED_MS);
+  setTimeout(() => put(button, label), COPIED_MS);
 }
 
 // --- searched, edited

@@ -14,6 +14,7 @@ const TITLE_LETTERS = 60;
 const element = (id) => document.getElementById(id);
 
 const page = { transcribe: null, show: null, removed: (_) => {} }; // of transcribing.js
+let asked = 0; // how often the list was asked for
 let awaited = null; // the session whose end in another tab is waited for
 
 export const newSession = (name) => new Session({ name, onfailure: notSaved });
@@ -28,12 +29,14 @@ const keptSession = ({ id }) => new Session({ id, onfailure: notSaved });
 // Shows all of it; called again when something has changed.
 export async function showSessions(functions = page) {
   Object.assign(page, functions);
+  const mine = ++asked;
   let all;
   try {
     all = await list();
   } catch (error) {
     return notSaved(error.name);
   }
+  if (mine !== asked) return; // it was asked for again, and may have come before
   const hasSomething = ({ isOpen, seconds, text }) => isOpen || seconds || text.trim();
   const sessions = all.filter(hasSomething);
   for (const session of all) if (!hasSomething(session)) remove(session.id);

@@ -3,7 +3,7 @@
 import { DEFAULT_DELAY_MS, DELAYS_MS } from "../config.js";
 import { forget, remember, remembered } from "../remembered.js";
 import { error } from "./view.js";
-import { isChosen, language, number, wording } from "./words.js";
+import { isChosen, language, number, onLanguage, sentences, wording } from "./words.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
@@ -55,7 +55,7 @@ export function forLink() {
     ...Object.keys(SWITCHES)
       .filter((name) => isSwitched(SWITCHES[name]))
       .map((name) => [name, String(Number(SWITCHES[name].checked))]),
-    ...(isChosen ? [["lang", language]] : []),
+    ...(isChosen() ? [["lang", language]] : []),
   ];
 }
 
@@ -82,7 +82,7 @@ export function chooseSettings(query) {
   }
   showReset();
   showDelay();
-  return wrong.join(" ") || null;
+  return wrong.length ? sentences(wrong) : null;
 }
 
 const isSilence = (value) =>
@@ -103,7 +103,7 @@ function keep() {
 }
 
 function showReset() {
-  const isOwn = chosen.delay || chosen["left-silence"] || Object.values(SWITCHES).some(isSwitched) || isChosen;
+  const isOwn = chosen.delay || chosen["left-silence"] || Object.values(SWITCHES).some(isSwitched) || isChosen();
   element("reset").hidden = !isOwn;
 }
 
@@ -178,6 +178,7 @@ element("reset").addEventListener("click", () => {
 const before = remembered("settings", {});
 if (DELAYS_MS.includes(before.delay)) choose("delay", before.delay);
 if (isSilence(String(before["left-silence"]))) choose("left-silence", before["left-silence"]);
+onLanguage(showReset);
 for (const name of before.switched ?? []) if (name in SWITCHES) SWITCHES[name].checked = !SWITCHES[name].defaultChecked;
 showReset();
 showDelay();

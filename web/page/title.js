@@ -1,8 +1,7 @@
 // The tab's title: how far the page is, for whoever looks at another tab.
 
-import { percent } from "./words.js";
+import { onLanguage, percent, wording } from "./words.js";
 
-const NAME = document.title;
 const parts = { live: null, part: null };
 
 // The clock of a recording, or null.
@@ -16,7 +15,14 @@ export function ofPart(part) {
 }
 
 function show(name, text) {
+  if (parts[name] === text) return;
   parts[name] = text;
-  const shown = parts.live ?? parts.part;
-  document.title = shown ? `${shown} – Voxtab` : NAME;
+  write();
 }
+
+function write() {
+  const shown = parts.live ?? parts.part;
+  document.title = shown ? `${shown} – Voxtab` : wording("page.title");
+}
+
+onLanguage(write);

@@ -9,7 +9,7 @@ import { allows, enter, fail, isKept, isListening, onPhase, show as showText, st
 import { Transcript } from "./transcript.js";
 import * as view from "./view.js";
 import { Peaks } from "./waveform.js";
-import { failureOf, ofEngine, reason, seconds, wording } from "./words.js";
+import { failureOf, ofEngine, reason, seconds, sentences, wording } from "./words.js";
 
 const ABORTED = failureOf("aborted", "status.stopped");
 const ENGINE_GONE = ["lost", "crash", "silent", "device"]; // kinds of failures after which no model is open
@@ -157,6 +157,7 @@ class Job {
     let answer = {};
     try {
       answer = await this.stream();
+      await new Promise((resolve) => setTimeout(resolve)); // reading the answer of hours was a long task already
       const { result, tokens, subtitles } = answer;
       Object.assign(window.voxtab, { result, tokens });
       session.note({ result, subtitles });
@@ -181,7 +182,8 @@ class Job {
       this.closeSession();
       this.keepUnseen();
       await settle(failure, { recording, hasText: this.text.transcript.text !== "" });
-      if (audio.notes?.length) view.note(`${audio.name}: ${audio.notes.map(ofEngine).join(" ")}`);
+      if (audio.notes?.length)
+        view.note(wording("note.of", { name: audio.name, note: sentences(audio.notes.map(ofEngine)) }));
       return this.end({ ...answer, failure });
     }
     this.lostAt = this.covered;

@@ -2,7 +2,7 @@
 
 import { say } from "./spoken.js";
 import { Transcript } from "./transcript.js";
-import { facts, percent, wording } from "./words.js";
+import { facts, onLanguage, percent, wording } from "./words.js";
 
 const AT_END = 40; // pixels: whoever reads the end follows it
 
@@ -26,6 +26,8 @@ export function display(transcript) {
   box.replaceChildren(...shown.nodes);
   showSureness();
 }
+
+onLanguage(() => shown.reword());
 
 // Before a transcript changes: whoever reads its end will read it then too.
 export function follow(transcript) {

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from web.conftest import CHECKOUT
-from web.fake_engine import SECOND, at, drop, hear, page_on, wait_for, wav
+from web.fake_engine import SECOND, at, calls, drop, hear, page_on, wait_for, wav
 from web.site_server import Server
 
 WEB = CHECKOUT / "web"
@@ -44,29 +44,29 @@ def test_choosing_a_language(browser, url):
         chosen = at(page, "language")
         expect(chosen.locator("option")).to_have_text(["English", "हिन्दी"])
         chosen.select_option("en")
-        expect(at(page, "question")).to_contain_text(HINDI["language.question"])  # a model is open
-        at(page, "decline").click()
-        expect(chosen).to_have_value("hi")
-        expect(at(page, "speak")).to_be_enabled()
-        chosen.select_option("en")
-        at(page, "confirm").click()
-        expect(html).to_have_attribute("lang", "en")
-        wait_for(page, "ready")
+        expect(at(page, "speak")).to_have_text("Speak")
+        expect(at(page, "speak")).to_be_enabled()  # the model stays open
+        assert len(calls(page, "open")) == 1
         page.reload()
         expect(at(page, "speak")).to_have_text("Speak")
         wait_for(page, "ready")
         at(page, "copy-link").click()
         expect(at(page, "link-copied")).to_contain_text("lang=en")
         at(page, "reset").click()
-        at(page, "confirm").click()
-        expect(html).to_have_attribute("lang", "hi")
+        expect(at(page, "speak")).to_have_text(HINDI["work.speak"])
         expect(at(page, "reset")).to_be_hidden()
         page.goto(f"{url}/?lang=EN-gb")
         expect(html).to_have_attribute("lang", "en")
         wait_for(page, "ready")
-        at(page, "language").select_option("hi")  # nothing is asked: only the page's own demonstration is open
+        at(page, "language").select_option("hi")
         expect(html).to_have_attribute("lang", "hi")
         assert "lang" not in page.url
+        # A language whose table does not come: the page stays as it is.
+        page.route("**/words/hi.json", lambda route: route.abort())
+        at(page, "language").select_option("en")
+        at(page, "language").select_option("hi")
+        expect(at(page, "error")).to_contain_text("The language could not be changed")
+        expect(at(page, "language")).to_have_value("en")
 
 
 def test_english_is_marked_where_it_is_not_translated(browser, url):
@@ -82,13 +82,10 @@ def test_english_is_marked_where_it_is_not_translated(browser, url):
         expect(error.locator("[lang]")).to_have_count(0)
         at(page, "retry").click()
         expect(error.locator("[lang=en]")).to_have_text("No idea.")
-        # It does not change its language while something runs, and says so.
-    with page_on(browser, url, {"feed": [{"silent": True}]}, query="?model=self-test&lang=hi") as page:
-        at(page, "audio-file").set_input_files(SECOND)
-        wait_for(page, "transcribing")
+        # It is English anywhere else, and is not marked then.
         at(page, "language").select_option("en")
-        expect(at(page, "error")).to_contain_text(HINDI["state.transcribing"])
-        expect(at(page, "language")).to_have_value("hi")
+        expect(error).to_have_text("No idea.")
+        expect(error.locator("[lang]")).to_have_count(0)
 
 
 def test_words_do_not_come(browser, url):
@@ -148,6 +145,36 @@ def test_a_third_language_is_one_file(browser, arabic):
             text = re.sub(r"Q\d_\w+|\.(txt|srt|vtt|tsv|json|wav)\b|\b[kMGm]?[Bs]\b|127\S+", "", text)
             found.update(re.findall(r"[A-Za-z]{2,}", text))
 
+    # From one language to another in place, wherever the page is: nothing of the first is left.
+    with page_on(browser, arabic, script, query="?lang=en", locale="ar-EG") as page:
+        text = {"event": "text", "text": " Hello tab. It works.", "tokens": [33, 1000], "audio_seconds": 0.2}
+
+        def change():
+            at(page, "language").select_option("ar")
+            expect(page.locator("html")).to_have_attribute("dir", "rtl")
+            look(page)
+            at(page, "language").select_option("en")
+            expect(page.locator("html")).to_have_attribute("dir", "ltr")
+
+        change()
+        at(page, "get-model").click()
+        wait_for(page, "error")
+        change()
+        at(page, "retry").click()
+        wait_for(page, "ready")
+        change()
+        drop(page, ("a.wav", SECOND["buffer"]), ("bad.wav", long), ("c.wav", SECOND["buffer"]), ("notes.txt", b"x"))
+        wait_for(page, "transcribing")
+        hear(page, **text)
+        hear(page, event="restart", audio_seconds=0.5)
+        hear(page, event="covered", audio_seconds=0.5)
+        change()
+        expect(at(page, "transcript")).to_have_text("Hello tab. It works.")
+        wait_for(page, "transcribing")  # it goes on
+        at(page, "stop").click()
+        wait_for(page, "ready")
+        change()
+        expect(at(page, "queue-summary")).to_have_text("1 done, 1 failed, 1 stopped")
     with page_on(browser, arabic, script, query="", locale="ar-EG") as page:
         expect(page.locator("html")).to_have_attribute("dir", "rtl")
         expect(at(page, "language").locator("option")).to_have_text(["العربية", "English", "हिन्दी"])
@@ -166,4 +193,4 @@ def test_a_third_language_is_one_file(browser, arabic):
         at(page, "stop").click()
         wait_for(page, "ready")
         look(page)
-    assert found == set()
+    assert sorted(found) == []

@@ -426,6 +426,24 @@ def test_an_edited_text_is_kept(browser, url):
         entries(page).get_by_role("button", name="Open").click()
         expect(at(page, "transcript")).to_contain_text("Well.")
         assert saved(page, at(page, "save-srt").click).read_text() == "edited"
+        # A list that was asked for before, and comes after another, is not shown.
+        page.evaluate("""() => new Promise((held) => {
+            const { text } = File.prototype;
+            File.prototype.text = async function () {
+                File.prototype.text = text;
+                const found = await text.call(this);
+                await new Promise((later) => held(Object.assign(window, { later })));
+                return found;
+            };
+            new BroadcastChannel("voxtab sessions").postMessage({ removed: null });
+        }).then(() => {})""")
+        entries(page).get_by_role("button", name="More").click()
+        entries(page).get_by_role("button", name="Rename").click()
+        page.get_by_label("Title").fill("A letter")
+        page.keyboard.press("Enter")
+        expect(entries(page).get_by_role("button", name="Open A letter")).to_be_visible()
+        page.evaluate("() => { later(); return new Promise((resolve) => setTimeout(resolve, 100)); }")
+        expect(entries(page).get_by_role("button", name="Open A letter")).to_be_visible()
         entries(page).get_by_role("button", name="More").click()
         exported = json.loads(saved(page, entries(page).get_by_role("button", name="Export").click).read_text())
         assert "Well." in exported["text"] and exported["edited"] and exported["words"]
@@ -568,7 +586,7 @@ def test_mutated_logs(browser, url):
     read = page.evaluate(
         """async ([mutated, deep]) => {
             const { parse } = await import("./modules/worker/sessions/log.js");
-            return [...mutated.map(atob), ...deep].map((text) => parse(text));
+            return Promise.all([...mutated.map(atob), ...deep].map((text) => parse(text)));
         }""",
         [[base64.b64encode(text).decode() for text in mutated], deep],
     )

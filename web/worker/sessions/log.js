@@ -12,16 +12,24 @@
 //   edits: {text, paragraphs: [{text, before, start}]}  the text until now as the user has edited it: Transcript.edits
 //   stopped: true                                       the user has stopped it
 
+const SLICE_MS = 8; // of work at once
+
 export const line = (entry) => `${JSON.stringify(entry)}\n`;
 
 // {begun, name, title, run, texts: [{text, covered}, and paragraphs, if it was edited], text, tokens, covered, gaps, result, subtitles, stopped}; null where
 // nothing is known. text is that of the result, or of all texts; tokens are theirs, or none if some are missing. Never
-// throws: what is no line of a log is left out.
-export function parse(log) {
+// throws: what is no line of a log is left out. It gives the thread free now and then: three hours of text have 30,000 lines.
+export async function parse(log) {
   const known = { begun: null, name: null, title: null, gaps: [], texts: [], ...NOTHING_TRANSCRIBED };
   let tokens = [];
   let isWhole = true;
-  for (const entry of log.split("\n").map(parsed)) {
+  let since = performance.now();
+  for (const text of log.split("\n")) {
+    if (performance.now() - since > SLICE_MS) {
+      await new Promise((resolve) => setTimeout(resolve));
+      since = performance.now();
+    }
+    const entry = parsed(text);
     if (typeof entry.begun === "string") known.begun = entry.begun;
     if (typeof entry.name === "string") known.name = entry.name;
     if (typeof entry.title === "string") known.title = entry.title;

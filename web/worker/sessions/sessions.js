@@ -97,7 +97,7 @@ export async function list() {
     const [audio, log] = [await fileOf(folder, AUDIO), await fileOf(folder, LOG)];
     const seconds = Math.floor(audio.size / 2) / SAMPLE_RATE;
     const isOpen = isElsewhere || mine.has(id);
-    found.push({ id, isOpen, isElsewhere, seconds, bytes: audio.size + log.size, ...parse(await textOf(log)) });
+    found.push({ id, isOpen, isElsewhere, seconds, bytes: audio.size + log.size, ...(await parse(await textOf(log))) });
   }
   return found.sort((one, other) => (other.begun ?? "").localeCompare(one.begun ?? ""));
 }
