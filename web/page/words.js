@@ -292,8 +292,11 @@ export function date(time, style = undefined) {
 
 // Names of languages, in the page's language and its alphabet's order: “Arabic, Chinese, ...”.
 export function languageNames(codes) {
-  const names = new Intl.DisplayNames([language], { type: "language" });
-  return facts(codes.map((code) => names.of(code)).sort(new Intl.Collator(language).compare));
+  return made(() => {
+    const names = new Intl.DisplayNames([language], { type: "language" });
+    const sorted = codes.map((code) => names.of(code)).sort(new Intl.Collator(language).compare);
+    return sorted.join(wording("list.comma"));
+  });
 }
 
 // “a, b and c”.
