@@ -2,11 +2,12 @@
 
 import { openAudio } from "../audio/file.js";
 import { fetchAudio } from "./address.js";
+import { engine } from "./engine.js";
 import * as progress from "./progress.js";
 import * as list from "./queue_list.js";
 import { kept } from "./sessions.js";
 import { canTakeFile, isSelfTest, modelForSpeech, OPEN, onPhase, state } from "./state.js";
-import { audioFailed, show as showText, transcribe } from "./transcribing.js";
+import { audioFailed, onEdited, show as showText, transcribe } from "./transcribing.js";
 import * as view from "./view.js";
 import { ofEngine, reason, sentences, wording } from "./words.js";
 
@@ -14,9 +15,8 @@ const LEFT_MS = 1000; // between two estimates of the time left
 
 // Of each: {id, name, source: a File or URL; state: waiting, reading, running, done, failed or stopped; message: what went
 // wrong, or what is to say about the audio; seconds: of the audio, once it was opened; audio: an AudioFile, once it is
-// transcribed; written: {result, subtitles} and texts: {txt, srt, vtt}, once it is done; abort: an AbortController of
-// reading it; isCancelled: the user took it back while it was read or transcribed; isRestarted: the user changed how it is
-// transcribed}.
+// transcribed; written: {result, subtitles}, once it is done; abort: an AbortController of reading it; isCancelled: the
+// user took it back while it was read or transcribed; isRestarted: the user changed how it is transcribed}.
 const items = [];
 let lastId = 0;
 let current = null; // the item that is read or transcribed
@@ -29,6 +29,10 @@ let stop = () => {}; // what the Stop button does
 export function connectQueue(stopTranscribing) {
   stop = stopTranscribing;
   onPhase(() => advance());
+  onEdited((id, { result }) => {
+    const item = items.find(({ audio }) => audio?.session?.id === id);
+    if (item?.written && result) item.written.result = result;
+  });
   view.offerLongest(useLongest);
 }
 
@@ -48,7 +52,6 @@ export function enqueue(sources, others = null) {
       seconds: null,
       audio: null,
       written: null,
-      texts: null,
       isCancelled: false,
       isRestarted: false,
     });
@@ -109,7 +112,6 @@ async function run(item) {
   const { failure, result, subtitles } = ended;
   if (!failure) {
     item.written = { result, subtitles };
-    item.texts = { txt: `${result.text.trim()}\n`, ...(result.words.length ? subtitles : {}) };
     return change(item, "done", sentences(audio.notes.map(ofEngine)));
   }
   const isStopped = failure.kind === "aborted";
@@ -130,6 +132,13 @@ async function read({ audio, written }) {
   if (!session && !audio.session?.failure) audio.session = null; // it was deleted
   showText(audio, session?.result ? session : { texts: [], ...written });
   view.bringText();
+}
+
+// The text of a file that is done in a format (kind), as the user has edited it; the engine cuts that into lines.
+async function textOf({ written: { result, subtitles } }, kind) {
+  const { text, words } = result;
+  if (kind === "txt") return `${text.trim()}\n`;
+  return (result.edited ? await engine.call("subtitles", { text, words }) : subtitles)[kind];
 }
 
 function change(item, to, message = "") {
@@ -194,7 +203,7 @@ function useLongest() {
 }
 
 function show() {
-  const act = { again, cancel, move, remove, read, goOn: isHeld ? goOn : null };
+  const act = { again, cancel, move, remove, read, textOf, goOn: isHeld ? goOn : null };
   list.show(items, act, leftOut, modelForSpeech(), state.shown?.session?.id);
   view.showOffer(items.length > 0 && modelForSpeech() === OPEN && !isSelfTest());
 }

@@ -19,10 +19,11 @@ const WORDS = {
   stopped: "queue.stopped",
 };
 
+const KINDS = ["txt", "srt", "vtt", "tsv"];
 const LIBRARY = new URL("../client-zip/client-zip.js", import.meta.url).href; // tools/build_site puts it there
 
-// items: see queue.js. act: what the buttons do with an item, {again, cancel, move, remove, read};
-// and goOn, which begins what waits, or null. leftOut: a sentence about what was left out, or null;
+// items: see queue.js. act: what the buttons do with an item, {again, cancel, move, remove, read}; textOf(item, kind), a
+// promise of its text; and goOn, which begins what waits, or null. leftOut: a sentence about what was left out, or null;
 // model: modelForSpeech(); shown: the id of the session whose text is shown.
 export function show(items, act, leftOut, model, shown) {
   const isWaiting = items.some(({ state }) => state === "waiting");
@@ -31,7 +32,10 @@ export function show(items, act, leftOut, model, shown) {
   element("left-out").hidden = !leftOut;
   put(element("left-out"), leftOut);
   showWaiting(isWaiting && !act.goOn ? model : OPEN);
-  offerToSave(items.filter(({ state }) => state === "done"));
+  offerToSave(
+    items.filter(({ state }) => state === "done"),
+    act,
+  );
   const pressed = /** @type {any} */ (document.activeElement?.closest("#queue-list button"));
   const place = pressed && [...element("queue-list").children].indexOf(pressed.closest("li"));
   element("queue-list").replaceChildren(...items.map((item) => row(item, items, act, shown)));
@@ -77,32 +81,45 @@ function focusAgain(id, place) {
 }
 
 // All texts, once there are several.
-function offerToSave(done) {
+function offerToSave(done, act) {
   element("save-all").hidden = done.length < 2;
-  for (const kind of ["txt", "srt", "vtt", "tsv"]) {
-    const those = done.filter(({ texts }) => texts[kind] !== undefined);
+  for (const kind of KINDS) {
+    const those = done.filter((item) => kindsOf(item).includes(kind));
     const press = element(`save-all-${kind}`);
     press.hidden = !those.length;
-    press.onclick = () => saveAll(those, kind);
+    press.onclick = () => saveAll(those, kind, act);
   }
 }
 
+// The formats that an item's text can be saved in.
+const kindsOf = ({ written: { result } }) => (result.words.length ? KINDS : ["txt"]);
+
 // In one file, because browsers ask before a page saves several.
-async function saveAll(items, kind) {
+async function saveAll(items, kind, act) {
+  if (items.length === 1) return saveOne(items[0], kind, act);
   const stems = new Set();
-  const files = items.map(({ name, texts }) => {
+  const names = items.map(({ name }) => {
     const stem = stemOf(name);
     let own = stem;
     for (let number = 2; stems.has(own); number++) own = wording("queue.numbered", { name: stem, number });
     stems.add(own);
-    return { name: `${own}.${kind}`, input: texts[kind] };
+    return `${own}.${kind}`;
   });
-  if (files.length === 1) return save(files[0].input, fileName(files[0].name));
   try {
     const { downloadZip } = await import(LIBRARY);
+    const texts = await Promise.all(items.map((item) => act.textOf(item, kind)));
+    const files = names.map((name, at) => ({ name, input: texts[at] }));
     save(await downloadZip(files).blob(), `${wording("queue.texts", { when: stamp(new Date()) })}.zip`);
   } catch (failure) {
     error(wording("queue.no_zip", { reason: reason(failure) }));
+  }
+}
+
+async function saveOne(item, kind, act) {
+  try {
+    save(await act.textOf(item, kind), fileName(`${stemOf(item.name)}.${kind}`));
+  } catch (failure) {
+    error(wording("reading.no_subtitles", { kind: `.${kind}`, reason: reason(failure) }));
   }
 }
 
@@ -155,10 +172,8 @@ function actions(item, items, act) {
     folded(`queue-${item.id}`, first, others, (label) => made("more", label, () => {}));
   const remove = () => made("remove", wording("queue.remove"), () => act.remove(item));
   if (item.state === "done") {
-    const saved = Object.entries(item.texts).map(([kind, text]) =>
-      made(kind, wording("queue.save", { kind: `.${kind}` }), () =>
-        save(text, fileName(`${stemOf(item.name)}.${kind}`)),
-      ),
+    const saved = kindsOf(item).map((kind) =>
+      made(kind, wording("queue.save", { kind: `.${kind}` }), () => saveOne(item, kind, act)),
     );
     return row(saved[0], [...saved.slice(1), remove()]);
   }

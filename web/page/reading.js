@@ -246,6 +246,7 @@ on("save-json", "click", saveJson);
 on("print", "click", () => print());
 on("edit", "click", () => edit(!box.shown.isEditable));
 on("transcript", "input", keepEditsSoon);
+on("transcript", "focusout", keepEditsNow); // before a button of another list saves it
 on("transcript", "keydown", (event) => {
   if (event.key !== "Escape" || !box.shown.isEditable) return;
   event.stopPropagation(); // what runs goes on

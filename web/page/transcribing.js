@@ -167,7 +167,11 @@ class Job {
       written = result;
       const { transcript } = this.text;
       view.complete(transcript, result);
-      if (transcript.isEdited) session.note(view.editsOf({ transcript, subtitles, result }));
+      if (transcript.isEdited) {
+        const edits = view.editsOf({ transcript, subtitles, result });
+        session.note(edits);
+        written = edits.result;
+      }
       view.state("done", doneSentence(result));
     } catch (error) {
       failure = error;
@@ -184,7 +188,7 @@ class Job {
       await settle(failure, { recording, hasText: this.text.transcript.text !== "" });
       if (audio.notes?.length)
         view.note(wording("note.of", { name: audio.name, note: sentences(audio.notes.map(ofEngine)) }));
-      return this.end({ ...answer, failure });
+      return this.end({ ...answer, result: written, failure });
     }
     this.lostAt = this.covered;
     return openAgain(
@@ -303,9 +307,18 @@ function isEngineGone(failure) {
   return ENGINE_GONE.includes(failure?.kind);
 }
 
+let edited = (_id, _edits) => {};
+
+// act: called with the id of a session and the entry of its log whenever the user has edited its text.
+export function onEdited(act) {
+  edited = act;
+}
+
 view.whenEdited((edits) => {
   const session = state.shown?.session;
-  if (!session || session.failure) return;
+  if (!session) return;
+  edited(session.id, edits);
+  if (session.failure) return;
   if (session.isOpen) return session.note(edits); // it is about to be transcribed again
   session.close().then(() => noted(session, edits));
 });

@@ -2,6 +2,7 @@
 
 import re
 import zipfile
+from pathlib import Path
 
 from playwright.sync_api import expect
 
@@ -110,7 +111,8 @@ def test_a_text_is_read_while_the_next_file_is_transcribed(browser, url):
     text = {"event": "text", "text": " One two", "tokens": [33, 1000], "audio_seconds": 0.2}
     more = {"event": "text", "text": " three. ", "tokens": [33, 1001], "audio_seconds": 0.5}
     late = {"event": "text", "text": "Four", "tokens": [33, 1002], "audio_seconds": 3.5}
-    script = {"finish": [{}, {"events": [text], "silent": True}, {"silent": True}]}
+    edited = {"result": {"srt": "edited\n", "vtt": "", "tsv": ""}}
+    script = {"finish": [{}, {"events": [text], "silent": True}, {"silent": True}], "subtitles": [edited] * 2}
     with page_on(browser, url, script) as page:
         transcript, running = at(page, "transcript"), at(page, "running")
         drop(page, *seconds("a.wav", "b.wav", "c.wav", long=16000))
@@ -146,6 +148,18 @@ def test_a_text_is_read_while_the_next_file_is_transcribed(browser, url):
         expect_rows(page, ("a.wav", "done"), ("b.wav", "done"), ("c.wav", "running"))
         expect(running).to_contain_text("c.wav")
         expect(transcript).to_have_text("Read. Hello tab. It works.")
+        # What is saved from the list is as the user has edited it: before the text was complete, and a moment ago.
+        at(page, "edit").click()
+        page.keyboard.type("Now. ")
+        with page.expect_download() as download:
+            at(page, "save-all-srt").click()
+        with zipfile.ZipFile(download.value.path()) as texts:
+            assert [texts.read(name) for name in texts.namelist()] == [b"edited\n"] * 2
+        said = [call["text"] for call in calls(page, "subtitles")]
+        assert said == ["Now. Read. Hello tab. It works.", "Well. One two three. Four"]
+        with page.expect_download() as download:
+            press(page, "Save .txt", "a.wav")
+        assert Path(download.value.path()).read_text() == f"{said[0]}\n"
         press(page, "Open", "b.wav")
         expect(transcript).to_have_text("Well. One two three. Four")
         at(page, "show-running").click()
