@@ -115,7 +115,8 @@ function connect() {
   };
   on("model-url", "input", nameHost);
   known.then(([first]) => {
-    element("model-url").defaultValue = addressOf(first);
+    // Whoever is about to write one goes on in a field that stays as it was.
+    if (document.activeElement !== element("model-url")) element("model-url").defaultValue = addressOf(first);
     nameHost();
   });
 

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from web.fake_engine import MODEL, SECOND, answer, at, calls, drop, fed, hear, page_on, wait_for, wav
+from web.fake_engine import GOOD_GPU, MODEL, SECOND, answer, at, calls, drop, fed, hear, page_on, wait_for, wav
 
 
 def test_shows_itself_before_python(browser, url):
@@ -142,6 +142,22 @@ def test_model_by_address(browser, url):
         expect(at(page, "status")).to_have_text("Ready, with voxtral-q4.gguf.")
         assert calls(page, "open")[1]["model"] == {"url": "https://models.example/voxtral.gguf"}
         assert calls(page, "open")[1]["tokenizer"] is None
+
+
+def test_an_address_is_written_while_the_catalogue_comes(browser, url):
+    held = """
+        const { fetch } = window;
+        const come = new Promise((resolve) => { window.comes = resolve; });
+        window.fetch = async (...all) => {
+            if (String(all[0]).endsWith("catalogue.json")) await come;
+            return fetch(...all);
+        };"""
+    with page_on(browser, url, gpu=GOOD_GPU + held) as page:
+        at(page, "model-url").focus()
+        page.evaluate("window.comes()")
+        expect(at(page, "known-models").locator("li").first).to_be_attached()
+        page.keyboard.type("https://models.example/voxtral.gguf")
+        expect(at(page, "model-url")).to_have_value("https://models.example/voxtral.gguf")
 
 
 def test_link(browser, url):
