@@ -4,6 +4,9 @@ import { wording } from "./words.js";
 
 export const OWN = ["microphone", "tab"]; // names of recordings: listening.js
 
+// What a text with times can be saved as, beside .txt: `FORMATS` of app/voxtab/subtitles.py.
+export const SUBTITLES = ["srt", "vtt", "tsv"];
+
 // Of an audio file's text: its name, with its folders and without its ending. Of a recording: when it began, as a Date.
 export function stemOf(name, begun = new Date()) {
   if (OWN.includes(name)) return wording("reading.recording_of", { when: stamp(begun) });

@@ -1,7 +1,7 @@
 // What the page shows of the queue of files.
 
 import { folded } from "./more.js";
-import { stamp, stemOf } from "./naming.js";
+import { SUBTITLES, stamp, stemOf } from "./naming.js";
 import { left } from "./progress.js";
 import { MISSING, OPEN } from "./state.js";
 import { button, error, save } from "./view.js";
@@ -19,7 +19,7 @@ const WORDS = {
   stopped: "queue.stopped",
 };
 
-const KINDS = ["txt", "srt", "vtt", "tsv"];
+const KINDS = ["txt", ...SUBTITLES];
 const LIBRARY = new URL("../client-zip/client-zip.js", import.meta.url).href; // tools/build_site puts it there
 
 // items: see queue.js. act: what the buttons do with an item, {again, cancel, move, remove, read}; textOf(item, kind), a

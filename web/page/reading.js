@@ -2,7 +2,7 @@
 
 import { openAudio } from "../audio/file.js";
 import { engine } from "./engine.js";
-import { OWN, stemOf } from "./naming.js";
+import { OWN, SUBTITLES, stemOf } from "./naming.js";
 import * as player from "./player.js";
 import * as spoken from "./spoken.js";
 import * as box from "./transcript_box.js";
@@ -12,7 +12,6 @@ import { clock, put, reason, wording } from "./words.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
-const SUBTITLES = ["srt", "vtt", "tsv"];
 const SAME_SECONDS = 2; // by which the length of a file may differ from that of its text: some are estimates
 const COPIED_MS = 2000; // a button says so
 const EDITED_MS = 300; // without a key: then the edited text is kept
