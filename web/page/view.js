@@ -1,5 +1,5 @@
 // What the page shows. This file knows the page's elements, and nothing about the engine. The transcript is in
-// reading.js and transcript.js, the settings in settings.js.
+// reading.js and transcript_box.js, the settings in settings.js.
 
 import { remember, remembered } from "../remembered.js";
 import * as title from "./title.js";
