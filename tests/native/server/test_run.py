@@ -234,11 +234,12 @@ def test_a_file_that_runs_is_ended(site):
 
 
 @pytest.mark.parametrize(
-    "before",
-    ["", "import asyncio\ndef interrupted(_): raise KeyboardInterrupt\nasyncio.run = interrupted"],
-    ids=["begun", "before_it_begins"],
+    "place",
+    ["", "asyncio.run", "asyncio.SelectorEventLoop._make_self_pipe"],
+    ids=["begun", "before_it_begins", "while_its_loop_is_made"],
 )
-def test_it_ends_while_the_model_opens(site, before):
+def test_it_ends_while_the_model_opens(site, place):
+    before = f"import asyncio\ndef interrupted(_): raise KeyboardInterrupt\n{place} = interrupted" if place else ""
     process = start(site, "--model", MODEL, "--port", 0, before=before)
     process.stdout.readline()
     if not before:  # else it ends by itself, and a signal may come when Python does not catch any more

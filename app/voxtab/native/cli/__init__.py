@@ -91,7 +91,9 @@ def _run(arguments) -> int:
         complain(error)
         return 2
     except KeyboardInterrupt:
-        warnings.simplefilter("ignore", RuntimeWarning)  # about a coroutine that had not begun
+        # Nothing is said about what was not quite made: a coroutine that had not begun, half an event loop.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        sys.unraisablehook = lambda _: None
         return 130
     except BrokenPipeError:  # stdout was closed by the reader; not an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
