@@ -91,14 +91,6 @@ function showName(name) {
 // The text that is shown.
 export const text = () => box.shown.text;
 
-// The whole text of a transcript has come: the result, {text, words, restarts}, of which a text that was edited takes the
-// times alone.
-export function complete(transcript, result) {
-  box.complete(transcript, result);
-  if (transcript === box.shown && !result.text.trim())
-    element("transcript").dataset.silent = wording("transcript.silent");
-}
-
 // Text that has come, as Transcript.append takes it.
 export function append(transcript, added, seconds = null) {
   box.follow(transcript);
@@ -129,6 +121,7 @@ export function finished({
   spoken.finish();
   const transcript = box.shown;
   const hasText = transcript.text.trim() !== "";
+  if (result && !result.text.trim()) element("transcript").dataset.silent = wording("transcript.silent");
   shown = { stem: stemOf(name, recording?.begun), transcript, subtitles, result };
   element("actions").hidden = !hasText && !recording && !again;
   for (const id of ["text-actions", "save-text"]) element(id).hidden = !hasText;

@@ -52,7 +52,7 @@ new ResizeObserver(() => {
   if (wasAtEnd) box.scrollTop = box.scrollHeight;
 }).observe(box);
 
-// The whole text of a transcript has come: see its `show`.
+// The whole text of a transcript has come, the result: see its `show`. A text that was edited takes the times alone.
 export function complete(transcript, { text, words = [], restarts, edited }) {
   follow(transcript);
   const { scrollTop } = box;

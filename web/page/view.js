@@ -9,7 +9,6 @@ export {
   append,
   begin,
   bringText,
-  complete,
   editsOf,
   finished,
   hasUnkeptEdits,
@@ -20,6 +19,7 @@ export {
   whenEdited,
 } from "./reading.js";
 export { chooseSettings, defaults, forLink, offerLongest, settings, showOffer } from "./settings.js";
+export { complete } from "./transcript_box.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);

@@ -308,6 +308,12 @@ def test_what_is_to_say_about_the_audio(browser, url):
         expect(at(page, "queue-list")).to_contain_text("it is silent (the loudest sample is 0.00000 of full scale)")
         expect(at(page, "note")).to_contain_text("quiet.wav: it is silent")
         expect(page.get_by_role("button", name="Save .srt: quiet.wav")).to_have_count(0)
+        expect(at(page, "transcript")).to_have_attribute("data-silent", "No speech was recognised.")
+        drop(page, *seconds("a.wav"))
+        expect(at(page, "transcript")).to_have_text("Hello tab. It works.")
+        press(page, "Open", "quiet.wav")
+        expect(at(page, "reading-title")).to_have_text("quiet.wav")
+        expect(at(page, "transcript")).to_have_attribute("data-silent", "No speech was recognised.")
 
 
 def test_no_gpu(browser, url):
