@@ -22,18 +22,19 @@ export function folded(id, first, others, more) {
   const show = (isOpen) => {
     rest.hidden = !isOpen;
     press.setAttribute("aria-expanded", String(isOpen));
-    opened = isOpen ? { id, close: () => show(false) } : NONE;
+  };
+  const open = () => {
+    show(true);
+    opened = { id, close: () => show(false) };
   };
   press.onclick = () => {
-    const isOpen = rest.hidden;
+    const wasOpen = !rest.hidden;
     opened.close();
-    show(isOpen);
+    opened = NONE;
+    if (!wasOpen) open();
   };
-  if (opened.id === id) show(true);
-  else {
-    rest.hidden = true;
-    press.setAttribute("aria-expanded", "false");
-  }
+  show(false);
+  if (opened.id === id) open();
   return [row, rest];
 }
 

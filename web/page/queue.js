@@ -2,7 +2,6 @@
 
 import { openAudio } from "../audio/file.js";
 import { fetchAudio } from "./address.js";
-import { engine } from "./engine.js";
 import * as progress from "./progress.js";
 import * as list from "./queue_list.js";
 import { kept } from "./sessions.js";
@@ -134,12 +133,8 @@ async function read({ audio, written }) {
   view.bringText();
 }
 
-// The text of a file that is done in a format (kind), as the user has edited it; the engine cuts that into lines.
-async function textOf({ written: { result, subtitles } }, kind) {
-  const { text, words } = result;
-  if (kind === "txt") return `${text.trim()}\n`;
-  return (result.edited ? await engine.call("subtitles", { text, words }) : subtitles)[kind];
-}
+// {srt, vtt, tsv} of a file that is done, as the user has edited its text.
+const subtitlesOf = ({ written: { result, subtitles } }) => view.subtitlesOf(result, result.edited, subtitles);
 
 function change(item, to, message = "") {
   Object.assign(item, { state: to, message });
@@ -203,7 +198,7 @@ function useLongest() {
 }
 
 function show() {
-  const act = { again, cancel, move, remove, read, textOf, goOn: isHeld ? goOn : null };
+  const act = { again, cancel, move, remove, read, subtitlesOf, goOn: isHeld ? goOn : null };
   list.show(items, act, leftOut, modelForSpeech(), state.shown?.session?.id);
   view.showOffer(items.length > 0 && modelForSpeech() === OPEN && !isSelfTest());
 }

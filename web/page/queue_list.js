@@ -4,7 +4,7 @@ import { folded } from "./more.js";
 import { SUBTITLES, stamp, stemOf } from "./naming.js";
 import { left } from "./progress.js";
 import { MISSING, OPEN } from "./state.js";
-import { button, error, save } from "./view.js";
+import { button, error, save, saveSubtitles } from "./view.js";
 import { facts, put, reason, wording } from "./words.js";
 
 /** @type {(id: string) => any} */
@@ -22,8 +22,8 @@ const WORDS = {
 const KINDS = ["txt", ...SUBTITLES];
 const LIBRARY = new URL("../client-zip/client-zip.js", import.meta.url).href; // tools/build_site puts it there
 
-// items: see queue.js. act: what the buttons do with an item, {again, cancel, move, remove, read}; textOf(item, kind), a
-// promise of its text; and goOn, which begins what waits, or null. leftOut: a sentence about what was left out, or null;
+// items: see queue.js. act: what the buttons do with an item, {again, cancel, move, remove, read}; subtitlesOf(item),
+// a promise of {srt, vtt, tsv}; and goOn, which begins what waits, or null. leftOut: a sentence about what was left out, or null;
 // model: modelForSpeech(); shown: the id of the session whose text is shown.
 export function show(items, act, leftOut, model, shown) {
   const isWaiting = items.some(({ state }) => state === "waiting");
@@ -107,7 +107,9 @@ async function saveAll(items, kind, act) {
   });
   try {
     const { downloadZip } = await import(LIBRARY);
-    const texts = await Promise.all(items.map((item) => act.textOf(item, kind)));
+    const texts = await Promise.all(
+      items.map(async (item) => (kind === "txt" ? plain(item) : (await act.subtitlesOf(item))[kind])),
+    );
     const files = names.map((name, at) => ({ name, input: texts[at] }));
     save(await downloadZip(files).blob(), `${wording("queue.texts", { when: stamp(new Date()) })}.zip`);
   } catch (failure) {
@@ -115,13 +117,13 @@ async function saveAll(items, kind, act) {
   }
 }
 
-async function saveOne(item, kind, act) {
-  try {
-    save(await act.textOf(item, kind), fileName(`${stemOf(item.name)}.${kind}`));
-  } catch (failure) {
-    error(wording("reading.no_subtitles", { kind: `.${kind}`, reason: reason(failure) }));
-  }
+function saveOne(item, kind, act) {
+  const stem = fileName(stemOf(item.name));
+  if (kind === "txt") save(plain(item), `${stem}.txt`);
+  else saveSubtitles(kind, stem, act.subtitlesOf(item));
 }
+
+const plain = ({ written: { result } }) => `${result.text.trim()}\n`;
 
 // Without folders.
 const fileName = (path) => path.replace(/^.*\//, "");

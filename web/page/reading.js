@@ -172,15 +172,15 @@ function plain(withTimes = false) {
     .join("\n\n");
 }
 
-// {srt, vtt, tsv} of the text as it stands; the engine cuts it into lines.
-async function subtitles() {
-  const { text, words, isEdited } = box.shown;
-  return isEdited ? engine.call("subtitles", { text, words }) : shown.subtitles;
+// {srt, vtt, tsv} of a text as it stands: those that were made, or of an edited text new ones; the engine cuts it into lines.
+export async function subtitlesOf({ text, words }, isEdited, made) {
+  return isEdited ? engine.call("subtitles", { text, words }) : made;
 }
 
-async function saveSubtitles(kind) {
+// Saves the subtitles of one kind. subtitles: a promise of {srt, vtt, tsv}.
+export async function saveSubtitles(kind, stem, subtitles) {
   try {
-    save((await subtitles())[kind], `${shown.stem}.${kind}`);
+    save((await subtitles)[kind], `${stem}.${kind}`);
   } catch (failure) {
     error(wording("reading.no_subtitles", { kind: `.${kind}`, reason: reason(failure) }));
   }
@@ -233,7 +233,10 @@ const on = (id, event, act) => element(id).addEventListener(event, act);
 on("copy", "click", ({ target }) => copy(plain(), element("transcript"), target));
 on("copy-times", "click", ({ target }) => copy(plain(true), element("transcript"), target));
 on("save-txt", "click", () => save(`${plain()}\n`, `${shown.stem}.txt`));
-for (const kind of SUBTITLES) on(`save-${kind}`, "click", () => saveSubtitles(kind));
+for (const kind of SUBTITLES)
+  on(`save-${kind}`, "click", () =>
+    saveSubtitles(kind, shown.stem, subtitlesOf(box.shown, box.shown.isEdited, shown.subtitles)),
+  );
 on("save-json", "click", saveJson);
 on("print", "click", () => print());
 on("edit", "click", () => edit(!box.shown.isEditable));

@@ -205,7 +205,7 @@ class Job {
     if (this.isShown) showActions(this.audio, more);
   }
 
-  // It is over, or begins again. What the browser cannot keep of it goes below the text that is shown instead.
+  // It is over, or other audio takes its place. What the browser cannot keep of it goes below the text that is shown instead.
   keepUnseen() {
     if (this.isShown || isKept(this.text)) return;
     if (this.text.transcript.text || (this.recording && this.text.unfinished)) view.keep(this.text);

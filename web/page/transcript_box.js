@@ -111,9 +111,13 @@ export function played(seconds) {
   showSurenessOf(at < 0 ? null : shown.times[at].word);
   const range = at < 0 ? null : rangeOf(shown.times[at]);
   mark("played", range ? [range] : []);
-  if (!range) return;
-  const [word, frame] = [range.getBoundingClientRect(), box.getBoundingClientRect()];
-  if (word.top < frame.top || word.bottom > frame.bottom) box.scrollTop += word.top - frame.top - frame.height / 3;
+  if (range) bring(range);
+}
+
+// Scrolls a place of the text into view.
+function bring(range) {
+  const [place, frame] = [range.getBoundingClientRect(), box.getBoundingClientRect()];
+  if (place.top < frame.top || place.bottom > frame.bottom) box.scrollTop += place.top - frame.top - frame.height / 3;
 }
 
 // The last word that began before, or -1.
@@ -221,8 +225,7 @@ export function goTo(step) {
   const range = found[foundAt];
   mark("found-now", [range]);
   range.startContainer.parentElement.scrollIntoView({ block: "nearest" });
-  const [place, frame] = [range.getBoundingClientRect(), box.getBoundingClientRect()];
-  if (place.top < frame.top || place.bottom > frame.bottom) box.scrollTop += place.top - frame.top - frame.height / 3;
+  bring(range);
   return foundAt + 1;
 }
 

@@ -15,6 +15,8 @@ export {
   isEdited,
   keep,
   running,
+  saveSubtitles,
+  subtitlesOf,
   text,
   whenEdited,
 } from "./reading.js";

@@ -16,9 +16,10 @@ const SLICE_MS = 8; // of work at once
 
 export const line = (entry) => `${JSON.stringify(entry)}\n`;
 
-// {begun, name, title, run, texts: [{text, covered}, and paragraphs, if it was edited], text, tokens, covered, gaps, result, subtitles, stopped}; null where
-// nothing is known. text is that of the result, or of all texts; tokens are theirs, or none if some are missing. Never
-// throws: what is no line of a log is left out. It gives the thread free now and then: three hours of text have 30,000 lines.
+// {begun, name, title, run, texts: [{text, covered}, and paragraphs, if it was edited], text, tokens, covered, gaps,
+// result, subtitles, stopped}; null where nothing is known. text is that of the result, or of all texts; tokens are theirs,
+// or none if some are missing. Never throws: what is no line of a log is left out. It lets the thread go now
+// and then: three hours of text have 30,000 lines.
 export async function parse(log) {
   const known = { begun: null, name: null, title: null, gaps: [], texts: [], ...NOTHING_TRANSCRIBED };
   let tokens = [];
