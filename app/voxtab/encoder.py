@@ -52,6 +52,7 @@ class Encoder:
         self.attended = buffer("encoder attended", states, stack.heads * stack.head_dim)
         results, sums = kernels.attention_scratch(states, stack)
         self.scratch = device.buffer(results, "encoder attention"), device.buffer(sums, "encoder attention")
+        self.sums = device.buffer(kernels.tile_scratch(states, stack.width), "encoder sums")
         self.hidden = buffer("encoder hidden", states, stack.hidden)
         self.states = buffer("states", states, stack.width)
 
@@ -119,12 +120,16 @@ class Encoder:
                 step, self.queries, cache, self.scratch, self.attended, rows=rows, stack=stack, cache_f16=f16
             )
             # x += wo attended + bo
-            dispatches += k.linear(step, self.attended, layer.wo, self.x, rows=rows, ending=ADD, bias=layer.wo_bias)
+            dispatches += k.linear(
+                step, self.attended, layer.wo, self.x, rows=rows, ending=ADD, bias=layer.wo_bias, splits=self.sums
+            )
             # n = ffn_norm * x / rms(x);  hidden [rows, hidden] = silu(w1 n) * (w3 n)
             norm = layer.ffn_norm, epsilon
             dispatches += k.linear(step, self.x, layer.w13, self.hidden, rows=rows, ending=SILU, norm=norm)
             # x += w2 hidden + b2
-            dispatches += k.linear(step, self.hidden, layer.w2, self.x, rows=rows, ending=ADD, bias=layer.w2_bias)
+            dispatches += k.linear(
+                step, self.hidden, layer.w2, self.x, rows=rows, ending=ADD, bias=layer.w2_bias, splits=self.sums
+            )
         # states [rows, width] = encoder_norm * x / rms(x)
         dispatches.append(
             k.rms_norm(self.x, weights.encoder_norm, self.states, rows=rows, columns=stack.width, epsilon=epsilon)

@@ -181,7 +181,10 @@ def assert_attention(lab, cache_f16, s, position, rows):
     assert_close((s, position, rows), lab.get(out, rows, s.heads, s.head_dim, guarded=True), want, 1e-5)
 
 
-@layouts("attention", "attention_groups", "attention_splits")
+ATTENTION = "attention", "attention_groups", "attention_splits", "attention_tiles"
+
+
+@layouts(*ATTENTION)
 @pytest.mark.parametrize("cache_f16", [False, True])
 @pytest.mark.parametrize("stack", [*STACKS, "two splits"])
 @pytest.mark.parametrize("position", ["first", "filling", "window", "rolled"])
@@ -192,7 +195,15 @@ def test_attention(lab, cache_f16, stack, position, rows):
     assert_attention(lab, cache_f16, s, position, rows)
 
 
-@layouts("attention", "attention_groups", "attention_splits")
+@layouts(*ATTENTION)
+@pytest.mark.parametrize("stack", ["gqa", "mha"])
+@pytest.mark.parametrize("position", [0, 100])
+def test_attention_of_many_rows(lab, stack, position):
+    """More queries of a head than a workgroup of `attention_tile` takes, the last of them alone."""
+    assert_attention(lab, True, WINDOWS[stack], position, 65)
+
+
+@layouts(*ATTENTION)
 @pytest.mark.parametrize("stack,rows", [("4B encoder", 4), ("4B decoder", 1)])
 def test_attention_over_the_4b_models_full_windows(lab, stack, rows):
     assert_attention(lab, True, WINDOWS[stack], 3 * WINDOWS[stack].window + 5, rows)
