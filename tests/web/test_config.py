@@ -1,17 +1,21 @@
-"""web/config.js repeats the model's numbers; index.html knows two of them as well."""
+"""web/config.js repeats the model's numbers and the endings of audio files; index.html knows two numbers as well."""
 
 import re
 
 from voxtab import config
 from voxtab.gpu.device import DEFAULT_LIMITS
+from voxtab.native.cli.inputs import AUDIO_SUFFIXES
 from web.conftest import CHECKOUT
 
+ONLY_THE_PAGE = {".ts"}  # a film; in a folder that is given to the command line, it is rather TypeScript
 
-def test_the_page_has_the_engines_numbers(browser, url):
+
+def test_the_page_has_the_engines_numbers_and_endings(browser, url):
     page = browser.new_page()
     page.goto(f"{url}/style.css")
     numbers = page.evaluate("async () => ({ ...await import('./modules/config.js') })")
     page.close()
+    assert {f".{ending}" for ending in numbers.pop("AUDIO_ENDINGS")} == AUDIO_SUFFIXES | ONLY_THE_PAGE
     assert numbers == {
         name: list(value) if isinstance(value := getattr(config, name), tuple) else value for name in numbers
     }

@@ -5,7 +5,7 @@ import { remember, remembered } from "../remembered.js";
 import { engine } from "./engine.js";
 import { listenIn } from "./keys.js";
 import { onPhase, state } from "./state.js";
-import { wording } from "./words.js";
+import { onLanguage, wording } from "./words.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
@@ -32,8 +32,7 @@ export async function showCaptions() {
   }
   const inside = opened.document;
   inside.title = wording("captions.window");
-  const { lang, dir } = document.documentElement;
-  Object.assign(inside.documentElement, { lang, dir });
+  showLanguage();
   const style = new opened.CSSStyleSheet();
   for (const { cssRules } of document.styleSheets)
     for (const { cssText } of cssRules) style.insertRule(cssText, style.cssRules.length);
@@ -46,6 +45,13 @@ export async function showCaptions() {
     hide();
   });
   scroll();
+}
+
+// The window's sentences change with the page's: words.js.
+function showLanguage() {
+  const { lang, dir } = document.documentElement;
+  const opened = windows()?.window;
+  if (opened) Object.assign(opened.document.documentElement, { lang, dir });
 }
 
 function hide() {
@@ -87,6 +93,8 @@ engine.on("text", ({ text }) => {
 onPhase(() => {
   if (state.phase === "transcribing" && !state.job?.covered) words.textContent = "";
 });
+
+onLanguage(showLanguage);
 
 const kept = remembered("captions", {});
 for (const [choice, value] of [

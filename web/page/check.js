@@ -7,10 +7,12 @@ import { copy } from "./reading.js";
 import { allows, enter, onPhase, state } from "./state.js";
 import { settle, throwIfStopping } from "./transcribing.js";
 import * as view from "./view.js";
-import { facts, number, ofEngine, percent, put, size, wording } from "./words.js";
+import { facts, number, ofEngine, onLanguage, percent, put, size, wording } from "./words.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
+
+let shown = null; // the last report
 
 async function check() {
   if (!allows("takeAudio") || state.phase !== "ready") return;
@@ -28,9 +30,9 @@ async function check() {
       { clips },
       clips.map(({ samples }) => samples.buffer),
     );
-    const report = { ...found, browser: navigator.userAgent };
-    window.voxtab.result = report;
-    show(report);
+    shown = { ...found, browser: navigator.userAgent };
+    window.voxtab.result = shown;
+    show(shown);
     view.state("done", wording("check.checked"));
   } catch (error) {
     failure = error;
@@ -86,6 +88,10 @@ function lines(report) {
     wording("check.machine", { voxtab, date, gpu: gpu.description || `${gpu.vendor} ${gpu.device}`, browser }),
   ].filter(Boolean);
 }
+
+onLanguage(() => {
+  if (!element("check-found").hidden) show(shown);
+});
 
 element("check-model").addEventListener("click", check);
 onPhase(() => {

@@ -1,13 +1,16 @@
 // The files that were dropped or chosen: audio, a model's files, or neither.
 
+import { AUDIO_ENDINGS } from "../config.js";
 import { failureOf, language } from "./words.js";
 
 // Of a model, whatever lies beside it. Which files make one, Python says: app/voxtab/weights/layouts.py.
 const MODEL = /\.gguf$|\.safetensors$|\.safetensors\.index\.json$|^(tekken|config|params)\.json$/i;
-const AUDIO =
-  /\.(wav|mp3|m4a|m4b|mp4|m4v|aac|ogg|oga|opus|flac|webm|mkv|mka|mov|ts|mts|aif|aiff|caf|3gp|amr|wma|alac)$/i;
+const AUDIO = new RegExp(`\\.(${AUDIO_ENDINGS.join("|")})$`, "i");
 // What people have beside audio and models.
 const DOCUMENT = /\.(pdf|txt|md|docx?|odt|rtf|xlsx?|pptx?|csv|tsv|html?|jpe?g|png|gif|webp|svg|heic|zip|srt|vtt)$/i;
+
+// For the inputs that take audio. Not every system knows the kinds of all endings.
+export const ACCEPTED = ["audio/*", "video/*", ...AUDIO_ENDINGS.map((ending) => `.${ending}`)].join(",");
 
 // dropped: a DataTransfer. Resolves with [{file, name}] of all files in it and in its folders; names of files in folders
 // have the folder's path. In the order of the names, as people count: part 2 before part 10.

@@ -2,6 +2,7 @@
 
 import { remembered } from "../remembered.js";
 import { list, remove, verify } from "../worker/store/models.js";
+import { latest } from "./latest.js";
 import { folded } from "./more.js";
 import * as view from "./view.js";
 import { showCard } from "./welcome.js";
@@ -10,6 +11,7 @@ import { date, facts, put, reason, size, wording } from "./words.js";
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
 
+const listed = latest(list);
 let open = (_) => {}; // opens the model that a request names
 
 // Shows the list, and from then on opens its models with `opener`.
@@ -17,10 +19,11 @@ export async function showKept(opener = open) {
   open = opener;
   let models = [];
   try {
-    models = await list();
+    models = await listed();
   } catch (error) {
     view.notKept(reason(error));
   }
+  if (!models) return;
   element("kept-list").replaceChildren(...models.map(entry));
   const whole = models.find((model) => model.record && isWhole(model));
   showCard(whole ? requestOf(whole) : null);

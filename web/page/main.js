@@ -6,7 +6,7 @@ import { addressOf, known } from "./catalogue.js";
 import { see, showRecordings, willReplay } from "./demo.js";
 import "./check.js";
 import { engine } from "./engine.js";
-import { chosenFiles, droppedFiles, hasWeights, sortFiles } from "./files.js";
+import { ACCEPTED, chosenFiles, droppedFiles, hasWeights, sortFiles } from "./files.js";
 import { showKept } from "./kept.js";
 import { connectKeys } from "./keys.js";
 import "./languages.js";
@@ -97,6 +97,7 @@ function connect() {
       else takeFiles(files);
     });
   }
+  for (const id of ["audio-file", "hear-file"]) element(id).accept = ACCEPTED;
   on("audio-address", "submit", (event) => {
     event.preventDefault();
     const source = new URL(element("audio-url").value);

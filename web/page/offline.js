@@ -2,6 +2,7 @@
 
 import { ask, controlled } from "./control.js";
 import { engine } from "./engine.js";
+import { notice } from "./notices.js";
 import { allows } from "./state.js";
 import * as view from "./view.js";
 import { size, wording } from "./words.js";
@@ -66,7 +67,7 @@ function tell(sentence) {
 function offerVersion() {
   const registration = controlled.by;
   const offer = () => {
-    element("new-version").hidden = !registration.waiting;
+    notice("new-version", registration.waiting ? wording("page.new_version") : null);
   };
   const watch = () => registration.installing?.addEventListener("statechange", offer);
   registration.addEventListener("updatefound", watch);

@@ -6,7 +6,7 @@ import * as progress from "./progress.js";
 import * as list from "./queue_list.js";
 import { kept } from "./sessions.js";
 import { canTakeFile, isSelfTest, modelForSpeech, OPEN, onPhase, state } from "./state.js";
-import { audioFailed, onEdited, show as showText, transcribe } from "./transcribing.js";
+import { audioFailed, onEdited, showAgain, show as showText, transcribe } from "./transcribing.js";
 import * as view from "./view.js";
 import { ofEngine, reason, sentences, wording } from "./words.js";
 
@@ -14,8 +14,9 @@ const LEFT_MS = 1000; // between two estimates of the time left
 
 // Of each: {id, name, source: a File or URL; state: waiting, reading, running, done, failed or stopped; message: what went
 // wrong, or what is to say about the audio; seconds: of the audio, once it was opened; audio: an AudioFile, once it is
-// transcribed; written: {result, subtitles}, once it is done; abort: an AbortController of reading it; isCancelled: the
-// user took it back while it was read or transcribed; isRestarted: the user changed how it is transcribed}.
+// transcribed; written: {result, subtitles}, once it is done; text: what has come, where it was stopped or has failed;
+// abort: an AbortController of reading it; isCancelled: the user took it back while it was read or transcribed; isRestarted:
+// the user changed how it is transcribed}.
 const items = [];
 let lastId = 0;
 let current = null; // the item that is read or transcribed
@@ -51,6 +52,7 @@ export function enqueue(sources, others = null) {
       seconds: null,
       audio: null,
       written: null,
+      text: null,
       isCancelled: false,
       isRestarted: false,
     });
@@ -108,7 +110,8 @@ async function run(item) {
     ended = await transcribe(audio, null, isNext);
     if (item.isRestarted) await audio.session.close();
   } while (item.isRestarted && !item.isCancelled);
-  const { failure, result, subtitles } = ended;
+  const { failure, result, subtitles, text } = ended;
+  item.text = failure && text?.transcript.text ? text : null;
   if (!failure) {
     item.written = { result, subtitles };
     return change(item, "done", sentences(audio.notes.map(ofEngine)));
@@ -125,11 +128,13 @@ function open(item) {
   return fetchAudio(source, item.abort.signal);
 }
 
-// Shows the text of a file that is done: as the user has edited it, where it is kept.
-async function read({ audio, written }) {
+// Shows the text of a file that is done, or as far as it came: as the user has edited it, where it is kept.
+async function read({ audio, written, text }) {
   const session = audio.session && (await kept(audio.session.id));
   if (!session && !audio.session?.failure) audio.session = null; // it was deleted
-  showText(audio, session?.result ? session : { texts: [], ...written });
+  if (written) showText(audio, session?.result ? session : { texts: [], ...written });
+  else if (session) showText(audio, session);
+  else showAgain(Object.assign(text, { session: audio.session }));
   view.bringText();
 }
 

@@ -20,6 +20,7 @@ const WORDS = {
 };
 
 const KINDS = ["txt", ...SUBTITLES];
+const rows = new WeakMap(); // of an item: {row, key: what it shows}
 const LIBRARY = new URL("../client-zip/client-zip.js", import.meta.url).href; // tools/build_site puts it there
 
 // items: see queue.js. act: what the buttons do with an item, {again, cancel, move, remove, read}; subtitlesOf(item),
@@ -38,7 +39,7 @@ export function show(items, act, leftOut, model, shown) {
   );
   const pressed = /** @type {any} */ (document.activeElement?.closest("#queue-list button"));
   const place = pressed && [...element("queue-list").children].indexOf(pressed.closest("li"));
-  element("queue-list").replaceChildren(...items.map((item) => row(item, items, act, shown)));
+  showRows(items, act, shown);
   if (pressed) focusAgain(pressed.id, place);
   element("queue-go-on").hidden = !act.goOn || !isWaiting;
   element("queue-go-on").onclick = act.goOn;
@@ -128,29 +129,54 @@ const plain = ({ written: { result } }) => `${result.text.trim()}\n`;
 // Without folders.
 const fileName = (path) => path.replace(/^.*\//, "");
 
-// The item's name, with its number among those of the same name.
-function nameOf(item, items) {
-  const same = items.filter(({ name }) => name === item.name);
-  return same.length < 2 ? item.name : wording("queue.numbered", { name: item.name, number: same.indexOf(item) + 1 });
+// Of hundreds of rows, only those that change are made anew.
+function showRows(items, act, shown) {
+  const waiting = items.filter(({ state }) => state === "waiting");
+  const sameNames = Map.groupBy(items, ({ name }) => name);
+  const wanted = items.map((item) => {
+    const { state, message, text, audio, written } = item;
+    const isOver = ["failed", "stopped"].includes(state);
+    const same = sameNames.get(item.name);
+    const seen = {
+      state,
+      message,
+      // with its number among those of the same name
+      label:
+        same.length < 2 ? item.name : wording("queue.numbered", { name: item.name, number: same.indexOf(item) + 1 }),
+      hasText: state === "done" || (isOver && Boolean(text)),
+      kinds: written ? kindsOf(item) : [],
+      isCurrent: Boolean(audio?.session) && audio.session.id === shown,
+      isAlone: waiting.length === 1,
+      isFirst: item === waiting[0],
+      isLast: item === waiting.at(-1),
+    };
+    const key = JSON.stringify(seen);
+    if (rows.get(item)?.key !== key) rows.set(item, { key, row: row(item, seen, act) });
+    return rows.get(item).row;
+  });
+  const box = element("queue-list");
+  const stay = new Set(wanted);
+  for (const old of [...box.children]) if (!stay.has(old)) old.remove();
+  wanted.forEach((each, at) => {
+    if (box.children[at] !== each) box.insertBefore(each, box.children[at] ?? null);
+  });
 }
 
-function row(item, items, act, shown) {
+function row(item, seen, act) {
   const made = document.createElement("li");
   made.id = `queue-${item.id}`;
   made.dataset.state = item.state;
-  const session = item.audio?.session;
-  made.ariaCurrent = String(Boolean(session) && session.id === shown);
-  const name =
-    item.state === "done"
-      ? pressable(item, items, "read", wording("sessions.open"), () => act.read(item))
-      : document.createElement("span");
+  made.ariaCurrent = String(seen.isCurrent);
+  const name = seen.hasText
+    ? pressable(item, seen, "read", wording("sessions.open"), () => act.read(item))
+    : document.createElement("span");
   name.textContent = item.name;
-  name.className = item.state === "done" ? "read" : "";
+  name.className = seen.hasText ? "read" : "";
   Object.assign(name, { lang: "", dir: "auto" }); // the user's text
   const state = document.createElement("span");
   state.className = "quiet";
   state.textContent = wording(WORDS[item.state]);
-  made.append(name, " ", state, ...actions(item, items, act));
+  made.append(name, " ", state, ...actions(item, seen, act));
   if (item.message) {
     const message = document.createElement("p");
     message.className = item.state === "failed" ? "message" : "message quiet";
@@ -161,20 +187,20 @@ function row(item, items, act, shown) {
 }
 
 // A button of an item; name: of what it does.
-function pressable(item, items, name, label, press) {
+function pressable(item, seen, name, label, press) {
   const made = button(label, press);
   made.id = `queue-${item.id}-${name}`;
-  made.setAttribute("aria-label", wording("queue.button", { label, name: nameOf(item, items) }));
+  made.setAttribute("aria-label", wording("queue.button", { label, name: seen.label }));
   return made;
 }
 
-function actions(item, items, act) {
-  const made = (name, label, press) => pressable(item, items, name, label, press);
+function actions(item, seen, act) {
+  const made = (name, label, press) => pressable(item, seen, name, label, press);
   const row = (first, others = []) =>
     folded(`queue-${item.id}`, first, others, (label) => made("more", label, () => {}));
   const remove = () => made("remove", wording("queue.remove"), () => act.remove(item));
   if (item.state === "done") {
-    const saved = kindsOf(item).map((kind) =>
+    const saved = seen.kinds.map((kind) =>
       made(kind, wording("queue.save", { kind: `.${kind}` }), () => saveOne(item, kind, act)),
     );
     return row(saved[0], [...saved.slice(1), remove()]);
@@ -186,13 +212,12 @@ function actions(item, items, act) {
     );
   }
   const cancel = made("cancel", wording("queue.cancel"), () => act.cancel(item));
-  const waiting = items.filter(({ state }) => state === "waiting");
-  if (item.state !== "waiting" || waiting.length === 1) return row(cancel);
+  if (item.state !== "waiting" || seen.isAlone) return row(cancel);
   const [up, down] = [
     made("earlier", wording("queue.earlier"), () => act.move(item, -1)),
     made("later", wording("queue.later"), () => act.move(item, 1)),
   ];
-  up.disabled = item === waiting[0];
-  down.disabled = item === waiting.at(-1);
+  up.disabled = seen.isFirst;
+  down.disabled = seen.isLast;
   return row(cancel, [up, down]);
 }

@@ -18,11 +18,17 @@ const EDITED_MS = 300; // without a key: then the edited text is kept
 
 let shown = null; // {stem: of the names of saved files, transcript, subtitles, result}
 let keepEdits = (_) => {};
+let reopen = (_) => {};
 let timer = null; // until edits are kept; null if none are waiting
 
 // act: called with an entry of a session's log (web/worker/sessions/log.js) when the user has edited the transcript.
 export function whenEdited(act) {
   keepEdits = act;
+}
+
+// act: called with a text of “Earlier in this tab” that the user opens.
+export function whenOpened(act) {
+  reopen = act;
 }
 
 // Whether the user has edited the transcript: what is not kept yet, or any of it.
@@ -46,13 +52,14 @@ export function editsOf({ transcript, subtitles, result }) {
   return result ? { result: asEdited(transcript, result), subtitles } : { edits: transcript.edits };
 }
 
-// Shows a text, {name, recording, transcript}, from now on. What would be lost of the one before moves to “Earlier”: text
-// that is not kept, and a recording without a complete transcript. before: that one, {name, recording, unfinished,
-// transcript, isKept}, or null.
-export function begin(before, { name, recording, transcript }) {
+// Shows a text, {name, recording, transcript}, from now on. before: the one until now, if it would be lost, or null: its words,
+// and a recording without a complete transcript, move to “Earlier”.
+export function begin(before, text) {
+  const { name, recording, transcript } = text;
   keepEditsNow();
   const isAlone = before?.unfinished && before.recording && before.recording !== recording;
-  if (before && (before.transcript.text || isAlone) && !before.isKept) keep(before);
+  if (before && (before.transcript.text || isAlone)) keep(before);
+  withdraw(text);
   player.withdraw();
   edit(false);
   box.display(transcript);
@@ -264,12 +271,15 @@ on("find", "keydown", (event) => {
 const earlier = new Map(); // {what and of what: its article}
 
 // In a window that keeps nothing, the user may read the same text again and again: it is there once.
-export function keep({ name, unfinished, recording, transcript, session = null }) {
+const keyOf = ({ name, unfinished, transcript, session }) =>
+  JSON.stringify([session?.id, name, unfinished, transcript.text]);
+
+export function keep(kept) {
+  const { name, unfinished, recording, transcript } = kept;
   const words = transcript.text;
   const item = document.createElement("article");
-  const key = JSON.stringify([session?.id, name, unfinished, words]);
-  earlier.get(key)?.remove();
-  earlier.set(key, item);
+  withdraw(kept);
+  earlier.set(keyOf(kept), item);
   const text = document.createElement("p");
   Object.assign(text, { lang: "", dir: "auto" });
   text.textContent = words.trim();
@@ -277,10 +287,18 @@ export function keep({ name, unfinished, recording, transcript, session = null }
   title.textContent = unfinished ? wording("reading.incomplete", { name: titleOf(name) }) : titleOf(name);
   const row = document.createElement("div");
   row.className = "row";
+  row.append(button(wording("sessions.open"), () => reopen(kept)));
   if (words) row.append(button(wording("reading.copy"), ({ target }) => copy(words.trim(), text, target)));
   const stem = stemOf(name, recording?.begun);
   if (recording) row.append(button(wording("reading.save_recording"), () => save(recording.wav(), `${stem}.wav`)));
   item.append(title, text, row);
-  element("earlier").hidden = false;
   element("earlier").querySelector("summary").after(item);
+  element("earlier").hidden = false;
+}
+
+// It is shown, or there anew.
+function withdraw(text) {
+  earlier.get(keyOf(text))?.remove();
+  earlier.delete(keyOf(text));
+  element("earlier").hidden = earlier.size === 0;
 }

@@ -2,8 +2,10 @@
 
 import { Recording } from "../audio/recording.js";
 import { audioOf, list, onChange, remove, Session, whenClosed } from "../worker/sessions/sessions.js";
+import { latest } from "./latest.js";
 import { folded } from "./more.js";
 import { OWN, stemOf } from "./naming.js";
+import { notice } from "./notices.js";
 import * as view from "./view.js";
 import { clock, date, facts, seconds, size, wording } from "./words.js";
 
@@ -14,7 +16,7 @@ const TITLE_LETTERS = 60;
 const element = (id) => document.getElementById(id);
 
 const page = { transcribe: null, show: null, removed: (_) => {} }; // of transcribing.js
-let asked = 0; // how often the list was asked for
+const listed = latest(list);
 let awaited = null; // the session whose end in another tab is waited for
 
 export const newSession = (name) => new Session({ name, onfailure: notSaved });
@@ -29,14 +31,13 @@ const keptSession = ({ id }) => new Session({ id, onfailure: notSaved });
 // Shows all of it; called again when something has changed.
 export async function showSessions(functions = page) {
   Object.assign(page, functions);
-  const mine = ++asked;
   let all;
   try {
-    all = await list();
+    all = await listed();
   } catch (error) {
     return notSaved(error.name);
   }
-  if (mine !== asked) return; // it was asked for again, and may have come before
+  if (!all) return;
   const hasSomething = ({ isOpen, seconds, text }) => isOpen || seconds || text.trim();
   const sessions = all.filter(hasSomething);
   for (const session of all) if (!hasSomething(session)) remove(session.id);
@@ -63,16 +64,14 @@ export async function showSessions(functions = page) {
 const isInterrupted = ({ isOpen, seconds, result, stopped }) => !isOpen && seconds > 0 && !result && !stopped;
 
 function offerInterrupted(session) {
-  element("interrupted").hidden = !session;
-  if (!session) return;
+  if (!session) return notice("interrupted", null);
   const values = {
     length: clock(session.seconds),
     date: whenOf(session) ?? wording("sessions.some_day"),
     covered: clock(session.covered),
   };
-  element("interrupted-text").textContent = session.text
-    ? wording("sessions.interrupted_text", values)
-    : wording("sessions.interrupted", values);
+  const sentence = session.text ? "sessions.interrupted_text" : "sessions.interrupted";
+  notice("interrupted", wording(sentence, values));
   element("interrupted-transcribe").onclick = async () => {
     await page.transcribe(await recordingOf(session), session);
   };
@@ -85,9 +84,7 @@ function offerInterrupted(session) {
 }
 
 function offerToDelete(oldest, bytes) {
-  const isLarge = bytes > LARGE && oldest;
-  element("sessions-large").hidden = !isLarge;
-  if (!isLarge) return;
+  if (bytes <= LARGE || !oldest) return notice("sessions-large", null);
   const title = titleOf(oldest);
   const values = {
     size: size(bytes),
@@ -95,7 +92,7 @@ function offerToDelete(oldest, bytes) {
     date: whenOf(oldest) ?? wording("sessions.some_day"),
     oldest: size(oldest.bytes),
   };
-  element("sessions-large-text").textContent = wording("sessions.large", values);
+  notice("sessions-large", wording("sessions.large", values));
   element("delete-oldest").onclick = () => discard([oldest], wording("sessions.delete_question", { title }));
 }
 
@@ -244,6 +241,5 @@ function notSaved(name) {
     SecurityError: "sessions.private",
     TimeoutError: "sessions.other_tab",
   };
-  element("not-saved").textContent = wording(why[name] ?? "sessions.not_written", { name });
-  element("not-saved").hidden = false;
+  notice("not-saved", wording(why[name] ?? "sessions.not_written", { name }));
 }

@@ -33,7 +33,7 @@ export const state = {
   job: null, // the transcription that runs, or that waits for a model: see transcribing.js
   microphone: null, // ASKING, or the Microphone that is listening
   stopping: false, // the Stop button was pressed in this phase
-  shown: null, // the text on the page: {name, recording, unfinished, session, transcript}; another may be transcribed
+  shown: null, // the text on the page: see textOf in transcribing.js; another may be transcribed
 };
 
 const listeners = [];
@@ -46,7 +46,9 @@ export function enter(phase, changes = {}) {
 
 // Shows a text from now on.
 export function show(shown) {
-  view.begin(shownBefore(shown.session), shown);
+  const lost = lostBy(shown);
+  if (lost && isKept(lost)) lost.session = null; // it is that of `shown` now
+  view.begin(lost, shown);
   state.shown = shown;
   for (const listener of listeners) listener();
 }
@@ -128,13 +130,13 @@ function showControls() {
   });
 }
 
-// The text on the page, or null. isKept: it is not lost when another is shown: it is still being transcribed, or stays in the
-// list of transcripts, although `session`, if there is one, is written from now on.
-function shownBefore(session) {
+// The text on the page, if it would be lost when `next` is shown; otherwise null: it is still being transcribed, or stays in
+// the list of transcripts, unless its audio is transcribed again, into the same session.
+function lostBy(next) {
   const { shown, job } = state;
-  if (!shown) return null;
-  const isListed = isKept(shown) && shown.session.id !== session?.id;
-  return { ...shown, isKept: isListed || shown === job?.text };
+  if (!shown || shown === next || shown === job?.text) return null;
+  const isReplaced = next === job?.text && shown.session?.id === next.session?.id;
+  return isKept(shown) && !isReplaced ? null : shown;
 }
 
 // Whether the list of transcripts has all of a text.

@@ -20,7 +20,7 @@ let latest = null; // the text of the transcription that began last
 // audio: {name, live, seconds, blocks()}, a file or a Recording, which may still grow. It waits if no model is open.
 // known: of a session that was interrupted and goes on, what is known of it (web/worker/sessions/log.js).
 // isNext: nobody asked for it now, so its text is shown only to who has the one before on show. Resolves at the end with
-// {failure, result, subtitles}; failure: of kind 'aborted' if it was stopped or put aside; null if it finished.
+// {failure, result, subtitles, text}; failure: of kind 'aborted' if it was stopped or put aside; null if it finished.
 export async function transcribe(audio, known = null, isNext = false) {
   if (!allows("takeAudio")) return { failure: ABORTED };
   state.job?.replace();
@@ -42,27 +42,33 @@ export async function transcribe(audio, known = null, isNext = false) {
 
 // Shows a session that is kept. audio: a Recording, an AudioFile that is still there, or {name, session}.
 export function show(audio, { texts, result, subtitles }) {
-  if (!allows("openText")) return;
-  if (state.job && state.phase !== "transcribing")
-    return view.error(wording("transcribing.waits_first", { name: state.job.title }));
   const text = textOf(audio, !result);
   if (result) view.complete(text.transcript, result);
   else text.transcript.take(texts);
+  text.actions = { subtitles, again: Boolean(text.recording ?? audio.blob), result };
+  showAgain(text);
+}
+
+// Shows a text that was made in this tab, or that of a session.
+export function showAgain(text) {
+  if (!allows("openText")) return;
+  if (state.job && state.phase !== "transcribing")
+    return view.error(wording("transcribing.waits_first", { name: state.job.title }));
   view.error(null);
   showText(text);
-  if (!state.job) Object.assign(window.voxtab, { result, tokens: null });
-  showActions(audio, { subtitles, again: Boolean(text.recording ?? audio.blob), result });
+  if (!state.job) Object.assign(window.voxtab, { result: text.actions.result ?? null, tokens: null });
+  showActions(text);
 }
+view.whenOpened(showAgain);
 
 // A session was removed, perhaps in another tab. The text that is shown stays, and so does a recording that was made here.
 export function removed(id) {
   const { shown } = state;
   if (!shown?.session || shown.session.id !== id) return;
-  const { audio, more } = actions;
-  shown.session = audio.session = null;
-  if (!audio.isOnDisk) return;
-  shown.recording = null;
-  showActions({ name: audio.name }, { ...more, again: false, peaks: null });
+  shown.session = shown.audio.session = null;
+  if (!shown.audio.isOnDisk) return;
+  Object.assign(shown, { audio: { name: shown.name }, recording: null });
+  showActions(shown, { ...shown.actions, again: false, peaks: null });
 }
 
 export function audioFailed(error, retry = null) {
@@ -76,9 +82,11 @@ onPhase(() => {
   view.running(isElsewhere ? job.title : null, () => showText(state.job.text));
 });
 
+// A text of an audio. recording: the audio, if it was recorded here; unfinished: it is not complete; actions: see showActions.
 function textOf(audio, unfinished) {
   const recording = audio.wav ? audio : null;
-  return { name: audio.name, recording, unfinished, session: audio.session, transcript: new Transcript() };
+  const { name, session } = audio;
+  return { name, audio, recording, unfinished, session, transcript: new Transcript(), actions: {} };
 }
 
 // Whether closing the page now would lose something: what runs or waits, or what could not be kept.
@@ -126,14 +134,12 @@ class Job {
     state.job = null;
     this.closeSession();
     this.showActions({ again: true });
-    this.keepUnseen();
     this.end({ failure: ABORTED });
   }
 
   // Other audio is transcribed in its place.
   replace() {
     this.closeSession();
-    this.keepUnseen();
     this.end({ failure: ABORTED });
   }
 
@@ -184,11 +190,10 @@ class Job {
     if (!retry) {
       if (failure?.kind === "aborted") session.note({ stopped: true });
       this.closeSession();
-      this.keepUnseen();
       await settle(failure, { recording, hasText: this.text.transcript.text !== "" });
       if (audio.notes?.length)
         view.note(wording("note.of", { name: audio.name, note: sentences(audio.notes.map(ofEngine)) }));
-      return this.end({ ...answer, result: written, failure });
+      return this.end({ ...answer, result: written, failure, text: this.text });
     }
     this.lostAt = this.covered;
     return openAgain(
@@ -201,8 +206,8 @@ class Job {
     return state.shown === this.text;
   }
 
-  showActions(more = {}) {
-    if (this.isShown) showActions(this.audio, more);
+  showActions(actions = {}) {
+    showActions(this.text, actions);
   }
 
   // It is over, or other audio takes its place. What the browser cannot keep of it goes below the text that is shown instead.
@@ -212,7 +217,10 @@ class Job {
   }
 
   closeSession() {
-    this.audio.session.close().then(() => showSessions());
+    this.audio.session.close().then(() => {
+      this.keepUnseen();
+      showSessions();
+    });
   }
 
   // What came before was made by another model, or there is nothing.
@@ -221,7 +229,7 @@ class Job {
       const before = this.text;
       this.text = latest = textOf(this.audio, true);
       if (state.shown === before) showText(this.text);
-      else if (before.transcript.text) view.keep(before);
+      else if (before.transcript.text) view.keep(Object.assign(before, { session: null }));
     }
     Object.assign(this, { origin, tokens: [], covered: 0 });
     this.audio.session.note({ run: origin });
@@ -285,17 +293,18 @@ function doneSentence({ text, audio_seconds }) {
   return wording("status.done", { length: seconds(audio_seconds) });
 }
 
-let actions = null; // what was shown last
-
-// What can be done with a transcript and with its audio. subtitles: null if the text is incomplete; again: whether it
-// can be transcribed again; result: the command line's JSON, if the text is complete; peaks: of the audio, if they are known.
-function showActions(audio, more = {}) {
-  actions = { audio, more };
-  const { subtitles = null, again = false, result = null, peaks = null } = /** @type {any} */ (more);
+// What can be done with a text and with its audio from now on, once it is shown. subtitles: null if the text is incomplete;
+// again: whether it can be transcribed again; result: the command line's JSON, if the text is complete; peaks: of the audio,
+// if they are known.
+function showActions(text, actions = text.actions) {
+  text.actions = actions;
+  if (state.shown !== text) return;
+  const { subtitles = null, again = false, result = null, peaks = null } = actions;
+  const { name, audio, recording } = text;
   view.finished({
-    name: audio.name,
+    name,
     subtitles,
-    recording: audio.wav ? audio : null,
+    recording,
     again: again ? () => transcribe(audio) : null,
     result,
     audio: result && audio,

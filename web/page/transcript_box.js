@@ -12,6 +12,7 @@ const box = document.getElementById("transcript");
 export let shown = new Transcript();
 let heard = { seek: null, toggle: null, now: null }; // what plays the audio: see `playable`
 let playedAt = -1; // index of the word that is marked as played
+let isAtEnd = true; // the end is in view: whoever reads it follows it
 let isFollowing = false; // the end comes into view at the next frame
 
 // Shows a transcript in place of the one before, which stays as it is.
@@ -24,6 +25,8 @@ export function display(transcript) {
   shown.box = box;
   shown.reword();
   box.replaceChildren(...shown.nodes);
+  isAtEnd = shown.text === "";
+  requestAnimationFrame(look);
   showSureness();
 }
 
@@ -31,7 +34,7 @@ onLanguage(() => shown.reword());
 
 // Before a transcript changes: whoever reads its end will read it then too.
 export function follow(transcript) {
-  if (transcript !== shown || isFollowing || !isAtEnd()) return;
+  if (transcript !== shown || isFollowing || !isAtEnd) return;
   isFollowing = true;
   requestAnimationFrame(() => {
     isFollowing = false;
@@ -39,17 +42,15 @@ export function follow(transcript) {
   });
 }
 
-let height = 0; // of the box, when it was looked at last
-
-function isAtEnd() {
-  return box.scrollHeight - box.scrollTop - Math.max(box.clientHeight, height) < AT_END;
+function look() {
+  isAtEnd = box.scrollHeight - box.scrollTop - box.clientHeight < AT_END;
 }
 
-// On a phone it gets lower when something is told below it.
+box.addEventListener("scroll", look);
+
+// A phone is turned, and the box gets lower when something is told below it.
 new ResizeObserver(() => {
-  const wasAtEnd = isAtEnd();
-  height = box.clientHeight;
-  if (wasAtEnd) box.scrollTop = box.scrollHeight;
+  if (isAtEnd) box.scrollTop = box.scrollHeight;
 }).observe(box);
 
 // The whole text of a transcript has come, the result: see its `show`. A text that was edited takes the times alone.

@@ -1,7 +1,7 @@
 // What the page shows. This file knows the page's elements, and nothing about the engine. The transcript is in
 // reading.js and transcript_box.js, the settings in settings.js.
 
-import { remember, remembered } from "../remembered.js";
+import { notice } from "./notices.js";
 import * as title from "./title.js";
 import { clock, number, put, wording } from "./words.js";
 
@@ -19,6 +19,7 @@ export {
   subtitlesOf,
   text,
   whenEdited,
+  whenOpened,
 } from "./reading.js";
 export { chooseSettings, defaults, forLink, offerLongest, settings, showOffer } from "./settings.js";
 export { complete } from "./transcript_box.js";
@@ -59,20 +60,14 @@ export function welcome(shown) {
   element("welcome").hidden = !shown;
 }
 
-// One that the user does not want to see again stays away.
+// What makes this machine slow, or null.
 export function warning(sentence) {
-  put(element("warning-text"), sentence);
-  element("warning").hidden = !sentence || remembered("dismissed") === sentence;
-  element("dismiss-warning").onclick = () => {
-    remember("dismissed", sentence);
-    element("warning").hidden = true;
-  };
+  notice("warning", sentence);
 }
 
 // sentence: null if nothing is wrong any more; retry: what the “Try again” button does, or null for no button.
 export function error(sentence, retry = null) {
-  put(element("error-text"), sentence);
-  element("error").hidden = !sentence;
+  notice("error", sentence, true);
   element("retry").hidden = !retry;
   element("retry").onclick = retry;
 }
@@ -156,8 +151,7 @@ export function fold() {
 
 // What is wrong with the sound, or null.
 export function hint(sentence) {
-  if (element("hint").textContent !== (sentence ?? "")) element("hint").textContent = sentence ?? "";
-  element("hint").hidden = !sentence;
+  notice("hint", sentence);
 }
 
 export function note(sentence) {
@@ -204,8 +198,7 @@ export function keepsFiles() {
 
 // Why a model is not kept on this machine, or null.
 export function notKept(sentence) {
-  put(element("not-kept"), sentence);
-  element("not-kept").hidden = !sentence;
+  notice("not-kept", sentence);
 }
 
 // A button that transcribes the audio of this name; null hides it.

@@ -114,6 +114,11 @@ def test_while_it_listens(browser, url, check):
         hear(page, event="restart", audio_seconds=0.5)
         expect(at(page, "hint")).to_be_visible()  # it is silent
         check(page)
+        at(page, "dismiss-hint").click()
+        clock = page.get_by_role("timer")
+        before = clock.text_content()
+        expect(clock).not_to_have_text(before)
+        expect(at(page, "hint")).to_be_hidden()  # though it is still silent
         page.goto(f"{url}/?model=self-test&lang=hi")
         expect(at(page, "interrupted")).to_be_visible()
         wait_for(page, "ready")

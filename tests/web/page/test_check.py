@@ -5,6 +5,7 @@ import json
 from playwright.sync_api import expect
 
 from web.fake_engine import at, calls, page_on, wait_for, wav
+from web.page.test_languages import HINDI
 
 PROBLEM = "The model does not hear speech: it writes 'x' where enter is spoken."
 REPORT = {
@@ -72,6 +73,14 @@ def test_a_report_is_shown_and_copied(browser, url):
         expect(report).to_contain_text(PROBLEM)
         expect(report).not_to_contain_text("hears speech on this machine")
         expect(report).not_to_contain_text("Codes")
+        # It is in the page's language, also when that is changed; so is what is copied.
+        at(page, "language").select_option("hi")
+        expect(verdict).to_have_text(HINDI["check.wrong"])
+        expect(report).to_contain_text(HINDI["check.digits"])
+        expect(report).not_to_contain_text("Weights")
+        at(page, "copy-check-text").click()
+        expect(at(page, "copy-check-text")).to_have_text(HINDI["reading.copied"])
+        assert HINDI["check.digits"] in page.evaluate("navigator.clipboard.readText()")
 
 
 def test_it_can_be_stopped_and_nothing_else_runs_meanwhile(browser, url):

@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 from web.audio.tones import tone
 from web.conftest import hearing
 from web.fake_engine import SECOND, answer, at, calls, hear, page_on, wait_for
+from web.page.test_languages import HINDI
 
 HELLO = {"event": "text", "text": " Hello tab.", "tokens": [33, 1001], "audio_seconds": 0.8}
 
@@ -244,13 +245,19 @@ def test_while_it_listens(speaking, url):
         page.set_viewport_size({"width": 360, "height": 640})
         hear(page, event="text", text=" word" * 300, tokens=[36], audio_seconds=3.6)
         page.wait_for_function(f"({LEFT})() < 40")
-        page.evaluate("document.querySelector('#error').hidden = false")
+        at(page, "use-self-test").click()
+        expect(page.locator("#error-text")).to_have_text("A transcription is running: stop it first.")
         page.evaluate("document.querySelector('#error-text').textContent = 'word '.repeat(40)")
         page.wait_for_function(f"({LEFT})() < 40")
         text, told, bar = (page.locator(part).bounding_box() for part in ("#transcript", "#error", "#bar"))
         assert text["y"] < 160 and text["height"] > 200
         assert text["y"] + text["height"] <= told["y"] and told["y"] + told["height"] <= bar["y"]
         assert bar["y"] + bar["height"] <= 640
+        # It can be dismissed; what is refused once more is told once more.
+        at(page, "dismiss-error").click()
+        expect(at(page, "error")).to_be_hidden()
+        at(page, "use-self-test").click()
+        expect(page.locator("#error-text")).to_have_text("A transcription is running: stop it first.")
         at(page, "stop").click()
         expect(page.get_by_role("meter")).to_be_hidden()
         assert page.evaluate("locks.every(({ released }) => released)")
@@ -313,6 +320,11 @@ def test_captions(speaking, url):
             "document.", f"{inside}."
         )
         page.wait_for_function(f"{look} === 'rgb(0, 0, 0)'")
+        # The window's language is the page's.
+        for language, title in (("hi", HINDI["captions.window"]), ("en", "Captions – Voxtab")):
+            at(page, "language").select_option(language)
+            page.wait_for_function(f"title => {inside}.title === title", arg=title)
+            assert page.evaluate(f"{inside}.documentElement.lang") == language
         # Escape closes the window, and the page goes on listening.
         page.evaluate(f"{inside}.body.dispatchEvent(new KeyboardEvent('keydown', {{ key: 'Escape', bubbles: true }}))")
         page.wait_for_function("document.querySelector('#captions')?.hidden")
@@ -322,6 +334,16 @@ def test_captions(speaking, url):
         at(page, "show-captions").click()
         expect(at(page, "caption-words")).to_contain_text("It works.")
         expect(at(page, "caption-size")).to_have_value("largest")
+        # On a phone they take the text's place; afterwards its last words are in sight again.
+        page.set_viewport_size({"width": 360, "height": 740})
+        captions, bar = (page.locator(part).bounding_box() for part in ("#captions", "#bar"))
+        assert captions["y"] < 160 and captions["height"] > 300
+        assert captions["y"] + captions["height"] <= bar["y"] and bar["y"] + bar["height"] <= 740
+        expect(at(page, "transcript")).to_be_hidden()
+        hear(page, event="text", text=" It ends.", tokens=[34], audio_seconds=2.1)
+        at(page, "close-captions").click()
+        expect(at(page, "transcript")).to_be_visible()
+        page.wait_for_function(f"({LEFT})() < 40")
         page.reload()
         expect(at(page, "caption-contrast")).to_have_value("yellow")
 

@@ -178,7 +178,8 @@ def test_a_text_is_read_while_the_next_file_is_transcribed(browser, url):
 
 def test_order_cancel_stop_and_try_again(browser, url):
     """What waits can be moved and taken back; Stop holds the rest, Cancel does not."""
-    with page_on(browser, url, {"finish": [{"silent": True}, {"silent": True}, {}]}) as page:
+    text = {"event": "text", "text": " One two", "tokens": [33, 1000], "audio_seconds": 0.2}
+    with page_on(browser, url, {"finish": [{"events": [text], "silent": True}, {"silent": True}, {}]}) as page:
         drop(page, *seconds("a.wav", "b.wav", "c.wav", "d.wav"))
         expect_rows(page, ("a.wav", "running"), ("b.wav", "waiting"), ("c.wav", "waiting"), ("d.wav", "waiting"))
         wait_for(page, "transcribing")
@@ -201,6 +202,11 @@ def test_order_cancel_stop_and_try_again(browser, url):
         at(page, "stop").click()
         wait_for(page, "ready")
         expect_rows(page, ("a.wav", "stopped"), ("b.wav", "stopped"), ("d.wav", "waiting"), ("e.wav", "waiting"))
+        # What has come of a file can be read.
+        press(page, "Open", "a.wav")
+        expect(at(page, "reading-title")).to_have_text("a.wav")
+        expect(at(page, "transcript")).to_have_text("One two")
+        expect(page.get_by_role("button", name="Open: b.wav")).to_have_count(0)  # nothing
         at(page, "queue-go-on").click()
         expect(at(page, "queue-summary")).to_have_text("2 done, 2 stopped")
         press(page, "Try again", "a.wav")

@@ -297,6 +297,44 @@ def test_what_is_edited_in_an_incomplete_text_is_kept(browser, url):
         assert edited["paragraphs"][0]["before"] == " One two three four five six" and len(session["tokens"]) == 5
 
 
+def test_an_interrupted_recording_goes_on_with_its_edits(hearing, url):
+    """What the user has edited of it stays, and what is kept in the end has both."""
+    last = {"event": "text", "text": " seven.", "tokens": [33, 1503], "audio_seconds": 1}
+    said = ["One", "two", "three", "four", "five", "six", "seven."]
+    result = {
+        "text": f" {' '.join(said)}",
+        "audio_seconds": 1,
+        "words": [{"text": word, "start": n / 10, "end": n / 10 + 0.1} for n, word in enumerate(said)],
+    }
+    finish = {"events": [last], "result": {"result": result, "tokens": [1], "subtitles": {"srt": "1\n"}}}
+    with page_on(hearing, url, SPOKEN) as page:
+        other = page.context.new_page()
+        prepare(other, {"finish": [finish]}, GOOD_GPU)
+        speak(page, 0.5)
+        at(page, "edit").click()
+        page.keyboard.type("Well. ")
+        page.keyboard.press("Escape")
+        other.goto(f"{url}/?model=self-test")
+        wait_for(other, "ready")
+        text = "async () => (await (await import('./modules/worker/sessions/sessions.js')).list())[0].text"
+        other.wait_for_function(f"async () => (await ({text})()).startsWith('Well.')")
+        close(page)
+        expect(at(other, "interrupted")).to_be_visible()
+        at(other, "dismiss-interrupted").click()
+        expect(at(other, "interrupted")).to_be_hidden()
+        expect(entries(other).locator("strong")).to_have_text("Well. One two three four five six")
+        other.reload()
+        at(other, "interrupted-transcribe").click()
+        wait_for(other, "done")
+        assert calls(other, "start")[-1]["tokens"] == [33, 1500, 1501, 33, 1502]
+        expect(at(other, "transcript")).to_have_text("Well. One two three four five six seven.")
+        expect(entries(other).locator("strong")).to_have_text("Well. One two three four five six seven.")
+        (session,) = sessions(other)
+        words = session["result"]["words"]
+        assert session["result"]["edited"] and [word["text"] for word in words] == ["Well.", *said]
+        assert [word["start"] for word in words[1:]] == [n / 10 for n in range(len(said))]
+
+
 @pytest.mark.parametrize(
     "broken, says",
     [
@@ -318,11 +356,27 @@ def test_a_browser_that_keeps_nothing(hearing, url, broken, says):
     with page_on(hearing, url, SPOKEN, gpu=GOOD_GPU + broken) as page:
         patch_writer(page, broken)
         speak(page, 0.2)
+        expect(at(page, "not-saved")).to_contain_text(says)
+        at(page, "dismiss-not-saved").click()
         at(page, "stop").click()
         wait_for(page, "done")
-        expect(at(page, "not-saved")).to_contain_text(says)
+        expect(at(page, "not-saved")).to_be_hidden()
         assert not page.evaluate(MAY_CLOSE)
-        assert len(soundfile.read(saved(page, at(page, "save-wav").click))[0]) == fed(page)[-1]["fed"]
+        heard = fed(page)[-1]["fed"]
+        assert len(soundfile.read(saved(page, at(page, "save-wav").click))[0]) == heard
+        # Another text takes its place: it is below, and can be opened again, with all that can be done with it.
+        at(page, "audio-file").set_input_files(SECOND)
+        expect(at(page, "reading-title")).to_have_text("clip.wav")
+        wait_for(page, "done")
+        earlier = at(page, "earlier")
+        earlier.locator("summary").click()
+        expect(earlier.get_by_role("heading")).to_have_text("Your recording")
+        earlier.get_by_role("button", name="Open").click()
+        expect(at(page, "reading-title")).to_have_text("Your recording")
+        expect(at(page, "transcript")).to_have_text("Hello tab. It works.")
+        assert saved(page, at(page, "save-srt").click).read_text().startswith("1\n")
+        assert len(soundfile.read(saved(page, at(page, "save-wav").click))[0]) == heard
+        expect(earlier.get_by_role("heading")).to_have_text("clip.wav")
 
 
 def patch_writer(page, patch):

@@ -66,7 +66,11 @@ export class Session {
     if (!worker) return this._closed;
     this._worker = null;
     const { promise, resolve } = Promise.withResolvers();
-    worker.onmessage = worker.onerror = resolve; // closed, or failed
+    worker.onerror = resolve;
+    worker.onmessage = ({ data }) => {
+      if (data.failure) this._fail(data.failure);
+      resolve(null);
+    };
     worker.postMessage({ close: true });
     this._closed = promise.then(() => {
       worker.terminate();
