@@ -21,7 +21,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from math import log, prod, sqrt
@@ -140,7 +140,7 @@ def write_model(
 
     def write(name: str, start: int) -> dict:
         with shards.ShardWriter(folder / name, piece_bytes) as shard:
-            for data in _range(header, chunks, start, min(start + (shard_bytes or size), size)):
+            for data in file_bytes(header, chunks, start, min(start + (shard_bytes or size), size)):
                 shard.write(data)
         return shard.entry()
 
@@ -168,7 +168,7 @@ def write_safetensors(folder: Path, config: ModelConfig, *, seed: int = 0) -> No
         replace(tensor, offset=len(header) + entry["data_offsets"][0])
         for tensor, entry in zip(tensors.values(), entries.values())
     ]
-    chunks, size = _chunks(config, placed, seed), len(header) + at
+    chunks, size = random_chunks(config, placed, seed), len(header) + at
     path = folder / "consolidated.safetensors"
     with open(path, "wb") as file:
         file.truncate(size)
@@ -176,7 +176,7 @@ def write_safetensors(folder: Path, config: ModelConfig, *, seed: int = 0) -> No
     def write(start: int) -> None:
         with open(path, "r+b") as file:
             file.seek(start)
-            for data in _range(header, chunks, start, min(start + shards.SHARD_BYTES, size)):
+            for data in file_bytes(header, chunks, start, min(start + shards.SHARD_BYTES, size)):
                 file.write(data)
 
     with ThreadPoolExecutor() as threads:
@@ -199,7 +199,7 @@ def _params(config: ModelConfig) -> dict:
 
 
 def _write_tokenizer(folder: Path, config: ModelConfig) -> None:
-    tokenizer = tekken.content(_pieces(config.vocabulary - FIRST_TEXT_TOKEN))
+    tokenizer = tekken.content(pieces(config.vocabulary - FIRST_TEXT_TOKEN))
     (folder / "tekken.json").write_text(json.dumps(tokenizer, indent=4) + "\n")
 
 
@@ -213,10 +213,13 @@ def _layout(config: ModelConfig, seed: int, type: str, pad_lead: float | None):
     found = directory(config, type, narrow="Q8_0" if type.endswith("_K") else None).tensors
     tensors = {name: (tensor.type, tensor.shape) for name, tensor in found.items()}
     layout = gguf_header.layout(tensors, metadata)
-    return layout.header, _chunks(config, layout.tensors, seed, pad_lead), layout.size
+    return layout.header, random_chunks(config, layout.tensors, seed, pad_lead), layout.size
 
 
-def _chunks(config: ModelConfig, tensors: Iterable[Tensor], seed: int, pad_lead: float | None = None) -> list[tuple]:
+def random_chunks(
+    config: ModelConfig, tensors: Iterable[Tensor], seed: int, pad_lead: float | None = None
+) -> list[tuple[int, int, Callable[[], np.ndarray]]]:
+    """(offset, nbytes, make) of the bytes of placed tensors with Mistral's names; `make()` gives them."""
     chunks = []
     for i, tensor in enumerate(tensors):
         step = tensor.nbytes if len(tensor.shape) != 2 else CHUNK_BLOCKS * block_nbytes(tensor.type)
@@ -326,8 +329,8 @@ class _Chunk:
         return values.astype("<f4").view(np.uint8)
 
 
-def _range(header: bytes, chunks, start: int, end: int) -> Iterator[memoryview]:
-    """The file's bytes from `start` to `end`."""
+def file_bytes(header: bytes, chunks, start: int, end: int) -> Iterator[memoryview]:
+    """The bytes from `start` to `end` of a file: its header, chunks as of `random_chunks` by offset, zeros between."""
     if start < len(header):
         yield memoryview(header)[start:end]
     at = max(start, len(header))
@@ -339,7 +342,7 @@ def _range(header: bytes, chunks, start: int, end: int) -> Iterator[memoryview]:
     yield memoryview(bytes(end - at))
 
 
-def _pieces(count: int) -> list[bytes]:
+def pieces(count: int) -> list[bytes]:
     """A vocabulary as large as the published one: 256 bytes, then words, every other one with a space."""
     syllables = [consonant + vowel for consonant in "bdfgklmnprstvwyz" for vowel in "aeiou"]
 

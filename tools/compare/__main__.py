@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Measures other software on the 4B model's shapes, and how fast this machine's GPU reads memory. Prints JSON.
 
-Runs read_stream.py, with_onnxruntime.py and with_transformers.py of this folder one after another, each with a time
-limit. Each also runs alone; `--tiny` then tries it on a small model. It is work for a GPU.
+Runs read_stream.py and each with_*.py of this folder one after another, with a time limit. Each also runs alone;
+`--tiny` then tries it on a small model. It is work for a GPU. What needs a package that is missing says so.
 """
 
 import argparse
@@ -12,7 +12,13 @@ import sys
 from pathlib import Path
 
 COMPARE = Path(__file__).resolve().parent
-SECONDS = {"read_stream": 120, "with_onnxruntime": 300, "with_transformers": 180}  # limits
+SECONDS = {  # limits
+    "read_stream": 120,
+    "with_onnxruntime": 300,
+    "with_transformers": 180,
+    "with_transcribe_cpp": 180,
+    "with_llama_cpp": 120,
+}
 
 
 def run(name: str, limit: float) -> dict:

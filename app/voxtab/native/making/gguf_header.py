@@ -14,7 +14,13 @@ from voxtab.weights.directory import Tensor
 ALIGNMENT = gguf.GGUF_DEFAULT_ALIGNMENT  # bytes
 ARCHITECTURE = "voxtral_realtime"
 
-_WRITTEN_AS = {str: gguf.GGUFValueType.STRING, int: gguf.GGUFValueType.UINT32, float: gguf.GGUFValueType.FLOAT32}
+_WRITTEN_AS = {
+    str: gguf.GGUFValueType.STRING,
+    bool: gguf.GGUFValueType.BOOL,
+    int: gguf.GGUFValueType.UINT32,
+    float: gguf.GGUFValueType.FLOAT32,
+    list: gguf.GGUFValueType.ARRAY,
+}
 
 
 @dataclass(frozen=True)
@@ -26,9 +32,13 @@ class Layout:
     size: int  # of the file, in bytes
 
 
-def layout(tensors: Mapping[str, tuple[str, tuple[int, ...]]], metadata: Mapping[str, str | int | float]) -> Layout:
+def layout(
+    tensors: Mapping[str, tuple[str, tuple[int, ...]]],
+    metadata: Mapping[str, str | bool | int | float | list],
+    architecture: str = ARCHITECTURE,
+) -> Layout:
     """The layout of a file of these tensors: type and shape (outermost first) by name."""
-    writer = gguf.GGUFWriter(None, ARCHITECTURE)
+    writer = gguf.GGUFWriter(None, architecture)
     for key, value in metadata.items():
         writer.add_key_value(key, value, _WRITTEN_AS[type(value)])
     sizes = {}
