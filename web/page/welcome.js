@@ -5,7 +5,7 @@ import { engine } from "./engine.js";
 import { DEMO, openModel } from "./opening.js";
 import { state } from "./state.js";
 import { button, replace } from "./view.js";
-import { gigabytes, languageNames, number, put, reason, wording } from "./words.js";
+import { gigabytes, languageNames, number, put, reason, seconds, wording } from "./words.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
@@ -138,10 +138,11 @@ export async function measureSpeed() {
       "machine.speed",
       factor >= 1
         ? wording("speed.faster", { factor: rounded(factor) })
-        : wording("speed.slower", { seconds: rounded(rtf) }),
+        : wording("speed.slower", { factor: rounded(rtf) }),
     );
-    if (inSoftware) return; // the verdict says already what would help
-    if (factor < 1) say(wording("verdict.too_slow"), wording("verdict.behind", { needed }));
+    const time = seconds(roughly(60 * rtf)); // of a minute of audio
+    if (inSoftware) say(wording("verdict.no_acceleration"), wording("verdict.software_measured", { time, needed }));
+    else if (factor < 1) say(wording("verdict.too_slow"), wording("verdict.behind", { time }));
     else if (live_step_ms > LIVE_MS) {
       say(wording("verdict.not_live"), wording("verdict.recordings"));
     } else if (isUnsure) say(wording("verdict.fast"), needed);
@@ -154,6 +155,12 @@ export async function measureSpeed() {
 
 function rounded(factor) {
   return factor < 10 ? number(Number(factor.toFixed(1))) : number(factor, 0);
+}
+
+// Seconds, as precisely as they can be foretold.
+function roughly(count) {
+  const step = count < 60 ? 1 : count < 3600 ? 10 : 600;
+  return Math.max(1, Math.round(count / step)) * step;
 }
 
 function say(sentence, more) {

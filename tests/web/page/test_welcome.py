@@ -163,6 +163,7 @@ def test_a_machine_without_a_gpu(browser, url):
         expect(at(page, "machine")).to_contain_text("none; llvmpipe (LLVM 15) stands in for it")
         at(page, "measure").click()
         expect(at(page, "machine")).to_contain_text("about 4 times faster than you speak")
+        expect(at(page, "verdict")).to_contain_text("a minute of audio would take about 15 s. Turn it on")
 
 
 # The browser tells the room on the disk after the speed is known.
@@ -176,7 +177,8 @@ def test_a_machine_whose_gpu_is_slow(browser, url):
     """It was measured: too slow for text while one speaks, or at all; or it failed."""
     for result, says in (
         ({"result": {"rtf": 0.8, "live_step_ms": 95}}, "This machine can run it, but not live."),
-        ({"result": {"rtf": 2.5, "live_step_ms": 300}}, "This machine is too slow for it."),
+        ({"result": {"rtf": 2.5, "live_step_ms": 300}}, "Files work, slowly: a minute of audio takes about 2:30 min."),
+        ({"result": {"rtf": 251, "live_step_ms": 300}}, "a minute of audio takes about 4:10:00 h."),
         ({"error": {"kind": "device", "message": "The GPU does not have enough free memory."}}, "can probably run it"),
     ):
         with first_visit(browser, url, {"predict": [result]}, gpu=GOOD_GPU + SLOW_ESTIMATE) as page:
