@@ -10,6 +10,7 @@
   tab-step    host time of a live step in headless Chromium, with as many layers as the 4B model
   tab-opening processor time that headless Chromium takes to open the embedded model
   tab-memory  memory that loading a 542 MB model takes in Chromium, beyond its GPU buffers
+  tab-file    a model and an audio file in the page in Chromium: time, the page's long tasks, memory from begin to end
 
 Other programs slow a machine down, so compare ratios within one run. tools/README.md explains the figures.
 Run it with the project's environment: .venv/bin/python tools/bench full
@@ -33,6 +34,7 @@ from bench import full
 from bench.laptops import laptops
 from bench.opening import opening
 from bench.tab import tab_memory, tab_opening, tab_step
+from bench.tab_file import tab_file
 from bench.weight_types import rates_of_types
 from synthetic import VOXTRAL_4B, Zeros, directory
 from voxtab.bench import spread
@@ -187,6 +189,10 @@ def main():
         help="Q4_0 and these; default: all",
     )
     of_types.set_defaults(bench=lambda arguments: kernels(arguments.types))
+    of_file = benches.add_parser("tab-file")
+    of_file.add_argument("--model", required=True, metavar="M", help="as --model of tools/bench full")
+    of_file.add_argument("--audio", required=True, metavar="FILE")
+    of_file.set_defaults(bench=lambda arguments: tab_file(arguments.model, arguments.audio))
     plain = {
         "step": step,
         "laptops": laptops,
