@@ -163,10 +163,12 @@ class Job {
     let answer = {};
     try {
       answer = await this.stream();
-      await new Promise((resolve) => setTimeout(resolve)); // reading the answer of hours was a long task already
       const { result, tokens, subtitles } = answer;
       Object.assign(window.voxtab, { result, tokens });
+      // Of hours of audio, each of these takes long: reading the answer, keeping it, and showing it.
+      await rest();
       session.note({ result, subtitles });
+      await rest();
       this.text.unfinished = false;
       state.model.reopened = false;
       if (result.words.length) saved = subtitles;
@@ -283,6 +285,9 @@ engine.on("restart", ({ audio_seconds }) => {
 engine.on("covered", ({ audio_seconds }) => {
   state.job?.follow(audio_seconds);
 });
+
+// Lets the page's thread go.
+const rest = () => new Promise((resolve) => setTimeout(resolve));
 
 export function throwIfStopping() {
   if (state.stopping) throw ABORTED;
