@@ -18,9 +18,7 @@ VARIANTS = {
     "subgroups": Variants(linear="staged_subgroups", subgroup=4),
     "gpu": Variants(attention_groups=500, attention_splits=50),
     "plain": Variants(linear="plain", attention=64),
-    "tiles": Variants(
-        tiles=1, tile_splits=3, attention_tiles=1, linear="plain", attention_groups=1000, attention_splits=50
-    ),
+    "tiles": Variants(tiles=1, linear="plain", attention_tiles=1, attention_groups=1000, attention_splits=50),
 }
 
 

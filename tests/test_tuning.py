@@ -10,7 +10,7 @@ from voxtab.errors import ModelError, UserError
 from voxtab.gpu.device import GpuAdapter
 from voxtab.gpu.variants import LINEAR, Variants
 from voxtab.native import models
-from voxtab.tuning import fastest_linear
+from voxtab.tuning import fastest_attention, fastest_linear
 
 ORACLE = Path(__file__).parent / "oracle" / "delay480"
 
@@ -73,6 +73,25 @@ def test_a_variant_that_a_driver_computes_wrongly_is_not_used(run, device, monke
     monkeypatch.setattr(resources, "shader", broken)
     linear, wrong = choice(run, device)
     assert wrong == ["staged_packed", "staged_subgroups"] and linear not in wrong
+
+
+def test_attention_tile_is_used_where_it_is_faster(run, device, monkeypatch):
+    """By a clock that moves by more with more rows of workgroups: `attention_tile` has fewer. Then the reverse."""
+    model = run(models.read_model(ORACLE / "tiny-q4.gguf").load(device, variants=Variants(attention_tiles=1)))
+    without, now, is_faster = model.kernels.with_variants(attention_tiles=0), [0.0], True
+    run(model.kernels.compile(model.encoder.record_attention(without, model.block_tokens, 1)))
+    original = device.run
+
+    def timed(plan, read=None, times=1):
+        rows = device._objects[plan].dispatches[0][3]
+        now[0] += rows if is_faster else 1000 - rows
+        return original(plan, read, times=times)
+
+    monkeypatch.setattr(device, "run", timed)
+    monkeypatch.setattr(tuning.time, "perf_counter", lambda: now[0])
+    for is_faster in (True, False):
+        kernels, is_wrong = run(fastest_attention(model.encoder, model.kernels, model.block_tokens))
+        assert not is_wrong and kernels.variants.attention_tiles == int(is_faster)
 
 
 def test_nan_weights(run, device):

@@ -36,7 +36,7 @@ async def bench(model: Model, samples, audio: str, load_s: float, *, repeat: boo
     another, or for PATIENCE_S on a slow machine: `live_step_ms`, from handing over 80 ms of samples to having their
     token, and `gb_per_s`, the weights' bytes over the median step. `paced_step_ms`: the same once every 80 ms, as audio
     comes. It is what a user lives with: between such steps a GPU lowers its clocks. `variants` are those of the kernels
-    that ran, `wrong_variants` those of `linear` that the GPU's driver computes wrongly.
+    that ran, `wrong_variants` those that the GPU's driver computes wrongly.
     """
     samples = _floats(samples)
     if repeat:

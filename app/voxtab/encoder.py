@@ -52,7 +52,6 @@ class Encoder:
         self.attended = buffer("encoder attended", states, stack.heads * stack.head_dim)
         results, sums = kernels.attention_scratch(states, stack)
         self.scratch = device.buffer(results, "encoder attention"), device.buffer(sums, "encoder attention")
-        self.sums = device.buffer(kernels.tile_scratch(states, stack.width), "encoder sums")
         self.hidden = buffer("encoder hidden", states, stack.hidden)
         self.states = buffer("states", states, stack.width)
 
@@ -120,21 +119,35 @@ class Encoder:
                 step, self.queries, cache, self.scratch, self.attended, rows=rows, stack=stack, cache_f16=f16
             )
             # x += wo attended + bo
-            dispatches += k.linear(
-                step, self.attended, layer.wo, self.x, rows=rows, ending=ADD, bias=layer.wo_bias, splits=self.sums
-            )
+            dispatches += k.linear(step, self.attended, layer.wo, self.x, rows=rows, ending=ADD, bias=layer.wo_bias)
             # n = ffn_norm * x / rms(x);  hidden [rows, hidden] = silu(w1 n) * (w3 n)
             norm = layer.ffn_norm, epsilon
             dispatches += k.linear(step, self.x, layer.w13, self.hidden, rows=rows, ending=SILU, norm=norm)
             # x += w2 hidden + b2
-            dispatches += k.linear(
-                step, self.hidden, layer.w2, self.x, rows=rows, ending=ADD, bias=layer.w2_bias, splits=self.sums
-            )
+            dispatches += k.linear(step, self.hidden, layer.w2, self.x, rows=rows, ending=ADD, bias=layer.w2_bias)
         # states [rows, width] = encoder_norm * x / rms(x)
         dispatches.append(
             k.rms_norm(self.x, weights.encoder_norm, self.states, rows=rows, columns=stack.width, epsilon=epsilon)
         )
         return dispatches
+
+    def record_attention(self, k: Kernels, tokens: int, layers: int) -> list[Dispatch]:
+        """The attention of a block in the first layers: for timing variants, and to compare their results."""
+        rows = tokens * STATES_PER_TOKEN
+        return [
+            dispatch
+            for cache in self.cache.layers[:layers]
+            for dispatch in k.attention(
+                self.step,
+                self.queries,
+                cache,
+                self.scratch,
+                self.attended,
+                rows=rows,
+                stack=self.stack,
+                cache_f16=self.cache.f16,
+            )
+        ]
 
     def _conv(self, k: Kernels, i: int, x: int, out: int, **shape) -> Dispatch:
         conv = self.weights.conv[i]

@@ -12,9 +12,9 @@ from voxtab.drafting import Drafting
 from voxtab.encoder import Encoder, block_samples
 from voxtab.gpu.device import Device, Source
 from voxtab.gpu.kernels import Dispatch, Kernels
-from voxtab.gpu.variants import FEW_ROWS, Variants
+from voxtab.gpu.variants import FEW_ROWS, LINEAR, Variants
 from voxtab.tokenizer import Tokenizer
-from voxtab.tuning import fastest_linear, pass_costs
+from voxtab.tuning import ATTENTION_LAYERS, fastest_attention, fastest_linear, pass_costs
 from voxtab.weights.directory import Directory
 from voxtab.weights.load import load
 
@@ -65,6 +65,11 @@ class Model:
                 for rows in kernels.variants.pass_rows
                 for dispatch in model._record_pass(recorders[-1], rows, True)
             ]
+        rows = model.block_tokens * STATES_PER_TOKEN
+        has_choice = not variants and kernels.attention_tiles(rows, config.encoder) > 0
+        if has_choice:
+            without = kernels.with_variants(attention_tiles=0)
+            recorded += model.encoder.record_attention(without, model.block_tokens, ATTENTION_LAYERS)
         # A real GPU's driver compiles while the weights are on their way.
         compiling = None if device.adapter.is_software else asyncio.ensure_future(kernels.compile(recorded))
         try:
@@ -76,11 +81,16 @@ class Model:
         if len(recorders) > 1:
             model.kernels, model.wrong_variants = await fastest_linear(model.decoder, recorders)
             await model.kernels.compile(model._record(model.kernels))
+        if has_choice:
+            model.kernels, is_wrong = await fastest_attention(model.encoder, model.kernels, model.block_tokens)
+            await model.kernels.compile(model._record(model.kernels))
+            model.wrong_variants += ["attention_tile"] * is_wrong
         if unknown:
             await model.compile_passes(drafts=True, alternatives=False)
             costs = await pass_costs(model.decoder, model.kernels, model.adapter.audio)
             model.kernels = model.kernels.with_variants(**costs)
-        model.tuned = not variants and not model.wrong_variants and (unknown or len(recorders) > 1)
+        tried = unknown or has_choice or len(recorders) > 1
+        model.tuned = not variants and not model.wrong_variants and tried
         model._plan()
         model.start(config.schedule())  # so that the first stream begins with the silence done
         return model
@@ -96,7 +106,8 @@ class Model:
         self._compiled = {(False, False)}  # passes: (with drafts, with alternatives)
         self._compiling: dict[tuple[bool, bool], asyncio.Future] = {}
         self._schedule: Schedule | None = None  # of the last stream
-        self.wrong_variants: list[str] = []  # of `linear`: this GPU's driver computes them wrongly; not used
+        # Of `linear`, and "attention_tile": this GPU's driver computes them wrongly, so they are not used.
+        self.wrong_variants: list[str] = []
         self.tuned = False  # its variants were measured and are correct: worth remembering for this GPU
         self._rotations = {
             transformer: self.device.buffer(4 * transformer.stack.head_dim, "rotations")
@@ -108,7 +119,7 @@ class Model:
         """A sentence for the user about what was found while the model opened, or None."""
         if not self.wrong_variants:
             return None
-        pins = " and ".join(f"linear={name}" for name in self.wrong_variants)
+        pins = " and ".join(f"linear={name}" if name in LINEAR else name for name in self.wrong_variants)
         return (
             f"The graphics driver computes some kernels wrong ({pins}). They are not used, so the text is right; "
             "a newer driver may be faster."

@@ -1,13 +1,16 @@
-"""What a GPU runs fastest, and which `linear` variants are correct: measured while a model opens.
+"""What a GPU runs fastest, and which variants are correct: measured while a model opens.
 
 The fastest depends on the GPU and on its driver's and browser's compilers, and a driver may compute one wrongly.
 """
 
 import math
+import random
 import time
 from array import array
 
+from voxtab.config import STATES_PER_TOKEN
 from voxtab.decoder import PASSES_SUBMITTED, Decoder
+from voxtab.encoder import Encoder, block_samples
 from voxtab.errors import ModelError
 from voxtab.gpu.kernels import Kernels
 from voxtab.gpu.variants import MOST_PERCENT
@@ -17,6 +20,7 @@ ROUNDS = 2  # of all layers' products, in a turn
 # A thread that wakes up late costs as much as a round on a fast GPU, and clocks rise meanwhile: each variant has turns,
 # and its least time counts. The first turn warms up.
 TURNS = 3
+ATTENTION_LAYERS = 4  # of a block's attention, in a turn: milliseconds
 POSITION = 400  # of the passes that are timed: the rings hold it at their first size
 
 
@@ -43,6 +47,45 @@ async def fastest_linear(decoder: Decoder, recorders: list[Kernels]) -> tuple[Ke
         for i, kernels in enumerate(correct):
             least[i] = min(least[i], await _seconds(decoder, kernels))
     return correct[least.index(min(least))], wrong
+
+
+async def fastest_attention(encoder: Encoder, kernels: Kernels, tokens: int) -> tuple[Kernels, bool]:
+    """A recorder with `attention_tile` or without it, whichever is faster in a block of that many tokens.
+
+    And whether it is wrong: whether its results differ from those of `attention`. All kernels are compiled already.
+    """
+    device, without = kernels.device, kernels.with_variants(attention_tiles=0)
+    noise = random.Random(1)
+    samples = array("f", [noise.uniform(-0.1, 0.1) for _ in range(block_samples(tokens))])
+    device.write(encoder.samples, 0, samples)
+    encoder.write_step(0, 0)
+    layer = without.plan_compiled(encoder.record(without, tokens, layers=1))  # makes queries, keys and values
+    device.run(layer)
+    device.free(layer)
+    nbytes = 4 * tokens * STATES_PER_TOKEN * encoder.stack.heads * encoder.stack.head_dim
+
+    async def attended(k: Kernels) -> array:
+        plan = k.plan_compiled(encoder.record_attention(k, tokens, 1))
+        values = array("f", await device.run(plan, (encoder.attended, 0, nbytes)))
+        device.free(plan)
+        return values
+
+    right, values = await attended(without), await attended(kernels)
+    if all(map(math.isfinite, right)) and not max(abs(a - b) for a, b in zip(values, right)) <= TOLERANCE * max(
+        map(abs, right)
+    ):
+        return without, True
+    encoder.write_step(encoder.stack.window, 0)
+    choices = [(k, k.plan_compiled(encoder.record_attention(k, tokens, ATTENTION_LAYERS))) for k in (without, kernels)]
+    least = [math.inf] * len(choices)
+    for _ in range(TURNS):
+        for i, (_, plan) in enumerate(choices):
+            since = time.perf_counter()
+            await device.run(plan, (encoder.attended, 0, 4))
+            least[i] = min(least[i], time.perf_counter() - since)
+    for _, plan in choices:
+        device.free(plan)
+    return choices[least.index(min(least))][0], False
 
 
 async def largest_error(decoder: Decoder, kernels: Kernels) -> float:

@@ -196,8 +196,7 @@ def test_attention(lab, cache_f16, stack, position, rows):
 
 
 @layouts(*ATTENTION)
-@pytest.mark.parametrize("stack", ["gqa", "mha"])
-@pytest.mark.parametrize("position", [0, 100])
+@pytest.mark.parametrize("stack,position", [("gqa", 0), ("mha", 100)], ids=["gqa", "mha"])
 def test_attention_of_many_rows(lab, stack, position):
     """More queries of a head than a workgroup of `attention_tile` takes, the last of them alone."""
     assert_attention(lab, True, WINDOWS[stack], position, 65)

@@ -121,7 +121,6 @@ def _layouts() -> set[Variants]:
         {Variants.of(GpuAdapter(is_software=software)) for software in (False, True)}
         | {Variants(linear=linear, subgroup=32) for linear in LINEAR}
         | {Variants(drafts=drafts) for drafts in range(1, PROMPT_ROWS)}
-        | {Variants(tile_splits=4)}
     )
 
 

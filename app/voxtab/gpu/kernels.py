@@ -1,6 +1,6 @@
 """Records dispatches: one method per formula, which says what the shader is bound to, its grid and its variant.
 
-Most formulas are one shader; `linear` chooses between ten, and `attention` and `embed` between two.
+Most formulas are one shader; `linear` chooses between ten, `attention` between three, and `embed` between two.
 
 A recorder (`Kernels`) has fixed `Variants`, so that what it records follows from its arguments alone; `plan` compiles.
 Arguments are buffers unless a type or a keyword says otherwise. Shapes are f32 unless they say otherwise; the
@@ -46,7 +46,8 @@ TOKENS_RING = 256  # ids kept on the GPU, by position; element 256 holds the pos
 ANGLES_FINE = 512  # positions in RoPE's fine table
 MAX_ROWS = 4  # most rows of x that an invocation of linear_plain or conv takes
 MAX_GRID = 65535
-ATTENTION_QUERIES = 64  # of a workgroup of attention_tile
+TILE = 64  # rows and outputs of a tile of linear_tile
+ATTENTION_QUERIES = 64  # of a head, in a workgroup of attention_tile
 ARGMAX_RUN = 2048  # logits that a workgroup of argmax takes
 TOP_LOGITS = 4  # alternatives to a token, itself included, in shaders/top_logits.wgsl
 TOP_WORDS = 2 * TOP_LOGITS + 1  # u32: each one's index and value, and the logarithm of the sum
@@ -183,16 +184,12 @@ class Kernels:
         norm: tuple[int, float] | None = None,
         bias=None,
         heads: Heads | None = None,
-        splits: int | None = None,
     ) -> list[Dispatch]:
         """x [rows, columns], matrix [outputs, columns] -> out [rows, outputs]; a dispatch for each part of the matrix.
 
         `norm`: gain [columns] and epsilon of an RMS norm of x in front; `bias` [outputs] is added. The ending
         says what becomes of the sums y: STORE out = y, GELU out = gelu(y), ADD out += y, SILU out [rows, outputs / 2] =
         silu(gate) * up; with `heads` it is HEADS, queries to out [rows, heads, head_dim], keys and values to the cache.
-
-        `splits` is a buffer of `tile_scratch(rows, outputs)` bytes, if `linear_tile` may share the columns of a tile
-        among several workgroups.
 
         Few rows go to `linear_staged` if the weights are in blocks and to `linear_floats` if they are floats, or to
         `linear_plain`; many to `linear_tile`.
@@ -211,16 +208,9 @@ class Kernels:
                 "CACHE_F16": heads.cache_f16,
             }
         width = matrix.rows // 2 if ending == SILU else matrix.rows
-        can_split = splits is not None and ending in (STORE, GELU, ADD) and not (norm or heads)
-        tile = self.variants.tile_shape(
-            rows, matrix.rows, matrix.columns // 32, can_split and len(matrix.parts) == 1 and matrix.rows % 4 == 0
-        )
-        if tile and tile["SPLITS"] > 1:
-            (part,) = matrix.parts
-            return self._linear_splits(step, x, matrix, out, splits, rows=rows, ending=ending, bias=bias, shape=tile)
         dispatches = []
         for part in matrix.parts:
-            kernel, shape, high, wide = self._linear_kernel(part.type, rows, matrix, tile)
+            kernel, shape, high, wide = self._linear_kernel(part.type, rows, matrix)
             if heads and part.first:
                 shape = shape | {"FIRST_PAIR": part.first // 2}
             compiled_ending = {"ENDING": HEADS if heads else ending} | ({"BIAS": 1} if bias else {})
@@ -260,40 +250,12 @@ class Kernels:
             )
         return dispatches
 
-    def _linear_splits(self, step, x, matrix: Matrix, out, sums, *, rows, ending, bias, shape) -> list[Dispatch]:
-        """`linear` by `linear_tile` with several workgroups a tile, whose sums `linear_join` adds up."""
-        (part,) = matrix.parts
-        size, unused, unwritten = {"COLUMNS": matrix.columns, "HEIGHT": matrix.rows}, self.unused, self._unwritten
-        params = rows, matrix.columns, matrix.rows, 0, matrix.rows, ending, int(bias is not None)
-        tile = self._dispatch(
-            "linear_tile" + ("_blocks" if part.type in BLOCK_TYPES else ""),
-            size | {"TYPE": TYPE_CODES[part.type]} | shape,
-            params,
-            (step, x, part.weights, part.scales, unused, unused, unused, unwritten, sums),
-            (
-                -(-rows // shape["TILE_ROWS"]) * shape["SPLITS"],
-                *spread(-(-matrix.rows // shape["TILE_OUTPUTS"])),
-            ),
-        )
-        join = self._dispatch(
-            "linear_join",
-            size | {"SPLITS": shape["SPLITS"], "ENDING": ending} | ({"BIAS": 1} if bias else {}),
-            params,
-            (step, sums, unused, unused, unused, bias or unused, unused, unwritten, out),
-            (*spread(-(-rows * matrix.rows // 4 // self.variants.workgroup)), 1),
-        )
-        return [tile, join]
-
-    def tile_scratch(self, rows: int, outputs: int) -> int:
-        """Bytes of `linear`'s `splits` for up to `rows` rows of a matrix with up to `outputs` rows."""
-        return 4 * self.variants.tile_splits * rows * outputs
-
-    def _linear_kernel(self, type: str, rows: int, matrix: Matrix, tile) -> tuple[str, dict[str, float], int, int]:
+    def _linear_kernel(self, type: str, rows: int, matrix: Matrix) -> tuple[str, dict[str, float], int, int]:
         """The file for weights of this type, its constants, and how many rows of x and outputs a workgroup makes."""
         layout = self.variants
         shape: dict[str, float]
-        if tile:
-            return "linear_tile", tile, tile["TILE_ROWS"], tile["TILE_OUTPUTS"]
+        if layout.tiles and rows >= TILE // 2 and -(-rows // TILE) * -(-matrix.rows // TILE) >= layout.tiles:
+            return "linear_tile", {"WORKGROUP": 256}, TILE, TILE
         in_blocks = type == "Q4_0" or type in BLOCK_TYPES
         if layout.linear != "plain" and in_blocks:
             kernel = "linear_staged_subgroups" if layout.linear == "staged_subgroups" else "linear_staged"
@@ -334,8 +296,7 @@ class Kernels:
                     (stack.kv_heads, fours, 1),
                 )
             ]
-        tiles = -(-rows * stack.heads // stack.kv_heads // ATTENTION_QUERIES)
-        if stack.head_dim in (32, 64) and 0 < self.variants.attention_tiles <= stack.kv_heads * tiles:
+        if tiles := self.attention_tiles(rows, stack):
             return [
                 self._dispatch(
                     "attention_tile",
@@ -381,6 +342,12 @@ class Kernels:
             (split_results, split_sums, out),
             (*spread(rows * stack.heads), 1),
         )
+
+    def attention_tiles(self, rows: int, stack: Stack) -> int:
+        """Workgroups of `attention_tile` for a key-value head's queries; 0: another kernel makes them."""
+        tiles = -(-rows * stack.heads // stack.kv_heads // ATTENTION_QUERIES)
+        most, fits = self.variants.attention_tiles, self.variants.attention and stack.head_dim in (32, 64)
+        return tiles if fits and 0 < most <= stack.kv_heads * tiles else 0
 
     def _attention_workgroup(self, stack: Stack) -> int:
         return min(self.variants.attention, 2 * stack.head_dim)

@@ -25,12 +25,8 @@ PINS = {  # what the other fields can be, except `linear`, which depends on the 
     "workgroup": (64, 128, 256),
     "lanes": (0, 1),
     "tiles": range(1 << 16),
-    "tile_rows": (64, 128),
-    "tile_outputs": (64, 128),
-    "tile_buffers": (1, 2),
-    "tile_splits": range(1, 9),
-    "attention_tiles": range(1 << 16),
     "attention": (0, 64, 128, 256),
+    "attention_tiles": range(1 << 16),
     "attention_groups": range(1, 1 << 16),
     "attention_splits": range(1, 1 << 16),
     "block_tokens": range(1, MOST_BLOCK_TOKENS + 1),
@@ -50,12 +46,8 @@ class Variants:
     workgroup_storage: int = 16384  # bytes
     lanes: bool = True  # several invocations share an output row of `linear_floats`, `linear_plain` and `conv`
     tiles: int = 256  # `linear_tile` makes products of at least that many tiles; 0: it makes none
-    tile_rows: int = 64  # rows of x and outputs of a tile
-    tile_outputs: int = 64
-    tile_buffers: int = 2  # of a step's columns, in workgroup memory
-    tile_splits: int = 1  # most workgroups that share a tile's columns, where there would be too few of them
-    attention_tiles: int = 64  # `attention_tile` is used where it has at least that many workgroups; 0: never
     attention: int = 128  # workgroup of attention, at most twice a head's dimensions; 0: `attention_plain` instead
+    attention_tiles: int = 128  # `attention_tile` is used where it has at least that many workgroups; 0: it never is
     attention_groups: int = 256  # most workgroups for one attention call with few queries
     attention_splits: int = 16  # most workgroups that share one group of queries' keys
     block_tokens: int = 64  # tokens whose states are made at once when that much audio is there
@@ -117,7 +109,7 @@ class Variants:
     def found(self) -> str:
         """What was measured on this GPU, as `pinned` takes it: to be kept for the next time."""
         costs = "".join(f",pass_{rows}={round(100 * cost)}" for rows, cost in self.pass_costs.items() if rows > 1)
-        return f"linear={self.linear}{costs}"
+        return f"linear={self.linear},attention_tiles={self.attention_tiles}{costs}"
 
     # An H200 ran the shapes below fastest.
 
@@ -178,22 +170,6 @@ class Variants:
             lanes *= 2
         shape = {"WORKGROUP": FLOATS_WORKGROUP, "LANES": lanes}
         return shape | ({"SUBGROUP": math.gcd(lanes, self.subgroup)} if self.linear == "staged_subgroups" else {})
-
-    def tile_shape(self, rows: int, outputs: int, blocks: int, can_split: bool) -> dict[str, int] | None:
-        """`linear_tile`'s constants for x [rows, 32 * blocks] and a matrix of `outputs` rows; None: too few tiles."""
-        tiles = -(-rows // self.tile_rows) * -(-outputs // self.tile_outputs)
-        if not self.tiles or rows < self.tile_rows // 2:
-            return None
-        splits = min(-(-self.tiles // tiles), self.tile_splits, blocks) if can_split else 1
-        if tiles * max(splits, 1) < self.tiles:
-            return None
-        return {
-            "WORKGROUP": self.tile_rows * self.tile_outputs // 64,
-            "TILE_ROWS": self.tile_rows,
-            "TILE_OUTPUTS": self.tile_outputs,
-            "BUFFERS": self.tile_buffers,
-            "SPLITS": splits,
-        }
 
     def plain_shape(self, columns: int) -> tuple[int, int]:
         """`linear_plain`'s workgroup and lanes: invocations, and how many of them share four output rows."""

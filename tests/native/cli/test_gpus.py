@@ -41,18 +41,22 @@ def test_a_driver_that_computes_a_kernel_wrongly(voxtab, monkeypatch, tmp_path):
     """stderr and the bench's JSON say so, and the text is right."""
     monkeypatch.setattr(bench, "LIVE_STEPS", 1)
     monkeypatch.setattr(bench, "FILE_RUNS", 1)
-    monkeypatch.setattr(Variants, "of", classmethod(lambda cls, adapter: cls()))  # as on a real GPU: they are tried
+    monkeypatch.setattr(Variants, "of", classmethod(lambda cls, adapter: cls(attention_tiles=1)))  # they are tried
     monkeypatch.setattr(known_variants, "_path", lambda: tmp_path / "variants.json")  # a real one may be known
     shader = resources.shader
-    monkeypatch.setattr(
-        resources, "shader", lambda name: shader(name).replace("return x.scale *", "return 1.01 * x.scale *")
-    )
-    warning = "voxtab: The graphics driver computes some kernels wrong (linear=staged_packed)"
+
+    def broken(name):
+        text = shader(name).replace("return x.scale *", "return 1.01 * x.scale *")
+        return text.replace("kept[place + QUERIES]", "1.01 * kept[place + QUERIES]")
+
+    monkeypatch.setattr(resources, "shader", broken)
+    warning = "voxtab: The graphics driver computes some kernels wrong (linear=staged_packed and attention_tile)"
     status, out, err = voxtab("bench", "--model", GGUF, CLIP)
     figures = json.loads(out)
     assert status == 0 and err.startswith(warning) and err.count("\n") == 1
     assert figures["variants"]["linear"] in ("plain", "staged")
-    assert figures["wrong_variants"] == ["staged_packed"]
+    assert figures["wrong_variants"] == ["staged_packed", "attention_tile"]
+    assert figures["variants"]["attention_tiles"] == 0
     status, out, err = voxtab("transcribe", "--model", GGUF, "--format", "json", "--tokens", CLIP)
     assert status == 0 and err.startswith(warning) and json.loads(out)["tokens"] == EXPECTED["tokens_q4_0"]
 
