@@ -57,11 +57,12 @@ async def predict(device: Device, config: ModelConfig = VOXTRAL_4B) -> dict:
         return await seconds(lambda layers: decode(rows, layers), config.decoder.layers)
 
     async def seconds(record: Callable[[int | None], list[Dispatch]], layers: int) -> float:
-        whole = await _seconds(model, record(None))
         if not in_software:
-            return whole
-        without = await _seconds(model, record(0))
-        return without + layers * (whole - without)
+            return await _seconds(model, record(None))
+        # The layer runs alone: in a difference of two times, many layers would multiply the noise of both.
+        rest = record(0)
+        layer = [dispatch for dispatch in record(1) if dispatch not in rest]
+        return await _seconds(model, rest) + layers * await _seconds(model, layer)
 
     block = await seconds(lambda layers: encode(tokens, layers), config.encoder.layers)
     passes = {rows: await pass_seconds(rows) for rows in k.variants.pass_rows}

@@ -11,6 +11,7 @@
   tab-opening processor time that headless Chromium takes to open the embedded model
   tab-memory  memory that loading a 542 MB model takes in Chromium, beyond its GPU buffers
   tab-file    a model and an audio file in the page in Chromium: time, the page's long tasks, memory from begin to end
+  prediction  the speed that the page predicts, and the one that then comes, in Chromium or natively
 
 Other programs slow a machine down, so compare ratios within one run. tools/README.md explains the figures.
 Run it with the project's environment: .venv/bin/python tools/bench full
@@ -33,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench import full
 from bench.laptops import laptops
 from bench.opening import opening
+from bench.prediction import predictions
 from bench.tab import tab_memory, tab_opening, tab_step
 from bench.tab_file import tab_file
 from bench.weight_types import rates_of_types
@@ -193,6 +195,14 @@ def main():
     of_file.add_argument("--model", required=True, metavar="M", help="as --model of tools/bench full")
     of_file.add_argument("--audio", required=True, metavar="FILE")
     of_file.set_defaults(bench=lambda arguments: tab_file(arguments.model, arguments.audio))
+    foretold = benches.add_parser("prediction")
+    foretold.add_argument("--model", required=True, metavar="M", help="as --model of tools/bench full")
+    foretold.add_argument("--audio", required=True, metavar="FILE")
+    foretold.add_argument("--native", action="store_true", help="natively instead of in Chromium")
+    foretold.add_argument("--site", type=Path, metavar="DIR", help="as of tools/bench full")
+    foretold.set_defaults(
+        bench=lambda arguments: predictions(arguments.model, arguments.audio, arguments.native, arguments.site)
+    )
     plain = {
         "step": step,
         "laptops": laptops,

@@ -147,15 +147,15 @@ def tab_opening(runs: int = 3) -> dict:
     with served(folders={"model": embedded_model()}) as url:
         for _ in range(runs):
             with tempfile.TemporaryDirectory() as profile, chromium(Path(profile)) as page:
-                before = _chromium_seconds()
+                before = chromium_seconds()
                 page.goto(f"{url}/bench/bench.html")
                 page.evaluate("load('/model/voxtab-tiny-q4.gguf')")
-                after = _chromium_seconds()
+                after = chromium_seconds()
                 times.append({kind: after[kind] - before.get(kind, 0) for kind in after})
     return {kind: spread([each[kind] for each in times]) for kind in ("gpu-process", "renderer", "all")}
 
 
-def _chromium_seconds() -> dict[str, float]:
+def chromium_seconds() -> dict[str, float]:
     """Processor time of those processes so far, by kind, and of all."""
     seconds = {"all": 0.0}
     for process in _chromium_processes():
