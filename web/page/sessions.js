@@ -103,12 +103,13 @@ function entry(session) {
   title.textContent = titleOf(session);
   const about = document.createElement("span");
   about.className = "quiet numbers";
-  about.textContent = facts([
-    whenOf(session),
+  const known = [
     lengthOf(session),
     session.seconds ? wording("sessions.recorded", { size: size(session.bytes) }) : session.name,
-    session.isOpen ? wording("sessions.open_now") : !session.result && wording("sessions.incomplete"),
-  ]);
+    !session.result && wording("sessions.incomplete"),
+  ];
+  // Of what is written now, length and size would soon be wrong.
+  about.textContent = facts([whenOf(session), ...(session.isOpen ? [wording("sessions.open_now")] : known)]);
   item.append(title, " ", about, ...missing(session.gaps));
   if (session.isOpen) return item;
   const others = [

@@ -13,6 +13,7 @@ export let shown = new Transcript();
 let heard = { seek: null, toggle: null, now: null }; // what plays the audio: see `playable`
 let playedAt = -1; // index of the word that is marked as played
 let isAtEnd = true; // the end is in view: whoever reads it follows it
+let top = 0; // how far it was scrolled, in pixels
 let isFollowing = false; // the end comes into view at the next frame
 
 // Shows a transcript in place of the one before, which stays as it is.
@@ -25,7 +26,7 @@ export function display(transcript) {
   shown.box = box;
   shown.reword();
   box.replaceChildren(...shown.nodes);
-  isAtEnd = shown.text === "";
+  [isAtEnd, top] = [shown.text === "", 0];
   requestAnimationFrame(look);
   showSureness();
 }
@@ -42,8 +43,11 @@ export function follow(transcript) {
   });
 }
 
+// Text that came, or a box that got lower, since it was scrolled to the end does not mean that the user went elsewhere.
 function look() {
-  isAtEnd = box.scrollHeight - box.scrollTop - box.clientHeight < AT_END;
+  if (box.scrollHeight - box.scrollTop - box.clientHeight < AT_END) isAtEnd = true;
+  else if (box.scrollTop < top) isAtEnd = false;
+  top = box.scrollTop;
 }
 
 box.addEventListener("scroll", look);
