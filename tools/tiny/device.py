@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Plain English on a GPU machine without a network that takes 41 MB a call: what is sent, and what is done there.
+"""Plain English on a GPU machine without a network that takes 39 MB a call: what is sent, and what is done there.
 
-device.py pieces W SPEECH OUT    here: OUT/code and OUT/1 to OUT/5, from the work folder as README.md fills it
+device.py pieces W SPEECH OUT    here: OUT/code and OUT/1 to OUT/6, from the work folder as README.md fills it
 device.py take FOLDER            there: keep a piece in ~/w
 device.py voices                 there, after pieces 1 and 2: Kokoro speaks, on each GPU (~/w/kokoro-*.log)
 device.py people                 there, after all pieces: real speech, labelled, and what validates
@@ -23,7 +23,7 @@ from pathlib import Path
 
 CODE = Path(__file__).resolve().parent
 HOME = Path.home() / "w"
-HOURS = {2: 80, 4: 110}  # that Kokoro speaks, by the number of GPUs: some four and three minutes of their time
+HOURS = {2: 120, 4: 130}  # that Kokoro speaks, by the number of GPUs: some five and three minutes of their time
 CUT = 37_500_000  # bytes of speechocean's file in piece 3
 LIBRARIES = ["libasound.so.2", *(f"libflite{part}.so.1" for part in ("", "_cmulex", "_usenglish"))]
 LIBRARIES += [f"libflite_cmu_us_{voice}.so.1" for voice in ("slt", "rms", "awb", "kal16")]
@@ -53,7 +53,7 @@ def pieces(work, speech, out):
     from kokoro_torch import pack_styles
     from pack import pack
 
-    folders = {i: out / str(i) for i in range(1, 6)}
+    folders = {i: out / str(i) for i in range(1, 7)}
     for folder in (out / "code", *folders.values()):
         folder.mkdir(parents=True, exist_ok=True)
     for path in (*CODE.glob("*.py"), *CODE.glob("*.tsv")):
@@ -70,7 +70,6 @@ def pieces(work, speech, out):
     put(1, *kokoro[:2], *(work / "wheels").glob("*.whl"), work / "tekken.json", work / "kokoro/vocab.json")
     texts = (work / "texts/train-phonemes.jsonl").read_bytes()
     (folders[1] / "train.jsonl.xz").write_bytes(lzma.compress(texts, preset=6))
-    sound(1, "valid", "kokoro-00")
     put(2, *kokoro[2:])
     pack_styles(work / "kokoro", folders[2] / "styles.npz")
     opus = (speech / "speechocean-train.opus").read_bytes()
@@ -85,6 +84,8 @@ def pieces(work, speech, out):
     sound(4, "valid", "flite-00")
     put(5, *(work / "packages").glob("py_nanotts-*.whl"))
     beginning(work, folders[5])
+    put(6, work / "whisper.pt")
+    sound(6, "valid", "kokoro-00")
     with tarfile.open(folders[4] / "lib.tar.xz", "w:xz", dereference=True) as tar:
         for name in LIBRARIES:
             tar.add(next(Path("/usr/lib").rglob(name)), name)
@@ -209,6 +210,7 @@ def train(options):
         *("data", "tekken.json", "english", "--f16", "--state", "state.pt", "--save-every", "2", "--check-every", "4"),
         *("--english", "--shape", "384x7,384x4", "--delays", "3", "6", "6", "6", "12", "30", "--muon", "--compile"),
         *("--twice", "--dropout", "0.15", "--batch", "128", "--peak", "1.8e-3", "--planners", "6"),
+        *("--teacher", "whisper.pt", "--teacher-until", "0.7"),
         *("--valid", *(f"valid/{name}" for name in valid), "data/librispeech", "--valid-clips", "100", *options),
     )
     os.environ["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"

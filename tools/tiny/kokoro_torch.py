@@ -26,6 +26,7 @@ from streams import LABEL, SILENCE
 from synthesize import HELD_OUT, LEAD, PHONEME_PUNCTUATION, TAIL
 
 MOST_PHONEMES = 300
+MANDARIN = 3  # times as often as others a voice whose language is Mandarin: that of the learners in validation
 RATE, FRAME = 24000, 600  # samples a second, and in one frame of the durations
 LSTMS = [
     "predictor.text_encoder.lstms.0",
@@ -310,8 +311,8 @@ def sounds_of(phonemes, vocab):
     return np.array(labels, np.uint8)
 
 
-def mixed_style(table, r):
-    """a voice that is nobody's: table [voices, 256]"""
+def mixed_style(table, odds, r):
+    """a voice that is nobody's: table [voices, 256], odds of each voice to be part of it"""
 
     def mix():
         k = r.choice([1, 2, 3], p=[0.3, 0.4, 0.3])
@@ -319,7 +320,7 @@ def mixed_style(table, r):
         if k > 1 and r.random() < 0.4:  # beyond the first, away from the others
             shares = shares * -0.35
             shares[0] += 1 - shares.sum()
-        own = shares @ table[r.choice(len(table), k, replace=False)]
+        own = shares @ table[r.choice(len(table), k, replace=False, p=odds)]
         if r.random() < 0.5:  # and a little in any direction in which voices differ
             own = own + r.uniform(0, 0.5) * r.standard_normal(len(table)) / len(table) ** 0.5 @ (table - table.mean(0))
         return own
@@ -352,13 +353,15 @@ class Speaker:
             name: table for name, table in read_styles(folder).items() if (name in HELD_OUT["kokoro"]) == held_out
         }
         self.names, self.styles = list(styles), np.stack(list(styles.values()), 1)  # [length, voice, 256]
+        odds = np.array([MANDARIN if name[0] == "z" else 1.0 for name in self.names])
+        self.odds = odds / odds.sum()
 
     def voice(self, length):
         if self.held_out:  # validation: the voices as they are
             k = self.r.integers(len(self.names))
             return self.names[k], self.styles[length, k], self.r.uniform(0.85, 1.15), 1.0
         pitch = 2 ** self.r.uniform(-0.35, 0.35) if self.r.random() < 0.5 else 1.0
-        return "mixed", mixed_style(self.styles[length], self.r), self.r.uniform(0.65, 1.35), pitch
+        return "mixed", mixed_style(self.styles[length], self.odds, self.r), self.r.uniform(0.65, 1.35), pitch
 
     def manner(self, count):
         """[count, 3]: pitch range, slur, and by how much (the logarithm of) each sound's length varies"""

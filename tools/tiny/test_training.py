@@ -257,3 +257,46 @@ def test_two_views_that_agree_cost_nothing():
     logs = torch.randn(3, 20, 29).log_softmax(-1)
     assert train.disagreement(torch.cat([logs, logs])).abs() < 1e-6
     assert train.disagreement(torch.cat([logs, logs.roll(1, 1)])) > 0.3
+
+
+def test_a_teacher_hears_each_stream_once():
+    heard = []
+
+    class Deaf(train.Teacher):
+        def __init__(self):
+            self.mean = None
+
+        def states(self, clean):
+            heard.append(len(clean))
+            torch.manual_seed(1)
+            return torch.randn(len(clean), 790, 8)
+
+    labels = torch.full((4, 800), 60)
+    labels[:, :300] = streams.SILENCE
+    teacher, clean = Deaf(), torch.zeros(4, 1600)
+    known = teacher.states(clean[:2])
+    speaks = known[:, 300:]
+    known = ((known - speaks.mean((0, 1))) / speaks.flatten(0, 1).std(0)).repeat(2, 1, 1)
+    known[:, :300] = 7  # what the student makes of silence does not matter
+    assert teacher.distance(known, clean, labels, 2) < 1e-5
+    assert abs(teacher.distance(known + 1, clean, labels, 2) - 1) < 1e-3
+    assert heard == [2, 2, 2]
+
+
+def test_some_streams_have_nothing_between_clips():
+    torch.manual_seed(1)
+    pool = streams.Pool("nowhere", {"kokoro": 1}, "cpu", hours=0.01)
+    pool.samples[160:16160] = 3000
+    clip = (160, 16000, 0.02, [(0.5, [1100], "one"), (0.9, [1101], "two")], False)
+    p, *_ = streams.plan({"kokoro": [clip]}, {"kokoro": 1.0}, 32, [6], np.random.default_rng(3))
+    p["live"][:] = streams.LIVE * streams.SAMPLES
+    samples, clean, _ = streams.mix(pool, {k: torch.from_numpy(v) for k, v in p.items()})
+    between = (samples == 0).float().mean(1)[(clean != 0).any(1)]
+    assert 0.1 < (between > 0.1).float().mean() < 0.5
+    assert not samples[clean == 0].eq(0).all()
+
+
+def test_a_voice_without_odds_is_never_mixed_in():
+    table = np.array([[1.0] * 256, [1.0] * 256, [1.0] * 256, [9.0] * 256])
+    odds, r = np.array([0.5, 0.25, 0.25, 0.0]), np.random.default_rng(5)
+    assert np.allclose(np.mean([kokoro_torch.mixed_style(table, odds, r) for _ in range(400)]), 1, atol=0.3)

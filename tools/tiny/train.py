@@ -5,7 +5,8 @@ The schedule is in minutes of training, kept in the state file, so that a run ma
 first, then the whole model, at last with weights rounded to Q4_0 in the forward and backward pass. What the encoder
 learns beside the words: the sound that is spoken (where clips have labels), at its end and half-way up; the characters,
 by CTC; and the teacher's states, if there is one. With --twice every stream is heard in two rooms, by two throats and
-behind two sets of masks, and what is heard has to agree (Yao et al. 2024, CR-CTC). Several processes with torchrun's
+behind two sets of masks; what is heard has to agree (Yao et al. 2024, CR-CTC), and what is written, which dropout makes
+differ too (Liang et al. 2021, R-Drop). Several processes with torchrun's
 variables (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT) share the work, one GPU each. Writes OUT-0.pt, OUT-1.pt, ...
 (parameters) and STATE (all that resuming needs)."""
 
@@ -45,6 +46,7 @@ from streams import (
     LABELS,
     LEFT,
     LIVE,
+    SILENCE,
     TINY_SHARES,
     UNLABELLED,
     Pool,
@@ -61,6 +63,9 @@ from vocabulary import Vocabulary
 LOOK_AHEAD = 10  # states by which the student may be later than its teacher, or name a sound later than it is spoken
 IGNORED = -100
 WEIGHT_DECAY = 0.1
+TAUGHT_LAYERS = 4  # of Whisper's six: by then a sound is easiest to tell from the states of people not heard before
+TAUGHT = 0.5  # weight of the teacher's states
+WRITTEN_APART = 0.5  # weight of two views that write otherwise, beside that of what is heard
 RANK, RANKS = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
 
 
@@ -116,7 +121,9 @@ class Losses(nn.Module):
         tokens = states.new_zeros(())
         if with_decoder:
             logits = self.model(self.model.adapt(states), inputs, delays)[:, LEFT:]
-            tokens = F.cross_entropy(logits.float().flatten(0, 1), targets[:, LEFT:].flatten(), ignore_index=IGNORED)
+            written = logits.float().log_softmax(-1)
+            tokens = F.nll_loss(written.flatten(0, 1), targets[:, LEFT:].flatten(), ignore_index=IGNORED)
+            apart = apart + WRITTEN_APART * disagreement(written) if twice else apart
         return spelled.transpose(0, 1), self.teacher(states[:, late]), sounds, tokens, apart
 
 
@@ -146,18 +153,27 @@ def read_losses(prefix, device):
 
 
 class Teacher:
-    """Whisper's states of the clean clips, each channel with zero mean and unit variance over the first batch"""
+    """Whisper's states of the clean clips where somebody speaks, each channel with zero mean and unit variance over the
+    first batch: in silence they say little but where in the 30 s they stand"""
 
     def __init__(self, path, device):
         self.encoder, self.mean = whisper_encoder.load(path, device), None
+        self.encoder.layers = self.encoder.layers[:TAUGHT_LAYERS]
 
     @torch.no_grad()
     def states(self, clean):
         with torch.autocast(clean.device.type, torch.bfloat16):
-            x = self.encoder(clean)[:, : 4 * LIVE - LOOK_AHEAD].float()
+            return self.encoder(clean)[:, : 4 * LIVE - LOOK_AHEAD].float()
+
+    def distance(self, taught, clean, labels, views):
+        """mean squared error a channel of the student's states; the views of a stream have one `clean`, so the teacher
+        hears that once"""
+        x = self.states(clean[: len(clean) // views]).repeat(views, 1, 1)
+        speaks = labels[:, : x.shape[1]] != SILENCE
         if self.mean is None:
-            self.mean, self.deviation = x.mean((0, 1)), x.std((0, 1))
-        return (x - self.mean) / self.deviation
+            self.mean, self.deviation = x[speaks].mean(0), x[speaks].std(0)
+        error = (taught.float() - (x - self.mean) / self.deviation).square().mean(-1)
+        return (error * speaks).sum() / speaks.sum().clamp(min=1)
 
 
 def optimisers(losses, peak, muon, device):
@@ -417,8 +433,8 @@ def main():
         lengths = torch.full((a.batch,), spelled.shape[0])
         ctc = F.ctc_loss(spelled, p["characters"], lengths, p["sizes"], reduction="none", zero_infinity=True)
         ctc = ctc.sum() / int(p["sizes"].sum())
-        distance = F.mse_loss(taught.float(), teacher.states(clean)) if taught_now else taught.sum() * 0
-        loss = written + (0.3 if with_decoder else 1.0) * (ctc + sounds + apart) + distance
+        distance = teacher.distance(taught, clean, labels, views) if taught_now else taught.sum() * 0
+        loss = written + (0.3 if with_decoder else 1.0) * (ctc + sounds + apart) + TAUGHT * distance
         loss.backward()
         if whole:
             restore_weights(model, whole)
