@@ -65,7 +65,7 @@ IGNORED = -100
 WEIGHT_DECAY = 0.1
 TAUGHT_LAYERS = 4  # of Whisper's six: by then a sound is easiest to tell from the states of people not heard before
 TAUGHT = 0.5  # weight of the teacher's states
-WRITTEN_APART = 0.5  # weight of two views that write otherwise, beside that of what is heard
+WRITTEN_APART = 1.5  # weight of two views that write otherwise, beside that of what is heard
 RANK, RANKS = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
 
 
@@ -154,7 +154,7 @@ def read_losses(prefix, device):
 
 class Teacher:
     """Whisper's states of the clean clips where somebody speaks, each channel with zero mean and unit variance over the
-    first batch: in silence they say little but where in the 30 s they stand"""
+    last hundred steps: in silence they say little but where in the 30 s they stand"""
 
     def __init__(self, path, device):
         self.encoder, self.mean = whisper_encoder.load(path, device), None
@@ -170,10 +170,14 @@ class Teacher:
         hears that once"""
         x = self.states(clean[: len(clean) // views]).repeat(views, 1, 1)
         speaks = labels[:, : x.shape[1]] != SILENCE
+        count = speaks.sum().clamp(min=1)
+        mean = (x * speaks[..., None]).sum((0, 1)) / count
+        variance = ((x - mean).square() * speaks[..., None]).sum((0, 1)) / count
         if self.mean is None:
-            self.mean, self.deviation = x[speaks].mean(0), x[speaks].std(0)
-        error = (taught.float() - (x - self.mean) / self.deviation).square().mean(-1)
-        return (error * speaks).sum() / speaks.sum().clamp(min=1)
+            self.mean, self.deviation = mean, variance.sqrt()
+        self.mean, self.deviation = self.mean.lerp(mean, 0.01), self.deviation.lerp(variance.sqrt(), 0.01)
+        error = (taught.float() - (x - self.mean) / self.deviation.clamp(min=1e-3)).square().mean(-1)
+        return (error * speaks).sum() / count
 
 
 def optimisers(losses, peak, muon, device):
