@@ -115,9 +115,7 @@ class Encoder:
                 step, self.x, layer.wqkv, self.queries, rows=rows, norm=norm, bias=layer.qkv_bias, heads=heads
             )
             # attended [rows, heads, head_dim] = softmax(queries . keys / sqrt(head_dim)) values, over the window
-            dispatches += k.attention(
-                step, self.queries, cache, self.scratch, self.attended, rows=rows, stack=stack, cache_f16=f16
-            )
+            dispatches += self._attention(k, cache, rows)
             # x += wo attended + bo
             dispatches += k.linear(step, self.attended, layer.wo, self.x, rows=rows, ending=ADD, bias=layer.wo_bias)
             # n = ffn_norm * x / rms(x);  hidden [rows, hidden] = silu(w1 n) * (w3 n)
@@ -133,21 +131,23 @@ class Encoder:
 
     def record_attention(self, k: Kernels, tokens: int, layers: int) -> list[Dispatch]:
         """The attention of a block in the first layers: for timing variants, and to compare their results."""
-        rows = tokens * STATES_PER_TOKEN
         return [
             dispatch
             for cache in self.cache.layers[:layers]
-            for dispatch in k.attention(
-                self.step,
-                self.queries,
-                cache,
-                self.scratch,
-                self.attended,
-                rows=rows,
-                stack=self.stack,
-                cache_f16=self.cache.f16,
-            )
+            for dispatch in self._attention(k, cache, tokens * STATES_PER_TOKEN)
         ]
+
+    def _attention(self, k: Kernels, cache: int, rows: int) -> list[Dispatch]:
+        return k.attention(
+            self.step,
+            self.queries,
+            cache,
+            self.scratch,
+            self.attended,
+            rows=rows,
+            stack=self.stack,
+            cache_f16=self.cache.f16,
+        )
 
     def _conv(self, k: Kernels, i: int, x: int, out: int, **shape) -> Dispatch:
         conv = self.weights.conv[i]

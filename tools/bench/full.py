@@ -6,7 +6,6 @@ still come. tools/README.md explains each figure.
 
 import asyncio
 import contextlib
-import os
 import sys
 import tempfile
 import threading
@@ -20,7 +19,7 @@ import numpy as np
 import soundfile
 
 from bench import engine
-from bench.tab import chromium, chromium_bytes, served
+from bench.tab import chromium, chromium_bytes, placed, served
 from voxtab import resources
 from voxtab.bench import file_run, significant, spread
 from voxtab.config import LOOKAHEAD_SAMPLES, SAMPLE_RATE, SAMPLES_PER_TOKEN, TOKEN_MS
@@ -28,7 +27,6 @@ from voxtab.errors import UserError
 from voxtab.gpu.device import DEFAULT_LIMITS
 from voxtab.native import models
 from voxtab.native.audio.file import open_audio
-from voxtab.weights.layouts import addresses_among
 
 FIGURES = (
     "step_ms",
@@ -197,12 +195,11 @@ def full(arguments) -> dict:
         speech = np.resize(clip, counts.audio_s * SAMPLE_RATE)
         (scratch / "measured").mkdir()
         soundfile.write(scratch / "measured/speech.wav", speech, SAMPLE_RATE, subtype="PCM_16")
-        folder = model.parent if model and model.is_file() else model
-        folders = {"measured": scratch / "measured"} | ({"model": folder} if model else {})
+        folder, address = placed(model) if model else (None, None)
+        folders = {"measured": scratch / "measured"} | ({"model": folder} if folder else {})
         before = {"worker/boot.js": worker, "audio/capture-worklet.js": NOTE_STEPS}
         with served(arguments.site, folders=folders, before=before) as url:
             _say(f"the site is served at {url}")
-            address = model and f"/model/{model.name if model.is_file() else addresses_among(os.listdir(model))[0]}"
             with report.part("load_s", "reload_s", "click_s", "paint_p95_ms"):
                 _page(report, counts, url, address, arguments.variants, scratch)
             with report.part("growth_mb", "gpu_gb", *WORKER_FIGURES):

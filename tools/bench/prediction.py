@@ -14,7 +14,6 @@ a GPU it is what counts. `predicted` comes before the file, `of_tokens` after it
 """
 
 import asyncio
-import os
 import re
 import sys
 import tempfile
@@ -26,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from bench.tab import chromium, chromium_seconds, served
+from bench.tab import chromium, chromium_seconds, placed, served
 from voxtab import prediction
 from voxtab.bench import file_run, significant
 from voxtab.config import SAMPLE_RATE, TOKEN_MS
@@ -34,7 +33,6 @@ from voxtab.drafting import EXPECTED
 from voxtab.native import models
 from voxtab.native.audio.file import open_audio
 from voxtab.native.gpu.device import NativeDevice
-from voxtab.weights.layouts import addresses_among
 
 PATIENCE_S = 7200
 CLOCK, PROCESSOR = "clock", "processor"
@@ -116,7 +114,7 @@ def counted(clock: Callable[[], float], tokens: dict[int, float]):
 
 
 def _tab(model: Path, samples, site: Path | None):
-    folder, name = (model.parent, model.name) if model.is_file() else (model, addresses_among(os.listdir(model))[0])
+    folder, address = placed(model)
     with tempfile.TemporaryDirectory() as scratch:
         measured = Path(scratch, "measured")
         measured.mkdir()
@@ -137,7 +135,7 @@ def _tab(model: Path, samples, site: Path | None):
                     }
 
                 _say(f"{says}; opening the model")
-                opened = page.evaluate("all => load(...all)", [f"/model/{name}", None])
+                opened = page.evaluate("all => load(...all)", [address, None])
                 page.evaluate("ask('settle')")
                 _say("predicting")
                 before = predicted()

@@ -27,6 +27,7 @@ from voxtab.config import ModelConfig
 from voxtab.native.server.run import serving
 from voxtab.native.server.site import Site
 from voxtab.resources import embedded_model
+from voxtab.weights.layouts import addresses_among
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
@@ -41,6 +42,12 @@ ALL_LAYERS = replace(VOXTRAL_4B, encoder=replace(_NARROW, layers=32), decoder=_N
 ALL_WIDTHS = replace(
     VOXTRAL_4B, encoder=replace(VOXTRAL_4B.encoder, layers=1), decoder=replace(VOXTRAL_4B.decoder, layers=4, window=256)
 )
+
+
+def placed(model: Path) -> tuple[Path, str]:
+    """The folder of a model that --model names, and its address in a site that serves this folder as `model`."""
+    folder, name = (model.parent, model.name) if model.is_file() else (model, addresses_among(os.listdir(model))[0])
+    return folder, f"/model/{name}"
 
 
 @contextmanager

@@ -5,7 +5,6 @@ long_tasks_ms  tasks of the page's own thread that took more than 50 ms: while t
 memory_mb      of Chromium's processes: with the model open, as the text comes (ten times), and with the whole text
 """
 
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -13,11 +12,10 @@ from urllib.parse import urlencode
 
 from playwright.sync_api import Page
 
-from bench.tab import chromium, chromium_bytes, served
+from bench.tab import chromium, chromium_bytes, placed, served
 from voxtab.bench import significant
 from voxtab.errors import UserError
 from voxtab.native import models
-from voxtab.weights.layouts import addresses_among
 
 # Notes each long task of the page's thread, how far the text has come, and what the whole text is.
 NOTES = """
@@ -45,14 +43,14 @@ SETTLING_S = 2  # after which the page has shown the whole text
 def tab_file(model: str, audio: str) -> dict:
     path = Path(model).absolute()
     models.read_model(path)  # before the site is built: an error in the model shows at once
-    folder, name = (path.parent, path.name) if path.is_file() else (path, addresses_among(os.listdir(path))[0])
+    folder, address = placed(path)
     with (
         tempfile.TemporaryDirectory() as profile,
         served(folders={"model": folder}) as url,
         chromium(Path(profile)) as page,
     ):
         page.add_init_script(NOTES)
-        page.goto(f"{url}/?{urlencode({'model': f'/model/{name}'})}")
+        page.goto(f"{url}/?{urlencode({'model': address})}")
         page.locator("html:is([data-state=ready], [data-state=error])").wait_for()
         _refuse(page)
         opened, seen = _memory_mb(), []  # seen: (seconds of audio whose text had come, memory)

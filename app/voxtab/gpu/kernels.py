@@ -280,17 +280,17 @@ class Kernels:
         `scratch` are two buffers of `attention_scratch(rows, stack)` bytes.
         """
         splits, fours = self._attention_splits(rows, stack), self._attention_fours(rows, stack)
+        constants = {
+            "HEADS": stack.heads,
+            "KV_HEADS": stack.kv_heads,
+            "WINDOW": stack.window,
+            "CACHE_F16": cache_f16,
+        }
         if not self.variants.attention:
             return [
                 self._dispatch(
                     "attention_plain",
-                    {
-                        "WORKGROUP": stack.head_dim // 8,
-                        "HEADS": stack.heads,
-                        "KV_HEADS": stack.kv_heads,
-                        "WINDOW": stack.window,
-                        "CACHE_F16": cache_f16,
-                    },
+                    constants | {"WORKGROUP": stack.head_dim // 8},
                     (rows,),
                     (step, q, cache, out),
                     (stack.kv_heads, fours, 1),
@@ -300,14 +300,7 @@ class Kernels:
             return [
                 self._dispatch(
                     "attention_tile",
-                    {
-                        "WORKGROUP": 256,
-                        "HEADS": stack.heads,
-                        "KV_HEADS": stack.kv_heads,
-                        "HEAD_DIM": stack.head_dim,
-                        "WINDOW": stack.window,
-                        "CACHE_F16": cache_f16,
-                    },
+                    constants | {"WORKGROUP": 256, "HEAD_DIM": stack.head_dim},
                     (rows,),
                     (step, q, cache, out),
                     (stack.kv_heads, tiles, 1),
@@ -316,15 +309,7 @@ class Kernels:
         split_results, split_sums = (out, self._unwritten) if splits == 1 else scratch
         attention = self._dispatch(
             "attention",
-            {
-                "WORKGROUP": self._attention_workgroup(stack),
-                "HEADS": stack.heads,
-                "KV_HEADS": stack.kv_heads,
-                "HEAD_DIM": stack.head_dim,
-                "WINDOW": stack.window,
-                "SPLITS": splits,
-                "CACHE_F16": cache_f16,
-            },
+            constants | {"WORKGROUP": self._attention_workgroup(stack), "HEAD_DIM": stack.head_dim, "SPLITS": splits},
             (rows,),
             (step, q, cache, split_sums, split_results),
             (stack.kv_heads, fours, splits),
