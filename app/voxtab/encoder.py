@@ -15,7 +15,7 @@ from voxtab.config import (
     STATES_PER_TOKEN,
     Stack,
 )
-from voxtab.gpu.kernels import ADD, SILU, Dispatch, Heads, Kernels, pack_step
+from voxtab.gpu.kernels import ADD, SILU, Dispatch, Heads, Kernels, Matrix, pack_step
 from voxtab.kv_cache import KvCache
 from voxtab.weights.load import Weights
 
@@ -53,6 +53,7 @@ class Encoder:
         results, sums = kernels.attention_scratch(states, stack)
         self.scratch = device.buffer(results, "encoder attention"), device.buffer(sums, "encoder attention")
         self.hidden = buffer("encoder hidden", states, stack.hidden)
+        self.sums = device.buffer(kernels.split_sums(states, stack.width), "encoder sums")
         self.states = buffer("states", states, stack.width)
 
         filters, self.taps = mel.sparse_filters()
@@ -117,12 +118,12 @@ class Encoder:
             # attended [rows, heads, head_dim] = softmax(queries . keys / sqrt(head_dim)) values, over the window
             dispatches += self._attention(k, cache, rows)
             # x += wo attended + bo
-            dispatches += k.linear(step, self.attended, layer.wo, self.x, rows=rows, ending=ADD, bias=layer.wo_bias)
+            dispatches += self._add(k, self.attended, layer.wo, layer.wo_bias, rows)
             # n = ffn_norm * x / rms(x);  hidden [rows, hidden] = silu(w1 n) * (w3 n)
             norm = layer.ffn_norm, epsilon
             dispatches += k.linear(step, self.x, layer.w13, self.hidden, rows=rows, ending=SILU, norm=norm)
             # x += w2 hidden + b2
-            dispatches += k.linear(step, self.hidden, layer.w2, self.x, rows=rows, ending=ADD, bias=layer.w2_bias)
+            dispatches += self._add(k, self.hidden, layer.w2, layer.w2_bias, rows)
         # states [rows, width] = encoder_norm * x / rms(x)
         dispatches.append(
             k.rms_norm(self.x, weights.encoder_norm, self.states, rows=rows, columns=stack.width, epsilon=epsilon)
@@ -136,6 +137,9 @@ class Encoder:
             for cache in self.cache.layers[:layers]
             for dispatch in self._attention(k, cache, tokens * STATES_PER_TOKEN)
         ]
+
+    def _add(self, k: Kernels, of: int, matrix: Matrix, bias: int, rows: int) -> list[Dispatch]:
+        return k.linear(self.step, of, matrix, self.x, rows=rows, ending=ADD, bias=bias, sums=self.sums)
 
     def _attention(self, k: Kernels, cache: int, rows: int) -> list[Dispatch]:
         return k.attention(

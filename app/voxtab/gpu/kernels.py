@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from voxtab.config import Stack
 from voxtab.gpu.device import Device
-from voxtab.gpu.variants import Variants
+from voxtab.gpu.variants import MOST_SPLITS, TILE_OUTPUTS, TILE_ROWS, Variants
 
 # Of weights, as parts/types and parts/block_types of the shaders number them.
 TYPE_CODES = {
@@ -46,7 +46,6 @@ TOKENS_RING = 256  # ids kept on the GPU, by position; element 256 holds the pos
 ANGLES_FINE = 512  # positions in RoPE's fine table
 MAX_ROWS = 4  # most rows of x that an invocation of linear_plain or conv takes
 MAX_GRID = 65535
-TILE = 64  # rows and outputs of a tile of linear_tile
 ATTENTION_QUERIES = 64  # of a head, in a workgroup of attention_tile
 ARGMAX_RUN = 2048  # logits that a workgroup of argmax takes
 TOP_LOGITS = 4  # alternatives to a token, itself included, in shaders/top_logits.wgsl
@@ -184,6 +183,7 @@ class Kernels:
         norm: tuple[int, float] | None = None,
         bias=None,
         heads: Heads | None = None,
+        sums: int | None = None,
     ) -> list[Dispatch]:
         """x [rows, columns], matrix [outputs, columns] -> out [rows, outputs]; a dispatch for each part of the matrix.
 
@@ -192,8 +192,20 @@ class Kernels:
         silu(gate) * up; with `heads` it is HEADS, queries to out [rows, heads, head_dim], keys and values to the cache.
 
         Few rows go to `linear_staged` if the weights are in blocks and to `linear_floats` if they are floats, or to
-        `linear_plain`; many to `linear_tile`.
+        `linear_plain`; many to `linear_tile`. With `sums`, a buffer of `split_sums(rows, outputs)` bytes, and the ending
+        ADD, several of its workgroups may share the columns of a tile; `linear_join` adds up what each of them made.
         """
+        splits = self.variants.tile_splits(rows, matrix.rows, matrix.columns) if sums is not None else 1
+        if splits > 1:
+            assert sums is not None and ending == ADD and not norm and not heads and len(matrix.parts) == 1
+            split = self._linear(step, x, matrix, sums, rows=rows, splits=splits)
+            return [*split, self.linear_join(sums, bias, out, rows=rows, outputs=matrix.rows, splits=splits)]
+        return self._linear(step, x, matrix, out, rows=rows, ending=ending, norm=norm, bias=bias, heads=heads)
+
+    def _linear(
+        self, step, x, matrix: Matrix, out, *, rows, ending=STORE, norm=None, bias=None, heads=None, splits=1
+    ) -> list[Dispatch]:
+        """`linear`; or with `splits`, the sums of each of them: out [splits, rows, outputs]."""
         constants: dict[str, float] = {}
         gain, epsilon = norm or (self.unused, 0.0)
         if norm:
@@ -210,7 +222,7 @@ class Kernels:
         width = matrix.rows // 2 if ending == SILU else matrix.rows
         dispatches = []
         for part in matrix.parts:
-            kernel, shape, high, wide = self._linear_kernel(part.type, rows, matrix)
+            kernel, shape, high, wide = self._linear_kernel(part.type, rows, matrix, splits)
             if heads and part.first:
                 shape = shape | {"FIRST_PAIR": part.first // 2}
             compiled_ending = {"ENDING": HEADS if heads else ending} | ({"BIAS": 1} if bias else {})
@@ -245,17 +257,33 @@ class Kernels:
                         out,
                     ),
                     # Workgroups that read the same weights follow each other, so that a GPU's cache has them.
-                    (-(-rows // high), *spread(-(-part.rows // wide))),
+                    (-(-rows // high) * splits, *spread(-(-part.rows // wide))),
                 )
             )
         return dispatches
 
-    def _linear_kernel(self, type: str, rows: int, matrix: Matrix) -> tuple[str, dict[str, float], int, int]:
+    def linear_join(self, sums, bias, out, *, rows, outputs, splits) -> Dispatch:
+        """sums [splits, rows, outputs], bias [outputs] or None -> out [rows, outputs] += all sums + bias."""
+        return self._dispatch(
+            "linear_join",
+            {"SPLITS": splits} | ({"BIAS": 1} if bias else {}),
+            (rows, outputs),
+            (sums, bias or self.unused, out),
+            (*spread(-(-rows * outputs // 4 // self.variants.workgroup)), 1),
+        )
+
+    def split_sums(self, rows: int, outputs: int) -> int:
+        """Bytes of `linear`'s `sums` for up to `rows` rows of x and `outputs` outputs."""
+        return 4 * MOST_SPLITS * rows * outputs if self.variants.tiles else 16
+
+    def _linear_kernel(
+        self, type: str, rows: int, matrix: Matrix, splits: int
+    ) -> tuple[str, dict[str, float], int, int]:
         """The file for weights of this type, its constants, and how many rows of x and outputs a workgroup makes."""
         layout = self.variants
         shape: dict[str, float]
-        if layout.tiles and rows >= TILE // 2 and -(-rows // TILE) * -(-matrix.rows // TILE) >= layout.tiles:
-            return "linear_tile", {"WORKGROUP": 256}, TILE, TILE
+        if layout.has_tiles(rows, matrix.rows, splits):
+            return "linear_tile", {"WORKGROUP": 128, "SPLITS": splits}, TILE_ROWS, TILE_OUTPUTS
         in_blocks = type == "Q4_0" or type in BLOCK_TYPES
         if layout.linear != "plain" and in_blocks:
             kernel = "linear_staged_subgroups" if layout.linear == "staged_subgroups" else "linear_staged"

@@ -9,10 +9,13 @@ from voxtab.errors import UserError
 from voxtab.gpu.device import GpuAdapter
 
 STAGED_ROWS = 2  # rows of x that a workgroup of linear_staged takes at most
-MOST_BLOCK_TOKENS = 64  # tokens whose states are made at once, at most
+MOST_BLOCK_TOKENS = 128  # tokens whose states are made at once, at most
 FEW_ROWS = 8  # rows of x in a live step or a decoder pass, at most; a file's block has more
 KEPT_BYTES = 148  # workgroup memory that linear_staged needs for 32 columns of a row of x
 ALIGNMENT_BYTES = 32  # most bytes lost between its variables, as each begins at a multiple of 16
+TILE_ROWS, TILE_OUTPUTS = 128, 64  # of a tile of linear_tile
+MOST_SPLITS = 4  # workgroups that share the columns of a tile, at most
+SPLIT_COLUMNS = 512  # of each of them, at least: what they make must also be added up
 FLOATS_WORKGROUP = 128
 # Of linear_floats, at least, where the rows are long enough: 500 for each of 132 multiprocessors.
 FLOATS_INVOCATIONS = 1 << 16
@@ -45,12 +48,12 @@ class Variants:
     largest_workgroup: int = 256  # invocations
     workgroup_storage: int = 16384  # bytes
     lanes: bool = True  # several invocations share an output row of `linear_floats`, `linear_plain` and `conv`
-    tiles: int = 256  # `linear_tile` makes products of at least that many tiles; 0: it makes none
+    tiles: int = 128  # `linear_tile` makes products that give it at least that many workgroups; 0: it makes none
     attention: int = 128  # workgroup of attention, at most twice a head's dimensions; 0: `attention_plain` instead
     attention_tiles: int = 128  # `attention_tile` is used where it has at least that many workgroups; 0: it never is
     attention_groups: int = 256  # most workgroups for one attention call with few queries
     attention_splits: int = 16  # most workgroups that share one group of queries' keys
-    block_tokens: int = 64  # tokens whose states are made at once when that much audio is there
+    block_tokens: int = 128  # tokens whose states are made at once when that much audio is there
     # How many next tokens a decoder pass guesses to be pads, where audio waits. None: `drafting` chooses.
     drafts: int | None = 0
     # The time of a decoder pass of 2, 4, 6 and 8 rows in percent of that of one row: for that choice. 0: not tried.
@@ -110,6 +113,16 @@ class Variants:
         """What was measured on this GPU, as `pinned` takes it: to be kept for the next time."""
         costs = "".join(f",pass_{rows}={round(100 * cost)}" for rows, cost in self.pass_costs.items() if rows > 1)
         return f"linear={self.linear},attention_tiles={self.attention_tiles}{costs}"
+
+    def has_tiles(self, rows: int, outputs: int, splits: int) -> bool:
+        """Whether `linear_tile` makes a product of x [rows, ..] and a matrix of so many outputs, in so many splits."""
+        workgroups = splits * math.ceil(rows / TILE_ROWS) * math.ceil(outputs / TILE_OUTPUTS)
+        return 0 < self.tiles <= workgroups and rows >= TILE_ROWS // 4
+
+    def tile_splits(self, rows: int, outputs: int, columns: int) -> int:
+        """How many workgroups of `linear_tile` share the columns of a tile: several only if tiles alone are too few."""
+        splits = min(MOST_SPLITS, columns // SPLIT_COLUMNS)
+        return splits if not self.has_tiles(rows, outputs, 1) and self.has_tiles(rows, outputs, splits) else 1
 
     # An H200 ran the shapes below fastest.
 
