@@ -134,6 +134,21 @@ def layouts(*matter: str):
     return pytest.mark.parametrize("lab", params, indirect=True)
 
 
+@pytest.fixture
+def lab_of(device, run):
+    """A lab for a layout of the test's own."""
+    labs = []
+
+    def make(variants: Variants) -> Lab:
+        labs.append(Lab(device, Kernels(device, variants), run))
+        return labs[-1]
+
+    yield make
+    for lab in labs:
+        lab.clear()
+        lab.kernels.close()
+
+
 @pytest.fixture(params=[pytest.param((name, frozenset(FIELDS)), id=name) for name in VARIANTS])
 def lab(request, device, run, kernels_for):
     """A lab for each layout of kernels."""

@@ -145,7 +145,7 @@ def test_pins():
         "quads=2",
         "of=1",
         "block_tokens=0",
-        "block_tokens=65",
+        "block_tokens=129",
         "workgroup=0",
         "drafts=8",
         "pass_1=100",

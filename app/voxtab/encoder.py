@@ -94,18 +94,28 @@ class Encoder:
                 taps=self.taps,
             ),
             # conv0 [8 tokens + 1, width] = gelu(conv(frames) + bias), stride 1
-            self._conv(
-                k,
-                0,
+            *k.conv(
+                step,
                 self.frames,
+                weights.conv[0].weights,
+                weights.conv[0].bias,
                 self.conv0,
                 stride=1,
                 rows=conv0_rows,
+                zero_rows=CONTEXT_CONV0,
                 rows_per_position=FRAMES_PER_STATE,
-                context=CONTEXT_CONV0,
             ),
             # x [rows, width] = gelu(conv(conv0) + bias), stride 2
-            self._conv(k, 1, self.conv0, self.x, stride=FRAMES_PER_STATE, rows=rows, rows_per_position=1, context=0),
+            *k.conv(
+                step,
+                self.conv0,
+                weights.conv[1].weights,
+                weights.conv[1].bias,
+                self.x,
+                stride=FRAMES_PER_STATE,
+                rows=rows,
+                sums=self.sums,
+            ),
         ]
         for layer, cache in list(zip(weights.encoder, self.cache.layers))[:layers]:
             # n = attention_norm * x / rms(x) [rows, width]
@@ -151,18 +161,4 @@ class Encoder:
             rows=rows,
             stack=self.stack,
             cache_f16=self.cache.f16,
-        )
-
-    def _conv(self, k: Kernels, i: int, x: int, out: int, **shape) -> Dispatch:
-        conv = self.weights.conv[i]
-        return k.conv(
-            self.step,
-            x,
-            conv.weights,
-            conv.bias,
-            out,
-            type=conv.type,
-            inputs=conv.inputs,
-            outputs=self.stack.width,
-            **shape,
         )

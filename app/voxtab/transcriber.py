@@ -27,7 +27,7 @@ from voxtab.words import Word, WordTimer
 
 # How much audio may wait before `room` makes the caller wait. It is enough for all blocks in flight, so that a file
 # begins with whole blocks: with less, the first ones would be of one position each.
-ROOM_SECONDS = 12
+ROOM_SECONDS = 24
 assert ROOM_SECONDS * SAMPLE_RATE > (BLOCKS_IN_FLIGHT * MOST_BLOCK_TOKENS + 1) * SAMPLES_PER_TOKEN
 # A float32's last byte has its sign and the most of its exponent: these are of numbers beyond +-128, which are not in
 # -1..1, but probably int16 data; and these two of NaN and infinity.

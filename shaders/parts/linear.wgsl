@@ -11,7 +11,7 @@
 //            with HALF_ROPE; stored as pairs), queries go to out, keys and values to the cache's slot of their position
 //   5 IN_PARAMS  one of the first four, as params say, and whether there is a bias: fewer kernels to compile
 //
-// x [rows, columns] f32; weights, scales: [outputs, columns] as parts/types or parts/block_types has them;
+// x [rows, columns] f32, each row X_STRIDE values behind the one before; weights, scales: [outputs, columns] as parts/types or parts/block_types has them;
 // gain [columns], bias [outputs] f32; out [rows, out_stride] f32 from first_output on;
 // angles: (cos, sin) of RoPE, [coarse + ANGLES_FINE, HEAD_DIM/2]; cache [capacity, 2 (k, v), KV_HEADS, HEAD_DIM],
 // f16 pairs or f32. columns is a multiple of 32. One dispatch for each part of a matrix. Precision: f32 throughout.
@@ -33,6 +33,9 @@ override HALF_ROPE: bool = false;
 override ANGLES_FINE: u32 = 512;
 override CACHE_F16: bool = true;
 override FIRST_PAIR: u32 = 0;               // HEADS: pairs before this part, if wq, wk and wv are not of one type
+override X_STRIDE: u32 = 0;                 // values between two rows of x, a multiple of 4; 0: as many as columns
+override ZERO_ROWS: u32 = 0;                // of a stream: so many rows of out before its first position are zero
+override ROWS_PER_POSITION: u32 = 1;
 
 const STORE = 0u;
 const GELU = 1u;
@@ -57,6 +60,12 @@ struct Params { rows: u32, columns: u32, outputs: u32, first_output: u32, out_st
 fn columns() -> u32 {
   if (COLUMNS == 0) { return params.columns; }
   return COLUMNS;
+}
+
+// Vectors between two rows of x. The rows of a convolution overlap.
+fn x_stride() -> u32 {
+  if (X_STRIDE == 0) { return columns() / 4; }
+  return X_STRIDE / 4;
 }
 
 fn height() -> u32 {
@@ -137,6 +146,7 @@ fn finish(pair: u32, m: u32, products: vec2f, squares: f32) {
     return;
   }
   if (ending() == GELU) { y = vec2f(gelu(y.x), gelu(y.y)); }
+  if (ZERO_ROWS > 0 && step.position * ROWS_PER_POSITION + m < ZERO_ROWS) { y = vec2f(); }
   if (ending() == ADD) { y += vec2f(out[at + rows.x], out[at + rows.y]); }
   out[at + rows.x] = y.x;
   if (rows.y != rows.x) { out[at + rows.y] = y.y; }

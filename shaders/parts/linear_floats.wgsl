@@ -6,7 +6,7 @@
 // A team is LANES invocations that make four output rows together: each takes every LANES-th 16 bytes of all four, so that
 // what it reads of x serves all four. The next 16 bytes are under way while it multiplies. No private array is indexed: see
 // `linear_plain`.
-// uses: NORM, TYPE, params, weights, x, gain, columns, last_pair, pair_rows, finish from parts/linear; halves from
+// uses: NORM, TYPE, params, weights, x, gain, columns, x_stride, last_pair, pair_rows, finish from parts/linear; halves from
 // parts/types; SUBGROUP, together from parts/sums_in_memory or parts/sums_in_subgroups
 
 override WORKGROUP: u32 = 128;
@@ -47,7 +47,7 @@ fn products(four: Four, low: vec4f, high: vec4f) -> vec4f {
 struct Row { products: vec4f, square: f32 }
 
 fn row_of(m: u32, at: u32, four: Four, low_gain: vec4f, high_gain: vec4f) -> Row {
-  let from_row = min(m, params.rows - 1) * (columns() / 4) + at;
+  let from_row = min(m, params.rows - 1) * x_stride() + at;
   let low = x[from_row];
   var high = vec4f();
   if (TYPE != 0) { high = x[from_row + 1]; }

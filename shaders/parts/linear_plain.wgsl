@@ -8,7 +8,7 @@
 // four, so that what it reads of x serves all four and many weights are under way at once. A row's sum does not depend
 // on ROWS. No private array is indexed, and no loop goes over one: naga never unrolls loops, and an indexed array
 // lands in memory.
-// uses: NORM, params, x, gain, columns, last_pair, pair_rows, finish from parts/linear; eight, words_of, scale_of from
+// uses: NORM, params, x, gain, columns, x_stride, last_pair, pair_rows, finish from parts/linear; eight, words_of, scale_of from
 // parts/types or parts/block_types
 
 override WORKGROUP: u32 = 64;
@@ -52,7 +52,7 @@ fn add_word(block: u32, w: u32, first: u32, starts: vec4u, words: vec4u, scale: 
 
 // The eight columns of row m of x that begin at vector `at` and at the fourth after it.
 fn x_eight(m: u32, at: u32) -> mat2x4f {
-  let from_row = min(m, params.rows - 1) * (columns() / 4) + at;
+  let from_row = min(m, params.rows - 1) * x_stride() + at;
   return mat2x4f(x[from_row], x[from_row + 4]);
 }
 

@@ -10,7 +10,7 @@
 // The columns are written out, not a loop: with constant indices there is nothing to compute and to check for each read.
 // SPLITS: so many workgroups share the columns of a tile, where tiles are few. Then out is [SPLITS, rows, outputs], the sums
 // of each, and `linear_join` adds them up and does the ending; there is no norm.
-// uses: NORM, params, x, gain, out, columns, height, last_pair, pair_rows, finish from parts/linear; eight, word_of, scale_of
+// uses: NORM, params, x, gain, out, columns, x_stride, height, last_pair, pair_rows, finish from parts/linear; eight, word_of, scale_of
 // from parts/types or parts/block_types
 
 override WORKGROUP: u32 = 128;              // no other value: the tile's shape depends on it
@@ -110,7 +110,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let rows = local / 4;                     // by fours
   let w = local % 2;
   let slot = local / 2;
-  let x_rows = min(first + 4 * rows + vec4u(0, 1, 2, 3), vec4u(params.rows - 1)) * (blocks * 8);
+  let x_rows = min(first + 4 * rows + vec4u(0, 1, 2, 3), vec4u(params.rows - 1)) * x_stride();
   let start = start_of(first_pair, slot);
 
   let i = local / 8;

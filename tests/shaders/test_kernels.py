@@ -8,11 +8,12 @@ import pytest
 
 import reference
 from conftest import layouts
-from lab import GUARDS, assert_close
+from lab import GUARDS, assert_close, quantised
 from voxtab import mel, rope
 from voxtab.config import CONTEXT_FRAMES, DECODER_4B, ENCODER_4B, Stack
 from voxtab.gpu import kernels as kernels_module
-from voxtab.gpu.kernels import ARGMAX_RUN, TOKENS_RING, TOP_LOGITS, TOP_WORDS
+from voxtab.gpu.kernels import ARGMAX_RUN, TOKENS_RING, TOP_LOGITS, TOP_WORDS, Matrix, Part
+from voxtab.gpu.variants import Variants
 
 Q4_0 = gguf.GGMLQuantizationType.Q4_0
 
@@ -83,58 +84,60 @@ def test_the_filterbank_is_slaneys():
 # --- conv
 
 
-@layouts("lanes")
+@layouts("lanes", "tiles", "linear", "subgroup")
 @pytest.mark.parametrize("type", ["F32", "F16", "BF16"])
 @pytest.mark.parametrize(
-    "stride,inputs,outputs,rows", [(1, 128, 1280, 9), (2, 1280, 1280, 4), (2, 64, 64, 1), (1, 30, 65, 3), (2, 33, 1, 7)]
+    "stride,inputs,outputs,rows",
+    [(1, 128, 1280, 9), (2, 1280, 1280, 4), (2, 64, 64, 1), (1, 32, 65, 3), (2, 32, 1, 7), (2, 64, 70, 130)],
 )
 def test_conv(lab, type, stride, inputs, outputs, rows):
+    assert_conv(lab, type, stride, inputs, outputs, rows)
+
+
+def assert_conv(lab, type, stride, inputs, outputs, rows, sums=None):
     x = random(1, stride * (rows - 1) + 3, inputs)
-    weights = random(2, outputs, inputs * 3, scale=(3 * inputs) ** -0.5)
+    weights = random(2, outputs, inputs, 3, scale=(3 * inputs) ** -0.5)
     bias = random(3, outputs)
-    matrix, rounded = lab.matrix(weights, type)
+    stored, rounded = quantised(weights, type)
+    matrix = Matrix(outputs, 3 * inputs, (Part(type, 0, outputs, taps(lab, stored), lab.kernels.unused),))
     out = lab.out(rows, outputs)
-    lab.go(
-        lab.kernels.conv(
-            lab.step(position=9),
-            lab.put(x.astype(np.float32)),
-            matrix.parts[0].weights,
-            lab.put(bias.astype(np.float32)),
-            out,
-            type=type,
-            stride=stride,
-            rows=rows,
-            inputs=inputs,
-            outputs=outputs,
-            rows_per_position=1,
-            context=0,
-        )
+    x_on_gpu, bias_on_gpu = lab.put(x.astype(np.float32)), lab.put(bias.astype(np.float32))
+    dispatches = lab.kernels.conv(
+        lab.step(position=9), x_on_gpu, matrix, bias_on_gpu, out, stride=stride, rows=rows, sums=sums
     )
-    want = reference.conv(x, rounded.reshape(outputs, inputs, 3), bias, stride)
+    lab.go(*dispatches)
+    want = reference.conv(x, rounded, bias, stride)
     assert_close((type, stride, inputs, outputs, rows), lab.get(out, rows, outputs, guarded=True), want, 1e-5)
+    return dispatches
 
 
-@layouts("lanes")
+def taps(lab, stored) -> int:
+    """[outputs, inputs, 3] as in a file -> what `conv` takes, in two pieces as a long tensor comes."""
+    outputs, inputs, _ = stored.shape
+    type = {np.float32: "F32", np.float16: "F16", np.uint16: "BF16"}[stored.dtype.type]
+    cut, out = outputs // 2, lab.put(np.zeros_like(stored))
+    for first, rows in ((0, cut), (cut, outputs - cut)):
+        if rows:
+            raw = lab.put(stored[first : first + rows])
+            lab.go(lab.kernels.conv_taps(raw, out, type=type, inputs=inputs, rows=rows, first_row=first))
+    return out
+
+
+def test_a_convolutions_columns_are_shared(lab_of):
+    """Where tiles are few, four workgroups share a tile's columns, and the ending comes after their sum."""
+    lab = lab_of(Variants(tiles=16))
+    dispatches = assert_conv(lab, "F16", 2, 704, 72, 130, sums=lab.out(4, 130, 72))
+    assert [dispatch.kernel for dispatch in dispatches] == ["linear_tile", "linear_join"]
+
+
+@layouts("lanes", "tiles", "linear", "subgroup")
 def test_conv_is_zero_before_the_stream(lab):
-    out = lab.out(3, 4)
-    lab.go(
-        lab.kernels.conv(
-            lab.step(position=0),
-            lab.put(np.ones((5, 8), np.float32)),
-            lab.put(np.ones(96, np.float32)),
-            lab.put(np.ones(4, np.float32)),
-            out,
-            type="F32",
-            stride=1,
-            rows=3,
-            inputs=8,
-            outputs=4,
-            rows_per_position=2,
-            context=1,
-        )
-    )
+    out, x = lab.out(3, 4), lab.put(np.ones((5, 32), np.float32))
+    matrix = Matrix(4, 96, (Part("F32", 0, 4, lab.put(np.ones((4, 96), np.float32)), lab.kernels.unused),))
+    bias = lab.put(np.ones(4, np.float32))
+    lab.go(*lab.kernels.conv(lab.step(0), x, matrix, bias, out, stride=1, rows=3, zero_rows=1, rows_per_position=2))
     got = lab.get(out, 3, 4, guarded=True)
-    assert (got[0] == 0).all() and (got[1:] > 24).all()
+    assert (got[0] == 0).all() and (got[1:] > 96).all()
 
 
 # --- attention
@@ -231,7 +234,7 @@ def test_rotate_keys(lab, cache_f16):
 def test_grids_over_the_limit_of_a_dimension(lab, monkeypatch):
     """With a limit of 7 workgroups in a dimension, everything is spread over two dimensions, with the same results."""
     monkeypatch.setattr(kernels_module, "MAX_GRID", 7)
-    test_conv(lab, "F32", 2, 33, 1025, 3)
+    test_conv(lab, "F32", 2, 32, 1025, 3)
     test_repack_q4_0(lab, 6000, 0)
     test_rotate_keys(lab, False)
 

@@ -13,6 +13,7 @@ from shaders.test_kernels import STACKS, random
 from voxtab import rope
 from voxtab.gpu import kernels as kernels_module
 from voxtab.gpu.kernels import ADD, GELU, SILU, STORE, TOKENS_RING, Heads, Kernels, Matrix, Part
+from voxtab.gpu.variants import Variants
 from voxtab.weights.directory import block_nbytes, tensor_nbytes
 
 ROUNDING = 2e-6  # f32 sums of a few thousand products near one, relative to their size
@@ -35,8 +36,8 @@ SHAPES = pytest.mark.parametrize(
         (3, 70, 2048),
         (2, 30, 3072),
         (11, 70, 2560),
-        (33, 131, 96),  # from 32 rows on, in tiles of 64, in the layout that has them
-        (130, 70, 64),
+        (33, 131, 96),  # from 32 rows on, in tiles of 128, in the layout that has them
+        (200, 70, 64),
     ],
 )
 
@@ -68,6 +69,28 @@ def assert_linear(lab, type, rows, outputs, columns):
     lab.go(*lab.kernels.linear(lab.kernels.unused, lab.put(x), matrix, out, rows=rows))
     got = lab.get(out, rows, outputs, guarded=True)
     assert_close((type, rows, outputs, columns), got, want, 5 * ROUNDING)
+
+
+@pytest.mark.parametrize("ending", [STORE, GELU, ADD], ids=["store", "gelu", "add"])
+@pytest.mark.parametrize("columns", [1024, 2592], ids=["two", "four"])
+@pytest.mark.parametrize("type", ["Q4_0", "Q6_K", "BF16"])
+def test_linear_in_splits(lab_of, ending, columns, type):
+    """Where tiles are few, up to four workgroups share a tile's columns, 512 each at least; not if it has a norm."""
+    rows, outputs, splits = 130, 72, columns // 512 if columns < 2048 else 4
+    lab = lab_of(Variants(tiles=4 * splits))
+    columns = 2560 if type == "Q6_K" and columns == 2592 else columns
+    x, stored, want = product(type, rows, outputs, columns)
+    bias, before = random(5, outputs).astype(np.float32), random(6, rows, outputs).astype(np.float32)
+    matrix = Matrix(outputs, columns, (lab.part(type, 0, outputs, columns, stored),))
+    out, sums = lab.put(before), lab.out(splits, rows, outputs)
+    k = lab.kernels
+    dispatches = k.linear(k.unused, lab.put(x), matrix, out, rows=rows, ending=ending, bias=lab.put(bias), sums=sums)
+    assert [dispatch.kernel.removesuffix("_blocks") for dispatch in dispatches] == ["linear_tile", "linear_join"]
+    lab.go(*dispatches)
+    lab.get(sums, splits, rows, outputs, guarded=True)
+    want = want + bias
+    want = {STORE: want, GELU: reference.gelu(want), ADD: before + want}[ending]
+    assert_close((ending, columns, type), lab.get(out, rows, outputs), want, 5 * ROUNDING)
 
 
 # Layout, types, and the shape: rows, outputs, columns. Each type in each kernel once, as lavapipe compiles them slowly.

@@ -120,8 +120,11 @@ def test_every_byte(run, device, monkeypatch, matrices, vectors, chunk, cut):
 
     for i, conv in enumerate(weights.conv):
         name = checkpoint.CONV.format(i, "weight")
-        assert (conv.type, conv.inputs) == (vectors, tensors.tensors[name].shape[1])
-        assert (read(conv.weights, source.raw[name].nbytes) == source.raw[name]).all()
+        outputs, inputs, taps = tensors.tensors[name].shape
+        (part,) = conv.weights.parts
+        assert (part.type, conv.weights.rows, conv.weights.columns) == (vectors, outputs, taps * inputs)
+        of_taps = source.raw[name].reshape(outputs, inputs, taps, -1).swapaxes(1, 2)
+        assert (read(part.weights, of_taps.size) == of_taps.ravel()).all()
         check_vector(conv.bias, checkpoint.CONV.format(i, "bias"))
     for prefix, layer in (
         (checkpoint.ENCODER_LAYER.format(0), weights.encoder[0]),

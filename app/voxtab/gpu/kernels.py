@@ -44,7 +44,7 @@ BLOCK_TYPES = {
 STORE, GELU, ADD, SILU, HEADS, IN_PARAMS = range(6)  # linear's endings
 TOKENS_RING = 256  # ids kept on the GPU, by position; element 256 holds the position reached
 ANGLES_FINE = 512  # positions in RoPE's fine table
-MAX_ROWS = 4  # most rows of x that an invocation of linear_plain or conv takes
+MAX_ROWS = 4  # most rows of x that an invocation of linear_plain or linear_floats takes
 MAX_GRID = 65535
 ATTENTION_QUERIES = 64  # of a head, in a workgroup of attention_tile
 ARGMAX_RUN = 2048  # logits that a workgroup of argmax takes
@@ -154,21 +154,27 @@ class Kernels:
         )
 
     def conv(
-        self, step, x, weights, bias, out, *, type, stride, rows, inputs, outputs, rows_per_position, context
-    ) -> Dispatch:
+        self, step, x, matrix: Matrix, bias, out, *, stride, rows, zero_rows=0, rows_per_position=1, sums=None
+    ) -> list[Dispatch]:
         """x [stride (rows - 1) + 3, inputs] -> out [rows, outputs] = gelu(conv(x) + bias).
 
-        weights [outputs, inputs, 3] of `type`, bias [outputs]. The first `context` rows of out lie before `step`'s
-        position; those before the stream's start are zero.
+        matrix [outputs, 3 inputs]: the weights of `conv_taps`; bias [outputs]. The product of three rows of x, which lie
+        one after another, with the matrix: so it is `linear`, of rows that overlap. The first `zero_rows` rows of a
+        stream lie before its first position, `step`'s 0, and are zero. `sums` is `linear`'s.
         """
-        tile = self._tile(rows)
-        lanes = (64 if inputs > 512 else 32) if self.variants.lanes else 1
-        return self._dispatch(
-            "conv",
-            {"LANES": lanes, "ROWS": tile, "STRIDE": stride, "TYPE": TYPE_CODES[type]},
-            (rows, inputs, outputs, rows_per_position, context),
-            (step, x, weights, bias, out),
-            (*spread(-(-outputs * lanes // self.variants.workgroup)), -(-rows // tile)),
+        rows_of_x = {"X_STRIDE": stride * matrix.columns // 3}
+        if zero_rows:
+            rows_of_x |= {"ZERO_ROWS": zero_rows, "ROWS_PER_POSITION": rows_per_position}
+        return self.linear(
+            step,
+            x,
+            matrix,
+            out,
+            rows=rows,
+            ending=GELU,
+            bias=bias,
+            sums=None if zero_rows else sums,
+            rows_of_x=rows_of_x,
         )
 
     def linear(
@@ -184,6 +190,7 @@ class Kernels:
         bias=None,
         heads: Heads | None = None,
         sums: int | None = None,
+        rows_of_x: dict[str, int] | None = None,
     ) -> list[Dispatch]:
         """x [rows, columns], matrix [outputs, columns] -> out [rows, outputs]; a dispatch for each part of the matrix.
 
@@ -192,21 +199,37 @@ class Kernels:
         silu(gate) * up; with `heads` it is HEADS, queries to out [rows, heads, head_dim], keys and values to the cache.
 
         Few rows go to `linear_staged` if the weights are in blocks and to `linear_floats` if they are floats, or to
-        `linear_plain`; many to `linear_tile`. With `sums`, a buffer of `split_sums(rows, outputs)` bytes, and the ending
-        ADD, several of its workgroups may share the columns of a tile; `linear_join` adds up what each of them made.
+        `linear_plain`; many to `linear_tile`. With `sums`, a buffer of `split_sums(rows, outputs)` bytes, several of its
+        workgroups may share the columns of a tile, and `linear_join` adds up what each of them made; this is not for
+        SILU, HEADS and norms. `rows_of_x` are constants of `conv`.
         """
+        constants = dict(rows_of_x or {})
         splits = self.variants.tile_splits(rows, matrix.rows, matrix.columns) if sums is not None else 1
         if splits > 1:
-            assert sums is not None and ending == ADD and not norm and not heads and len(matrix.parts) == 1
-            split = self._linear(step, x, matrix, sums, rows=rows, splits=splits)
-            return [*split, self.linear_join(sums, bias, out, rows=rows, outputs=matrix.rows, splits=splits)]
-        return self._linear(step, x, matrix, out, rows=rows, ending=ending, norm=norm, bias=bias, heads=heads)
+            assert sums is not None and ending != SILU and not norm and not heads and len(matrix.parts) == 1
+            split = self._linear(step, x, matrix, sums, constants, rows=rows, splits=splits)
+            join = self.linear_join(sums, bias, out, rows=rows, outputs=matrix.rows, splits=splits, ending=ending)
+            return [*split, join]
+        return self._linear(
+            step, x, matrix, out, constants, rows=rows, ending=ending, norm=norm, bias=bias, heads=heads
+        )
 
     def _linear(
-        self, step, x, matrix: Matrix, out, *, rows, ending=STORE, norm=None, bias=None, heads=None, splits=1
+        self,
+        step,
+        x,
+        matrix: Matrix,
+        out,
+        constants: dict[str, float],
+        *,
+        rows,
+        ending=STORE,
+        norm=None,
+        bias=None,
+        heads=None,
+        splits=1,
     ) -> list[Dispatch]:
-        """`linear`; or with `splits`, the sums of each of them: out [splits, rows, outputs]."""
-        constants: dict[str, float] = {}
+        """`linear` with these constants; or with `splits`, the sums of each of them: out [splits, rows, outputs]."""
         gain, epsilon = norm or (self.unused, 0.0)
         if norm:
             constants |= {"NORM": 1, "EPSILON": epsilon}
@@ -262,11 +285,11 @@ class Kernels:
             )
         return dispatches
 
-    def linear_join(self, sums, bias, out, *, rows, outputs, splits) -> Dispatch:
-        """sums [splits, rows, outputs], bias [outputs] or None -> out [rows, outputs] += all sums + bias."""
+    def linear_join(self, sums, bias, out, *, rows, outputs, splits, ending) -> Dispatch:
+        """sums [splits, rows, outputs], bias [outputs] or None -> out [rows, outputs] = ending(all sums + bias)."""
         return self._dispatch(
             "linear_join",
-            {"SPLITS": splits} | ({"BIAS": 1} if bias else {}),
+            {"SPLITS": splits, "ENDING": ending} | ({"BIAS": 1} if bias else {}),
             (rows, outputs),
             (sums, bias or self.unused, out),
             (*spread(-(-rows * outputs // 4 // self.variants.workgroup)), 1),
@@ -476,6 +499,17 @@ class Kernels:
             (blocks, first_block),
             (raw, weights, scales),
             (*spread(-(-blocks // per_invocation // self.variants.workgroup)), 1),
+        )
+
+    def conv_taps(self, raw, out, *, type, inputs, rows, first_row) -> Dispatch:
+        """raw [rows, inputs, 3] of F32, F16 or BF16 -> out [rows, 3, inputs], from row `first_row` on."""
+        words = 3 * inputs if type == "F32" else 3 * inputs // 2
+        return self._dispatch(
+            "conv_taps",
+            {} if type == "F32" else {"HALF": 1},
+            (rows * words, first_row * words, inputs),
+            (raw, out),
+            (*spread(-(-rows * words // self.variants.workgroup)), 1),
         )
 
     def to_f32(self, raw, out, *, type, count, first) -> Dispatch:

@@ -47,7 +47,7 @@ class Variants:
     subgroup: int = 1  # invocations in every subgroup; 1: subgroups are not used
     largest_workgroup: int = 256  # invocations
     workgroup_storage: int = 16384  # bytes
-    lanes: bool = True  # several invocations share an output row of `linear_floats`, `linear_plain` and `conv`
+    lanes: bool = True  # several invocations share an output row of `linear_floats` and `linear_plain`
     tiles: int = 128  # `linear_tile` makes products that give it at least that many workgroups; 0: it makes none
     attention: int = 128  # workgroup of attention, at most twice a head's dimensions; 0: `attention_plain` instead
     attention_tiles: int = 128  # `attention_tile` is used where it has at least that many workgroups; 0: it never is

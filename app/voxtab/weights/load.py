@@ -50,9 +50,7 @@ class DecoderLayer(Layer):
 
 @dataclass(frozen=True)
 class Conv:
-    type: str  # of the weights
-    inputs: int  # channels
-    weights: int  # [outputs, inputs, 3], as in the file
+    weights: Matrix  # [outputs, 3 inputs]: the taps of all channels, one tap after another
     bias: int  # [outputs] f32
 
 
@@ -80,6 +78,16 @@ class _Rows:
     first: int
     scales: int = 0  # the buffer for those of types with blocks
     to_f32: bool = False  # F16 and BF16 become F32
+    conv_inputs: int = 0  # channels of a convolution, whose taps change places
+
+    @property
+    def unit(self) -> int:
+        """Bytes that come in one chunk: a convolution's row, or a pair of blocks."""
+        return tensor_nbytes(self.type, (3 * self.conv_inputs,)) or 2 * block_nbytes(self.type)
+
+    @property
+    def chunk(self) -> int:
+        return max(self.unit, CHUNK - CHUNK % self.unit)
 
 
 def load(directory: Directory, config: ModelConfig, kernels: Kernels) -> tuple[Weights, "Loader"]:
@@ -139,9 +147,11 @@ class Loader:
 
     def conv(self, i: int) -> Conv:
         tensor = self._tensors[names.CONV.format(i, "weight")]
+        outputs, inputs, taps = tensor.shape
         buffer = self._device.buffer(tensor.nbytes, tensor.name)
-        self._rows.append(_Rows(tensor.offset, tensor.nbytes, tensor.type, buffer, 0))
-        return Conv(tensor.type, tensor.shape[1], buffer, self.vector(names.CONV.format(i, "bias")))
+        self._rows.append(_Rows(tensor.offset, tensor.nbytes, tensor.type, buffer, 0, conv_inputs=inputs))
+        weights = Matrix(outputs, taps * inputs, (Part(tensor.type, 0, outputs, buffer, self._unused),))
+        return Conv(weights, self.vector(names.CONV.format(i, "bias")))
 
     def vector(self, name: str) -> int:
         """A gain or bias as f32."""
@@ -199,13 +209,13 @@ class Loader:
 
     async def upload(self, source: Source, progress: Callable[[int], None] | None = None) -> None:
         """Bring all rows in file order, in chunks; each is repacked or made f32 before the next one comes."""
-        k, raw = self._kernels, self._device.buffer(CHUNK, "raw")
+        k = self._kernels
+        raw = self._device.buffer(max(rows.chunk for rows in self._rows), "raw")
         table: list[Upload] = []
         plans = []
         for rows in sorted(self._rows, key=lambda rows: rows.offset):
-            chunk = CHUNK - CHUNK % (2 * block_nbytes(rows.type))  # whole pairs of blocks
-            for at in range(0, rows.nbytes, chunk):
-                offset, nbytes = rows.offset + at, min(chunk, rows.nbytes - at)
+            for at in range(0, rows.nbytes, rows.chunk):
+                offset, nbytes = rows.offset + at, min(rows.chunk, rows.nbytes - at)
                 if rows.type == "Q4_0":
                     first_block = rows.first // 32 + at // 18
                     repack = k.repack_q4_0(raw, rows.buffer, rows.scales, blocks=nbytes // 18, first_block=first_block)
@@ -218,6 +228,15 @@ class Loader:
                         type=rows.type,
                         blocks=nbytes * 8 // eight_blocks,
                         first_block=rows.first // 32 + at * 8 // eight_blocks,
+                    )
+                elif rows.conv_inputs:
+                    repack = k.conv_taps(
+                        raw,
+                        rows.buffer,
+                        type=rows.type,
+                        inputs=rows.conv_inputs,
+                        rows=nbytes // rows.unit,
+                        first_row=at // rows.unit,
                     )
                 elif rows.to_f32:
                     repack = k.to_f32(raw, rows.buffer, type=rows.type, count=nbytes // 2, first=rows.first + at // 2)
