@@ -158,24 +158,15 @@ class Kernels:
     ) -> list[Dispatch]:
         """x [stride (rows - 1) + 3, inputs] -> out [rows, outputs] = gelu(conv(x) + bias).
 
-        matrix [outputs, 3 inputs]: the weights of `conv_taps`; bias [outputs]. The product of three rows of x, which lie
-        one after another, with the matrix: so it is `linear`, of rows that overlap. The first `zero_rows` rows of a
-        stream lie before its first position, `step`'s 0, and are zero. `sums` is `linear`'s.
+        matrix [outputs, 3 inputs]: the weights of `conv_taps`; bias [outputs]. It is the product of three rows of x, which
+        lie one after another, with the matrix: `linear`, of rows that overlap. The first `zero_rows` rows of a stream
+        lie before its first position and are zero. `sums` is `linear`'s, and not for a convolution with such rows.
         """
-        rows_of_x = {"X_STRIDE": stride * matrix.columns // 3}
+        assert not (zero_rows and sums)
+        rows_of_x: dict[str, float] = {"X_STRIDE": stride * matrix.columns // 3}
         if zero_rows:
             rows_of_x |= {"ZERO_ROWS": zero_rows, "ROWS_PER_POSITION": rows_per_position}
-        return self.linear(
-            step,
-            x,
-            matrix,
-            out,
-            rows=rows,
-            ending=GELU,
-            bias=bias,
-            sums=None if zero_rows else sums,
-            rows_of_x=rows_of_x,
-        )
+        return self.linear(step, x, matrix, out, rows=rows, ending=GELU, bias=bias, sums=sums, rows_of_x=rows_of_x)
 
     def linear(
         self,
@@ -190,7 +181,7 @@ class Kernels:
         bias=None,
         heads: Heads | None = None,
         sums: int | None = None,
-        rows_of_x: dict[str, int] | None = None,
+        rows_of_x: dict[str, float] | None = None,
     ) -> list[Dispatch]:
         """x [rows, columns], matrix [outputs, columns] -> out [rows, outputs]; a dispatch for each part of the matrix.
 
@@ -203,7 +194,7 @@ class Kernels:
         workgroups may share the columns of a tile, and `linear_join` adds up what each of them made; this is not for
         SILU, HEADS and norms. `rows_of_x` are constants of `conv`.
         """
-        constants = dict(rows_of_x or {})
+        constants = {**(rows_of_x or {})}
         splits = self.variants.tile_splits(rows, matrix.rows, matrix.columns) if sums is not None else 1
         if splits > 1:
             assert sums is not None and ending != SILU and not norm and not heads and len(matrix.parts) == 1
