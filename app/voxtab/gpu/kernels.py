@@ -158,8 +158,8 @@ class Kernels:
     ) -> list[Dispatch]:
         """x [stride (rows - 1) + 3, inputs] -> out [rows, outputs] = gelu(conv(x) + bias).
 
-        matrix [outputs, 3 inputs]: the weights of `conv_taps`; bias [outputs]. It is the product of three rows of x, which
-        lie one after another, with the matrix: `linear`, of rows that overlap. The first `zero_rows` rows of a stream
+        matrix [outputs, 3 inputs]: the weights of `conv_taps`; bias [outputs]. It is the product of three rows of x,
+        which lie one after another, with the matrix: `linear`, of rows that overlap. The first `zero_rows` rows of a stream
         lie before its first position and are zero. `sums` is `linear`'s, and not for a convolution with such rows.
         """
         assert not (zero_rows and sums)
@@ -190,9 +190,9 @@ class Kernels:
         silu(gate) * up; with `heads` it is HEADS, queries to out [rows, heads, head_dim], keys and values to the cache.
 
         Few rows go to `linear_staged` if the weights are in blocks and to `linear_floats` if they are floats, or to
-        `linear_plain`; many to `linear_tile`. With `sums`, a buffer of `split_sums(rows, outputs)` bytes, several of its
-        workgroups may share the columns of a tile, and `linear_join` adds up what each of them made; this is not for
-        SILU, HEADS and norms. `rows_of_x` are constants of `conv`.
+        `linear_plain`; many to `linear_tile`. With `sums`, a buffer of `split_sums(rows, outputs)` bytes, several of
+        its workgroups may share the columns of a tile, and `linear_join` adds up what each of them made; this is not
+        for SILU, HEADS and norms. `rows_of_x` are constants of `conv`.
         """
         constants = {**(rows_of_x or {})}
         splits = self.variants.tile_splits(rows, matrix.rows, matrix.columns) if sums is not None else 1
