@@ -5,6 +5,7 @@ import json
 import numpy as np
 from playwright.sync_api import expect
 
+from web.conftest import browser_of
 from web.fake_engine import SECOND, at, calls, page_on, wait_for, wav
 
 SUBTITLES = {"srt": "1\n", "vtt": "WEBVTT\n", "tsv": "start\n"}
@@ -125,6 +126,27 @@ def test_three_hours_of_text(browser, url):
         at(page, "transcript").evaluate("box => { box.scrollTop = box.scrollHeight; }")
         expect(last).to_be_in_viewport()
         assert page.evaluate("getComputedStyle(document.querySelector('#transcript p')).direction") == "rtl"
+        if browser_of(page) == "chromium":  # no other prints without its window
+            at(page, "find").fill("word1")
+            assert len(page.pdf()) < 1_000_000  # 20 MB with a shadow on each of 200 pages
+
+
+def test_what_is_printed(browser, url):
+    """The text with its name and times, as on white paper, without what was marked on the screen."""
+    with page_on(browser, url, finished(THREE), color_scheme="dark") as page:
+        transcribed(page)
+        at(page, "find").fill("t")
+        page.emulate_media(media="print")
+        expect(at(page, "reading-title")).to_be_visible()
+        expect(at(page, "transcript").locator(".time").first).to_be_visible()
+        for name in ("find", "save-txt", "wave", "speak", "sessions"):
+            expect(at(page, name)).to_be_hidden()
+        ink, *marked = page.evaluate("""() => {
+            const line = document.querySelector("#transcript p");
+            const behind = (name) => getComputedStyle(line, `::highlight(${name})`).backgroundColor;
+            return [getComputedStyle(line).color, ...["found", "found-now", "played"].map(behind)];
+        }""")
+        assert ink == "rgb(27, 33, 31)" and set(marked) == {"rgba(0, 0, 0, 0)"}
 
 
 def test_how_sure_the_model_is(browser, url):
