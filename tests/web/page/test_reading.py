@@ -63,7 +63,13 @@ def test_paragraphs_and_hearing(browser, url):
         wave = at(page, "wave").bounding_box()
         page.mouse.click(wave["x"] + wave["width"] / 2, wave["y"] + 5)
         expect(at(page, "wave")).to_have_attribute("aria-valuetext", "0:04")
+        page.mouse.down()
+        page.mouse.move(wave["x"] + wave["width"] / 4, wave["y"] + 5)
+        page.mouse.up()
+        expect(at(page, "wave")).to_have_attribute("aria-valuetext", "0:02")
         at(page, "speed").select_option("2")
+        page.reload()
+        expect(at(page, "speed")).to_have_value("2")  # it is remembered
 
 
 def test_edited_words_keep_their_times(browser, url):
@@ -102,6 +108,8 @@ def test_found_copied_and_saved(browser, url):
         expect(at(page, "found")).to_have_text("1 of 2")
         page.keyboard.press("Enter")
         expect(at(page, "found")).to_have_text("2 of 2")
+        at(page, "find").fill("مرحبا")
+        assert at(page, "find").evaluate("field => getComputedStyle(field).direction") == "rtl"
         at(page, "copy").click()
         expect(at(page, "copy")).to_have_text("Copied.")
         assert page.evaluate("navigator.clipboard.readText()") == "One two.\n\nThree four"
