@@ -170,6 +170,9 @@ def test_how_sure_the_model_is(browser, url):
         assert calls(page, "start")[0]["alternatives"] == 4
         marked = "name => [...CSS.highlights.get(name)].map(String)"
         assert page.evaluate(marked, "doubtful") == ["two."] and page.evaluate(marked, "unsure") == ["Three"]
+        line = at(page, "transcript").locator("p").first
+        style = "(line, name) => getComputedStyle(line, `::highlight(${name})`).textDecorationStyle"
+        assert [line.evaluate(style, name) for name in ("unsure", "doubtful")] == ["dotted", "dashed"]  # no misspelling
         page.evaluate("HTMLMediaElement.prototype.play = async () => {}")
         at(page, "transcript").focus()
         page.keyboard.press("ArrowRight")
