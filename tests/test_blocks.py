@@ -3,7 +3,7 @@
 import pytest
 
 from voxtab.blocks import Blocks
-from voxtab.config import PAD, SAMPLE_RATE, Schedule
+from voxtab.config import PAD, SAMPLE_RATE, SAMPLES_PER_TOKEN, Schedule
 from voxtab.drafting import Drafting
 from voxtab.gpu.variants import MOST_BLOCK_TOKENS
 from voxtab.transcriber import ROOM_SECONDS
@@ -27,8 +27,11 @@ class NoModel:
 
     def __init__(self, block_tokens: int, costs=None):
         self.block_tokens, self.costs = block_tokens, costs or {1: 1.0}
+        self.short_block_tokens = max(1, block_tokens // 4)
         self.encoded: list[int] = []
         self.done: list[int | str] = []  # parts of encodings, and passes
+        self.rows: list[int] = []  # of passes
+        self.has_drafts = True
 
     def begin_encoding(self, position, rotation, tokens, samples):
         self.encoded.append(tokens)
@@ -41,10 +44,14 @@ class NoModel:
         """Every second token is a pad."""
         made = passes if rows == 1 else 3 * passes // 2
         self.done.append("passes")
+        self.rows += [rows] * passes
         return Tokens(position + made, [PAD if i % 2 else 1000 for i in range(made)])
 
     def drafting(self):
         return Drafting(self.costs)
+
+    def has_passes(self, *, drafts, alternatives):
+        return self.has_drafts or not drafts
 
     def start(self, schedule): ...
     def make_room(self, positions): ...
@@ -70,6 +77,94 @@ def test_audio_as_it_is_spoken_is_encoded_position_by_position():
     blocks.append_silence(SAMPLE_RATE // 5)
     blocks.submit()
     assert model.encoded == [1, 1]
+
+
+def all_blocks(run, blocks) -> list[int]:
+    """Submit and read to the end: how many positions each block has."""
+    positions = []
+    while blocks.submit() or blocks.in_flight:
+        if block := run(blocks.read()):
+            positions.append(block.end - block.first)
+    return positions
+
+
+@pytest.mark.parametrize(
+    ("block_tokens", "left", "encoded"),
+    [
+        (64, 1, [1]),
+        (64, 3, [1] * 3),
+        (64, 4, [16]),
+        (64, 15, [16]),
+        (64, 16, [16]),
+        (64, 19, [16, 1, 1, 1]),
+        (64, 20, [16, 16]),
+        (64, 31, [16, 16]),
+        (64, 48, [16] * 3),
+        (64, 51, [16, 16, 16, 1, 1, 1]),
+        (64, 52, [64]),
+        (64, 63, [64]),
+        (16, 3, [1] * 3),
+        (16, 4, [4]),
+        (16, 7, [4, 1, 1, 1]),
+        (16, 12, [4] * 3),
+        (16, 13, [4, 4, 4, 1]),
+        (16, 15, [4, 4, 4, 1, 1, 1]),
+        (24, 4, [6]),
+        (24, 18, [6] * 3),
+        (24, 21, [6, 6, 6, 1, 1, 1]),
+        (24, 22, [24]),
+        (8, 5, [2, 1, 1, 1]),
+        (8, 7, [2, 2, 1, 1, 1]),
+        (5, 4, [1] * 4),
+        (3, 2, [1] * 2),
+    ],
+)
+@pytest.mark.parametrize("whole", [0, 1, 3])
+def test_a_streams_end_is_filled_up_with_little_silence(run, block_tokens, left, encoded, whole):
+    """After `whole` blocks, `left` positions: each is in one block, and the last one may be filled up."""
+    model = NoModel(block_tokens, {1: 1.0, 2: 1.0})
+    blocks = Blocks(model, Schedule(), Schedule().prompt)
+    before = blocks.waiting_samples // SAMPLES_PER_TOKEN
+    blocks.append_silence((whole * block_tokens + left - before) * SAMPLES_PER_TOKEN)
+    assert blocks.end() == blocks.position + whole * block_tokens + left
+    positions = all_blocks(run, blocks)
+    assert model.encoded == [block_tokens] * whole + encoded
+    assert sum(positions) == whole * block_tokens + left
+    assert positions[:-1] == model.encoded[:-1], "only the last block is filled up"
+
+
+def test_before_the_end_no_short_block(run):
+    model = NoModel(64)
+    blocks = Blocks(model, Schedule(), Schedule().prompt)
+    blocks.append_silence(50 * SAMPLES_PER_TOKEN)
+    assert {*all_blocks(run, blocks)} == {*model.encoded} == {1}
+
+
+@pytest.mark.parametrize("has_drafts", [True, False])
+def test_few_positions_do_not_wait_for_the_compiler(run, has_drafts):
+    """Where a recording was stopped, drafts are taken if they are compiled already."""
+    model = NoModel(64, {1: 1.0, 2: 1.0})
+    model.has_drafts = has_drafts
+    blocks = Blocks(model, Schedule(), Schedule().prompt)
+    blocks.append_silence(40 * SAMPLES_PER_TOKEN)
+    all_blocks(run, blocks)
+    assert {*model.rows} == {1}
+    blocks.append_silence(16 * SAMPLES_PER_TOKEN)
+    blocks.end()
+    assert blocks.is_ready
+    model.rows.clear()
+    all_blocks(run, blocks)
+    assert model.encoded[-2:] == [16, 1] and {*model.rows} == ({1, 2} if has_drafts else {1})
+
+
+@pytest.mark.parametrize(("left", "is_ready"), [(32, True), (33, False)])
+def test_many_positions_wait_for_the_compiler(left, is_ready):
+    model = NoModel(64, {1: 1.0, 2: 1.0})
+    model.has_drafts = False
+    blocks = Blocks(model, Schedule(), Schedule().prompt)
+    blocks.append_silence((left - 1) * SAMPLES_PER_TOKEN)
+    blocks.end()
+    assert blocks.is_ready == is_ready
 
 
 def test_the_next_block_is_encoded_while_tokens_are_read(run):

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from voxtab import decoder, resources
-from voxtab.config import DELAYS_MS, MAX_POSITIONS, PAD
+from voxtab.config import DELAYS_MS, MAX_POSITIONS, PAD, Schedule
 from voxtab.drafting import ROWS
 from voxtab.errors import DeviceError
 from voxtab.gpu.device import GpuAdapter
@@ -203,6 +203,66 @@ def test_a_live_stream_that_falls_behind_and_catches_up(run, load, name, seed, m
 
     transcriber = run(stream())
     assert transcriber.tokens == EXPECTED[name]["tokens_q4_0"] and {1, 4} <= {*rows}
+
+
+@pytest.mark.parametrize(
+    ("block_tokens", "left", "end"),
+    [
+        (5, 4, [1] * 4),
+        (8, 5, [2, 1, 1, 1]),
+        (16, 7, [4, 1, 1, 1]),
+        (16, 12, [4] * 3),
+        (16, 15, [4, 4, 4, 1, 1, 1]),
+        (64, 19, [16, 1, 1, 1]),
+        (64, 39, [16] * 3),
+        (64, 52, [64]),
+    ],
+)
+def test_what_is_left_at_a_streams_end(run, load, block_tokens, left, end):
+    """After whole blocks, positions in short blocks, filled up or not, and one by one."""
+    schedule = Schedule()
+    silence = schedule.left_silence_tokens - schedule.silent_positions + schedule.right_silence_tokens
+    tokens = (left - silence) % block_tokens or block_tokens
+    samples, encoded = SAMPLES["delay480"][: 1280 * tokens - 5], []
+    model = load("delay480", 3, often("delay480"), block_tokens=block_tokens)
+    begin = model.begin_encoding
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model, "begin_encoding", lambda *at: encoded.append(at[2]) or begin(*at))
+        drafted = transcribe(run, model, samples)
+    assert encoded[-len(end) :] == end
+    assert drafted.tokens == transcribe(run, load("delay480", 0, block_tokens=1), samples).tokens
+
+
+def test_nothing_is_compiled_where_a_recording_stops(run, device, monkeypatch):
+    """What is spoken goes position by position. The end goes in short blocks, and takes drafts if they are there."""
+    compiled, pipeline, samples, taken = [], device.pipeline, SAMPLES["delay480"], []
+    variants = replace(Variants.of(GpuAdapter(is_software=True)), block_tokens=64, drafts=3)
+    model = run(models.read_model(ORACLE / "delay480/tiny-q4.gguf").load(device, cache_f16=False, variants=variants))
+    model.decoder.draft = often("delay480")
+    monkeypatch.setattr(device, "pipeline", lambda name, constants: compiled.append(name) or pipeline(name, constants))
+    begin, predict = model.begin_encoding, model.predict
+    monkeypatch.setattr(model, "begin_encoding", lambda *at: taken.append(("block", at[2])) or begin(*at))
+    monkeypatch.setattr(model, "predict", lambda *at, **how: taken.append(("rows", how["rows"])) or predict(*at, **how))
+
+    async def live():
+        transcriber = Transcriber(model)
+        reading = asyncio.ensure_future(_drain(transcriber))
+        for at in range(0, len(samples), 1280):
+            transcriber.feed(samples[at : at + 1280])
+            while transcriber.blocks.next_tokens():
+                await asyncio.sleep(0.001)
+        assert {*taken} == {("block", 1), ("rows", 1)}
+        transcriber.finish()
+        await reading
+        return transcriber.tokens
+
+    expected = EXPECTED["delay480"]["tokens_q4_0"]
+    assert run(live()) == expected
+    assert {*taken} == {("block", 1), ("block", 16), ("rows", 1)} and not compiled
+    assert transcribe(run, model, samples).tokens == expected and compiled, "a file has whole blocks, with drafts"
+    taken.clear()
+    assert run(live()) == expected
+    assert {*taken} == {("block", 1), ("block", 16), ("rows", 1), ("rows", 4)}
 
 
 def test_superseded_transcriber_submits_no_more(run, load):

@@ -58,10 +58,11 @@ class Case:
         return np.concatenate([np.zeros(680 + 32 * 1280), self.samples, np.zeros(after)]).astype(np.float32)
 
     def blocks(self, tokens_in_all):
-        """(first token, tokens, its samples) of the stream in full blocks, then single tokens."""
+        """(first token, tokens, its samples) of the stream in whole blocks, then short ones, then single tokens."""
         stream, first = self.stream(), 0
+        sizes = self.model.block_tokens, self.model.short_block_tokens, 1
         while first < tokens_in_all:
-            tokens = self.model.block_tokens if tokens_in_all - first >= self.model.block_tokens else 1
+            tokens = next(size for size in sizes if size <= tokens_in_all - first)
             yield first, tokens, stream[first * 1280 : first * 1280 + block_samples(tokens)]
             first += tokens
 

@@ -1,7 +1,8 @@
 """Which blocks are encoded and which decoder passes run, and when. Samples go in; tokens come out, block by block.
 
 A block is a run of positions whose samples are encoded at once. It is one position where audio comes as it is spoken,
-and up to `model.block_tokens` where more audio waits. Blocks are submitted ahead, and their tokens are read late.
+and a whole block of `model.block_tokens` where so much audio waits. What is left at a stream's end also goes in short
+blocks of `model.short_block_tokens`. Blocks are submitted ahead, and their tokens are read late.
 
 A decoder pass over a longer block may take drafts (`drafting.py`). Drafts that the predictions confirm are kept. The
 tokens are the same as without drafts, up to rounding: a pass over several rows may use another kernel than a pass over
@@ -18,6 +19,7 @@ from voxtab.encoder import block_samples
 from voxtab.model import PROMPT_ROWS, Model
 
 BLOCKS_IN_FLIGHT = 2  # submitted before the oldest one's tokens are awaited
+MOST_SINGLE = 3  # positions left at a stream's end that are blocks of one each, not a short block
 SAMPLE_BYTES = 4
 
 
@@ -142,11 +144,29 @@ class Blocks:
         return self.length - self.position * SAMPLES_PER_TOKEN
 
     def next_tokens(self) -> int:
-        """The next block's positions: a whole block's, or most of one at the stream's end; otherwise one, or none."""
-        whole, most = (self.waiting_samples - LOOKAHEAD_SAMPLES) // SAMPLES_PER_TOKEN, self._model.block_tokens
-        if whole >= most or (self._ended and 2 * whole > most):
-            return min(whole, most)
-        return min(1, max(0, whole))
+        """The next block's positions, or 0 if there is none yet."""
+        return min(self._waiting_positions, self._next_size)
+
+    @property
+    def _waiting_positions(self) -> int:
+        return max(0, (self.waiting_samples - LOOKAHEAD_SAMPLES) // SAMPLES_PER_TOKEN)
+
+    @property
+    def _next_size(self) -> int:
+        """Positions that are encoded for the next block: a whole block's, a short one's, one, or none yet.
+
+        They may be more than are left at the stream's end: the block is then filled up with silence. A block's time
+        goes with its positions. So the end goes in short blocks, unless these would have a whole block's positions. But
+        a block of one reads all weights for little work: on a GPU it takes as long as four positions or more of a
+        longer block. So only MOST_SINGLE positions or fewer go one by one. A software GPU, where one position takes
+        little more than its share, loses nothing that way: its short block has just one position more.
+        """
+        left, whole, short = self._waiting_positions, self._model.block_tokens, self._model.short_block_tokens
+        if left >= whole or (self._ended and left > whole - short + MOST_SINGLE):
+            return whole
+        if self._ended and left > MOST_SINGLE:
+            return short
+        return min(1, left)
 
     @property
     def is_ready(self) -> bool:
@@ -159,7 +179,10 @@ class Blocks:
 
     @property
     def _kind(self) -> dict[str, bool]:
-        return {"drafts": self.next_tokens() > 1, "alternatives": self._alternatives}
+        # Drafts are compiled where many positions wait. Where a recording was stopped, few are left, and someone waits:
+        # these take drafts only if they are compiled already (`_decode`).
+        many = self.next_tokens() > 1 and 2 * self._waiting_positions > self._model.block_tokens
+        return {"drafts": many, "alternatives": self._alternatives}
 
     def submit(self) -> bool:
         """Submit what can be. True if a new block was begun.
@@ -228,7 +251,7 @@ class Blocks:
             self._model.reanchor(self.rotation)
             self.rotation = 0
         # At the stream's end a block is filled up with silence, and what that gives is never read.
-        encoded = 1 if tokens == 1 else self._model.block_tokens
+        encoded = self._next_size
         nbytes = SAMPLE_BYTES * block_samples(encoded)
         samples = self._samples[:nbytes].ljust(nbytes, b"\0")
         parts = self._model.begin_encoding(self.position, self.rotation, encoded, samples)
@@ -259,7 +282,8 @@ class Blocks:
                 self._model.decode(block.reached, block.rotation + row, row, rows=rows)
                 block.reached += rows
             else:
-                rows, passes = self._drafting.choose(left)
+                drafts = self._model.has_passes(drafts=True, alternatives=self._alternatives)
+                rows, passes = self._drafting.choose(left, drafts=drafts)
                 block.reading = self._model.predict(
                     block.reached,
                     block.rotation + row,

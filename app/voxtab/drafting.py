@@ -31,12 +31,16 @@ class Drafting:
         self._latest: deque[int] = deque(maxlen=LATEST)
         self._allowance = LOSS_AT_FIRST  # what may yet be lost, in passes of one row
 
-    def choose(self, left: int) -> tuple[int, int]:
-        """(rows, passes) for `left` positions: as many passes as certainly do not go past them, or fewer."""
+    def choose(self, left: int, *, drafts: bool = True) -> tuple[int, int]:
+        """(rows, passes) for `left` positions: as many passes as certainly do not go past them, or fewer.
+
+        Without `drafts`, they have one row.
+        """
         if self._pinned:
-            rows = self._pinned if left > 1 else 1
+            rows = self._pinned if drafts and left > 1 else 1
             return rows, -(-left // rows)
-        gains = {rows: self.tokens_per_pass(rows) / cost for rows, cost in self._costs.items() if rows <= left}
+        most = left if drafts else 1
+        gains = {rows: self.tokens_per_pass(rows) / cost for rows, cost in self._costs.items() if rows <= most}
         for rows in sorted(gains, key=lambda rows: gains[rows], reverse=True):
             if rows > 1 and gains[rows] < LEAST_GAIN:
                 continue

@@ -99,6 +99,7 @@ class Model:
         self.device, self.config, self.tokenizer, self.name = kernels.device, config, tokenizer, name
         self.kernels = kernels
         self.block_tokens, self._most_rows = kernels.variants.block_tokens, max(kernels.variants.pass_rows)
+        self.short_block_tokens = max(1, self.block_tokens // 4)  # for what is left at a stream's end: see `blocks.py`
         self.encoder = Encoder(kernels, config.encoder, weights, self.block_tokens, config.half_rope, cache_f16)
         self.adapter = Adapter(kernels, weights, self.block_tokens, config.decoder.width)
         self.decoder = Decoder(kernels, config, weights, PROMPT_ROWS, cache_f16)
@@ -130,8 +131,7 @@ class Model:
         passes = (PROMPT_ROWS, False), (1, False), (1, True)
         return [
             *self.decoder.record_delay(k),
-            *self._record_block(k, 1),
-            *self._record_block(k, self.block_tokens),
+            *(dispatch for tokens in self._block_sizes for dispatch in self._record_block(k, tokens)),
             *(dispatch for rows, head in passes for dispatch in self._record_pass(k, rows, head)),
             *self._record_rotation(k),
         ]
@@ -160,6 +160,11 @@ class Model:
     def _record_pass(self, k: Kernels, rows: int, head: bool, *, alternatives: bool = False) -> list[Dispatch]:
         return self.decoder.record(k, self.adapter.audio, rows, head, alternatives=alternatives)
 
+    @property
+    def _block_sizes(self) -> list[int]:
+        """How many tokens are encoded at once."""
+        return sorted({1, self.short_block_tokens, self.block_tokens})
+
     def _record_block(self, k: Kernels, tokens: int) -> list[Dispatch]:
         return [
             *self.encoder.record(k, tokens),
@@ -183,7 +188,7 @@ class Model:
         plan = self.kernels.plan_compiled
         self._delay_plan = plan(self.decoder.record_delay(self.kernels))
         self._encode_plans = {}  # tokens -> plans to run one after another
-        for tokens in (1, self.block_tokens):
+        for tokens in self._block_sizes:
             dispatches = self._record_block(self.kernels, tokens)
             submits = LIVE_SUBMITS if tokens == 1 else self.config.encoder.layers / LAYERS_SUBMITTED
             most = math.ceil(len(dispatches) / submits)
@@ -268,7 +273,7 @@ class Model:
         self.decoder.give_tokens(first, tokens)
 
     def encode(self, position: int, rotation: int, tokens: int, samples) -> None:
-        """Audio embeddings of `tokens` (1 or block_tokens) tokens from `position` on.
+        """Audio embeddings of `tokens` (1, short_block_tokens or block_tokens) tokens from `position` on.
 
         `samples` are block_samples(tokens) f32 samples. `rotation` is the position that RoPE sees, in tokens too.
         """

@@ -95,6 +95,7 @@ onPhase(() => {
 });
 
 onLanguage(showLanguage);
+new ResizeObserver(scroll).observe(words); // a window is made larger, or a phone is turned
 
 const kept = remembered("captions", {});
 for (const [choice, value] of [

@@ -31,7 +31,9 @@ export function folded(id, first, others, more) {
     const wasOpen = !rest.hidden;
     opened.close();
     opened = NONE;
-    if (!wasOpen) open();
+    if (wasOpen) return;
+    open();
+    rest.scrollIntoView({ block: "nearest" }); // they are below the list's edge, if it is the last entry in sight
   };
   show(false);
   if (opened.id === id) open();

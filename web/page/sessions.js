@@ -187,6 +187,7 @@ function exported(session) {
 function askForTitle(session, shown) {
   const input = document.createElement("input");
   input.value = titleOf(session);
+  input.dir = "auto";
   input.setAttribute("aria-label", wording("sessions.title"));
   shown.replaceChildren(input);
   input.select();

@@ -140,7 +140,7 @@ export async function measureSpeed() {
         ? wording("speed.faster", { factor: rounded(factor) })
         : wording("speed.slower", { factor: rounded(rtf) }),
     );
-    const time = seconds(roughly(60 * rtf)); // of a minute of audio
+    const time = roughly(60 * rtf); // of a minute of audio
     if (inSoftware) say(wording("verdict.no_acceleration"), wording("verdict.software_measured", { time, needed }));
     else if (factor < 1) say(wording("verdict.too_slow"), wording("verdict.behind", { time }));
     else if (live_step_ms > LIVE_MS) {
@@ -157,10 +157,11 @@ function rounded(factor) {
   return factor < 10 ? number(Number(factor.toFixed(1))) : number(factor, 0);
 }
 
-// Seconds, as precisely as they can be foretold.
+// A time, as precisely as it can be foretold. count: in seconds.
 function roughly(count) {
-  const step = count < 60 ? 1 : count < 3600 ? 10 : 600;
-  return Math.max(1, Math.round(count / step)) * step;
+  if (count >= 3600) return wording("time.hours", { clock: number(Number((count / 3600).toFixed(1))) });
+  const step = count < 60 ? 1 : 10;
+  return seconds(Math.max(1, Math.round(count / step)) * step);
 }
 
 function say(sentence, more) {

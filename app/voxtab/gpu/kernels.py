@@ -159,8 +159,8 @@ class Kernels:
         """x [stride (rows - 1) + 3, inputs] -> out [rows, outputs] = gelu(conv(x) + bias).
 
         matrix [outputs, 3 inputs]: the weights of `conv_taps`; bias [outputs]. It is the product of three rows of x,
-        which lie one after another, with the matrix: `linear`, of rows that overlap. The first `zero_rows` rows of a stream
-        lie before its first position and are zero. `sums` is `linear`'s, and not for a convolution with such rows.
+        which lie one after another, with the matrix: `linear`, of rows that overlap. The first `zero_rows` rows of a
+        stream lie before its first position and are zero. `sums` is `linear`'s, not for convolutions with such rows.
         """
         assert not (zero_rows and sums)
         rows_of_x: dict[str, float] = {"X_STRIDE": stride * matrix.columns // 3}

@@ -53,7 +53,8 @@ class Variants:
     attention_tiles: int = 128  # `attention_tile` is used where it has at least that many workgroups; 0: it never is
     attention_groups: int = 256  # most workgroups for one attention call with few queries
     attention_splits: int = 16  # most workgroups that share one group of queries' keys
-    block_tokens: int = 128  # tokens whose states are made at once when that much audio is there
+    # Tokens whose states are made at once when that much audio is there; a quarter of them at a stream's end.
+    block_tokens: int = 128
     # How many next tokens a decoder pass guesses to be pads, where audio waits. None: `drafting` chooses.
     drafts: int | None = 0
     # The time of a decoder pass of 2, 4, 6 and 8 rows in percent of that of one row: for that choice. 0: not tried.

@@ -253,6 +253,13 @@ def test_while_it_listens(speaking, url):
         assert text["y"] < 160 and text["height"] > 200
         assert text["y"] + text["height"] <= told["y"] and told["y"] + told["height"] <= bar["y"]
         assert bar["y"] + bar["height"] <= 640
+        # Held sideways, it stands beside them.
+        page.set_viewport_size({"width": 740, "height": 360})
+        page.wait_for_function(f"({LEFT})() < 40")
+        text, told, bar = (page.locator(part).bounding_box() for part in ("#transcript", "#error", "#bar"))
+        assert text["y"] < 160 and text["height"] > 140 and text["y"] + text["height"] <= 360
+        assert text["x"] + text["width"] <= min(told["x"], bar["x"]) and bar["y"] < 360
+        page.set_viewport_size({"width": 360, "height": 640})
         # It can be dismissed; what is refused once more is told once more.
         at(page, "dismiss-error").click()
         expect(at(page, "error")).to_be_hidden()
@@ -339,6 +346,15 @@ def test_captions(speaking, url):
         captions, bar = (page.locator(part).bounding_box() for part in ("#captions", "#bar"))
         assert captions["y"] < 160 and captions["height"] > 300
         assert captions["y"] + captions["height"] <= bar["y"] and bar["y"] + bar["height"] <= 740
+        page.wait_for_function("""() => {
+            const { scrollHeight, scrollTop, clientHeight } = document.querySelector("#caption-words");
+            return scrollHeight - scrollTop - clientHeight < 2; // the last words are in sight, whatever its size
+        }""")
+        page.set_viewport_size({"width": 740, "height": 360})
+        captions, bar = (page.locator(part).bounding_box() for part in ("#captions", "#bar"))
+        assert captions["height"] > 200 and captions["y"] + captions["height"] <= 360
+        assert captions["x"] + captions["width"] <= bar["x"]
+        page.set_viewport_size({"width": 360, "height": 740})
         expect(at(page, "transcript")).to_be_hidden()
         hear(page, event="text", text=" It ends.", tokens=[34], audio_seconds=2.1)
         at(page, "close-captions").click()

@@ -92,6 +92,8 @@ def test_many_files_in_order_each_with_its_texts(browser, url):
         expect(at(page, "status")).to_have_text("7 of 8 files are done, 1 failed.")
         expect(page.get_by_role("button", name="Try again: bad.wav")).to_be_in_viewport()
         expect(shown).to_contain_text("x 4.wav")
+        more(page, "x 4.wav")
+        expect(page.get_by_role("button", name="Remove: x 4.wav")).to_be_in_viewport(ratio=1)
 
 
 def test_the_time_that_all_files_take(browser, url):

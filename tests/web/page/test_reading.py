@@ -5,6 +5,7 @@ import json
 import numpy as np
 from playwright.sync_api import expect
 
+from web.conftest import browser_of
 from web.fake_engine import SECOND, at, calls, page_on, wait_for, wav
 
 SUBTITLES = {"srt": "1\n", "vtt": "WEBVTT\n", "tsv": "start\n"}
@@ -62,7 +63,13 @@ def test_paragraphs_and_hearing(browser, url):
         wave = at(page, "wave").bounding_box()
         page.mouse.click(wave["x"] + wave["width"] / 2, wave["y"] + 5)
         expect(at(page, "wave")).to_have_attribute("aria-valuetext", "0:04")
+        page.mouse.down()
+        page.mouse.move(wave["x"] + wave["width"] / 4, wave["y"] + 5)
+        page.mouse.up()
+        expect(at(page, "wave")).to_have_attribute("aria-valuetext", "0:02")
         at(page, "speed").select_option("2")
+        page.reload()
+        expect(at(page, "speed")).to_have_value("2")  # it is remembered
 
 
 def test_edited_words_keep_their_times(browser, url):
@@ -101,6 +108,8 @@ def test_found_copied_and_saved(browser, url):
         expect(at(page, "found")).to_have_text("1 of 2")
         page.keyboard.press("Enter")
         expect(at(page, "found")).to_have_text("2 of 2")
+        at(page, "find").fill("مرحبا")
+        assert at(page, "find").evaluate("field => getComputedStyle(field).direction") == "rtl"
         at(page, "copy").click()
         expect(at(page, "copy")).to_have_text("Copied.")
         assert page.evaluate("navigator.clipboard.readText()") == "One two.\n\nThree four"
@@ -125,6 +134,27 @@ def test_three_hours_of_text(browser, url):
         at(page, "transcript").evaluate("box => { box.scrollTop = box.scrollHeight; }")
         expect(last).to_be_in_viewport()
         assert page.evaluate("getComputedStyle(document.querySelector('#transcript p')).direction") == "rtl"
+        if browser_of(page) == "chromium":  # no other prints without its window
+            at(page, "find").fill("word1")
+            assert len(page.pdf()) < 1_000_000  # 20 MB with a shadow on each of 200 pages
+
+
+def test_what_is_printed(browser, url):
+    """The text with its name and times, as on white paper, without what was marked on the screen."""
+    with page_on(browser, url, finished(THREE), color_scheme="dark") as page:
+        transcribed(page)
+        at(page, "find").fill("t")
+        page.emulate_media(media="print")
+        expect(at(page, "reading-title")).to_be_visible()
+        expect(at(page, "transcript").locator(".time").first).to_be_visible()
+        for name in ("find", "save-txt", "wave", "speak", "sessions"):
+            expect(at(page, name)).to_be_hidden()
+        ink, *marked = page.evaluate("""() => {
+            const line = document.querySelector("#transcript p");
+            const behind = (name) => getComputedStyle(line, `::highlight(${name})`).backgroundColor;
+            return [getComputedStyle(line).color, ...["found", "found-now", "played"].map(behind)];
+        }""")
+        assert ink == "rgb(27, 33, 31)" and set(marked) == {"rgba(0, 0, 0, 0)"}
 
 
 def test_how_sure_the_model_is(browser, url):
@@ -140,6 +170,9 @@ def test_how_sure_the_model_is(browser, url):
         assert calls(page, "start")[0]["alternatives"] == 4
         marked = "name => [...CSS.highlights.get(name)].map(String)"
         assert page.evaluate(marked, "doubtful") == ["two."] and page.evaluate(marked, "unsure") == ["Three"]
+        line = at(page, "transcript").locator("p").first
+        style = "(line, name) => getComputedStyle(line, `::highlight(${name})`).textDecorationStyle"
+        assert [line.evaluate(style, name) for name in ("unsure", "doubtful")] == ["dotted", "dashed"]  # no misspelling
         page.evaluate("HTMLMediaElement.prototype.play = async () => {}")
         at(page, "transcript").focus()
         page.keyboard.press("ArrowRight")

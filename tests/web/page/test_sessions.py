@@ -523,6 +523,7 @@ def test_the_list(hearing, url):
 
         recording.get_by_role("button", name="More").click()
         recording.get_by_role("button", name="Rename").click()
+        expect(page.locator("input:focus")).to_have_attribute("dir", "auto")
         page.get_by_label("Title").fill("A letter")
         page.keyboard.press("Enter")
         expect(recording.locator("strong")).to_have_text("A letter")
