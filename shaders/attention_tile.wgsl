@@ -11,15 +11,15 @@
 // invocations share the keys that any of them sees. Keys come in tiles of 28, seven for each team; the next tile is under
 // way meanwhile. At the end the teams' results are joined.
 //
-// Reads of workgroup memory limit the speed, so a vector that is read serves 16 multiply-adds: four neighbours have four
-// queries in common, and each has a quarter of the dimensions of all four, and of their results, in registers. So the
-// scores of a neighbour are sums over its quarter alone. Two exchanges add them: with the neighbour two away, of two
-// queries each, then with the next one, of one query each. Then each neighbour has the scores of one query, its own, makes
-// its weights, and all four read them.
+// Reads of workgroup memory limit the speed, so a vector of a key serves 16 multiply-adds, and one of a value 32. Four
+// neighbours have four queries in common, and each has a quarter of the dimensions of all four in registers. So the scores
+// of a neighbour are sums over its quarter alone. Two exchanges add them: with the neighbour two away, of two queries each,
+// then with the next one, of one query each. Then each neighbour has the scores of one query, its own, and makes its
+// weights. Of the result, eight neighbours have eight queries in common, and each has an eighth of the dimensions.
 //
-// Neighbour n (0 to 3) has vectors n, n + 4, n + 8, n + 12 of a query: together, neighbours read 64 bytes in a row. Its
-// queries are in the order n, n ^ 1, n ^ 2, n ^ 3: its own is the first, and what it gives away comes last.
-// HEAD_DIM is 32 or 64.
+// Neighbour n (0 to 3) has vectors n, n + 4, n + 8, n + 12 of a query, and neighbour m (0 to 7) vectors m and m + 8 of a
+// result: together, neighbours read bytes in a row. The queries of n are in the order n, n ^ 1, n ^ 2, n ^ 3: its own is
+// the first, and what it gives away comes last. HEAD_DIM is 32 or 64.
 // uses: HEADS, KV_HEADS, WINDOW, NOTHING, HIDDEN, params, step, Eight, eight, floats, key_of from parts/kv_cache
 
 override WORKGROUP: u32 = 256;              // no other value: it is QUERIES * TEAMS
@@ -41,6 +41,9 @@ const TILE = TEAMS * OF_TEAM;
 var<workgroup> kept: array<array<array<array<vec4f, 4>, 4>, 8>, 8>;
 
 struct Quarter { a: mat4x4f, b: mat4x4f, c: mat4x4f, d: mat4x4f }   // a neighbour's four vectors of four queries
+
+// A neighbour's first vector of four results and of four more, then its second vector of these.
+struct Eighth { a: mat4x4f, more_a: mat4x4f, b: mat4x4f, more_b: mat4x4f }
 
 fn first_vector(query: u32, kv_head: u32) -> u32 {
   let shared_by = HEADS / KV_HEADS;
@@ -90,16 +93,21 @@ fn add(result: mat4x4f, value: vec4f, weights: vec4f) -> mat4x4f {
                  fma(vec4f(weights.z), value, result[2]), fma(vec4f(weights.w), value, result[3]));
 }
 
-// The results of four queries with one more value.
-fn gather(result: Quarter, row: u32, key: u32, n: u32, weights: vec4f) -> Quarter {
-  let a = add(result.a, kept[row][key][0][n], weights);
-  let b = add(result.b, kept[row][key][1][n], weights);
-  if (HEAD_DIM <= 32) { return Quarter(a, b, result.c, result.d); }
-  return Quarter(a, b, add(result.c, kept[row][key][2][n], weights), add(result.d, kept[row][key][3][n], weights));
+// The results of eight queries with one more value. The neighbour is m = 4 * half + n.
+fn gather(result: Eighth, row: u32, key: u32, half: u32, n: u32, weights: vec4f, more: vec4f) -> Eighth {
+  let a = kept[row][key][half][n];
+  if (HEAD_DIM <= 32) { return Eighth(add(result.a, a, weights), add(result.more_a, a, more), result.b, result.more_b); }
+  let b = kept[row][key][2 + half][n];
+  return Eighth(add(result.a, a, weights), add(result.more_a, a, more), add(result.b, b, weights), add(result.more_b, b, more));
 }
 
 fn scaled(result: mat4x4f, factors: vec4f) -> mat4x4f {
   return mat4x4f(result[0] * factors.x, result[1] * factors.y, result[2] * factors.z, result[3] * factors.w);
+}
+
+// Of four queries, the weights of four keys: a column for each key.
+fn weights_of(row: u32, keys: u32, four: u32) -> mat4x4f {
+  return transpose(mat4x4f(kept[row][keys][four][1], kept[row][keys][four][0], kept[row][keys][four][3], kept[row][keys][four][2]));
 }
 
 // HIDDEN in place of the scores of the keys at positions `keys` that the query at `position` does not see.
@@ -107,22 +115,33 @@ fn seen(scores: vec4f, keys: vec4u, position: u32) -> vec4f {
   return select(vec4f(HIDDEN), scores, (keys <= vec4u(position)) & (keys + WINDOW > vec4u(position)));
 }
 
-// Joins the teams' results in four vectors of each query, and stores one of them at `to`. `shares`: of the teams.
+// What the teams' results for a query count for.
+fn shares_of(query: u32) -> vec4f {
+  let a = kept[0][query / 16][query / 4 % 4][query % 4];
+  let b = kept[1][query / 16][query / 4 % 4][query % 4];
+  let c = kept[2][query / 16][query / 4 % 4][query % 4];
+  let d = kept[3][query / 16][query / 4 % 4][query % 4];
+  let parts = exp(vec4f(a.x, b.x, c.x, d.x) - max(max(a.x, b.x), max(c.x, d.x)));
+  return parts / dot(parts, vec4f(a.y, b.y, c.y, d.y));
+}
+
+// Joins the teams' results in eight vectors of four queries in eight, and stores one of them at `to`.
 fn join(result: mat4x4f, lane: u32, shares: vec4f, to: u32, is_one: bool) {
   let n = lane % 4;
-  let row = lane / QUERIES * 2 + lane / 32 % 2;
-  let four = lane / 4 % 8;
+  let half = lane / 4 % 2;
+  let row = lane / 32;
+  let key = lane / 8 % 4 * 2;
   workgroupBarrier();
-  kept[row][four][n][n] = result[0];
-  kept[row][four][n ^ 1][n] = result[1];
-  kept[row][four][n ^ 2][n] = result[2];
-  kept[row][four][n ^ 3][n] = result[3];
+  kept[row][key][half][n] = result[0];
+  kept[row][key][2 + half][n] = result[1];
+  kept[row][key + 1][half][n] = result[2];
+  kept[row][key + 1][2 + half][n] = result[3];
   workgroupBarrier();
-  let half = lane / 128;
+  let first = lane / 128;
   let other = lane / 16 % 8;
-  let query = lane / 4 % 4;
-  let sum = shares.x * kept[half][other][query][n] + shares.y * kept[2 + half][other][query][n]
-    + shares.z * kept[4 + half][other][query][n] + shares.w * kept[6 + half][other][query][n];
+  let four = lane / 4 % 4;
+  let sum = shares.x * kept[first][other][four][n] + shares.y * kept[2 + first][other][four][n]
+    + shares.z * kept[4 + first][other][four][n] + shares.w * kept[6 + first][other][four][n];
   if (is_one) { out[to] = sum; }
 }
 
@@ -144,6 +163,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let early = lane / 16 % 4;
   let late = early + 4;
   let four = lane / 4 % 4;
+  let half = four % 2;
 
   let asked = first_query + lane % QUERIES - n + order;
   let at = n + vec4u(first_vector(min(asked.x, queries - 1), group.x), first_vector(min(asked.y, queries - 1), group.x),
@@ -151,7 +171,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let query = quarter(at, inverseSqrt(f32(HEAD_DIM)));
   var most = NOTHING;
   var sum = 0.0;
-  var result = Quarter();
+  var result = Eighth();
   let first = brought(oldest, newest, group.x, lane);
   var next_key = eight(first);
   var next_value = eight(first + KV_HEADS * EIGHTS);
@@ -197,38 +217,37 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     keep(next_value, TEAMS, lane);
     workgroupBarrier();
     next_value = eight(next + KV_HEADS * EIGHTS);
-    let w = transpose(mat4x4f(kept[team][early][four][n ^ 1], kept[team][early][four][n],
-                              kept[team][early][four][n ^ 3], kept[team][early][four][n ^ 2]));
-    let v = transpose(mat4x4f(kept[team][late][four][n ^ 1], kept[team][late][four][n],
-                              kept[team][late][four][n ^ 3], kept[team][late][four][n ^ 2]));
-    result = Quarter(scaled(result.a, v[3]), scaled(result.b, v[3]), scaled(result.c, v[3]), scaled(result.d, v[3]));
-    result = gather(result, values, 0, n, w[0]);
-    result = gather(result, values, 1, n, w[1]);
-    result = gather(result, values, 2, n, w[2]);
-    result = gather(result, values, 3, n, w[3]);
-    result = gather(result, values, 4, n, v[0]);
-    result = gather(result, values, 5, n, v[1]);
-    result = gather(result, values, 6, n, v[2]);
+    // The late keys first: with them are the factors, and these weights need no registers any more when the others come.
+    let l = weights_of(team, late, four & 2);
+    let more_l = weights_of(team, late, four | 1);
+    result = Eighth(scaled(result.a, l[3]), scaled(result.more_a, more_l[3]),
+                    scaled(result.b, l[3]), scaled(result.more_b, more_l[3]));
+    result = gather(result, values, 4, half, n, l[0], more_l[0]);
+    result = gather(result, values, 5, half, n, l[1], more_l[1]);
+    result = gather(result, values, 6, half, n, l[2], more_l[2]);
+    let e = weights_of(team, early, four & 2);
+    let more_e = weights_of(team, early, four | 1);
+    result = gather(result, values, 0, half, n, e[0], more_e[0]);
+    result = gather(result, values, 1, half, n, e[1], more_e[1]);
+    result = gather(result, values, 2, half, n, e[2], more_e[2]);
+    result = gather(result, values, 3, half, n, e[3], more_e[3]);
   }
 
   workgroupBarrier();
   kept[team][early][four][n] = vec4f(most, sum, 0, 0);
   workgroupBarrier();
-  // The query of which this invocation stores vectors.
-  let stored = lane / 4;
-  let a = kept[0][stored / 16][stored / 4 % 4][stored % 4];
-  let b = kept[1][stored / 16][stored / 4 % 4][stored % 4];
-  let c = kept[2][stored / 16][stored / 4 % 4][stored % 4];
-  let d = kept[3][stored / 16][stored / 4 % 4][stored % 4];
-  let of_teams = vec4f(a.x, b.x, c.x, d.x);
-  let parts = exp(of_teams - max(max(a.x, b.x), max(c.x, d.x)));
-  let shares = parts / dot(parts, vec4f(a.y, b.y, c.y, d.y));
-  let to = first_vector(first_query + stored, group.x) + n;
+  // The queries of which this invocation stores vectors.
+  let stored = lane / 32 * 8 + lane / 8 % 4;
+  let of_stored = shares_of(stored);
+  let of_more = shares_of(stored + 4);
+  let to = first_vector(first_query + stored, group.x) + lane % 8;
+  let to_more = first_vector(first_query + stored + 4, group.x) + lane % 8;
   let is_one = first_query + stored < queries;
-  join(result.a, lane, shares, to, is_one);
-  join(result.b, lane, shares, to + 4, is_one);
+  let is_more = first_query + stored + 4 < queries;
+  join(result.a, lane, of_stored, to, is_one);
+  join(result.more_a, lane, of_more, to_more, is_more);
   if (HEAD_DIM > 32) {
-    join(result.c, lane, shares, to + 8, is_one);
-    join(result.d, lane, shares, to + 12, is_one);
+    join(result.b, lane, of_stored, to + 8, is_one);
+    join(result.more_b, lane, of_more, to_more + 8, is_more);
   }
 }
