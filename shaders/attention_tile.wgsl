@@ -68,13 +68,16 @@ fn brought(first: u32, newest: u32, kv_head: u32, lane: u32) -> u32 {
   return key_of(min(first + lane / EIGHTS, newest), kv_head) + lane % EIGHTS;
 }
 
+// Half of the invocations keep their second vector first, so that the vectors of eight neighbours lie in different banks.
 fn keep(brought: Eight, first_row: u32, lane: u32) {
   if (lane >= TILE * EIGHTS) { return; }
   let key = lane / EIGHTS;
   let row = first_row + key / OF_TEAM;
   let pair = floats(brought);
-  kept[row][key % OF_TEAM][lane % EIGHTS / 2][lane % 2 * 2] = pair[0];
-  kept[row][key % OF_TEAM][lane % EIGHTS / 2][lane % 2 * 2 + 1] = pair[1];
+  let is_second = lane / 4 % 2 == 1;
+  let at = lane % 2 * 2 + u32(is_second);
+  kept[row][key % OF_TEAM][lane % EIGHTS / 2][at] = select(pair[0], pair[1], is_second);
+  kept[row][key % OF_TEAM][lane % EIGHTS / 2][at ^ 1] = select(pair[1], pair[0], is_second);
 }
 
 fn products(query: mat4x4f, key: vec4f, sums: vec4f) -> vec4f {
