@@ -8,10 +8,18 @@
 // it for four.
 //
 // A workgroup takes 64 queries of one key-value head (rows times the heads that share it), and four teams of 64
-// invocations share the keys that any of them sees. An invocation has one query, and what it has gathered for it, in
-// registers. Keys come in tiles of 32, which lie in workgroup memory; a team takes eight of them. All its invocations
-// read the same key at the same time. The next tile is under way meanwhile. At the end the teams' results are joined, 16
-// dimensions at a time. HEAD_DIM is 32 or 64.
+// invocations share the keys that any of them sees. Keys come in tiles of 28, seven for each team; the next tile is under
+// way meanwhile. At the end the teams' results are joined.
+//
+// Reads of workgroup memory limit the speed, so a vector of a key serves 16 multiply-adds, and one of a value 32. Four
+// neighbours have four queries in common, and each has a quarter of the dimensions of all four in registers. So the scores
+// of a neighbour are sums over its quarter alone. Two exchanges add them: with the neighbour two away, of two queries each,
+// then with the next one, of one query each. Then each neighbour has the scores of one query, its own, and makes its
+// weights. Of the result, eight neighbours have eight queries in common, and each has an eighth of the dimensions.
+//
+// Neighbour n (0 to 3) has vectors n, n + 4, n + 8, n + 12 of a query, and neighbour m (0 to 7) vectors m and m + 8 of a
+// result: together, neighbours read bytes in a row. The queries of n are in the order n, n ^ 1, n ^ 2, n ^ 3: its own is
+// the first, and what it gives away comes last. HEAD_DIM is 32 or 64.
 // uses: HEADS, KV_HEADS, WINDOW, NOTHING, HIDDEN, params, step, Eight, eight, floats, key_of from parts/kv_cache
 
 override WORKGROUP: u32 = 256;              // no other value: it is QUERIES * TEAMS
@@ -22,65 +30,122 @@ override VECTORS: u32 = HEAD_DIM / 4;
 
 const QUERIES = 64u;
 const TEAMS = 4u;
-const TILE = 32u;                           // keys
-const OF_TEAM = 8u;                         // keys of a tile
+const OF_TEAM = 7u;                         // keys of a tile; with eight, there would be no room for `factor`
+const TILE = TEAMS * OF_TEAM;
 
 @group(0) @binding(2) var<storage, read> q: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4f>;
 
-// A tile's keys [TILE, VECTORS], then its values; at the end what the teams found.
-var<workgroup> kept: array<vec4f, 1024>;
+// 16 KiB: [2 * TEAMS, keys, vectors / 4, neighbours]. A tile's keys lie in the first TEAMS rows, its values in the others;
+// in between, and at the end, both have what invocations exchange. Most indices are constants: these cost no check of bounds.
+var<workgroup> kept: array<array<array<array<vec4f, 4>, 4>, 8>, 8>;
 
-struct Pair { key: Eight, value: Eight }
+struct Quarter { a: mat4x4f, b: mat4x4f, c: mat4x4f, d: mat4x4f }   // a neighbour's four vectors of four queries
 
-// What an invocation brings of the tile that begins at position `first`; the last key is at `newest`.
-fn bring(first: u32, newest: u32, kv_head: u32, lane: u32) -> Pair {
-  let at = key_of(min(first + lane / EIGHTS % TILE, newest), kv_head) + lane % EIGHTS;
-  return Pair(eight(at), eight(at + KV_HEADS * EIGHTS));
+// A neighbour's first vector of four results and of four more, then its second vector of these.
+struct Eighth { a: mat4x4f, more_a: mat4x4f, b: mat4x4f, more_b: mat4x4f }
+
+fn first_vector(query: u32, kv_head: u32) -> u32 {
+  let shared_by = HEADS / KV_HEADS;
+  return (query / shared_by * HEADS + kv_head * shared_by + query % shared_by) * VECTORS;
 }
 
-fn keep(pair: Pair, lane: u32) {
+// Four dimensions of four queries: a column for each dimension.
+fn columns(at: vec4u, scale: f32) -> mat4x4f {
+  return transpose(scale * mat4x4f(q[at.x], q[at.y], q[at.z], q[at.w]));
+}
+
+// What a neighbour has of four queries, whose first vectors for it are `at`.
+fn quarter(at: vec4u, scale: f32) -> Quarter {
+  let a = columns(at, scale);
+  let b = columns(at + 4, scale);
+  if (HEAD_DIM <= 32) { return Quarter(a, b, mat4x4f(), mat4x4f()); }
+  return Quarter(a, b, columns(at + 8, scale), columns(at + 12, scale));
+}
+
+// The index in the cache of what an invocation brings of the tile that begins at position `first`: eight dimensions of a key.
+fn brought(first: u32, newest: u32, kv_head: u32, lane: u32) -> u32 {
+  return key_of(min(first + lane / EIGHTS, newest), kv_head) + lane % EIGHTS;
+}
+
+// Half of the invocations keep their second vector first, so that the vectors of eight neighbours lie in different banks.
+fn keep(brought: Eight, first_row: u32, lane: u32) {
   if (lane >= TILE * EIGHTS) { return; }
-  let key = floats(pair.key);
-  let value = floats(pair.value);
-  kept[2 * lane] = key[0];
-  kept[2 * lane + 1] = key[1];
-  kept[TILE * VECTORS + 2 * lane] = value[0];
-  kept[TILE * VECTORS + 2 * lane + 1] = value[1];
+  let key = lane / EIGHTS;
+  let row = first_row + key / OF_TEAM;
+  let pair = floats(brought);
+  let is_second = lane / 4 % 2 == 1;
+  let at = lane % 2 * 2 + u32(is_second);
+  kept[row][key % OF_TEAM][lane % EIGHTS / 2][at] = select(pair[0], pair[1], is_second);
+  kept[row][key % OF_TEAM][lane % EIGHTS / 2][at ^ 1] = select(pair[1], pair[0], is_second);
 }
 
-// 16 dimensions of a query, from vector `at` on.
-fn sixteen(at: u32, scale: f32) -> mat4x4f { return scale * mat4x4f(q[at], q[at + 1], q[at + 2], q[at + 3]); }
-
-fn products(query: mat4x4f, at: u32, sums: vec4f) -> vec4f {
-  return fma(query[0], kept[at], fma(query[1], kept[at + 1], fma(query[2], kept[at + 2], fma(query[3], kept[at + 3], sums))));
+fn products(query: mat4x4f, key: vec4f, sums: vec4f) -> vec4f {
+  return fma(query[0], vec4f(key.x), fma(query[1], vec4f(key.y), fma(query[2], vec4f(key.z), fma(query[3], vec4f(key.w), sums))));
 }
 
-fn gather(result: mat4x4f, at: u32, weight: f32) -> mat4x4f {
-  let w = vec4f(weight);
-  return mat4x4f(fma(w, kept[at], result[0]), fma(w, kept[at + 1], result[1]), fma(w, kept[at + 2], result[2]),
-                 fma(w, kept[at + 3], result[3]));
+// What a neighbour's dimensions add to the scores of its four queries with a key.
+fn score(query: Quarter, row: u32, key: u32, n: u32) -> vec4f {
+  let sums = products(query.b, kept[row][key][1][n], products(query.a, kept[row][key][0][n], vec4f()));
+  if (HEAD_DIM <= 32) { return sums; }
+  return products(query.d, kept[row][key][3][n], products(query.c, kept[row][key][2][n], sums));
 }
 
-// The score of a query with the key at `key`; HIDDEN if it does not see that position.
-fn score(q0: mat4x4f, q1: mat4x4f, q2: mat4x4f, q3: mat4x4f, key: u32, of_key: u32, position: u32) -> f32 {
-  var sums = products(q1, key + 4, products(q0, key, vec4f()));
-  if (HEAD_DIM > 32) { sums = products(q3, key + 12, products(q2, key + 8, sums)); }
-  return select(HIDDEN, dot(sums, vec4f(1)), of_key <= position && of_key + WINDOW > position);
+fn add(result: mat4x4f, value: vec4f, weights: vec4f) -> mat4x4f {
+  return mat4x4f(fma(vec4f(weights.x), value, result[0]), fma(vec4f(weights.y), value, result[1]),
+                 fma(vec4f(weights.z), value, result[2]), fma(vec4f(weights.w), value, result[3]));
 }
 
-// Joins dimensions 4 * first..4 * first + 15 of the teams' results, and stores them. `at`: where the results of the query
-// that this invocation stores begin; `is_one`: whether there is such a query.
-fn join(result: mat4x4f, first: u32, lane: u32, at: u32, is_one: bool) {
+// The results of eight queries with one more value. The neighbour is m = 4 * half + n.
+fn gather(result: Eighth, row: u32, key: u32, half: u32, n: u32, weights: vec4f, more: vec4f) -> Eighth {
+  let a = kept[row][key][half][n];
+  if (HEAD_DIM <= 32) { return Eighth(add(result.a, a, weights), add(result.more_a, a, more), result.b, result.more_b); }
+  let b = kept[row][key][2 + half][n];
+  return Eighth(add(result.a, a, weights), add(result.more_a, a, more), add(result.b, b, weights), add(result.more_b, b, more));
+}
+
+fn scaled(result: mat4x4f, factors: vec4f) -> mat4x4f {
+  return mat4x4f(result[0] * factors.x, result[1] * factors.y, result[2] * factors.z, result[3] * factors.w);
+}
+
+// Of four queries, the weights of four keys: a column for each key.
+fn weights_of(row: u32, keys: u32, four: u32) -> mat4x4f {
+  return transpose(mat4x4f(kept[row][keys][four][1], kept[row][keys][four][0], kept[row][keys][four][3], kept[row][keys][four][2]));
+}
+
+// HIDDEN in place of the scores of the keys at positions `keys` that the query at `position` does not see.
+fn seen(scores: vec4f, keys: vec4u, position: u32) -> vec4f {
+  return select(vec4f(HIDDEN), scores, (keys <= vec4u(position)) & (keys + WINDOW > vec4u(position)));
+}
+
+// What the teams' results for a query count for.
+fn shares_of(query: u32) -> vec4f {
+  let a = kept[0][query / 16][query / 4 % 4][query % 4];
+  let b = kept[1][query / 16][query / 4 % 4][query % 4];
+  let c = kept[2][query / 16][query / 4 % 4][query % 4];
+  let d = kept[3][query / 16][query / 4 % 4][query % 4];
+  let parts = exp(vec4f(a.x, b.x, c.x, d.x) - max(max(a.x, b.x), max(c.x, d.x)));
+  return parts / dot(parts, vec4f(a.y, b.y, c.y, d.y));
+}
+
+// Joins the teams' results in eight vectors of four queries in eight, and stores one of them at `to`.
+fn join(result: mat4x4f, lane: u32, shares: vec4f, to: u32, is_one: bool) {
+  let n = lane % 4;
+  let half = lane / 4 % 2;
+  let row = lane / 32;
+  let key = lane / 8 % 4 * 2;
   workgroupBarrier();
-  kept[lane] = result[0];
-  kept[lane + 256] = result[1];
-  kept[lane + 512] = result[2];
-  kept[lane + 768] = result[3];
+  kept[row][key][half][n] = result[0];
+  kept[row][key][2 + half][n] = result[1];
+  kept[row][key + 1][half][n] = result[2];
+  kept[row][key + 1][2 + half][n] = result[3];
   workgroupBarrier();
-  let place = lane % 4 * 256 + lane / 4;
-  let sum = kept[place] + kept[place + QUERIES] + kept[place + 2 * QUERIES] + kept[place + 3 * QUERIES];
-  if (is_one) { out[at + first + lane % 4] = sum; }
+  let first = lane / 128;
+  let other = lane / 16 % 8;
+  let four = lane / 4 % 4;
+  let sum = shares.x * kept[first][other][four][n] + shares.y * kept[2 + first][other][four][n]
+    + shares.z * kept[4 + first][other][four][n] + shares.w * kept[6 + first][other][four][n];
+  if (is_one) { out[to] = sum; }
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -88,94 +153,104 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let shared_by = HEADS / KV_HEADS;
   let queries = params.rows * shared_by;
   let first_query = QUERIES * group.y;
-  let query = min(first_query + lane % QUERIES, queries - 1);
-  let team = lane / QUERIES;
-  let position = step.position + query / shared_by;
   let newest = step.position + (min(first_query + QUERIES, queries) - 1) / shared_by;
   let first_position = step.position + first_query / shared_by;
   let oldest = first_position + 1 - min(first_position + 1, WINDOW);
+  let team = lane / QUERIES;
+  let values = TEAMS + team;
+  let n = lane % 4;
+  let order = vec4u(n, n ^ 1, n ^ 2, n ^ 3);
+  let own = min(first_query + lane % QUERIES, queries - 1);
+  let position = step.position + own / shared_by;
+  // Where the four neighbours exchange: `early` has keys 0 to 3, `late` 4 to 6.
+  let early = lane / 16 % 4;
+  let late = early + 4;
+  let four = lane / 4 % 4;
+  let half = four % 2;
 
-  let at = (query / shared_by * HEADS + group.x * shared_by + query % shared_by) * VECTORS;
-  let scale = inverseSqrt(f32(HEAD_DIM));
-  let q0 = sixteen(at, scale);
-  let q1 = sixteen(at + 4, scale);
-  var q2 = mat4x4f();
-  var q3 = mat4x4f();
-  if (HEAD_DIM > 32) {
-    q2 = sixteen(at + 8, scale);
-    q3 = sixteen(at + 12, scale);
-  }
+  let asked = first_query + lane % QUERIES - n + order;
+  let at = n + vec4u(first_vector(min(asked.x, queries - 1), group.x), first_vector(min(asked.y, queries - 1), group.x),
+                     first_vector(min(asked.z, queries - 1), group.x), first_vector(min(asked.w, queries - 1), group.x));
+  let query = quarter(at, inverseSqrt(f32(HEAD_DIM)));
   var most = NOTHING;
   var sum = 0.0;
-  var r0 = mat4x4f();
-  var r1 = mat4x4f();
-  var r2 = mat4x4f();
-  var r3 = mat4x4f();
-  var next = bring(oldest, newest, group.x, lane);
+  var result = Eighth();
+  let first = brought(oldest, newest, group.x, lane);
+  var next_key = eight(first);
+  var next_value = eight(first + KV_HEADS * EIGHTS);
   for (var base = oldest; base <= newest; base += TILE) {
+    let next = brought(base + TILE, newest, group.x, lane);
     workgroupBarrier();
-    keep(next, lane);
+    keep(next_key, 0, lane);
     workgroupBarrier();
-    next = bring(base + TILE, newest, group.x, lane);
-    let first = base + team * OF_TEAM;
-    var key = team * OF_TEAM * VECTORS;
-    let s0 = score(q0, q1, q2, q3, key, first, position);
-    let s1 = score(q0, q1, q2, q3, key + VECTORS, first + 1, position);
-    let s2 = score(q0, q1, q2, q3, key + 2 * VECTORS, first + 2, position);
-    let s3 = score(q0, q1, q2, q3, key + 3 * VECTORS, first + 3, position);
-    let s4 = score(q0, q1, q2, q3, key + 4 * VECTORS, first + 4, position);
-    let s5 = score(q0, q1, q2, q3, key + 5 * VECTORS, first + 5, position);
-    let s6 = score(q0, q1, q2, q3, key + 6 * VECTORS, first + 6, position);
-    let s7 = score(q0, q1, q2, q3, key + 7 * VECTORS, first + 7, position);
+    next_key = eight(next);
+    let s0 = score(query, team, 0, n);
+    let s1 = score(query, team, 1, n);
+    let s2 = score(query, team, 2, n);
+    let s3 = score(query, team, 3, n);
+    kept[values][early][four][n ^ 2] = vec4f(s0.zw, s1.zw);     // nobody reads these rows here
+    kept[values][late][four][n ^ 2] = vec4f(s2.zw, s3.zw);
+    let s4 = score(query, team, 4, n);
+    let s5 = score(query, team, 5, n);
+    let s6 = score(query, team, 6, n);
+    workgroupBarrier();
+    kept[team][early][four][n ^ 2] = vec4f(s4.zw, s5.zw);
+    kept[team][late][four][n ^ 2] = vec4f(s6.zw, 0, 0);
+    workgroupBarrier();
+    let of_01 = vec4f(s0.xy, s1.xy) + kept[values][early][four][n];
+    let of_23 = vec4f(s2.xy, s3.xy) + kept[values][late][four][n];
+    let of_45 = vec4f(s4.xy, s5.xy) + kept[team][early][four][n];
+    let of_6 = s6.xy + kept[team][late][four][n].xy;
+    // Only this invocation has read these two places, so it may write there at once; the same below.
+    kept[team][early][four][n] = vec4f(of_01.yw, of_23.yw);
+    kept[team][late][four][n] = vec4f(of_45.yw, of_6.y, 0);
+    workgroupBarrier();
+    let keys = base + team * OF_TEAM + vec4u(0, 1, 2, 3);
+    let early_scores = seen(vec4f(of_01.xz, of_23.xz) + kept[team][early][four][n ^ 1], keys, position);
+    let late_scores = seen(vec4f(of_45.xz, of_6.x, 0) + kept[team][late][four][n ^ 1], keys + 4, position).xyz;
     let before = most;
-    most = max(max(max(max(s0, s1), max(s2, s3)), max(max(s4, s5), max(s6, s7))), before);
+    let higher = max(early_scores, vec4f(late_scores, before));
+    most = max(max(higher.x, higher.y), max(higher.z, higher.w));
     let factor = exp(before - most);
-    let early = exp(vec4f(s0, s1, s2, s3) - most);
-    let late = exp(vec4f(s4, s5, s6, s7) - most);
-    sum = sum * factor + dot(early + late, vec4f(1));
-    r0 *= factor;
-    r1 *= factor;
-    r2 *= factor;
-    r3 *= factor;
-    key += TILE * VECTORS;                  // the values
-    for (var k = 0u; k < 4; k++) {
-      let value = key + k * VECTORS;
-      r0 = gather(r0, value, early[k]);
-      r1 = gather(r1, value + 4, early[k]);
-      if (HEAD_DIM > 32) {
-        r2 = gather(r2, value + 8, early[k]);
-        r3 = gather(r3, value + 12, early[k]);
-      }
-    }
-    for (var k = 0u; k < 4; k++) {
-      let value = key + (k + 4) * VECTORS;
-      r0 = gather(r0, value, late[k]);
-      r1 = gather(r1, value + 4, late[k]);
-      if (HEAD_DIM > 32) {
-        r2 = gather(r2, value + 8, late[k]);
-        r3 = gather(r3, value + 12, late[k]);
-      }
-    }
+    let early_weights = exp(early_scores - most);
+    let late_weights = exp(late_scores - most);
+    sum = sum * factor + dot(early_weights, vec4f(1)) + dot(late_weights, vec3f(1));
+    kept[team][early][four][n ^ 1] = early_weights;
+    kept[team][late][four][n ^ 1] = vec4f(late_weights, factor);
+    keep(next_value, TEAMS, lane);
+    workgroupBarrier();
+    next_value = eight(next + KV_HEADS * EIGHTS);
+    // The late keys first: with them are the factors, and these weights need no registers any more when the others come.
+    let l = weights_of(team, late, four & 2);
+    let more_l = weights_of(team, late, four | 1);
+    result = Eighth(scaled(result.a, l[3]), scaled(result.more_a, more_l[3]),
+                    scaled(result.b, l[3]), scaled(result.more_b, more_l[3]));
+    result = gather(result, values, 4, half, n, l[0], more_l[0]);
+    result = gather(result, values, 5, half, n, l[1], more_l[1]);
+    result = gather(result, values, 6, half, n, l[2], more_l[2]);
+    let e = weights_of(team, early, four & 2);
+    let more_e = weights_of(team, early, four | 1);
+    result = gather(result, values, 0, half, n, e[0], more_e[0]);
+    result = gather(result, values, 1, half, n, e[1], more_e[1]);
+    result = gather(result, values, 2, half, n, e[2], more_e[2]);
+    result = gather(result, values, 3, half, n, e[3], more_e[3]);
   }
 
   workgroupBarrier();
-  kept[lane] = vec4f(most, sum, 0, 0);
+  kept[team][early][four][n] = vec4f(most, sum, 0, 0);
   workgroupBarrier();
-  let of_query = lane % QUERIES;
-  let a = kept[of_query];
-  let b = kept[of_query + QUERIES];
-  let c = kept[of_query + 2 * QUERIES];
-  let d = kept[of_query + 3 * QUERIES];
-  let highest = max(max(a.x, b.x), max(c.x, d.x));
-  let total = a.y * exp(a.x - highest) + b.y * exp(b.x - highest) + c.y * exp(c.x - highest) + d.y * exp(d.x - highest);
-  let share = exp(most - highest) / total;
-  let stored = first_query + lane / 4;
-  let row = stored / shared_by;
-  let to = (row * HEADS + group.x * shared_by + stored % shared_by) * VECTORS;
-  join(share * r0, 0, lane, to, stored < queries);
-  join(share * r1, 4, lane, to, stored < queries);
+  // The queries of which this invocation stores vectors.
+  let stored = lane / 32 * 8 + lane / 8 % 4;
+  let of_stored = shares_of(stored);
+  let of_more = shares_of(stored + 4);
+  let to = first_vector(first_query + stored, group.x) + lane % 8;
+  let to_more = first_vector(first_query + stored + 4, group.x) + lane % 8;
+  let is_one = first_query + stored < queries;
+  let is_more = first_query + stored + 4 < queries;
+  join(result.a, lane, of_stored, to, is_one);
+  join(result.more_a, lane, of_more, to_more, is_more);
   if (HEAD_DIM > 32) {
-    join(share * r2, 8, lane, to, stored < queries);
-    join(share * r3, 12, lane, to, stored < queries);
+    join(result.b, lane, of_stored, to + 8, is_one);
+    join(result.more_b, lane, of_more, to_more + 8, is_more);
   }
 }
