@@ -531,6 +531,20 @@ def test_the_list(hearing, url):
         exported = json.loads(saved(page, recording.get_by_role("button", name="Export").click).read_text())
         assert exported["title"] == "A letter" and exported["text"] == " Hello tab. It works." and exported["words"]
 
+        # While a title is written, all stays where it is: what is pressed gets its click.
+        file.get_by_role("button", name="More").click()
+        for name, pressed in (
+            ("My clip", at(page, "delete-all")),
+            ("clip.wav", recording.get_by_role("button", name="More")),
+        ):
+            file.get_by_role("button", name="Rename").click()
+            page.get_by_label("Title").fill(name)
+            pressed.click(delay=300)
+            expect(file.get_by_role("button", name=f"Open {name}")).to_be_visible()
+        expect(at(page, "question")).to_contain_text("Delete all transcripts")
+        at(page, "decline").click()
+        expect(recording.get_by_role("button", name="Rename")).to_be_visible()
+
         recording.get_by_role("button", name="Open").click()
         expect(at(page, "transcript")).to_have_text("Hello tab. It works.")
         assert len(soundfile.read(saved(page, at(page, "save-wav").click))[0]) == samples
@@ -562,6 +576,7 @@ def test_the_list(hearing, url):
         recording.get_by_role("button", name="Delete").click()
         at(page, "confirm").click()
         expect(entries(page)).to_have_count(1)
+        expect(at(page, "sessions-room")).to_have_text("They take 1 kB.")  # a short text is less
         page.get_by_role("button", name="Delete all").click()
         at(page, "confirm").click()
         expect(entries(page)).to_have_count(0)
