@@ -527,6 +527,7 @@ def test_the_list(hearing, url):
         page.reload()
         wait_for(page, "ready")
         expect(at(page, "interrupted")).to_be_hidden()
+        expect(entries(page)).to_have_count(2)
         file, recording = entries(page).all()
         expect(file).to_contain_text("clip.wav")
         expect(recording).to_contain_text("recorded here")
