@@ -10,7 +10,8 @@
   tab-step    host time of a live step in headless Chromium, with as many layers as the 4B model
   tab-opening processor time that headless Chromium takes to open the embedded model
   tab-memory  memory that loading a 542 MB model takes in Chromium, beyond its GPU buffers
-  tab-file    a model and an audio file in the page in Chromium: time, the page's long tasks, memory from begin to end
+  tab-file    a model and an audio file in the page in Chromium: time, the page's long tasks, memory from begin to end,
+              and the times between frames while the text is scrolled through
   prediction  the speed that the page predicts, and the one that then comes, in Chromium or natively
 
 Other programs slow a machine down, so compare ratios within one run. tools/README.md explains the figures.

@@ -3,6 +3,7 @@
 rtf            seconds from the choice of the file to its whole text, divided by the audio's length
 long_tasks_ms  tasks of the page's own thread that took more than 50 ms: while text comes, and with the whole text
 memory_mb      of Chromium's processes: with the model open, as the text comes (ten times), and with the whole text
+scroll_frame_ms  between two frames of the page, while its whole text is scrolled through from top to bottom
 """
 
 import tempfile
@@ -13,7 +14,7 @@ from urllib.parse import urlencode
 from playwright.sync_api import Page
 
 from bench.tab import chromium, chromium_bytes, placed, served
-from voxtab.bench import significant
+from voxtab.bench import significant, spread
 from voxtab.errors import UserError
 from voxtab.native import models
 
@@ -35,6 +36,20 @@ window.Worker = class extends Worker {
   }
 };
 """
+# Scrolls through the whole text in so many milliseconds, a step at each frame. Resolves with the times between frames.
+SCROLL = """(lasts) => new Promise((resolve) => {
+  const box = document.querySelector("#transcript");
+  const times = [];
+  const step = (now) => {
+    times.push(now);
+    const part = (now - times[0]) / lasts;
+    box.scrollTop = part * (box.scrollHeight - box.clientHeight);
+    if (part < 1) requestAnimationFrame(step);
+    else resolve(times.slice(1).map((time, i) => time - times[i]));
+  };
+  requestAnimationFrame(step);
+})"""
+SCROLL_S = 10
 LOOK_S = 0.5
 LOOKS = 10  # at the memory, while text comes, that are reported
 SETTLING_S = 2  # after which the page has shown the whole text
@@ -64,6 +79,7 @@ def tab_file(model: str, audio: str) -> dict:
         page.wait_for_timeout(1000 * SETTLING_S)
         noted, whole = page.evaluate("[noted.tasks, noted.whole]")
         ended = _memory_mb()
+        frames = sorted(page.evaluate(SCROLL, 1000 * SCROLL_S))
     run_s = (whole["at"] - since) / 1000
     return {
         "audio_s": significant(whole["audio_s"]),
@@ -80,6 +96,7 @@ def tab_file(model: str, audio: str) -> dict:
             "most": max(memory for _, memory in seen),
             "with_the_whole_text": ended,
         },
+        "scroll_frame_ms": spread(frames) | {"p95": significant(frames[len(frames) * 95 // 100])},
     }
 
 

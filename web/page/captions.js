@@ -1,7 +1,7 @@
 // Captions: the last words, large, in a window that stays above the others (Document Picture-in-Picture), or in the page
 // where the browser has no such window.
 
-import { remember, remembered } from "../remembered.js";
+import { rememberChoice } from "./choices.js";
 import { engine } from "./engine.js";
 import { listenIn } from "./keys.js";
 import { onPhase, state } from "./state.js";
@@ -97,17 +97,7 @@ onPhase(() => {
 onLanguage(showLanguage);
 new ResizeObserver(scroll).observe(words); // a window is made larger, or a phone is turned
 
-const kept = remembered("captions", {});
-for (const [choice, value] of [
-  [size, kept.size],
-  [contrast, kept.contrast],
-]) {
-  if ([...choice.options].some((option) => option.value === value)) choice.value = value;
-  choice.addEventListener("change", () => {
-    remember("captions", { size: size.value, contrast: contrast.value });
-    look();
-  });
-}
+for (const choice of [size, contrast]) rememberChoice(choice, look);
 look();
 element("show-captions").addEventListener("click", () => (section.hidden ? showCaptions() : closeCaptions()));
 element("close-captions").addEventListener("click", closeCaptions);

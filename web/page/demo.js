@@ -8,7 +8,7 @@ import * as spoken from "./spoken.js";
 import { enter, fail, onPhase, state } from "./state.js";
 import * as view from "./view.js";
 import { drawWave, Peaks } from "./waveform.js";
-import { measureSpeed } from "./welcome.js";
+import { firstStep, measureSpeed } from "./welcome.js";
 import { failureOf, reason, wording } from "./words.js";
 
 const CLIPS = 2; // of those that come with the page
@@ -59,7 +59,7 @@ export function waitToBeAsked() {
   element("demo-bytes").hidden = false;
   enter("closed");
   view.model(wording("model.none_for_speech"));
-  view.state("ready", wording("status.get_model"));
+  view.state("ready", firstStep());
 }
 
 // The self-test model is open.
@@ -136,7 +136,7 @@ async function transcribed(sound, samples) {
   const gone = failure && failure.kind !== "aborted";
   enter(gone ? "closed" : "demo", gone ? { model: null } : {});
   if (gone) return fail(reason(failure));
-  view.state("ready", wording("status.get_model"));
+  view.state("ready", firstStep());
   measureSpeed();
 }
 

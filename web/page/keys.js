@@ -1,6 +1,6 @@
 // The keys: one that is held while one talks, if the user has chosen one, and Escape, which stops.
 
-import { remember, remembered } from "../remembered.js";
+import { rememberChoice } from "./choices.js";
 import { canSpeak, isListening, stopVerb } from "./state.js";
 
 const talk = /** @type {HTMLSelectElement} */ (document.getElementById("talk-key"));
@@ -48,5 +48,4 @@ function isTalk({ code, target }) {
   return code !== "Space" || !pressed || ["speak", "stop"].includes(pressed.id);
 }
 
-talk.value = remembered("talk-key", "");
-talk.addEventListener("change", () => remember("talk-key", talk.value));
+rememberChoice(talk);

@@ -1,6 +1,7 @@
 // The choice of the page's language: remembered, and given up when the settings are reset. words.js changes it in place.
 
 import { forget, remember } from "../remembered.js";
+import { resettable, showReset } from "./choices.js";
 import * as view from "./view.js";
 import { choose, isChosen, language, languages, nameOf, onLanguage, reason, wording } from "./words.js";
 
@@ -43,10 +44,10 @@ choice.addEventListener("change", () => {
   });
 });
 
-document.getElementById("reset").addEventListener("click", () => {
-  if (!isChosen()) return;
+resettable(isChosen, () => {
   change(document.documentElement.dataset.preferred, () => {
     forget("language");
     withoutLink();
   });
 });
+onLanguage(showReset);

@@ -1,5 +1,5 @@
 // What a link to the page asks for: ?model=URL&tokenizer=URL&audio=URL&delay=480&left_silence=32&guard=0&alternatives=1
-// &files_2400=1&autostart=1, ?bench=1, ?variants=... Addresses are relative to the page; ?model=self-test is the page's
+// &files_2400=1&noisy=1&autostart=1, ?bench=1, ?variants=... Addresses are relative to the page; ?model=self-test is the page's
 // own.
 
 import { fetchAudio, lastName } from "./address.js";

@@ -9,7 +9,7 @@ import { softwareWarning } from "./machine.js";
 import * as progress from "./progress.js";
 import { allows, enter, fail, state } from "./state.js";
 import * as view from "./view.js";
-import { measureSpeed } from "./welcome.js";
+import { firstStep, measureSpeed } from "./welcome.js";
 import { ofEngine, reason, size, wording } from "./words.js";
 
 export const SELF_TEST = { label: wording("model.self_test"), model: null, tokenizer: null };
@@ -92,7 +92,7 @@ function describe(request, opened) {
     view.state("ready", wording("status.ready", { name: opened.name }));
   } else if (request.demo) {
     view.model(wording("model.none_for_speech"));
-    view.state("ready", wording("status.get_model"));
+    view.state("ready", firstStep());
   } else {
     view.model(wording("model.self_test_open"), wording("transcript.self_test"));
     view.state("ready", wording("status.ready_self_test"));

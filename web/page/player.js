@@ -1,6 +1,6 @@
 // Hearing the transcript's audio again: its waveform, which is where one clicks, and the word that is played.
 
-import { remember, remembered } from "../remembered.js";
+import { rememberChoice } from "./choices.js";
 import * as transcript from "./transcript_box.js";
 import { drawWave } from "./waveform.js";
 import { clock, wording } from "./words.js";
@@ -75,11 +75,8 @@ for (const event of ["play", "pause", "seeked", "ended"]) sound.addEventListener
 addEventListener("resize", show);
 
 element("play").addEventListener("click", toggle);
-const speeds = [...element("speed").options].map(({ value }) => value);
-if (speeds.includes(remembered("speed"))) element("speed").value = remembered("speed");
-element("speed").addEventListener("change", ({ target }) => {
-  sound.playbackRate = Number(target.value);
-  remember("speed", target.value);
+rememberChoice(element("speed"), () => {
+  sound.playbackRate = Number(element("speed").value);
 });
 
 const seekTo = ({ clientX }) => {

@@ -37,7 +37,8 @@ export async function showSessions(functions = page) {
   } catch (error) {
     return notSaved(error.name);
   }
-  if (!all) return;
+  // Once a title that is being written is done, the list is shown anew.
+  if (!all || element("sessions-list").querySelector("input")) return;
   const hasSomething = ({ isOpen, seconds, text }) => isOpen || seconds || text.trim();
   const sessions = all.filter(hasSomething);
   for (const session of all) if (!hasSomething(session)) remove(session.id);
@@ -184,6 +185,12 @@ function exported(session) {
   return `${JSON.stringify({ ...known, ...(result ?? { text, audio_seconds: covered, incomplete: true }) }, null, 1)}\n`;
 }
 
+let isPressing = false; // a button of the mouse, or a finger, is down
+const press = ({ type }) => {
+  isPressing = type === "mousedown";
+};
+for (const event of ["mousedown", "mouseup"]) addEventListener(event, press, true);
+
 function askForTitle(session, shown) {
   const input = document.createElement("input");
   input.value = titleOf(session);
@@ -191,19 +198,19 @@ function askForTitle(session, shown) {
   input.setAttribute("aria-label", wording("sessions.title"));
   shown.replaceChildren(input);
   input.select();
-  const done = async () => {
+  const end = async (title) => {
+    if (!input.onblur) return;
     input.onblur = null;
-    const title = input.value.trim();
     shown.textContent = title || titleOf(session);
     if (title && title !== titleOf(session)) await noted(session, { title });
+    else await showSessions();
   };
-  input.onblur = done;
+  const done = () => end(input.value.trim());
+  // What is pressed elsewhere stays where it is until it has got its click.
+  input.onblur = () => (isPressing ? addEventListener("click", done, { once: true }) : done());
   input.onkeydown = ({ key }) => {
     if (key === "Enter") done();
-    if (key === "Escape") {
-      input.onblur = null;
-      shown.textContent = titleOf(session);
-    }
+    if (key === "Escape") end("");
   };
 }
 

@@ -2,17 +2,19 @@
 
 import { DEFAULT_DELAY_MS, DELAYS_MS } from "../config.js";
 import { forget, remember, remembered } from "../remembered.js";
+import { resettable, showReset } from "./choices.js";
 import { error } from "./view.js";
-import { isChosen, language, number, onLanguage, sentences, wording } from "./words.js";
+import { isChosen, language, number, sentences, wording } from "./words.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
-const [delay, silence, guard, alternatives, forFiles] = [
+const [delay, silence, guard, alternatives, forFiles, noisy] = [
   "delay",
   "left-silence",
   "guard",
   "alternatives",
   "files-2400",
+  "noisy",
 ].map(element);
 
 // Words in 100 that are wrong at a delay: Mistral's own figures, FLEURS, the mean of its languages and English (spec 2.2).
@@ -24,7 +26,7 @@ let byModel = { delay: DEFAULT_DELAY_MS, "left-silence": Number(silence.min) };
 let last = DEFAULT_DELAY_MS; // delay, before the slider moved
 // By the user or by the link: a model's defaults do not replace these.
 const chosen = { delay: false, "left-silence": false };
-const SWITCHES = { guard, alternatives, files_2400: forFiles };
+const SWITCHES = { guard, alternatives, files_2400: forFiles, noisy };
 const ALTERNATIVES = 4; // of a token, itself included
 
 // What the next transcription is asked for. live: whether someone speaks, and reads along.
@@ -102,11 +104,6 @@ function keep() {
   showReset();
 }
 
-function showReset() {
-  const isOwn = chosen.delay || chosen["left-silence"] || Object.values(SWITCHES).some(isSwitched) || isChosen();
-  element("reset").hidden = !isOwn;
-}
-
 // Says what the delay means.
 function showDelay() {
   last = Number(delay.value);
@@ -166,19 +163,18 @@ silence.addEventListener("change", () => {
 
 for (const input of Object.values(SWITCHES)) input.addEventListener("change", keep);
 
-element("reset").addEventListener("click", () => {
-  forget("settings");
-  Object.assign(chosen, { delay: false, "left-silence": false });
-  for (const input of Object.values(SWITCHES)) input.checked = input.defaultChecked;
-  defaults(byModel.delay, byModel["left-silence"]);
-  showReset();
-});
-
 // What the user chose at an earlier visit.
 const before = remembered("settings", {});
 if (DELAYS_MS.includes(before.delay)) choose("delay", before.delay);
 if (isSilence(String(before["left-silence"]))) choose("left-silence", before["left-silence"]);
-onLanguage(showReset);
 for (const name of before.switched ?? []) if (name in SWITCHES) SWITCHES[name].checked = !SWITCHES[name].defaultChecked;
-showReset();
+resettable(
+  () => chosen.delay || chosen["left-silence"] || Object.values(SWITCHES).some(isSwitched),
+  () => {
+    forget("settings");
+    Object.assign(chosen, { delay: false, "left-silence": false });
+    for (const input of Object.values(SWITCHES)) input.checked = input.defaultChecked;
+    defaults(byModel.delay, byModel["left-silence"]);
+  },
+);
 showDelay();

@@ -1,7 +1,8 @@
-// What the page listens to: chosen below the Speak button, and remembered.
+// What the page listens to: chosen below the Speak button, and remembered. settings.js remembers the noisy room.
 
 import { canShare, microphones, SHARED } from "../audio/sources.js";
-import { remember, remembered } from "../remembered.js";
+import { forget, remember, remembered } from "../remembered.js";
+import { resettable, showReset } from "./choices.js";
 import { wording } from "./words.js";
 
 /** @type {(id: string) => any} */
@@ -56,7 +57,14 @@ device.addEventListener("change", () => {
   chosen = { id: device.value, label: device.selectedOptions[0].textContent };
   remember("source", chosen);
   showChoice();
+  showReset();
 });
-noisy.checked = remembered("noisy", false);
-noisy.addEventListener("change", () => remember("noisy", noisy.checked));
+resettable(
+  () => chosen.id !== SYSTEM.id,
+  () => {
+    forget("source");
+    chosen = SYSTEM;
+    showSources();
+  },
+);
 navigator.mediaDevices?.addEventListener?.("devicechange", showSources);

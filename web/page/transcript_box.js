@@ -206,10 +206,10 @@ let foundAt = -1; // which of them was gone to
 export function find(wanted) {
   found = [];
   foundAt = -1;
-  const lower = wanted.toLocaleLowerCase();
+  const lower = lowered(wanted);
   for (const { line } of lower ? shown.paragraphs : []) {
     const node = line.firstChild;
-    const within = line.textContent.toLocaleLowerCase();
+    const within = lowered(line.textContent);
     for (let at = within.indexOf(lower); at >= 0 && node; at = within.indexOf(lower, at + lower.length)) {
       if (at + lower.length > node.length) break;
       const range = new Range();
@@ -221,6 +221,13 @@ export function find(wanted) {
   mark("found", found);
   mark("found-now", []);
   return found.length;
+}
+
+// In small letters, each in its place: that of İ may be two.
+function lowered(text) {
+  const lower = text.toLocaleLowerCase();
+  if (lower.length === text.length) return lower;
+  return text.replace(/./gsu, (letter) => letter.toLocaleLowerCase().slice(0, letter.length));
 }
 
 // Goes to the next place that was found, or the one before (-1). Returns its number, from 1.

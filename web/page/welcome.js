@@ -50,6 +50,9 @@ export async function showCard(kept) {
   }
 }
 
+// What the user can begin with, before a model for speech is open: a sentence.
+export const firstStep = () => wording(inSoftware ? "status.no_gpu" : "status.get_model");
+
 // An entry of “Other models”.
 function knownModel(model) {
   const item = document.createElement("li");

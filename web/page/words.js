@@ -257,6 +257,7 @@ export function number(value, digits = null) {
 }
 
 export function size(bytes) {
+  if (bytes > 0 && bytes < 1e3) return inUnit(1, "kilobyte", 0); // something is not 0 kB
   const [unit, one, digits] =
     bytes < 1e6 ? ["kilobyte", 1e3, 0] : bytes < 1e9 ? ["megabyte", 1e6, 1] : ["gigabyte", 1e9, 2];
   return inUnit(bytes / one, unit, digits);

@@ -47,7 +47,7 @@ def test_a_driver_that_computes_a_kernel_wrongly(voxtab, monkeypatch, tmp_path):
 
     def broken(name):
         text = shader(name).replace("return x.scale *", "return 1.01 * x.scale *")
-        return text.replace("kept[place + QUERIES]", "1.01 * kept[place + QUERIES]")
+        return text.replace("kept[2 + first]", "1.01 * kept[2 + first]")
 
     monkeypatch.setattr(resources, "shader", broken)
     warning = "voxtab: The graphics driver computes some kernels wrong (linear=staged_packed and attention_tile)"

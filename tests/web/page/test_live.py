@@ -416,6 +416,41 @@ def test_where_the_model_was_started_again_is_marked(browser, url):
         assert [call["guard"] for call in calls(page, "start")] == [True, False]
 
 
+def test_all_that_is_remembered_is_reset(speaking, url):
+    """Whatever the user has chosen: by a field on the page, each of which is remembered first."""
+    kept = "() => Object.keys(localStorage).sort()"
+    fields = "() => [...document.querySelectorAll('select, [type=checkbox], #delay, #left-silence')]"
+    values = (
+        f"() => ({fields})().map(({{ id, value, checked }}) => [id, id === 'source' ? value !== '' : value, checked])"
+    )
+    with page_on(speaking, url) as page:
+        expect(at(page, "source").locator("option")).to_have_count(4)
+        before = page.evaluate(values)
+        page.evaluate(f"""() => {{
+            for (const field of ({fields})()) {{
+                if (["language", "keep-files"].includes(field.id)) continue; // not remembered, or test_languages.py
+                if (field.type === "checkbox") field.checked = !field.checked;
+                else if (field.options) field.selectedIndex = field.selectedIndex === 1 ? 2 : 1;
+                else field.value = 960;
+                field.dispatchEvent(new Event("change"));
+            }}
+        }}""")
+        chosen = page.evaluate(values)
+        page.reload()
+        wait_for(page, "ready")
+        expect(at(page, "source").locator("option")).to_have_count(4)
+        assert page.evaluate(values) == chosen != before
+        expect(page.locator("#sources summary")).to_have_text("Microphone: Fake Audio Input 1")
+        at(page, "reset").click()
+        expect(at(page, "reset")).to_be_hidden()
+        expect(page.locator("#sources summary")).to_have_text("Microphone: the system's")
+        assert page.evaluate(values) == before and page.evaluate(kept) == []
+        page.reload()
+        wait_for(page, "ready")
+        expect(at(page, "reset")).to_be_hidden()
+        assert page.evaluate(values) == before
+
+
 def test_settings_in_a_link(browser, url):
     """What was chosen, and the model's address; never audio. The link brings the settings back; they can be reset."""
     with page_on(browser, url, permissions=["clipboard-read", "clipboard-write"]) as page:
@@ -426,10 +461,12 @@ def test_settings_in_a_link(browser, url):
         at(page, "left-silence").blur()
         at(page, "guard").uncheck()
         at(page, "files-2400").check()
+        page.locator("#sources summary").click()
+        at(page, "noisy").check()
         at(page, "copy-link").click()
         expect(at(page, "link-copied")).to_contain_text("Copied: ")
         link = page.evaluate("navigator.clipboard.readText()")
-        assert link == f"{url}/?delay=960&left_silence=40&guard=0&files_2400=1&model=" + (
+        assert link == f"{url}/?delay=960&left_silence=40&guard=0&files_2400=1&noisy=1&model=" + (
             f"{url}/m.gguf".replace(":", "%3A").replace("/", "%2F")
         )
         page.evaluate("localStorage.clear()")
@@ -439,6 +476,7 @@ def test_settings_in_a_link(browser, url):
         expect(at(page, "left-silence")).to_have_value("40")
         expect(at(page, "guard")).not_to_be_checked()
         expect(at(page, "files-2400")).to_be_checked()
+        expect(at(page, "noisy")).to_be_checked()
         at(page, "reset").click()
         expect(at(page, "guard")).to_be_checked()
         at(page, "copy-link").click()

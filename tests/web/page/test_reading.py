@@ -108,6 +108,14 @@ def test_found_copied_and_saved(browser, url):
         expect(at(page, "found")).to_have_text("1 of 2")
         page.keyboard.press("Enter")
         expect(at(page, "found")).to_have_text("2 of 2")
+        # Places stay right after letters whose small form is longer.
+        page.evaluate("document.querySelector('#transcript p').firstChild.insertData(0, 'İİ, Istanbul. ')")
+        marked = "name => [...CSS.highlights.get(name)].map(String)"
+        for wanted, places in (("two", ["two"]), ("i", ["İ", "İ", "I"]), ("İ", ["İ", "İ", "I"])):
+            at(page, "find").fill(wanted)
+            expect(at(page, "found")).to_have_text(f"1 of {len(places)}")
+            assert page.evaluate(marked, "found") == places
+        page.evaluate("document.querySelector('#transcript p').firstChild.deleteData(0, 14)")
         at(page, "find").fill("مرحبا")
         assert at(page, "find").evaluate("field => getComputedStyle(field).direction") == "rtl"
         at(page, "copy").click()
@@ -178,7 +186,7 @@ def test_how_sure_the_model_is(browser, url):
         page.keyboard.press("ArrowRight")
         page.keyboard.press("ArrowRight")
         expect(at(page, "sureness")).to_have_text(
-            "“two.”: the model is 44% sure. It might have been, for “two”: “too” 40%."
+            "“two.”: the model is 44% sure. It might have been “too” (40%) instead of “two”."
         )
         at(page, "reset").click()
         expect(at(page, "alternatives")).not_to_be_checked()

@@ -502,6 +502,17 @@ def test_an_edited_text_is_kept(browser, url):
         assert "Well." in exported["text"] and exported["edited"] and exported["words"]
 
 
+def test_a_few_words_take_room(browser, url):
+    """Which is not 0 kB. Here they are those of a file whose tab was closed."""
+    with page_on(browser, url, SPOKEN | {"finish": [{"silent": True}]}) as page:
+        at(page, "audio-file").set_input_files(SECOND)
+        expect(at(page, "transcript")).to_have_text("One two three four")
+        page.reload()
+        wait_for(page, "ready")
+        expect(entries(page)).to_contain_text("One two three four")
+        expect(at(page, "sessions-room")).to_have_text("They take 1 kB.")
+
+
 def test_the_list(hearing, url):
     """Of a recording and of a file: opened, renamed, exported, deleted, also after the page was opened again."""
     with page_on(hearing, url, SPOKEN, viewport={"width": 1100, "height": 900}) as page:
@@ -516,6 +527,7 @@ def test_the_list(hearing, url):
         page.reload()
         wait_for(page, "ready")
         expect(at(page, "interrupted")).to_be_hidden()
+        expect(entries(page)).to_have_count(2)
         file, recording = entries(page).all()
         expect(file).to_contain_text("clip.wav")
         expect(recording).to_contain_text("recorded here")
@@ -530,6 +542,20 @@ def test_the_list(hearing, url):
         expect(recording.get_by_role("button", name="Open A letter")).to_be_visible()
         exported = json.loads(saved(page, recording.get_by_role("button", name="Export").click).read_text())
         assert exported["title"] == "A letter" and exported["text"] == " Hello tab. It works." and exported["words"]
+
+        # While a title is written, all stays where it is: what is pressed gets its click.
+        file.get_by_role("button", name="More").click()
+        for name, pressed in (
+            ("My clip", at(page, "delete-all")),
+            ("clip.wav", recording.get_by_role("button", name="More")),
+        ):
+            file.get_by_role("button", name="Rename").click()
+            page.get_by_label("Title").fill(name)
+            pressed.click(delay=300)
+            expect(file.get_by_role("button", name=f"Open {name}")).to_be_visible()
+        expect(at(page, "question")).to_contain_text("Delete all transcripts")
+        at(page, "decline").click()
+        expect(recording.get_by_role("button", name="Rename")).to_be_visible()
 
         recording.get_by_role("button", name="Open").click()
         expect(at(page, "transcript")).to_have_text("Hello tab. It works.")

@@ -161,6 +161,7 @@ def test_a_machine_without_a_gpu(browser, url):
     with first_visit(browser, url, gpu=adapter("{ description: 'llvmpipe (LLVM 15)' }")) as page:
         expect(at(page, "verdict")).to_contain_text("Hardware acceleration seems to be off.")
         expect(at(page, "machine")).to_contain_text("none; llvmpipe (LLVM 15) stands in for it")
+        expect(at(page, "status")).to_have_text("No GPU is in use: play a recording to see it work.")
         at(page, "measure").click()
         expect(at(page, "machine")).to_contain_text("about 4 times faster than you speak")
         expect(at(page, "verdict")).to_contain_text("a minute of audio would take about 15 s. Turn it on")
