@@ -143,7 +143,7 @@ def test_before_the_end_no_short_block(run):
 @pytest.mark.parametrize("has_drafts", [True, False])
 def test_few_positions_do_not_wait_for_the_compiler(run, has_drafts):
     """Where a recording was stopped, drafts are taken if they are compiled already."""
-    model = NoModel(64, {1: 1.0, 2: 1.0})
+    model = NoModel(128, {1: 1.0, 2: 1.0})
     model.has_drafts = has_drafts
     blocks = Blocks(model, Schedule(), Schedule().prompt)
     blocks.append_silence(40 * SAMPLES_PER_TOKEN)
@@ -154,12 +154,14 @@ def test_few_positions_do_not_wait_for_the_compiler(run, has_drafts):
     assert blocks.is_ready
     model.rows.clear()
     all_blocks(run, blocks)
-    assert model.encoded[-2:] == [16, 1] and {*model.rows} == ({1, 2} if has_drafts else {1})
+    assert model.encoded[-1] == 32 and {*model.rows} == ({1, 2} if has_drafts else {1})
 
 
-@pytest.mark.parametrize(("left", "is_ready"), [(32, True), (33, False)])
-def test_many_positions_wait_for_the_compiler(left, is_ready):
-    model = NoModel(64, {1: 1.0, 2: 1.0})
+@pytest.mark.parametrize(
+    ("block_tokens", "left", "is_ready"), [(128, 32, True), (128, 33, False), (16, 8, True), (16, 9, False)]
+)
+def test_many_positions_wait_for_the_compiler(block_tokens, left, is_ready):
+    model = NoModel(block_tokens, {1: 1.0, 2: 1.0})
     model.has_drafts = False
     blocks = Blocks(model, Schedule(), Schedule().prompt)
     blocks.append_silence((left - 1) * SAMPLES_PER_TOKEN)

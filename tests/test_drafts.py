@@ -236,7 +236,7 @@ def test_what_is_left_at_a_streams_end(run, load, block_tokens, left, end):
 def test_nothing_is_compiled_where_a_recording_stops(run, device, monkeypatch):
     """What is spoken goes position by position. The end goes in short blocks, and takes drafts if they are there."""
     compiled, pipeline, samples, taken = [], device.pipeline, SAMPLES["delay480"], []
-    variants = replace(Variants.of(GpuAdapter(is_software=True)), block_tokens=64, drafts=3)
+    variants = replace(Variants.of(GpuAdapter(is_software=True)), block_tokens=128, drafts=3)
     model = run(models.read_model(ORACLE / "delay480/tiny-q4.gguf").load(device, cache_f16=False, variants=variants))
     model.decoder.draft = often("delay480")
     monkeypatch.setattr(device, "pipeline", lambda name, constants: compiled.append(name) or pipeline(name, constants))
@@ -258,11 +258,11 @@ def test_nothing_is_compiled_where_a_recording_stops(run, device, monkeypatch):
 
     expected = EXPECTED["delay480"]["tokens_q4_0"]
     assert run(live()) == expected
-    assert {*taken} == {("block", 1), ("block", 16), ("rows", 1)} and not compiled
-    assert transcribe(run, model, samples).tokens == expected and compiled, "a file has whole blocks, with drafts"
+    assert {*taken} == {("block", 1), ("block", 32), ("rows", 1)} and not compiled
+    assert transcribe(run, model, samples).tokens == expected and compiled, "a file has many positions, and drafts"
     taken.clear()
     assert run(live()) == expected
-    assert {*taken} == {("block", 1), ("block", 16), ("rows", 1), ("rows", 4)}
+    assert {*taken} == {("block", 1), ("block", 32), ("rows", 1), ("rows", 4)}
 
 
 def test_superseded_transcriber_submits_no_more(run, load):

@@ -476,7 +476,7 @@ def test_superseded_transcriber_raises(run, model):
         with pytest.raises(RuntimeError, match="another"):
             await asyncio.wait_for(reader, 60)
         waiting = Transcriber(model)
-        waiting.feed(np.zeros(16000 * 20, np.float32))
+        waiting.feed(np.zeros(16000 * 2 * ROOM_SECONDS, np.float32))
         feeder = asyncio.ensure_future(waiting.room())
         await asyncio.sleep(0)
         Transcriber(model).close()

@@ -179,9 +179,9 @@ class Blocks:
 
     @property
     def _kind(self) -> dict[str, bool]:
-        # Drafts are compiled where many positions wait. Where a recording was stopped, few are left, and someone waits:
-        # these take drafts only if they are compiled already (`_decode`).
-        many = self.next_tokens() > 1 and 2 * self._waiting_positions > self._model.block_tokens
+        # Drafts are compiled where more positions wait than a short block, or a pass, has. Where a recording was
+        # stopped, fewer are left, and someone waits: these take drafts only if they are compiled already (`_decode`).
+        many = self.next_tokens() > 1 and self._waiting_positions > max(PROMPT_ROWS, self._model.short_block_tokens)
         return {"drafts": many, "alternatives": self._alternatives}
 
     def submit(self) -> bool:
