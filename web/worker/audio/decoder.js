@@ -10,7 +10,7 @@ import { openWav } from "./wav.js";
 
 // As long as ROOM_SECONDS in app/voxtab/transcriber.py: the first block is then enough for the engine to begin with
 // whole blocks of its own.
-const BLOCK_SAMPLES = 12 * SAMPLE_RATE;
+const BLOCK_SAMPLES = 24 * SAMPLE_RATE;
 const TOLD_PLACES = 5;
 
 let name;
