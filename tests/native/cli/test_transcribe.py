@@ -15,7 +15,7 @@ from stuck import falls
 from voxtab import rut, subtitles
 from voxtab.native import cli, formats, models
 from voxtab.native.cli import outputs, progress
-from voxtab.transcriber import Transcriber
+from voxtab.transcriber import ROOM_SECONDS, Transcriber
 
 ORACLE = Path(__file__).parents[2] / "oracle" / "delay480"
 RECORDING = soundfile.read(ORACLE / "clip.flac")[0]
@@ -90,7 +90,7 @@ def test_a_timed_line_of_an_hour():
 def test_timestamps_come_as_segments_are_complete(voxtab, tmp_path, monkeypatch):
     """The first line is out before the last audio is fed."""
     path = tmp_path / "long.wav"
-    soundfile.write(path, np.resize(RECORDING, 25 * 16000), 16000)
+    soundfile.write(path, np.resize(RECORDING, (ROOM_SECONDS + 13) * 16000), 16000)
     printed, finish = [], Transcriber.finish
     monkeypatch.setattr(outputs, "print", lambda text, **_: printed.append(text), raising=False)
     monkeypatch.setattr(Transcriber, "finish", lambda self: (printed.append("fed"), finish(self)))
