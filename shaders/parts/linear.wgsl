@@ -11,8 +11,8 @@
 //            with HALF_ROPE; stored as pairs), queries go to out, keys and values to the cache's slot of their position
 //   5 IN_PARAMS  one of the first four, as params say, and whether there is a bias: fewer kernels to compile
 //
-// x [rows, columns] f32, each row X_STRIDE values behind the one before; weights, scales: [outputs, columns] as parts/types or parts/block_types has them;
-// gain [columns], bias [outputs] f32; out [rows, out_stride] f32 from first_output on;
+// x [rows, columns] f32, each row X_STRIDE values behind the one before; gain [columns], bias [outputs] f32; weights, scales:
+// [outputs, columns] as parts/types or parts/block_types has them; out [rows, out_stride] f32 from first_output on;
 // angles: (cos, sin) of RoPE, [coarse + ANGLES_FINE, HEAD_DIM/2]; cache [capacity, 2 (k, v), KV_HEADS, HEAD_DIM],
 // f16 pairs or f32. columns is a multiple of 32. One dispatch for each part of a matrix. Precision: f32 throughout.
 // uses: Step from parts/step; gelu from parts/gelu
