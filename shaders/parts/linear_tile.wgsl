@@ -10,8 +10,8 @@
 // The columns are written out, not a loop: with constant indices there is nothing to compute and to check for each read.
 // SPLITS: so many workgroups share the columns of a tile, where tiles are few. Then out is [SPLITS, rows, outputs], the sums
 // of each, and `linear_join` adds them up and does the ending; there is no norm.
-// uses: NORM, params, x, gain, out, columns, x_stride, height, last_pair, pair_rows, finish from parts/linear; eight, word_of, scale_of
-// from parts/types or parts/block_types
+// uses: NORM, params, x, gain, out, columns, x_stride, height, last_pair, pair_rows, finish from parts/linear;
+// eight, word_of, scale_of from parts/types or parts/block_types
 
 override WORKGROUP: u32 = 128;              // no other value: the tile's shape depends on it
 override SPLITS: u32 = 1;

@@ -8,11 +8,11 @@ import pytest
 import ggml
 import reference
 from conftest import FIELDS, VARIANTS, layouts
-from lab import GUARDS, Lab, assert_close, quantised
+from lab import GUARDS, assert_close, quantised
 from shaders.test_kernels import STACKS, random
 from voxtab import rope
 from voxtab.gpu import kernels as kernels_module
-from voxtab.gpu.kernels import ADD, GELU, SILU, STORE, TOKENS_RING, Heads, Kernels, Matrix, Part
+from voxtab.gpu.kernels import ADD, GELU, SILU, STORE, TOKENS_RING, Heads, Matrix, Part
 from voxtab.gpu.variants import Variants
 from voxtab.weights.directory import block_nbytes, tensor_nbytes
 
@@ -105,9 +105,9 @@ BLOCK_CASES = [
 
 
 @pytest.mark.parametrize("layout,type,shape", BLOCK_CASES)
-def test_linear_in_blocks(device, run, layout, type, shape):
+def test_linear_in_blocks(lab_of, layout, type, shape):
     """ggml's other types, against gguf-py's own values: repacked, then multiplied, with a norm and a bias."""
-    lab = Lab(device, Kernels(device, VARIANTS[layout]), run)
+    lab = lab_of(VARIANTS[layout])
     rows, outputs, columns = shape
     x, weights = random(1, rows, columns, scale=3), random(2, outputs, columns, scale=columns**-0.5)
     gain, bias = random(3, columns), random(4, outputs)
@@ -126,16 +126,14 @@ def test_linear_in_blocks(device, run, layout, type, shape):
         )
     )
     got, want = lab.get(out, rows, outputs, guarded=True), reference.rms_norm(x, gain) @ rounded.T + bias
-    lab.clear()
-    lab.kernels.close()
     # Packed sums are of whole numbers before their offset is taken away: larger than what is left, most for Q8_0.
     assert_close((layout, type), got, want, 2e-5 if type == "Q8_0" else 1e-5)
 
 
 @pytest.mark.parametrize("type", ggml.TYPES)
-def test_every_value_of_a_block(device, run, type):
+def test_every_value_of_a_block(lab_of, type):
     """Bit for bit what gguf-py makes of random bytes: each value is looked up, as embeddings are."""
-    lab = Lab(device, Kernels(device, VARIANTS["software"]), run)
+    lab = lab_of(VARIANTS["software"])
     columns, rows = 512, 9
     raw = np.random.default_rng(5).integers(0, 256, rows * tensor_nbytes(type, (columns,)), np.uint8)
     blocks = raw.reshape(-1, block_nbytes(type))
@@ -148,8 +146,6 @@ def test_every_value_of_a_block(device, run, type):
     out, audio = lab.out(rows, columns), lab.put(np.zeros((rows, columns), np.float32))
     lab.go(*lab.kernels.embed(lab.step(0), audio, tokens, matrix, out, rows=rows, known=rows, draft=0))
     got, want = lab.get(out, rows, columns, guarded=True), ggml.dequantise(raw, type, (rows, columns))
-    lab.clear()
-    lab.kernels.close()
     if type in ("Q4_1", "Q5_1", "Q4_K", "Q5_K"):  # the last addition is rounded, and may be fused with the product
         np.testing.assert_allclose(got, want, rtol=0, atol=1e-6 * np.abs(want).max())
     else:

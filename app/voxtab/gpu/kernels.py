@@ -194,33 +194,13 @@ class Kernels:
         its workgroups may share the columns of a tile, and `linear_join` adds up what each of them made; this is not
         for SILU, HEADS and norms. `rows_of_x` are constants of `conv`.
         """
-        constants = {**(rows_of_x or {})}
         splits = self.variants.tile_splits(rows, matrix.rows, matrix.columns) if sums is not None else 1
+        joins = []
         if splits > 1:
             assert sums is not None and ending != SILU and not norm and not heads and len(matrix.parts) == 1
-            split = self._linear(step, x, matrix, sums, constants, rows=rows, splits=splits)
-            join = self.linear_join(sums, bias, out, rows=rows, outputs=matrix.rows, splits=splits, ending=ending)
-            return [*split, join]
-        return self._linear(
-            step, x, matrix, out, constants, rows=rows, ending=ending, norm=norm, bias=bias, heads=heads
-        )
-
-    def _linear(
-        self,
-        step,
-        x,
-        matrix: Matrix,
-        out,
-        constants: dict[str, float],
-        *,
-        rows,
-        ending=STORE,
-        norm=None,
-        bias=None,
-        heads=None,
-        splits=1,
-    ) -> list[Dispatch]:
-        """`linear` with these constants; or with `splits`, the sums of each of them: out [splits, rows, outputs]."""
+            joins = [self.linear_join(sums, bias, out, rows=rows, outputs=matrix.rows, splits=splits, ending=ending)]
+            out, ending, bias = sums, STORE, None  # [splits, rows, outputs]
+        constants = {**(rows_of_x or {})}
         gain, epsilon = norm or (self.unused, 0.0)
         if norm:
             constants |= {"NORM": 1, "EPSILON": epsilon}
@@ -274,7 +254,7 @@ class Kernels:
                     (-(-rows // high) * splits, *spread(-(-part.rows // wide))),
                 )
             )
-        return dispatches
+        return dispatches + joins
 
     def linear_join(self, sums, bias, out, *, rows, outputs, splits, ending) -> Dispatch:
         """sums [splits, rows, outputs], bias [outputs] or None -> out [rows, outputs] = ending(all sums + bias)."""
