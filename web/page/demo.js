@@ -14,6 +14,7 @@ import { failureOf, reason, wording } from "./words.js";
 const CLIPS = 2; // of those that come with the page
 const PAUSE = 0.6 * SAMPLE_RATE; // samples between them, and after the last
 const DELAY_MS = 480; // the only one that the self-test model knows
+const PATIENCE_MS = 3000; // who has waited this long for the model hears a replay meanwhile
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
@@ -21,7 +22,8 @@ const element = (id) => document.getElementById(id);
 let clips = null; // a promise of shownClips()
 let asked = false; // the user wants to see it, and the model is not open yet
 let isPlaying = false;
-let isStopped = false; // the user has stopped what plays
+let isStopped = false; // what plays is to stop
+let replay = null; // a promise of the end of what plays while the model opens
 
 // The button was pressed: the user wants to see it, or it is to stop. stop: what the Stop button does.
 export function see(stop) {
@@ -32,8 +34,17 @@ export function see(stop) {
   if (state.phase === "demo") return show(transcribed);
   if (state.phase === "impossible") return show(remembered);
   if (!["opening", "closed"].includes(state.phase)) return;
+  isStopped = false;
   ask(true);
   if (state.phase === "closed") openModel(DEMO); // it has not come yet, or was stopped, or failed
+  setTimeout(replayMeanwhile, PATIENCE_MS);
+}
+
+// Opening takes ten seconds and more where there is no GPU, or a slow network.
+function replayMeanwhile() {
+  if (!asked || isPlaying) return;
+  say(wording("demo.meanwhile"));
+  replay = show(remembered);
 }
 
 function ask(is) {
@@ -44,9 +55,13 @@ function ask(is) {
 
 // It could not be opened, or the user wanted something else.
 onPhase(() => {
-  if (!asked) return;
-  const isOpening = () => state.phase === "opening" && state.model.request.demo;
-  queueMicrotask(() => asked && !isOpening() && ask(false)); // it may be opened again at once
+  const isOurs = () =>
+    ["demo", "showing"].includes(state.phase) || (state.phase === "opening" && state.model.request.demo);
+  queueMicrotask(() => {
+    if (isOurs()) return; // it may be opened again at once
+    isStopped = true;
+    if (asked) ask(false);
+  });
 });
 
 // This machine can run no model: the user is told before it plays.
@@ -62,11 +77,12 @@ export function waitToBeAsked() {
   view.state("ready", firstStep());
 }
 
-// The self-test model is open.
-export function demoIsOpen() {
+// The self-test model is open. A replay is heard to its end first.
+export async function demoIsOpen() {
   if (!asked) return;
   asked = false;
-  show(transcribed);
+  if (isPlaying) await replay;
+  if (state.phase === "demo" && !isStopped) show(transcribed);
 }
 
 // Shows the recordings' shape, before they are played.
@@ -109,7 +125,7 @@ async function show(write) {
   sound?.stop();
   spoken.finish();
   isPlaying = false;
-  element("see").textContent = wording("demo.again");
+  if (!asked) element("see").textContent = wording("demo.again");
 }
 
 // The model transcribes the samples as they are heard.
@@ -144,7 +160,7 @@ engine.on("text", ({ text }) => {
   if (state.phase === "showing") element("demo-words").append(text);
 });
 
-// Where no model can run: what the model wrote elsewhere, at the same times.
+// Where no model can run, or none is open yet: what the model wrote elsewhere, at the same times.
 async function remembered(sound, _, clips) {
   const words = clips.flatMap(({ text, ends, from }) =>
     text.split(" ").map((word, i) => [word, from + ends[i] + DELAY_MS / 1000]),

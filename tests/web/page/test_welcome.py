@@ -134,6 +134,37 @@ def test_see_it_work_before_the_engine_is_there(browser, url):
         expect(at(page, "see")).to_have_text("Play again")
 
 
+def test_a_replay_while_the_model_opens(browser, url):
+    """Who has waited some seconds sees what the model wrote elsewhere, then what it writes here, without a press."""
+    heard = {"events": [{"event": "text", "text": " here", "audio_seconds": 0.1}]}
+    script = {"boots": False, "feed": [heard, {}], "finish": [{"events": []}]}
+    with first_visit(browser, url, script, state="loading") as page:
+        with_clips(page)
+        at(page, "see").click()
+        expect(at(page, "demo-words")).to_contain_text("enter sixty", timeout=15000)
+        expect(at(page, "demo")).to_contain_text("this is a replay of what it wrote on another machine")
+        expect(at(page, "see")).to_have_text("Stop")
+        hear(page, event="progress", stage="python", done=1, total=1)
+        expect(at(page, "demo-words")).to_have_text(WORDS, timeout=15000)  # it is heard to its end
+        expect(at(page, "demo-words")).to_have_text("here", timeout=15000)
+        expect(at(page, "demo")).to_contain_text("on this machine, as it hears them")
+        expect(at(page, "see")).to_have_text("Play again", timeout=15000)
+
+
+def test_a_replay_is_stopped(browser, url):
+    """By its button, with the model that opens; or because another model is opened."""
+    with first_visit(browser, url, {"boots": False}, state="loading") as page:
+        with_clips(page)
+        for stop in ("see", "get-model"):
+            at(page, "see").click()
+            expect(at(page, "demo-words")).to_contain_text("enter", timeout=15000)
+            at(page, stop).click()
+            expect(at(page, "see")).to_contain_text("Play")
+        hear(page, event="progress", stage="python", done=1, total=1)
+        expect(at(page, "status")).to_have_text("Ready, with voxtral-q4.gguf.")
+        assert not calls(page, "start")
+
+
 def test_see_it_work_after_it_could_not_open(browser, url):
     failed = {"error": {"kind": "network", "message": "The network failed."}}
     with first_visit(browser, url, {"open": [failed, {}]}, state="error") as page:
