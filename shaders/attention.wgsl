@@ -21,7 +21,7 @@
 // uses: HEADS, KV_HEADS, WINDOW, NOTHING, HIDDEN, params, step, Eight, eight, floats, key_of, row_and_head, outer from
 // parts/kv_cache
 
-override WORKGROUP: u32 = 256;
+override WORKGROUP: u32 = 128;
 override HEAD_DIM: u32 = 128;
 override SPLITS: u32 = 16;
 
@@ -39,7 +39,7 @@ var<workgroup> query: array<vec4f, 9 * EIGHTS>;     // eight dimensions, then a 
 var<workgroup> scores: array<vec4f, 4 * QUARTER>;
 var<workgroup> highest: array<vec4f, SHARES>;
 var<workgroup> sums: array<vec4f, SHARES>;
-var<workgroup> gathered: array<vec4f, 2 * WORKGROUP>;
+var<workgroup> gathered: array<vec4f, 4 * WORKGROUP>;  // of two queries
 
 struct Tile { k0: Eight, k1: Eight, k2: Eight, k3: Eight, v0: Eight, v1: Eight, v2: Eight, v3: Eight }
 
@@ -74,22 +74,26 @@ fn with_queries(i: u32, eight: Eight) -> vec4f {
 
 fn score_of(t: u32) -> vec4f { return scores[t] + scores[t + QUARTER] + scores[t + 2 * QUARTER] + scores[t + 3 * QUARTER]; }
 
-// Joins the shares' results for query c, and stores them.
-fn store(c: u32, group: vec3u, lane: u32, low: vec4f, high: vec4f, sum: f32) {
-  if (4 * group.y + c >= params.rows * HEADS / KV_HEADS) { return; }
-  gathered[2 * lane] = low;
-  gathered[2 * lane + 1] = high;
-  workgroupBarrier();
-  let which = row_and_head(c, group);
-  let split = (which.x * HEADS + which.y) * SPLITS + group.z;
-  for (var d = lane; d < HEAD_DIM; d += WORKGROUP) {
+// Joins the shares' results for queries c and c + 1, and stores them. most: their largest scores.
+fn store_two(c: u32, group: vec3u, lane: u32, most: vec2f) {
+  for (var i = lane; i < 2 * HEAD_DIM; i += WORKGROUP) {
+    let second = i / HEAD_DIM;
+    let query = c + second;
+    let d = i % HEAD_DIM;
+    var sum = 0.0;
     var value = 0.0;
-    for (var s = d / 4; s < 2 * WORKGROUP; s += 4 * VECTORS) {
-      value += gathered[s][d % 4] + gathered[s + VECTORS][d % 4] + gathered[s + 2 * VECTORS][d % 4] + gathered[s + 3 * VECTORS][d % 4];
+    for (var s = 0u; s < SHARES; s += 4u) {
+      let at = second * 2 * WORKGROUP + s * VECTORS + d / 4;
+      sum += sums[s][query] + sums[s + 1][query] + sums[s + 2][query] + sums[s + 3][query];
+      value += gathered[at][d % 4] + gathered[at + VECTORS][d % 4] + gathered[at + 2 * VECTORS][d % 4] + gathered[at + 3 * VECTORS][d % 4];
     }
-    out[split * HEAD_DIM + d] = value / sum;
+    if (4 * group.y + query < params.rows * HEADS / KV_HEADS) {
+      let which = row_and_head(query, group);
+      let split = (which.x * HEADS + which.y) * SPLITS + group.z;
+      out[split * HEAD_DIM + d] = value / sum;
+      if (SPLITS > 1 && d == 0) { split_sums[split] = vec2f(select(most.x, most.y, second == 1), sum); }
+    }
   }
-  workgroupBarrier();
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -183,17 +187,20 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   let weight = exp(most - most_of_all);
   if (lane % EIGHTS == 0) { sums[share] = weight * sum; }
+  // Two queries at a time, as all four would need more workgroup memory than every GPU grants.
+  let first_of_two = 2 * lane;
+  let second_of_two = 2 * (WORKGROUP + lane);
+  gathered[first_of_two] = weight.x * low[0];
+  gathered[first_of_two + 1] = weight.x * high[0];
+  gathered[second_of_two] = weight.y * low[1];
+  gathered[second_of_two + 1] = weight.y * high[1];
   workgroupBarrier();
-  var sum_of_all = vec4f();
-  for (var s = 0u; s < SHARES; s += 4u) { sum_of_all += sums[s] + sums[s + 1] + sums[s + 2] + sums[s + 3]; }
-  store(0, group, lane, weight.x * low[0], weight.x * high[0], sum_of_all.x);
-  store(1, group, lane, weight.y * low[1], weight.y * high[1], sum_of_all.y);
-  store(2, group, lane, weight.z * low[2], weight.z * high[2], sum_of_all.z);
-  store(3, group, lane, weight.w * low[3], weight.w * high[3], sum_of_all.w);
-  if (SPLITS > 1 && lane == 0) {            // a query that stands for two is written twice, with the same values
-    split_sums[(q0.x * HEADS + q0.y) * SPLITS + group.z] = vec2f(most_of_all.x, sum_of_all.x);
-    split_sums[(q1.x * HEADS + q1.y) * SPLITS + group.z] = vec2f(most_of_all.y, sum_of_all.y);
-    split_sums[(q2.x * HEADS + q2.y) * SPLITS + group.z] = vec2f(most_of_all.z, sum_of_all.z);
-    split_sums[(q3.x * HEADS + q3.y) * SPLITS + group.z] = vec2f(most_of_all.w, sum_of_all.w);
-  }
+  store_two(0, group, lane, most_of_all.xy);
+  workgroupBarrier();
+  gathered[first_of_two] = weight.z * low[2];
+  gathered[first_of_two + 1] = weight.z * high[2];
+  gathered[second_of_two] = weight.w * low[3];
+  gathered[second_of_two + 1] = weight.w * high[3];
+  workgroupBarrier();
+  store_two(2, group, lane, most_of_all.zw);
 }

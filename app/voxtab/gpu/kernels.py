@@ -344,7 +344,7 @@ class Kernels:
         """[rows, heads, splits, head_dim] and their sums [rows, heads, splits, 2] -> out [rows, heads, head_dim]."""
         return self._dispatch(
             "attention_join",
-            {"WORKGROUP": 256, "HEAD_DIM": stack.head_dim, "SPLITS": splits},
+            {"WORKGROUP": stack.head_dim, "HEAD_DIM": stack.head_dim, "SPLITS": splits},
             (rows * stack.heads,),
             (split_results, split_sums, out),
             (*spread(rows * stack.heads), 1),

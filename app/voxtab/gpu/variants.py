@@ -28,7 +28,7 @@ PINS = {  # what the other fields can be, except `linear`, which depends on the 
     "workgroup": (64, 128, 256),
     "lanes": (0, 1),
     "tiles": range(1 << 16),
-    "attention": (0, 64, 128, 256),
+    "attention": (0, 64, 128),
     "attention_tiles": range(1 << 16),
     "attention_groups": range(1, 1 << 16),
     "attention_splits": range(1, 1 << 16),
