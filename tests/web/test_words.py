@@ -31,6 +31,7 @@ NAMES = {
 WITHOUT_SCRIPTS = "Voxtab needs JavaScript: allow it for this page."
 # In the scripts: keys of the keyboard, and what is not shown.
 NOT_SHOWN = {"Escape", "Space", "Enter", "input, select, textarea, [contenteditable], dialog"}
+NOT_SHOWN |= {"(prefers-color-scheme: dark)", "(forced-colors: active)"}
 EMPTY = ("area", "base", "br", "hr", "img", "input", "link", "meta")  # elements without an end
 
 

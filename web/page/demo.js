@@ -7,7 +7,7 @@ import { DEMO, openModel } from "./opening.js";
 import * as spoken from "./spoken.js";
 import { enter, fail, onPhase, state } from "./state.js";
 import * as view from "./view.js";
-import { drawWave, Peaks } from "./waveform.js";
+import { Peaks, Wave } from "./waveform.js";
 import { firstStep, measureSpeed } from "./welcome.js";
 import { failureOf, reason, wording } from "./words.js";
 
@@ -19,6 +19,7 @@ const PATIENCE_MS = 3000; // who has waited this long for the model hears a repl
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
 
+const wave = new Wave(element("demo-wave"));
 let clips = null; // a promise of shownClips()
 let asked = false; // the user wants to see it, and the model is not open yet
 let isPlaying = false;
@@ -89,7 +90,7 @@ export async function demoIsOpen() {
 export async function showRecordings() {
   try {
     const samples = join(await shownClips());
-    drawWave(element("demo-wave"), peaksOf(samples), 0);
+    await wave.show(peaksOf(samples), samples.length / SAMPLE_RATE);
   } catch {
     // the site lacks files: the user is told when they are to be played
   }
@@ -115,8 +116,8 @@ async function show(write) {
     if (isStopped) throw failureOf("aborted", "status.stopped");
     const samples = join(clips);
     sound = play(samples);
-    const peaks = peaksOf(samples);
-    sound.tell = (seconds) => drawWave(element("demo-wave"), peaks, seconds / sound.seconds);
+    wave.show(peaksOf(samples), sound.seconds);
+    sound.tell = (seconds) => wave.heard(seconds);
     await write(sound, samples, clips);
   } catch (error) {
     if (error.kind !== "aborted") say(reason(error));

@@ -2,7 +2,7 @@
 
 import { rememberChoice } from "./choices.js";
 import * as transcript from "./transcript_box.js";
-import { drawWave } from "./waveform.js";
+import { Wave } from "./waveform.js";
 import { clock, wording } from "./words.js";
 
 const STEP = 5; // seconds that an arrow key moves by
@@ -11,28 +11,30 @@ const STEP = 5; // seconds that an arrow key moves by
 const element = (id) => document.getElementById(id);
 
 const sound = new Audio();
-let peaks = null; // Peaks of the audio, or null if there is none to hear
-let seconds = 0; // of the audio
-let drawn = ""; // the canvas's width and how much of it was heard, in pixels
+let seconds = null; // of the audio, or null if there is none to hear
+const wave = new Wave(element("wave"), (to) => {
+  sound.currentTime = to;
+});
 
-// Offers the audio. blob: what the browser can play; shape: its Peaks; length: in seconds.
-export function offer(blob, shape, length) {
+// Offers the audio. blob: what the browser can play; peaks: its Peaks; length: in seconds.
+export function offer(blob, peaks, length) {
   withdraw();
-  [peaks, seconds, drawn] = [shape, length, ""];
+  seconds = length;
   sound.src = URL.createObjectURL(blob);
   sound.playbackRate = Number(element("speed").value);
   element("player").hidden = false;
   element("wave").setAttribute("aria-valuemax", Math.round(seconds));
+  wave.show(peaks, seconds);
   transcript.playable(hear, toggle, () => sound.currentTime);
   show();
 }
 
 export function withdraw() {
-  if (!peaks) return;
+  if (seconds === null) return;
   sound.pause();
   URL.revokeObjectURL(sound.src);
   sound.removeAttribute("src");
-  peaks = null;
+  seconds = null;
   element("player").hidden = true;
   transcript.playable(null);
   transcript.played(null);
@@ -57,39 +59,24 @@ function play() {
 
 // Shows where it is, at each frame while it plays.
 function show() {
-  if (!peaks) return;
+  if (seconds === null) return;
   const { currentTime, paused } = sound;
   element("play").textContent = paused ? wording("player.play") : wording("player.pause");
   element("played").textContent = `${clock(currentTime)} / ${clock(seconds)}`;
-  const wave = element("wave");
-  wave.setAttribute("aria-valuenow", Math.round(currentTime));
-  wave.setAttribute("aria-valuetext", clock(currentTime));
-  const heard = `${wave.clientWidth} ${Math.round((currentTime / seconds) * wave.clientWidth)}`;
-  if (heard !== drawn) drawWave(wave, peaks, currentTime / seconds);
-  drawn = heard;
+  element("wave").setAttribute("aria-valuenow", Math.round(currentTime));
+  element("wave").setAttribute("aria-valuetext", clock(currentTime));
+  wave.heard(currentTime);
   transcript.played(paused && currentTime === 0 ? null : currentTime);
   if (!paused) requestAnimationFrame(show);
 }
 
 for (const event of ["play", "pause", "seeked", "ended"]) sound.addEventListener(event, show);
-addEventListener("resize", show);
 
 element("play").addEventListener("click", toggle);
 rememberChoice(element("speed"), () => {
   sound.playbackRate = Number(element("speed").value);
 });
 
-const seekTo = ({ clientX }) => {
-  const { left, width } = element("wave").getBoundingClientRect();
-  sound.currentTime = seconds * Math.max(0, Math.min(1, (clientX - left) / width));
-};
-element("wave").addEventListener("pointerdown", (event) => {
-  event.target.setPointerCapture(event.pointerId);
-  seekTo(event);
-});
-element("wave").addEventListener("pointermove", (event) => {
-  if (event.buttons) seekTo(event);
-});
 element("wave").addEventListener("keydown", (event) => {
   const to = {
     ArrowLeft: sound.currentTime - STEP,

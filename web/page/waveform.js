@@ -1,16 +1,16 @@
-// The shape of audio: its loudness over time, drawn as bars.
+// The shape of audio: its loudness over time, which wavesurfer.js draws as bars.
 
+const LIBRARY = new URL("../wavesurfer/wavesurfer.js", import.meta.url).href; // tools/build_site puts it there
 const PER_PEAK = 320; // samples of a peak: 20 ms
-const BAR = 4; // CSS pixels from one bar to the next
-const WIDTH = 2; // of a bar
+const BAR = 2; // CSS pixels of a bar, and of the gap to the next
 const QUIETEST = 0.05; // amplitude that still fills the height, so that noise does not
 
 // Grows with the samples that it takes.
 export class Peaks {
   constructor() {
     this.values = []; // largest amplitudes, 0 to 1
+    this.loudest = QUIETEST; // of them
     this._fill = 0; // samples of the last one
-    this._bars = { of: 0, bars: [] }; // what `in` gave for so many values
   }
 
   take(samples) {
@@ -21,6 +21,7 @@ export class Peaks {
       this._fill = (this._fill + end - at) % PER_PEAK;
       for (; at < end; at++) most = Math.max(most, Math.abs(samples[at]));
       this.values[this.values.length - 1] = most;
+      this.loudest = Math.max(this.loudest, most);
     }
   }
 
@@ -30,41 +31,52 @@ export class Peaks {
     for await (const samples of audio.blocks()) peaks.take(samples);
     return peaks;
   }
-
-  // The largest ones in `count` equal stretches.
-  in(count) {
-    const { values } = this;
-    // Hours of audio are drawn at each frame while they play.
-    if (this._bars.of === values.length && this._bars.bars.length === count) return this._bars.bars;
-    const bars = Array.from({ length: count }, (_, i) => {
-      const from = Math.floor((i * values.length) / count);
-      const to = Math.max(from + 1, Math.floor(((i + 1) * values.length) / count));
-      let most = 0;
-      for (let at = from; at < to && at < values.length; at++) most = Math.max(most, values[at]);
-      return most;
-    });
-    this._bars = { of: values.length, bars };
-    return bars;
-  }
 }
 
-// Draws all of it over the whole canvas. played: how much of it was heard, 0 to 1. The canvas's style has the colours:
-// `color`, and `accent-color` for what was heard.
-export function drawWave(canvas, peaks, played) {
-  const scale = devicePixelRatio;
-  const { clientWidth: width, clientHeight: height } = canvas;
-  canvas.width = width * scale;
-  canvas.height = height * scale;
-  const context = canvas.getContext("2d");
-  context.scale(scale, scale);
-  const { color, accentColor } = getComputedStyle(canvas);
-  const bars = peaks.in(Math.floor(width / BAR));
-  const loudest = bars.reduce((most, peak) => Math.max(most, peak), QUIETEST);
-  bars.forEach((peak, i) => {
-    const tall = Math.max(WIDTH, (peak / loudest) * height);
-    context.fillStyle = i < played * bars.length ? accentColor : color;
-    context.beginPath();
-    context.roundRect(i * BAR, (height - tall) / 2, WIDTH, tall, WIDTH / 2);
-    context.fill();
-  });
+// wavesurfer.js writes its elements as HTML, and Trusted Types ask the policy of this name about each such text. It lets
+// only those through in which nothing runs; of styles, web/headers.json lets through the one whose sum it has.
+const PLAIN = /^[^<]*(?:<\/?(?:style|div)(?: (?:class|part)="\w+")*>[^<]*)*$/;
+/** @type {any} */ (globalThis).trustedTypes?.createPolicy("default", {
+  createHTML: (html) => (PLAIN.test(html) ? html : null),
+});
+
+// A waveform in an element, whose style has the colours: `color`, and `accent-color` for what was heard.
+export class Wave {
+  // seek: called with the second at which the user clicks, or to which they drag.
+  constructor(box, seek = (_) => {}) {
+    this._box = box;
+    this._seek = seek;
+    this._drawing = null; // a promise of the library's WaveSurfer, or of null where the site lacks it
+  }
+
+  // Draws it. peaks: Peaks; seconds: how long the audio is.
+  async show(peaks, seconds) {
+    this._drawing ??= this._begin();
+    const wave = await this._drawing;
+    wave?.setOptions({ maxPeak: peaks.loudest });
+    await wave?.load("", [peaks.values], seconds).catch(() => {}); // another one is drawn, or there is nothing to draw
+    wave?.setTime(0);
+  }
+
+  // Marks what was heard: all before this second.
+  async heard(seconds) {
+    (await this._drawing)?.setTime(seconds);
+  }
+
+  async _begin() {
+    const { default: WaveSurfer } = await import(LIBRARY).catch(() => ({}));
+    if (!WaveSurfer) return null;
+    const bars = { barWidth: BAR, barGap: BAR, barRadius: BAR / 2, barMinHeight: BAR, cursorWidth: 0, normalize: true };
+    const wave = WaveSurfer.create({ container: this._box, dragToSeek: { debounceTime: 0 }, ...bars });
+    wave.on("interaction", this._seek);
+    const dress = () => {
+      const { color, accentColor } = getComputedStyle(this._box);
+      // The height comes only now: a style with another one in it would have another sum.
+      wave.setOptions({ waveColor: color, progressColor: accentColor, height: "auto" });
+    };
+    for (const wish of ["(prefers-color-scheme: dark)", "(forced-colors: active)"])
+      matchMedia(wish).addEventListener("change", dress);
+    dress();
+    return wave;
+  }
 }

@@ -28,6 +28,14 @@ def transcribed(page, seconds=8):
 
 THREE = [("One", 0.1, 0.4), ("two.", 0.5, 0.9), ("Three", 5.0, 5.4), ("four", 5.5, 6.0)]
 
+# How much of a canvas's height its tallest bar takes.
+LOUDEST = """(canvas) => {
+    const { width, height } = canvas;
+    const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+    const rows = [...Array(height).keys()].map((y) => data.subarray(4 * y * width, 4 * (y + 1) * width).some(Boolean));
+    return (rows.lastIndexOf(true) - rows.indexOf(true) + 1) / height;
+}"""
+
 
 def test_paragraphs_and_hearing(browser, url):
     """A pause begins a paragraph; its time, a word, the waveform and the keys are ways to hear it."""
@@ -60,16 +68,40 @@ def test_paragraphs_and_hearing(browser, url):
         at(page, "wave").focus()
         page.keyboard.press("End")
         expect(at(page, "wave")).to_have_attribute("aria-valuetext", "0:08")
+        drawn = at(page, "wave").locator("canvas").first
+        assert drawn.evaluate(LOUDEST) == 1
+        light = drawn.evaluate("canvas => canvas.toDataURL()")
+        page.emulate_media(color_scheme="dark")
+        wave = "document.querySelector('#wave > div').shadowRoot.querySelector('canvas')"
+        page.wait_for_function(f"light => {wave}.toDataURL() !== light", arg=light)
         wave = at(page, "wave").bounding_box()
-        page.mouse.click(wave["x"] + wave["width"] / 2, wave["y"] + 5)
+        page.mouse.click(wave["x"] + wave["width"] / 2 + 1, wave["y"] + 5)
         expect(at(page, "wave")).to_have_attribute("aria-valuetext", "0:04")
         page.mouse.down()
-        page.mouse.move(wave["x"] + wave["width"] / 4, wave["y"] + 5)
+        page.mouse.move(wave["x"] + wave["width"] / 4 + 1, wave["y"] + 5)
         page.mouse.up()
         expect(at(page, "wave")).to_have_attribute("aria-valuetext", "0:02")
         at(page, "speed").select_option("2")
         page.reload()
         expect(at(page, "speed")).to_have_value("2")  # it is remembered
+
+
+def test_the_waveform_comes_late_or_never(browser, url):
+    """Another text may be there by then. Without it, the keys and times still are."""
+    with page_on(browser, url, finished(THREE)) as page:
+        held = []
+        page.route("**/wavesurfer.js", lambda route: held.append(route))
+        transcribed(page)
+        transcribed(page, 4)
+        expect(at(page, "played")).to_have_text("0:00 / 0:04")
+        held[0].continue_()
+        expect(at(page, "wave").locator("canvas").first).to_be_visible()
+    with page_on(browser, url, finished(THREE)) as page:
+        page.route("**/wavesurfer.js", lambda route: route.abort())
+        transcribed(page)
+        at(page, "wave").focus()
+        page.keyboard.press("End")
+        expect(at(page, "wave")).to_have_attribute("aria-valuetext", "0:08")
 
 
 def test_edited_words_keep_their_times(browser, url):
