@@ -15,6 +15,7 @@ const CLIPS = 2; // of those that come with the page
 const PAUSE = 0.6 * SAMPLE_RATE; // samples between them, and after the last
 const DELAY_MS = 480; // the only one that the self-test model knows
 const PATIENCE_MS = 3000; // who has waited this long for the model hears a replay meanwhile
+const REST_MS = 1500; // after it, so that its last word can be read
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
@@ -78,11 +79,14 @@ export function waitToBeAsked() {
   view.state("ready", firstStep());
 }
 
-// The self-test model is open. A replay is heard to its end first.
+// The self-test model is open. A replay is heard and read to its end first.
 export async function demoIsOpen() {
   if (!asked) return;
   asked = false;
-  if (isPlaying) await replay;
+  if (isPlaying) {
+    await replay;
+    await new Promise((resolve) => setTimeout(resolve, REST_MS));
+  }
   if (state.phase === "demo" && !isStopped) show(transcribed);
 }
 

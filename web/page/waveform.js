@@ -1,7 +1,8 @@
 // The shape of audio: its loudness over time, which wavesurfer.js draws as bars.
 
 const LIBRARY = new URL("../wavesurfer/wavesurfer.js", import.meta.url).href; // tools/build_site puts it there
-const PER_PEAK = 320; // samples of a peak: 20 ms
+const PER_PEAK = 320; // samples of a peak at first: 20 ms
+const MOST_PEAKS = 1 << 14; // more than any screen has bars; with the peaks of hours, drawing would take 0.1 s
 const BAR = 2; // CSS pixels of a bar, and of the gap to the next
 const QUIETEST = 0.05; // amplitude that still fills the height, so that noise does not
 
@@ -10,19 +11,29 @@ export class Peaks {
   constructor() {
     this.values = []; // largest amplitudes, 0 to 1
     this.loudest = QUIETEST; // of them
+    this._each = PER_PEAK; // samples of each
     this._fill = 0; // samples of the last one
   }
 
   take(samples) {
     for (let at = 0; at < samples.length; ) {
-      if (this._fill === 0) this.values.push(0);
-      const end = Math.min(samples.length, at + PER_PEAK - this._fill);
+      if (this._fill === 0) this._begin();
+      const end = Math.min(samples.length, at + this._each - this._fill);
       let most = this.values[this.values.length - 1];
-      this._fill = (this._fill + end - at) % PER_PEAK;
+      this._fill = (this._fill + end - at) % this._each;
       for (; at < end; at++) most = Math.max(most, Math.abs(samples[at]));
       this.values[this.values.length - 1] = most;
       this.loudest = Math.max(this.loudest, most);
     }
+  }
+
+  // A new peak. Where there are too many, two become one first.
+  _begin() {
+    if (this.values.length === MOST_PEAKS) {
+      this.values = this.values.flatMap((peak, i, all) => (i % 2 ? [] : Math.max(peak, all[i + 1])));
+      this._each *= 2;
+    }
+    this.values.push(0);
   }
 
   // Of audio from its start, {blocks()}.

@@ -104,6 +104,29 @@ def test_the_waveform_comes_late_or_never(browser, url):
         expect(at(page, "wave")).to_have_attribute("aria-valuetext", "0:08")
 
 
+# Loud once, after three quarters of 20 minutes, which come in blocks of 7 s.
+HOURS = """async () => {
+    const { Peaks } = await import('./modules/page/waveform.js');
+    const peaks = new Peaks();
+    for (let second = 0; second < 1200; second += 7) {
+        const block = new Float32Array(7 * 16000);
+        if (second <= 900 && 900 < second + 7) block[(900 - second) * 16000] = -0.5;
+        peaks.take(block);
+    }
+    const { values } = peaks;
+    return [values.length, values.indexOf(0.5) / values.length * 1204, values.filter(Boolean).length];
+}"""
+
+
+def test_the_peaks_of_hours_are_few(browser, url):
+    """Drawing is quick then, and each stays at its time."""
+    page = browser.new_page()
+    page.goto(f"{url}/style.css")
+    count, seconds, loud = page.evaluate(HOURS)
+    page.close()
+    assert count <= 1 << 14 and round(seconds) == 900 and loud == 1
+
+
 def test_edited_words_keep_their_times(browser, url):
     """And the subtitles are made of them again."""
     script = finished(THREE) | {"subtitles": [{"result": {"srt": "edited", "vtt": "", "tsv": ""}}]}

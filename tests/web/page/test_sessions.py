@@ -507,6 +507,8 @@ def test_a_few_words_take_room(browser, url):
     with page_on(browser, url, SPOKEN | {"finish": [{"silent": True}]}) as page:
         at(page, "audio-file").set_input_files(SECOND)
         expect(at(page, "transcript")).to_have_text("One two three four")
+        begun = "async () => (await (await import('./modules/worker/sessions/sessions.js')).list()).length"
+        page.wait_for_function(begun)  # its folder is there a moment after its first words
         page.reload()
         wait_for(page, "ready")
         expect(entries(page)).to_contain_text("One two three four")
