@@ -5,7 +5,7 @@ import { failureOf, language } from "./words.js";
 
 // Of a model, whatever lies beside it. Which files make one, Python says: app/voxtab/weights/layouts.py.
 const MODEL = /\.gguf$|\.safetensors$|\.safetensors\.index\.json$|^(tekken|config|params)\.json$/i;
-const AUDIO = new RegExp(`\\.(${AUDIO_ENDINGS.join("|")})$`, "i");
+export const AUDIO = new RegExp(`\\.(${AUDIO_ENDINGS.join("|")})$`, "i");
 // What people have beside audio and models.
 const DOCUMENT = /\.(pdf|txt|md|docx?|odt|rtf|xlsx?|pptx?|csv|tsv|html?|jpe?g|png|gif|webp|svg|heic|zip|srt|vtt)$/i;
 

@@ -19,7 +19,7 @@ import { connectQueue, enqueue } from "./queue.js";
 import { showSessions } from "./sessions.js";
 import { showSources } from "./sources.js";
 import { enter, fail, isListening, state, stopVerb } from "./state.js";
-import { hasUnsavedWords, removed, show, transcribe } from "./transcribing.js";
+import { hasUnsavedWords, removed, renamed, show, transcribe } from "./transcribing.js";
 import * as view from "./view.js";
 import { showMachine } from "./welcome.js";
 import { facts, list, reason, wording } from "./words.js";
@@ -154,7 +154,7 @@ connectQueue(stop);
 connectKeys({ speak: () => speak(transcribe), stopListening, stop });
 showSources();
 showKept((request) => openModel(request));
-showSessions({ transcribe, show, removed });
+showSessions({ transcribe, show, removed, renamed });
 view.state("loading", wording("status.gpu"));
 prepare(() => navigator.gpu && engine.start()); // Python starts meanwhile, if it is in this browser
 checkMachine()

@@ -6,7 +6,7 @@ import * as progress from "./progress.js";
 import * as list from "./queue_list.js";
 import { kept } from "./sessions.js";
 import { canTakeFile, isSelfTest, modelForSpeech, OPEN, onPhase, state } from "./state.js";
-import { audioFailed, onEdited, showAgain, show as showText, transcribe } from "./transcribing.js";
+import { audioFailed, onEdited, onRenamed, showAgain, show as showText, transcribe } from "./transcribing.js";
 import * as view from "./view.js";
 import { ofEngine, reason, sentences, wording } from "./words.js";
 
@@ -32,6 +32,13 @@ export function connectQueue(stopTranscribing) {
   onEdited((id, { result }) => {
     const item = items.find(({ audio }) => audio?.session?.id === id);
     if (item?.written && result) item.written.result = result;
+  });
+  onRenamed((id, title) => {
+    const item = items.find(({ audio }) => audio?.session?.id === id);
+    if (!item) return;
+    item.audio.name = title;
+    item.name = title.replaceAll("/", "_"); // a folder's name is before a stroke
+    show();
   });
   view.offerLongest(useLongest);
 }

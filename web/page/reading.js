@@ -66,8 +66,8 @@ export function begin(before, text) {
   delete element("transcript").dataset.silent;
   element("find").value = "";
   spoken.follow(() => (transcript.isEdited ? "" : transcript.text));
-  shown = { stem: stemOf(name, recording?.begun), transcript, subtitles: null, result: null };
-  showName(name);
+  shown = { transcript, subtitles: null, result: null };
+  rename(text);
   for (const id of ["text-actions", "actions", "no-audio"]) element(id).hidden = true;
   showComing(transcript);
 }
@@ -89,8 +89,9 @@ export function bringText() {
 
 const titleOf = (name) => (OWN.includes(name) ? wording("transcribing.recording") : name);
 
-// Whose text it is.
-function showName(name) {
+// What the text that is shown is called: {name, recording}.
+export function rename({ name, recording }) {
+  shown.stem = stemOf(name, recording?.begun);
   element("reading-title").textContent = titleOf(name);
   element("reading-title").classList.remove("unseen");
 }

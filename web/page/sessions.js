@@ -15,7 +15,7 @@ const TITLE_LETTERS = 60;
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
 
-const page = { transcribe: null, show: null, removed: (_) => {} }; // of transcribing.js
+const page = { transcribe: null, show: null, removed: (_) => {}, renamed: (_id, _title) => {} }; // of transcribing.js
 const listed = latest(list);
 let awaited = null; // the session whose end in another tab is waited for
 
@@ -202,8 +202,9 @@ function askForTitle(session, shown) {
     if (!input.onblur) return;
     input.onblur = null;
     shown.textContent = title || titleOf(session);
-    if (title && title !== titleOf(session)) await noted(session, { title });
-    else await showSessions();
+    if (!title || title === titleOf(session)) return showSessions();
+    await noted(session, { title });
+    page.renamed(session.id, title);
   };
   const done = () => end(input.value.trim());
   // What is pressed elsewhere stays where it is until it has got its click.

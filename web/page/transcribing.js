@@ -71,6 +71,22 @@ export function removed(id) {
   showActions(shown, { ...shown.actions, again: false, peaks: null });
 }
 
+let retitled = (_id, _title) => {};
+
+// act: called with the id of a session and its title when the user has given it one.
+export function onRenamed(act) {
+  retitled = act;
+}
+
+// The user has called a session something else: what is shown and saved of it has that name.
+export function renamed(id, title) {
+  retitled(id, title);
+  const { shown } = state;
+  if (shown?.session?.id !== id) return;
+  shown.name = shown.audio.name = title;
+  view.rename(shown);
+}
+
 export function audioFailed(error, retry = null) {
   fail(reason(error), retry, wording("transcribing.unreadable"));
 }

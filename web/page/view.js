@@ -14,6 +14,7 @@ export {
   hasUnkeptEdits,
   isEdited,
   keep,
+  rename,
   running,
   saveSubtitles,
   subtitlesOf,

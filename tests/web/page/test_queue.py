@@ -178,6 +178,38 @@ def test_a_text_is_read_while_the_next_file_is_transcribed(browser, url):
         expect(at(page, "sessions-list").locator("strong").first).to_have_text("One two")
 
 
+def rename(page, name, title):
+    """In the list of transcripts."""
+    row = at(page, "sessions-list").locator("li", has_text=name)
+    row.get_by_role("button", name="More").click()
+    row.get_by_role("button", name="Rename").click()
+    page.get_by_label("Title").fill(title)
+    page.keyboard.press("Enter")
+
+
+def test_a_renamed_transcript_has_its_name_everywhere(browser, url):
+    """In the heading, the list of files and what is saved, whether it is shown or not."""
+    with page_on(browser, url) as page:
+        drop(page, *seconds("a.wav", "b.wav"))
+        expect(at(page, "queue-summary")).to_have_text("2 done")
+        rename(page, "b.wav", "Council meeting 30.11")
+        expect(at(page, "reading-title")).to_have_text("Council meeting 30.11")
+        with page.expect_download() as download:
+            at(page, "save-txt").click()
+        assert download.value.suggested_filename == "Council meeting 30.11.txt"
+        rename(page, "a.wav", "Board 1/2")
+        expect(at(page, "reading-title")).to_have_text("Council meeting 30.11")
+        with page.expect_download() as download:
+            press(page, "Save .txt", "Board 1_2")
+        assert download.value.suggested_filename == "Board 1_2.txt"
+        with page.expect_download() as download:
+            at(page, "save-all-txt").click()
+        with zipfile.ZipFile(download.value.path()) as texts:
+            assert texts.namelist() == ["Board 1_2.txt", "Council meeting 30.11.txt"]
+        press(page, "Open", "Board 1_2")
+        expect(at(page, "reading-title")).to_have_text("Board 1/2")
+
+
 def test_order_cancel_stop_and_try_again(browser, url):
     """What waits can be moved and taken back; Stop holds the rest, Cancel does not."""
     text = {"event": "text", "text": " One two", "tokens": [33, 1000], "audio_seconds": 0.2}
