@@ -1,7 +1,8 @@
 // The keys: one that is held while one talks, if the user has chosen one, and Escape, which stops.
 
 import { rememberChoice } from "./choices.js";
-import { canSpeak, isListening, stopVerb } from "./state.js";
+import { canSpeak, isListening, state, stopVerb } from "./state.js";
+import { declined } from "./view.js";
 
 const talk = /** @type {HTMLSelectElement} */ (document.getElementById("talk-key"));
 const FIELDS = "input, select, textarea, [contenteditable], dialog";
@@ -13,7 +14,9 @@ let opening = null; // while the key is held: a promise, until the microphone is
 export function connectKeys(actions) {
   acts = actions;
   listenIn(window, () => {
-    if (isListening() || stopVerb() === "stop") acts.stop();
+    if (declined()) return;
+    const isWritingLastWords = !isListening() && state.job?.recording; // whoever has stopped talking wants them
+    if (isListening() || (stopVerb() === "stop" && !isWritingLastWords)) acts.stop();
   });
   addEventListener("blur", release); // the key may be let go elsewhere
 }

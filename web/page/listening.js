@@ -24,6 +24,7 @@ export async function speak(transcribe) {
   view.status(isShared ? wording("listening.choose") : wording("listening.allow"));
   const session = newSession(isShared ? "tab" : "microphone");
   const loudness = new Loudness();
+  let [gaps, lacking] = [0, 0]; // how often the system gave no sound, and how many seconds in all
   let microphone;
   try {
     microphone = await Microphone.open({
@@ -38,7 +39,9 @@ export async function speak(transcribe) {
       onpause: (paused) => view.error(paused ? wording("listening.paused") : null),
       ongap: (gap) => {
         session.note({ gap });
-        view.error(wording("listening.gap", { length: seconds(gap.seconds), at: clock(gap.at) }));
+        gaps += 1;
+        lacking += gap.seconds;
+        view.error(wording("listening.gap", { count: gaps, length: seconds(lacking), at: clock(gap.at) }));
       },
       onlost: () => {
         view.error(isShared ? wording("listening.not_shared") : wording("listening.unplugged"));

@@ -61,6 +61,13 @@ export function forLink() {
   ];
 }
 
+// The page's address asks for no settings any more.
+function forgetLink() {
+  const address = new URL(location.href);
+  for (const name of ["delay", "left_silence", ...Object.keys(SWITCHES)]) address.searchParams.delete(name);
+  history.replaceState(null, "", address);
+}
+
 // From the page's address. Returns a sentence about invalid values, or null.
 export function chooseSettings(query) {
   const [delayMs, leftSilence] = [query.get("delay"), query.get("left_silence")];
@@ -175,6 +182,7 @@ resettable(
     Object.assign(chosen, { delay: false, "left-silence": false });
     for (const input of Object.values(SWITCHES)) input.checked = input.defaultChecked;
     defaults(byModel.delay, byModel["left-silence"]);
+    forgetLink();
   },
 );
 showDelay();

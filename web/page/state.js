@@ -50,6 +50,7 @@ export function show(shown) {
   if (lost && isKept(lost)) lost.session = null; // it is that of `shown` now
   view.begin(lost, shown);
   state.shown = shown;
+  showControls();
   for (const listener of listeners) listener();
 }
 
@@ -92,7 +93,8 @@ export function allows(action) {
 
 // Whether the page has no model for speech yet, and nothing to read.
 function isFirstMinute() {
-  const { phase, model, job } = state;
+  const { phase, model, job, shown } = state;
+  if (shown && shown !== job?.text) return false; // the user reads one that is kept
   if (phase === "opening") return Boolean(model.request.demo);
   return ["impossible", "demo", "showing"].includes(phase) || (phase === "closed" && !job && !view.text());
 }
@@ -118,6 +120,9 @@ export function canSpeak() {
   return PHASES[state.phase].speak && !state.microphone;
 }
 
+// Of what was said, some may not be written yet.
+const stopWork = () => (state.phase === "transcribing" && state.job?.recording ? "work.stop_writing" : "work.stop");
+
 function showControls() {
   const running = state.phase === "transcribing" || state.phase === "measuring";
   const isFirst = isFirstMinute();
@@ -126,7 +131,7 @@ function showControls() {
     speak: canSpeak(),
     dictates: !isFirst,
     busy: running,
-    stop: isListening() ? wording("work.stop_listening") : !isFirst && stopVerb() && wording("work.stop"), // else demo.js
+    stop: isListening() ? wording("work.stop_listening") : !isFirst && stopVerb() && wording(stopWork()), // else demo.js
   });
 }
 

@@ -10,6 +10,12 @@ const PAUSE = 2; // seconds without a word, after which a new paragraph begins
 const LONG = 600; // characters, after which the next sentence begins a new paragraph
 const SENTENCE_ENDS = /\p{Sentence_Terminal}["'”’»›)\]}」』）】]*\s*$/u;
 
+// Whether the words of two paragraphs would become one, as the user has taken the space between them. Chinese, Japanese
+// and Thai have none there.
+const LETTER = "[^\\s\\p{Script=Han}\\p{Script=Hiragana}\\p{Script=Katakana}\\p{Script=Thai}]";
+const [ENDS, BEGINS] = [new RegExp(`${LETTER}$`, "u"), new RegExp(`^${LETTER}`, "u")];
+const areGlued = (before, after) => ENDS.test(before) && BEGINS.test(after);
+
 export class Transcript {
   box = null; // the element in which it is shown
   isEditable = false;
@@ -33,7 +39,9 @@ export class Transcript {
   }
 
   get text() {
-    return this.paragraphs.map(({ line }) => line.textContent).join("");
+    const texts = this.paragraphs.map(({ line }) => line.textContent);
+    if (!this.isEdited) return texts.join("");
+    return texts.reduce((all, text) => all + (areGlued(all, text) ? " " : "") + text, "");
   }
 
   // The paragraphs' texts, trimmed, and when each begins: [{text, start}], start in seconds or null.

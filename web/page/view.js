@@ -99,6 +99,13 @@ export function ask(text, items, yes, no, isDeleting = false) {
   });
 }
 
+// Whether a question was open: the answer is no then.
+export function declined() {
+  const isAsked = !element("question").hidden;
+  if (isAsked) element("decline").click();
+  return isAsked;
+}
+
 // --- progress, level, a note on both
 
 // text: the progress in words, or null to hide it. total: 0 if it is unknown.

@@ -160,6 +160,29 @@ def test_a_key_is_held_to_talk_and_escape_stops(speaking, url):
         assert len(calls(page, "finish")) == 2
 
 
+def test_escape_loses_nothing(speaking, url):
+    """It answers an open question with no; and the last words are still written after it was pressed twice."""
+    with page_on(speaking, url, {"finish": [{}, {"silent": True}]}) as page:
+        at(page, "speak").click()
+        listening(page)
+        at(page, "stop").click()
+        wait_for(page, "done")
+        at(page, "speak").click()
+        listening(page)
+        at(page, "delete-all").click()
+        expect(at(page, "question")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(at(page, "question")).to_be_hidden()
+        listening(page)
+        page.keyboard.press("Escape")
+        expect(at(page, "status")).to_have_text("Writing the last words…")
+        page.keyboard.press("Escape")
+        expect(at(page, "stop")).to_have_text("Stop writing")
+        expect(at(page, "status")).to_have_text("Writing the last words…")
+        at(page, "stop").click()
+        wait_for(page, "ready")
+
+
 def test_the_key_is_let_go_before_the_microphone_is_open(speaking, url):
     with page_on(speaking, url) as page:
         page.evaluate("""() => {

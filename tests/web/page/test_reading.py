@@ -127,6 +127,17 @@ def test_the_peaks_of_hours_are_few(browser, url):
     assert count <= 1 << 14 and round(seconds) == 900 and loud == 1
 
 
+def test_edited_paragraphs_stay_apart(browser, url):
+    """Also where the user takes the space between two."""
+    with page_on(browser, url, finished(THREE)) as page:
+        transcribed(page)
+        at(page, "edit").click()
+        for line, text in zip(at(page, "transcript").locator("p").all(), ("First.", "Second.")):
+            line.fill(text)
+        at(page, "edit").click()
+        expect(at(page, "sessions-list").locator("strong")).to_contain_text("First. Second.")
+
+
 def test_edited_words_keep_their_times(browser, url):
     """And the subtitles are made of them again."""
     script = finished(THREE) | {"subtitles": [{"result": {"srt": "edited", "vtt": "", "tsv": ""}}]}

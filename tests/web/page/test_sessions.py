@@ -515,6 +515,21 @@ def test_a_few_words_take_room(browser, url):
         expect(at(page, "sessions-room")).to_have_text("They take 1 kB.")
 
 
+def test_a_text_is_read_without_a_model(browser, url):
+    """At a later visit that opens none: the welcome makes room for it."""
+    with page_on(browser, url, SPOKEN) as page:
+        at(page, "audio-file").set_input_files(SECOND)
+        wait_for(page, "done")
+        expect(entries(page)).to_have_count(1)
+        page.goto(f"{url}/")
+        wait_for(page, "ready")
+        expect(at(page, "welcome")).to_be_visible()
+        entries(page).get_by_role("button", name="Open").click()
+        expect(at(page, "transcript")).to_be_visible()
+        expect(at(page, "transcript")).to_have_text("One two three four five six")
+        expect(at(page, "welcome")).to_be_hidden()
+
+
 def test_the_list(hearing, url):
     """Of a recording and of a file: opened, renamed, exported, deleted, also after the page was opened again."""
     with page_on(hearing, url, SPOKEN, viewport={"width": 1100, "height": 900}) as page:

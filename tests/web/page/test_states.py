@@ -223,6 +223,13 @@ def test_settings(browser, url):
         expect(delay).to_have_value("480")
         expect(at(page, "left-silence")).to_have_value("32")
         expect(at(page, "reset")).to_be_hidden()
+    # Also those of a link: its address asks for them no more.
+    with page_on(browser, url, query="?model=self-test&delay=2400&noisy=1") as page:
+        at(page, "reset").click()
+        page.reload()
+        wait_for(page, "ready")
+        expect(at(page, "delay")).to_have_value("480")
+        assert page.url.endswith("?model=self-test")
 
 
 def test_a_models_own_defaults(browser, url):

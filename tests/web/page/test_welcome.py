@@ -147,7 +147,7 @@ def test_a_replay_while_the_model_opens(browser, url):
         hear(page, event="progress", stage="python", done=1, total=1)
         expect(at(page, "demo-words")).to_have_text(WORDS, timeout=15000)  # it is heard to its end
         expect(at(page, "demo-words")).to_have_text("here", timeout=15000)
-        expect(at(page, "demo")).to_contain_text("on this machine, as it hears them")
+        expect(at(page, "demo")).to_contain_text("on this machine, while it plays")
         expect(at(page, "see")).to_have_text("Play again", timeout=15000)
 
 
