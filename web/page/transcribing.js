@@ -326,11 +326,18 @@ function showActions(text, actions = text.actions) {
     name,
     subtitles,
     recording,
-    again: again ? () => transcribe(audio) : null,
+    again: again ? () => transcribeAgain(text) : null,
     result,
     audio: result && audio,
     peaks,
   });
+}
+
+// What the user has written into the text would be gone.
+async function transcribeAgain({ audio, transcript }) {
+  const [yes, no] = [wording("reading.again"), wording("reading.keep_edited")];
+  if (transcript.isEdited && !(await view.ask(wording("reading.again_question"), [], yes, no))) return;
+  return transcribe(audio);
 }
 
 function isEngineGone(failure) {

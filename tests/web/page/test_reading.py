@@ -127,6 +127,24 @@ def test_the_peaks_of_hours_are_few(browser, url):
     assert count <= 1 << 14 and round(seconds) == 900 and loud == 1
 
 
+def test_an_edited_text_is_not_replaced_unasked(browser, url):
+    with page_on(browser, url, finished(THREE)) as page:
+        transcribed(page)
+        at(page, "edit").click()
+        at(page, "transcript").locator("p").first.fill("Mine.")
+        at(page, "edit").click()
+        at(page, "again").click()
+        expect(at(page, "question")).to_contain_text("You have edited this text.")
+        at(page, "decline").click()
+        expect(at(page, "transcript")).to_contain_text("Mine.")
+        assert len(calls(page, "start")) == 1
+        at(page, "again").click()
+        at(page, "confirm").click()
+        expect(at(page, "transcript")).not_to_contain_text("Mine.")
+        wait_for(page, "done")
+        assert len(calls(page, "start")) == 2
+
+
 def test_edited_paragraphs_stay_apart(browser, url):
     """Also where the user takes the space between two."""
     with page_on(browser, url, finished(THREE)) as page:
