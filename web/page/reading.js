@@ -55,7 +55,7 @@ export function editsOf({ transcript, subtitles, result }) {
 // Shows a text, {name, recording, transcript}, from now on. before: the one until now, if it would be lost, or null: its words,
 // and a recording without a complete transcript, move to “Earlier”.
 export function begin(before, text) {
-  const { name, recording, transcript } = text;
+  const { recording, transcript } = text;
   keepEditsNow();
   const isAlone = before?.unfinished && before.recording && before.recording !== recording;
   if (before && (before.transcript.text || isAlone)) keep(before);

@@ -143,6 +143,7 @@ class Job {
     view.note(
       this.audio.live ? wording("transcribing.recorded_first") : wording("transcribing.waits", { name: this.title }),
     );
+    if (this.recording) view.reveal("note"); // below the welcome, far from the button that was pressed
   }
 
   // No model is being opened any more. The audio can still be transcribed with the button below the transcript.

@@ -167,6 +167,11 @@ export function note(sentence) {
   element("note").hidden = !sentence;
 }
 
+// Scrolls an element into sight, if it is out of it.
+export function reveal(id) {
+  element(id).scrollIntoView({ block: "nearest" });
+}
+
 // Shows another sentence in an element; what is below it stays where it is.
 export function replace(place, sentence) {
   place.style.minHeight = `${place.offsetHeight}px`;

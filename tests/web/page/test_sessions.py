@@ -190,7 +190,7 @@ def test_a_tab_that_ends(hearing, url):
             speak(page, 0.5)
             other.goto(f"{url}/?model=self-test")
             wait_for(other, "ready")
-            expect(entries(other).first).to_contain_text("is being written now")
+            expect(entries(other).first).to_contain_text("in use now")
             expect(at(other, "interrupted")).to_be_hidden()
             expect(entries(other).first.get_by_role("button")).to_have_count(0)
             heard = fed(page)[-1]["fed"]
@@ -528,6 +528,18 @@ def test_a_text_is_read_without_a_model(browser, url):
         expect(at(page, "transcript")).to_be_visible()
         expect(at(page, "transcript")).to_have_text("One two three four five six")
         expect(at(page, "welcome")).to_be_hidden()
+
+
+def test_an_interrupted_recording_waits_for_a_model(hearing, url):
+    """The sentence that says so is below the welcome, and comes into sight."""
+    with page_on(hearing, url, SPOKEN, viewport={"width": 1100, "height": 600}) as page:
+        speak(page, 0.5)
+        page.goto(f"{url}/")
+        wait_for(page, "ready")
+        at(page, "interrupted").get_by_role("button", name="Transcribe").click()
+        expect(at(page, "note")).to_have_text("Your recording will be transcribed once the model is open.")
+        expect(at(page, "note")).to_be_in_viewport()
+        expect(entries(page)).to_contain_text("in use now")
 
 
 def test_the_list(hearing, url):
