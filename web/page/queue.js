@@ -6,7 +6,15 @@ import * as progress from "./progress.js";
 import * as list from "./queue_list.js";
 import { kept } from "./sessions.js";
 import { canTakeFile, isSelfTest, modelForSpeech, OPEN, onPhase, state } from "./state.js";
-import { audioFailed, onEdited, onRenamed, showAgain, show as showText, transcribe } from "./transcribing.js";
+import {
+  audioFailed,
+  onEdited,
+  onRenamed,
+  readsAnother,
+  showAgain,
+  show as showText,
+  transcribe,
+} from "./transcribing.js";
 import * as view from "./view.js";
 import { ofEngine, reason, sentences, wording } from "./words.js";
 
@@ -212,6 +220,8 @@ function useLongest() {
 function show() {
   const act = { again, cancel, move, remove, read, subtitlesOf, goOn: isHeld ? goOn : null };
   list.show(items, act, leftOut, modelForSpeech(), state.shown?.session?.id);
+  const isNext = items.some(({ state }) => ["waiting", "reading"].includes(state));
+  view.keepRunning(isNext && !isHeld && canTakeFile() && readsAnother());
   view.showOffer(items.length > 0 && modelForSpeech() === OPEN && !isSelfTest());
 }
 

@@ -75,6 +75,7 @@ function showWaiting(model) {
 // its row; if the row is gone, one of the row in its place. Does nothing where no row is left.
 function focusAgain(id, place) {
   const same = element(id);
+  if (same === document.activeElement) return; // the page would be scrolled to it
   if (same && !same.disabled) return same.focus();
   const rows = element("queue-list").children;
   const row = same?.closest("li") ?? rows[Math.min(place, rows.length - 1)];
@@ -146,7 +147,7 @@ function showRows(items, act, shown) {
       hasText: state === "done" || (isOver && Boolean(text)),
       kinds: written ? kindsOf(item) : [],
       isCurrent: Boolean(audio?.session) && audio.session.id === shown,
-      isAlone: waiting.length === 1,
+      isAlone: item === waiting[0] && waiting.length === 1,
       isFirst: item === waiting[0],
       isLast: item === waiting.at(-1),
     };

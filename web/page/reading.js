@@ -75,11 +75,17 @@ export function begin(before, text) {
 // What is transcribed while another text is shown, or null; press: shows its text.
 export function running(name, press = null) {
   element("running").hidden = !name;
+  if (!name) return; // its text keeps its place: see keepRunning
   element("running-text").textContent = wording("reading.running", { name });
   element("show-running").onclick = () => {
     press();
     element("transcript").focus(); // the button is gone
   };
+}
+
+// Keeps the place of that sentence while nothing is transcribed, but soon will be.
+export function keepRunning(on) {
+  element("running").classList.toggle("soon", on);
 }
 
 // Scrolls the text into view.

@@ -25,7 +25,7 @@ export async function transcribe(audio, known = null, isNext = false) {
   if (!allows("takeAudio")) return { failure: ABORTED };
   state.job?.replace();
   const job = new Job(audio, known);
-  const isFollowed = !isNext || !state.shown || state.shown === latest;
+  const isFollowed = !isNext || !readsAnother();
   view.offer(null);
   state.job = job;
   latest = job.text;
@@ -97,6 +97,9 @@ onPhase(() => {
   const isElsewhere = Boolean(job && job.text !== shown);
   view.running(isElsewhere ? job.title : null, () => showText(state.job.text));
 });
+
+// Whether the next text that nobody asked for now will not be shown, because the user reads another one.
+export const readsAnother = () => Boolean(state.shown && state.shown !== latest);
 
 // A text of an audio. recording: the audio, if it was recorded here; unfinished: it is not complete; actions: see showActions.
 function textOf(audio, unfinished) {

@@ -14,6 +14,7 @@ export {
   hasUnkeptEdits,
   isEdited,
   keep,
+  keepRunning,
   rename,
   running,
   saveSubtitles,

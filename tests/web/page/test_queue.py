@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 from web.fake_engine import MODEL, SECOND, answer, at, calls, drop, drop_paths, fed, hear, page_on, wait_for, wav
 
 BAD = wav(bytes(320), rate=8)
+LOUD = wav(b"\0\x20\0\xe0" * 8000)  # nothing is to say about it
 
 
 def rows(page):
@@ -176,6 +177,33 @@ def test_a_text_is_read_while_the_next_file_is_transcribed(browser, url):
         expect(running).to_be_hidden()
         expect(transcript).to_have_text("Well. One two three. Four")
         expect(at(page, "sessions-list").locator("strong").first).to_have_text("One two")
+
+
+def test_a_text_that_is_read_stays_where_it_is(browser, url):
+    """While files come after one another; the last one's sentence gives its place back."""
+    held = []
+    place = "() => document.getElementById('transcript').getBoundingClientRect().top"
+    with page_on(browser, url, {"finish": [{}, {}, {"silent": True}, {"silent": True}]}) as page:
+        page.route("**/d.wav", lambda route: held.append(route))
+        drop(page, *((name, LOUD) for name in ("a.wav", "b.wav", "c.wav")))
+        at(page, "more-audio").locator("summary").click()
+        at(page, "audio-url").fill("https://audio.example/d.wav")
+        at(page, "load-audio").click()
+        expect_rows(page, ("a.wav", "done"), ("b.wav", "done"), ("c.wav", "running"), ("d.wav", "waiting"))
+        press(page, "Open", "a.wav")
+        expect(at(page, "running")).to_contain_text("c.wav")
+        before = page.evaluate(place)
+        result = {"result": {"text": "", "audio_seconds": 1, "words": []}, "tokens": []}
+        answer(page, "finish", result=result)
+        expect_rows(page, ("a.wav", "done"), ("b.wav", "done"), ("c.wav", "done"), ("d.wav", "reading"))
+        expect(at(page, "running")).to_be_hidden()
+        assert page.evaluate(place) == before
+        held[0].fulfill(body=LOUD)
+        expect(at(page, "running")).to_contain_text("d.wav")
+        assert page.evaluate(place) == before
+        answer(page, "finish", result=result)
+        expect(at(page, "queue-summary")).to_have_text("4 done")
+        expect(at(page, "running")).to_have_css("display", "none")
 
 
 def rename(page, name, title):
