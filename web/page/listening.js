@@ -19,6 +19,7 @@ export async function speak(transcribe) {
   if (!canSpeak()) return;
   setMicrophone(ASKING);
   view.error(null);
+  view.declined(); // a question above the text would be in the way, and its button above Stop
   const from = source();
   const isShared = from.device === SHARED;
   view.status(isShared ? wording("listening.choose") : wording("listening.allow"));

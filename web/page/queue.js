@@ -5,7 +5,7 @@ import { fetchAudio } from "./address.js";
 import * as progress from "./progress.js";
 import * as list from "./queue_list.js";
 import { kept } from "./sessions.js";
-import { canTakeFile, isSelfTest, modelForSpeech, OPEN, onPhase, state } from "./state.js";
+import { canTakeFile, isSelfTest, MISSING, modelForSpeech, OPEN, onPhase, state } from "./state.js";
 import {
   audioFailed,
   onEdited,
@@ -75,6 +75,7 @@ export function enqueue(sources, others = null) {
   isAsked ||= !current;
   advance();
   if (current === before) list.follow(items.at(-1)); // otherwise the one that has begun is followed
+  if (modelForSpeech() === MISSING) view.reveal("queue"); // below the welcome: it says what they wait for
 }
 
 // Begins the next item, if nothing else is being done.

@@ -30,14 +30,15 @@ export async function showCard(kept) {
   };
   if (kept) offer(wording("welcome.open", { name: kept.label }), kept, wording("welcome.here"));
   try {
-    const [first, ...others] = await known;
+    const models = await known;
+    const [first] = models;
     const languages = await spoken;
     element("card-facts").textContent = wording("welcome.facts", {
       count: languages.length,
       size: gigabytes(first.gb, 1),
     });
     element("card-languages").textContent = wording("welcome.languages", { languages: languageNames(languages) });
-    if (!element("known-models").children.length) element("known-models").append(...others.map(knownModel));
+    if (!element("known-models").children.length) element("known-models").append(...models.map(knownModel));
     if (kept) return;
     const { host } = new URL(addressOf(first));
     offer(

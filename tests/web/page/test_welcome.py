@@ -56,12 +56,15 @@ def test_one_button_gets_the_model(browser, url):
         expect(at(page, "transcript")).to_be_visible()
 
 
-def test_the_catalogues_other_models(browser, url):
-    """Under “Other models”, each with its size and licence, as `voxtab models` has it."""
+def test_the_catalogues_models(browser, url):
+    """Under “Other models”, each with its size and licence, as `voxtab models` has it.
+
+    Also the first: the card with its button goes when a model is open.
+    """
     with first_visit(browser, url) as page:
         entries = at(page, "known-models").locator("li")
-        expect(entries).to_have_count(len(CATALOGUE) - 1)
-        for entry, model in zip(entries.all(), CATALOGUE[1:], strict=True):
+        expect(entries).to_have_count(len(CATALOGUE))
+        for entry, model in zip(entries.all(), CATALOGUE, strict=True):
             expect(entry).to_contain_text(f"Get {model['name']} {model['gb']:.2f} GB, {model['licence']}")
         expect(at(page, "model-url")).to_have_value(PUBLISHED)
         entries.last.get_by_role("button").click()
@@ -74,6 +77,7 @@ def test_the_self_test_model_takes_no_dictation(browser, url):
     with first_visit(browser, url) as page:
         at(page, "audio-file").set_input_files(SECOND)
         expect(at(page, "queue-waits")).to_contain_text("This begins by itself as soon as a model is open.")
+        expect(at(page, "queue-waits")).to_be_in_viewport()  # below the welcome
         expect(at(page, "status")).to_have_text("Get the model to begin.")
         expect(at(page, "welcome")).to_be_visible()
         assert not calls(page, "start")
