@@ -15,7 +15,6 @@ export class Recording {
   constructor(name, pcm = new Blob([])) {
     this.name = name;
     this.live = true;
-    this.isOnDisk = pcm.size > 0; // as a session's: it is gone once that is removed
     this._sealed = pcm.slice(0, pcm.size - (pcm.size % 2)); // which the browser may keep on disk
     this._fresh = new Int16Array(10 * SAMPLE_RATE); // what comes after it
     this._filled = 0; // samples of _fresh

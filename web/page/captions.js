@@ -5,6 +5,7 @@ import { rememberChoice } from "./choices.js";
 import { engine } from "./engine.js";
 import { listenIn } from "./keys.js";
 import { onPhase, state } from "./state.js";
+import { onRemoved } from "./transcribing.js";
 import { onLanguage, wording } from "./words.js";
 
 /** @type {(id: string) => any} */
@@ -92,6 +93,11 @@ engine.on("text", ({ text }) => {
 
 onPhase(() => {
   if (state.phase === "transcribing" && !state.job?.covered) words.textContent = "";
+});
+
+// It may be that of the last words.
+onRemoved(() => {
+  if (!state.job) words.textContent = "";
 });
 
 onLanguage(showLanguage);

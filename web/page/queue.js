@@ -9,6 +9,7 @@ import { canTakeFile, isSelfTest, MISSING, modelForSpeech, OPEN, onPhase, state 
 import {
   audioFailed,
   onEdited,
+  onRemoved,
   onRenamed,
   readsAnother,
   showAgain,
@@ -41,6 +42,7 @@ export function connectQueue(stopTranscribing) {
     const item = items.find(({ audio }) => audio?.session?.id === id);
     if (item?.written && result) item.written.result = result;
   });
+  onRemoved(forget);
   onRenamed((id, title) => {
     const item = items.find(({ audio }) => audio?.session?.id === id);
     if (!item) return;
@@ -147,7 +149,7 @@ function open(item) {
 // Shows the text of a file that is done, or as far as it came: as the user has edited it, where it is kept.
 async function read({ audio, written, text }) {
   const session = audio.session && (await kept(audio.session.id));
-  if (!session && !audio.session?.failure) audio.session = null; // it was deleted
+  if (!session && !audio.session?.failure) audio.session = null; // nothing was said in it
   if (written) showText(audio, session?.result ? session : { texts: [], ...written });
   else if (session) showText(audio, session);
   else showAgain(Object.assign(text, { session: audio.session }));
@@ -182,6 +184,14 @@ function cancel(item) {
 function remove(item) {
   items.splice(items.indexOf(item), 1);
   show();
+}
+
+// A session was deleted: the row of its file goes too, unless the file is to be transcribed again.
+function forget(id) {
+  for (const item of items.filter(({ audio }) => audio?.session?.id === id)) {
+    if (["done", "failed", "stopped"].includes(item.state)) remove(item);
+    else if (item.state !== "running") Object.assign(item, { audio: null, text: null });
+  }
 }
 
 // by: -1 or 1.

@@ -5,6 +5,7 @@ import { engine } from "./engine.js";
 import { OWN, SUBTITLES, stemOf } from "./naming.js";
 import * as player from "./player.js";
 import * as spoken from "./spoken.js";
+import { Transcript } from "./transcript.js";
 import * as box from "./transcript_box.js";
 import { button, error, note, save } from "./view.js";
 import { Peaks } from "./waveform.js";
@@ -60,16 +61,32 @@ export function begin(before, text) {
   const isAlone = before?.unfinished && before.recording && before.recording !== recording;
   if (before && (before.transcript.text || isAlone)) keep(before);
   withdraw(text);
+  display(transcript);
+  spoken.follow(() => (transcript.isEdited ? "" : transcript.text));
+  shown = { transcript, subtitles: null, result: null };
+  rename(text);
+  showComing(transcript);
+}
+
+// Shows no text from now on; what was just edited is not kept.
+export function clear() {
+  clearTimeout(timer);
+  timer = null;
+  display(new Transcript());
+  spoken.follow(() => "");
+  shown = null;
+  element("reading-title").textContent = wording("reading.title");
+  element("reading-title").classList.add("unseen");
+}
+
+// Shows a transcript, of which nothing is known yet.
+function display(transcript) {
   player.withdraw();
   edit(false);
   box.display(transcript);
   delete element("transcript").dataset.silent;
   element("find").value = "";
-  spoken.follow(() => (transcript.isEdited ? "" : transcript.text));
-  shown = { transcript, subtitles: null, result: null };
-  rename(text);
   for (const id of ["text-actions", "actions", "no-audio"]) element(id).hidden = true;
-  showComing(transcript);
 }
 
 // What is transcribed while another text is shown, or null; press: shows its text.
@@ -275,18 +292,18 @@ on("find", "keydown", (event) => {
 
 // --- earlier in this tab: what the browser does not keep
 
-const earlier = new Map(); // {what and of what: its article}
+const earlier = new Map(); // {what and of what: {id: of its session, item: its article}}
 
 // In a window that keeps nothing, the user may read the same text again and again: it is there once.
 const keyOf = ({ name, unfinished, transcript, session }) =>
   JSON.stringify([session?.id, name, unfinished, transcript.text]);
 
 export function keep(kept) {
-  const { name, unfinished, recording, transcript } = kept;
+  const { id, name, unfinished, recording, transcript } = kept;
   const words = transcript.text;
   const item = document.createElement("article");
   withdraw(kept);
-  earlier.set(keyOf(kept), item);
+  earlier.set(keyOf(kept), { id, item });
   const text = document.createElement("p");
   Object.assign(text, { lang: "", dir: "auto" });
   text.textContent = words.trim();
@@ -305,7 +322,16 @@ export function keep(kept) {
 
 // It is shown, or there anew.
 function withdraw(text) {
-  earlier.get(keyOf(text))?.remove();
-  earlier.delete(keyOf(text));
+  drop(keyOf(text));
+}
+
+// A session was deleted.
+export function forget(id) {
+  for (const [key, kept] of earlier) if (kept.id === id) drop(key);
+}
+
+function drop(key) {
+  earlier.get(key)?.item.remove();
+  earlier.delete(key);
   element("earlier").hidden = earlier.size === 0;
 }

@@ -15,14 +15,17 @@ const TITLE_LETTERS = 60;
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
 
-const page = { transcribe: null, show: null, removed: (_) => {}, renamed: (_id, _title) => {} }; // of transcribing.js
+const page = { transcribe: null, show: null, removed: (_) => false, renamed: (_id, _title) => {} }; // of transcribing.js
 const listed = latest(list);
 let awaited = null; // the session whose end in another tab is waited for
 
-export const newSession = (name) => new Session({ name, onfailure: notSaved });
+export function newSession(name) {
+  tell(null);
+  return new Session({ name, onfailure: notSaved });
+}
 
 onChange(({ removed }) => {
-  page.removed(removed);
+  if (removed && page.removed(removed)) tell(wording("sessions.deleted", { count: 1 }));
   showSessions();
 });
 
@@ -41,7 +44,7 @@ export async function showSessions(functions = page) {
   if (!all || element("sessions-list").querySelector("input")) return;
   const hasSomething = ({ isOpen, seconds, text }) => isOpen || seconds || text.trim();
   const sessions = all.filter(hasSomething);
-  for (const session of all) if (!hasSomething(session)) remove(session.id);
+  for (const session of all) if (!hasSomething(session)) remove(session.id, true);
   element("sessions-list").replaceChildren(...sessions.map(entry));
   element("sessions-none").hidden = sessions.length > 0;
   element("sessions-all").hidden = sessions.length === 0;
@@ -166,6 +169,7 @@ function lengthOf({ seconds, covered, result }) {
 }
 
 async function reopen(session) {
+  tell(null);
   const audio = session.seconds ? await recordingOf(session) : { name: nameOf(session), session: keptSession(session) };
   page.show(audio, session);
 }
@@ -238,11 +242,12 @@ async function discard(sessions, question) {
     if (await remove(id)) page.removed(id);
     else inUse++;
   }
-  element("sessions-status").textContent = inUse
-    ? wording("sessions.in_use")
-    : wording("sessions.deleted", { count: sessions.length });
+  tell(inUse ? wording("sessions.in_use") : wording("sessions.deleted", { count: sessions.length }));
   await showSessions();
 }
+
+// What was deleted: where the question was, for on a small screen the list is far below. null: another text is what matters.
+const tell = (sentence) => notice("deleted", sentence, true);
 
 function notSaved(name) {
   const why = {

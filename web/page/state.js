@@ -54,7 +54,15 @@ export function show(shown) {
   for (const listener of listeners) listener();
 }
 
-// Calls `listener` whenever a phase begins or another transcript is shown.
+// Takes the text that is shown off the page.
+export function clear() {
+  view.clear();
+  state.shown = null;
+  showControls();
+  for (const listener of listeners) listener();
+}
+
+// Calls `listener` whenever a phase begins or another transcript is shown, or none.
 export function onPhase(listener) {
   listeners.push(listener);
 }

@@ -5,7 +5,7 @@ import { stopListening } from "./listening.js";
 import { openAgain, openModel } from "./opening.js";
 import * as progress from "./progress.js";
 import { newSession, noted, showSessions } from "./sessions.js";
-import { allows, enter, fail, isKept, isListening, onPhase, show as showText, state } from "./state.js";
+import { allows, clear, enter, fail, isKept, isListening, onPhase, show as showText, state } from "./state.js";
 import { Transcript } from "./transcript.js";
 import * as view from "./view.js";
 import { Peaks } from "./waveform.js";
@@ -61,14 +61,23 @@ export function showAgain(text) {
 }
 view.whenOpened(showAgain);
 
-// A session was removed, perhaps in another tab. The text that is shown stays, and so does a recording that was made here.
+const removals = [];
+
+// act: called with the id of a session that was deleted.
+export function onRemoved(act) {
+  removals.push(act);
+}
+
+// A session was deleted, perhaps in another tab: its texts go from the page. Returns whether one of them was shown.
 export function removed(id) {
-  const { shown } = state;
-  if (!shown?.session || shown.session.id !== id) return;
-  shown.session = shown.audio.session = null;
-  if (!shown.audio.isOnDisk) return;
-  Object.assign(shown, { audio: { name: shown.name }, recording: null });
-  showActions(shown, { ...shown.actions, again: false, peaks: null });
+  const { shown, job } = state;
+  for (const act of removals) act(id);
+  view.forget(id);
+  // What is transcribed now goes on, also where the list has only what came until the disk was full.
+  if (shown?.id !== id || shown === job?.text) return false;
+  if (!job) Object.assign(window.voxtab, { result: null, tokens: null });
+  clear();
+  return true;
 }
 
 let retitled = (_id, _title) => {};
@@ -101,11 +110,13 @@ onPhase(() => {
 // Whether the next text that nobody asked for now will not be shown, because the user reads another one.
 export const readsAnother = () => Boolean(state.shown && state.shown !== latest);
 
-// A text of an audio. recording: the audio, if it was recorded here; unfinished: it is not complete; actions: see showActions.
+// A text of an audio. id: of its session, which stays when `session` is that of another text; recording: the audio, if it was
+// recorded here; unfinished: it is not complete; actions: see showActions.
 function textOf(audio, unfinished) {
   const recording = audio.wav ? audio : null;
   const { name, session } = audio;
-  return { name, audio, recording, unfinished, session, transcript: new Transcript(), actions: {} };
+  const id = session?.id ?? null;
+  return { id, name, audio, recording, unfinished, session, transcript: new Transcript(), actions: {} };
 }
 
 // Whether closing the page now would lose something: what runs or waits, or what could not be kept.

@@ -203,7 +203,7 @@ def test_a_tab_that_ends(hearing, url):
                 expect(entries(other).first).to_contain_text("incomplete")
             elif choice == "discard":
                 at(other, "interrupted-discard").click()
-                expect(at(other, "sessions-status")).to_have_text("The transcript was deleted.")
+                expect(at(other, "deleted")).to_have_text("The transcript was deleted.")
             else:
                 at(other, "interrupted-transcribe").click()
                 wait_for(other, "done")
@@ -428,7 +428,8 @@ def test_a_disk_without_room(hearing, url):
 
 def test_two_tabs(hearing, url):
     """Both record at once; one deletes what the other shows, or lists."""
-    with page_on(hearing, url, SPOKEN) as page:
+    nothing = {"events": [], "result": {"result": {"text": "", "audio_seconds": 1, "words": []}, "tokens": []}}
+    with page_on(hearing, url, {**SPOKEN, "finish": [{}, nothing]}) as page:
         other = page.context.new_page()
         prepare(other, SPOKEN, GOOD_GPU)
         other.goto(f"{url}/?model=self-test")
@@ -449,18 +450,87 @@ def test_two_tabs(hearing, url):
         at(other, "confirm").click()
         expect(entries(other)).to_have_count(0)
         expect(entries(page)).to_have_count(0)
-        expect(at(page, "transcript")).to_have_text("Hello tab. It works.")
-        expect(at(page, "again")).to_be_hidden()
-        expect(at(page, "save-wav")).to_be_hidden()
-        expect(at(page, "save-srt")).to_be_visible()
-        # The other one has what it recorded itself.
-        at(other, "again").click()
-        wait_for(other, "done")
-        expect(entries(page)).to_have_count(1)
-        expect(entries(page)).to_contain_text("Hello tab.")
+        for tab, told in ((page, "The transcript was deleted."), (other, "2 transcripts were deleted.")):
+            expect_no_text(tab)
+            expect(at(tab, "deleted")).to_have_text(told)
+        # One in which nothing was said leaves the list by itself: no tab is told that it was deleted.
+        page.evaluate(
+            "() => { new BroadcastChannel('voxtab sessions').onmessage = (e) => (window.told ??= []).push(e.data); }"
+        )
+        at(page, "audio-file").set_input_files(SECOND)
+        wait_for(page, "done")
+        page.wait_for_function("window.told?.length >= 2")  # it was written, and removed
+        assert page.evaluate("told.every(({ removed }) => removed === null)")
+        assert sessions(page) == []
 
 
 # --- the list
+
+
+def expect_no_text(page):
+    expect(at(page, "transcript")).to_have_text("")
+    for name in ("copy", "save-txt", "save-wav", "again", "play", "earlier", "reading-title"):
+        expect(at(page, name)).not_to_be_in_viewport()
+    assert page.evaluate("voxtab.result") is None
+
+
+def delete(page, entry):
+    if not entry.get_by_role("button", name="Delete").is_visible():
+        entry.get_by_role("button", name="More").click()
+    entry.get_by_role("button", name="Delete").click()
+    at(page, "confirm").click()
+
+
+def test_what_was_deleted_is_gone(browser, url):
+    """The text that is shown, its file's row, and what is below of an earlier transcription; this is told in sight.
+
+    What is transcribed meanwhile is not deleted.
+    """
+    texts = [{}, {"events": [TEXT], "silent": True}, {}, {}, {"events": [TEXT], "silent": True}]
+    with page_on(browser, url, {"finish": texts}, viewport={"width": 360, "height": 640}) as page:
+        rows = at(page, "queue-list").locator("li")
+        for name in ("a.wav", "b.wav"):
+            at(page, "audio-file").set_input_files(SECOND | {"name": name})
+        expect(at(page, "transcript")).to_have_text("One two three four")
+        page.get_by_role("button", name="Cancel: b.wav").click()
+        wait_for(page, "ready")
+        at(page, "audio-file").set_input_files(SECOND | {"name": "c.wav"})
+        wait_for(page, "done")
+        at(page, "again").click()
+        wait_for(page, "done")
+        expect(at(page, "earlier")).to_be_visible()
+        expect(rows).to_have_count(3)
+        expect(entries(page).first.get_by_role("button")).to_have_count(2)  # all is written
+        # Of another text than the one that is shown, and of that one.
+        page.get_by_role("button", name="Open: b.wav").click()
+        expect(at(page, "transcript")).to_have_text("One two three four")
+        delete(page, entries(page).first)
+        expect(at(page, "deleted")).to_have_text("The transcript was deleted.")
+        expect(at(page, "deleted")).to_be_in_viewport(ratio=1)
+        expect(at(page, "earlier")).to_be_hidden()
+        expect(at(page, "transcript")).to_have_text("One two three four")
+        expect(rows).to_have_count(2)
+        delete(page, entries(page).first)
+        expect_no_text(page)
+        expect(entries(page)).to_have_count(1)
+        expect(rows).to_have_count(1)
+        # All of them.
+        at(page, "audio-file").set_input_files(SECOND | {"name": "d.wav"})
+        expect(at(page, "deleted")).to_be_hidden()
+        expect(at(page, "transcript")).to_have_text("One two three four")
+        page.wait_for_function(
+            "async () => (await (await import('./modules/worker/sessions/sessions.js')).list()).length > 1"
+        )
+        page.evaluate("new BroadcastChannel('voxtab sessions').postMessage({ removed: null })")  # it is listed anew
+        expect(entries(page)).to_have_count(2)
+        at(page, "delete-all").click()
+        at(page, "confirm").click()
+        expect(at(page, "deleted")).to_have_text("What is being written now was not deleted: stop it first.")
+        expect(at(page, "deleted")).to_be_in_viewport(ratio=1)
+        expect(at(page, "transcript")).to_have_text("One two three four")
+        expect(entries(page)).to_have_count(1)
+        expect(rows).to_have_count(1)
+        expect(rows).to_contain_text("d.wav")
 
 
 def test_an_edited_text_is_kept(browser, url):

@@ -9,9 +9,9 @@ import { parse } from "./log.js";
 
 const mine = new Set(); // ids of the sessions that this tab writes: their locks may still be on the way
 
-const tabs = new BroadcastChannel("voxtab sessions"); // to the other tabs: {removed: the id of a session, or null}
+const tabs = new BroadcastChannel("voxtab sessions"); // to the other tabs: {removed: id of a session that the user deleted, or null}
 
-// act: called with {removed} when another tab has written or removed a session.
+// act: called with {removed} when another tab has written, removed or deleted a session.
 export function onChange(act) {
   tabs.onmessage = ({ data }) => act(data);
 }
@@ -111,13 +111,13 @@ export async function audioOf(id) {
   return fileOf(await (await sessionsFolder()).getDirectoryHandle(id), AUDIO);
 }
 
-// Resolves with false if a tab writes it.
-export async function remove(id) {
+// isEmpty: the user has not deleted it, but there is nothing in it to keep. Resolves with false if a tab writes it.
+export async function remove(id, isEmpty = false) {
   const release = await lock(sessionLock(id), { ifAvailable: true });
   if (!release) return false;
   try {
     await (await sessionsFolder()).removeEntry(id, { recursive: true });
-    tabs.postMessage({ removed: id });
+    tabs.postMessage({ removed: isEmpty ? null : id });
   } catch (error) {
     if (error.name !== "NotFoundError") throw error; // another tab has removed it
   } finally {
