@@ -15,6 +15,9 @@ export function stemOf(name, begun = new Date()) {
   return name.replace(AUDIO, "");
 }
 
+// Without folders.
+export const fileName = (path) => path.replace(/^.*\//, "");
+
 // The date and time, here, as a file's name can have it, and as names sort: 2026-11-29 23.15.
 export function stamp(time) {
   const two = (part) => String(part).padStart(2, "0");

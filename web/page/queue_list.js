@@ -1,7 +1,7 @@
 // What the page shows of the queue of files.
 
 import { folded } from "./more.js";
-import { SUBTITLES, stamp, stemOf } from "./naming.js";
+import { fileName, SUBTITLES, stamp, stemOf } from "./naming.js";
 import { left } from "./progress.js";
 import { MISSING, OPEN } from "./state.js";
 import { button, error, save, saveSubtitles } from "./view.js";
@@ -126,9 +126,6 @@ function saveOne(item, kind, act) {
 }
 
 const plain = ({ written: { result } }) => `${result.text.trim()}\n`;
-
-// Without folders.
-const fileName = (path) => path.replace(/^.*\//, "");
 
 // Of hundreds of rows, only those that change are made anew.
 function showRows(items, act, shown) {

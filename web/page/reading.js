@@ -2,7 +2,7 @@
 
 import { openAudio } from "../audio/file.js";
 import { engine } from "./engine.js";
-import { OWN, SUBTITLES, stemOf } from "./naming.js";
+import { fileName, OWN, SUBTITLES, stemOf } from "./naming.js";
 import * as player from "./player.js";
 import * as spoken from "./spoken.js";
 import { Transcript } from "./transcript.js";
@@ -13,11 +13,12 @@ import { clock, put, reason, wording } from "./words.js";
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
-const SAME_SECONDS = 2; // by which the length of a file may differ from that of its text: some are estimates
+const SAME_SECONDS = 1; // by which the length of a file may differ from that of its text: some are estimates
+const SAME_PART = 0.01; // of the text's length, where that is more
 const COPIED_MS = 2000; // a button says so
 const EDITED_MS = 300; // without a key: then the edited text is kept
 
-let shown = null; // {stem: of the names of saved files, transcript, subtitles, result}
+let shown = null; // {stem: of the names of saved files, transcript, subtitles, result, file: name of the one it was made of, if known}
 let keepEdits = (_) => {};
 let reopen = (_) => {};
 let timer = null; // until edits are kept; null if none are waiting
@@ -139,7 +140,7 @@ function showComing(transcript) {
 }
 
 // What can be done once a transcription has ended. subtitles: {srt, vtt, tsv}, or null if there are none; result: the
-// command line's JSON, or null; audio: {blocks(), seconds, and wav() or blob} if it can be heard, with its Peaks.
+// command line's JSON, or null; audio: {blocks(), seconds, and wav() or blob} if it can be heard, with its Peaks; else {file}.
 export function finished({
   name,
   subtitles = null,
@@ -153,7 +154,7 @@ export function finished({
   const transcript = box.shown;
   const hasText = transcript.text.trim() !== "";
   if (result && !result.text.trim()) element("transcript").dataset.silent = wording("transcript.silent");
-  shown = { stem: stemOf(name, recording?.begun), transcript, subtitles, result };
+  shown = { stem: stemOf(name, recording?.begun), transcript, subtitles, result, file: audio?.file };
   element("actions").hidden = !hasText && !recording && !again;
   for (const id of ["text-actions", "save-text"]) element(id).hidden = !hasText;
   for (const kind of SUBTITLES) element(`save-${kind}`).hidden = !subtitles?.[kind];
@@ -171,6 +172,7 @@ async function hearing(audio, peaks) {
   const mine = shown;
   element("no-audio").hidden = Boolean(blob);
   element("no-audio-text").textContent = wording("player.none");
+  element("hear-anyway").hidden = true;
   if (!blob) return player.withdraw();
   const shape = peaks ?? (await Peaks.of(audio));
   if (mine === shown) player.offer(blob, shape, audio.seconds);
@@ -181,17 +183,30 @@ async function hearFile({ target }) {
   const [file] = target.files;
   target.value = ""; // so that the same file can be chosen again
   const mine = shown;
+  element("hear-anyway").hidden = true;
   try {
     const audio = await openAudio(file, file.name);
+    const peaks = audio.seconds === null ? await Peaks.of(audio) : null; // then its length is known
     audio.close();
     if (mine !== shown) return;
-    const length = shown.result.audio_seconds;
-    if (Math.abs(audio.seconds - length) <= SAME_SECONDS) return hearing(audio, null);
-    const values = { name: file.name, own: clock(audio.seconds), length: clock(length) };
-    element("no-audio-text").textContent = wording("player.other", values);
+    const doubt = doubtOf(audio);
+    if (!doubt) return hearing(audio, peaks);
+    element("no-audio-text").textContent = doubt;
+    element("hear-anyway").hidden = false;
+    element("hear-anyway").onclick = () => hearing(audio, peaks);
   } catch (failure) {
     if (mine === shown) put(element("no-audio-text"), reason(failure));
   }
+}
+
+// Why audio may be another than that of the text: a sentence, or null. Many recordings are equally long, so that the length
+// alone does not tell; the same recording may have got another name.
+function doubtOf({ name, seconds }) {
+  const length = shown.result.audio_seconds;
+  if (Math.abs(seconds - length) > Math.max(SAME_SECONDS, SAME_PART * length))
+    return wording("player.other", { name, own: clock(seconds), length: clock(length) });
+  const file = fileName(shown.file ?? name);
+  return file === name || OWN.includes(file) ? null : wording("player.other_name", { name, file });
 }
 
 // --- copied and saved

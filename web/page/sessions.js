@@ -50,7 +50,11 @@ export async function showSessions(functions = page) {
   element("sessions-all").hidden = sessions.length === 0;
   const bytes = sessions.reduce((sum, session) => sum + session.bytes, 0);
   element("sessions-room").textContent = wording("sessions.room", { size: size(bytes) });
-  element("delete-all").onclick = () => discard(sessions, wording("sessions.delete_all"));
+  element("delete-all").onclick = () => {
+    const isRecorded = sessions.some(({ seconds }) => seconds);
+    const question = isRecorded ? "sessions.delete_all_recorded" : "sessions.delete_all";
+    discard(sessions, wording(question, { count: sessions.length }));
+  };
   offerToDelete(
     sessions.findLast(({ isOpen }) => !isOpen),
     bytes,
@@ -170,8 +174,8 @@ function lengthOf({ seconds, covered, result }) {
 
 async function reopen(session) {
   tell(null);
-  const audio = session.seconds ? await recordingOf(session) : { name: nameOf(session), session: keptSession(session) };
-  page.show(audio, session);
+  const named = { name: nameOf(session), file: session.name, session: keptSession(session) };
+  page.show(session.seconds ? await recordingOf(session) : named, session);
 }
 
 async function recordingOf(session) {

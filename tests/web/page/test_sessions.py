@@ -510,6 +510,7 @@ def test_what_was_deleted_is_gone(browser, url):
         expect(at(page, "earlier")).to_be_hidden()
         expect(at(page, "transcript")).to_have_text("One two three four")
         expect(rows).to_have_count(2)
+        expect(entries(page)).to_have_count(2)
         delete(page, entries(page).first)
         expect_no_text(page)
         expect(entries(page)).to_have_count(1)
@@ -652,7 +653,7 @@ def test_the_list(hearing, url):
             page.get_by_label("Title").fill(name)
             pressed.click(delay=300)
             expect(file.get_by_role("button", name=f"Open {name}")).to_be_visible()
-        expect(at(page, "question")).to_contain_text("Delete all transcripts")
+        expect(at(page, "question")).to_contain_text("Delete all 2 transcripts, with the recordings made here?")
         at(page, "decline").click()
         expect(recording.get_by_role("button", name="Rename")).to_be_visible()
 
@@ -674,6 +675,7 @@ def test_the_list(hearing, url):
         expect(at(page, "no-audio")).to_contain_text("To hear it, choose the file again.")
         at(page, "hear-file").set_input_files({"name": "long.wav", "mimeType": "", "buffer": wav(bytes(320000))})
         expect(at(page, "no-audio")).to_contain_text("long.wav is 0:10 long, and this text is of 0:01")
+        expect(at(page, "hear-anyway")).to_be_visible()
         expect(at(page, "player")).to_be_hidden()
         at(page, "hear-file").set_input_files(SECOND)
         expect(at(page, "player")).to_be_visible()
@@ -692,6 +694,35 @@ def test_the_list(hearing, url):
         expect(entries(page)).to_have_count(0)
         assert sessions(page) == []
         expect(page.get_by_text("None yet. What you say")).to_be_visible()
+
+
+def test_another_file_is_not_taken_in_silence(browser, url):
+    """One of another length, or of another name: it is said, and the user may use it all the same."""
+    with page_on(browser, url) as page:
+        at(page, "audio-file").set_input_files(SECOND)
+        wait_for(page, "done")
+        page.reload()
+        wait_for(page, "ready")
+        entries(page).get_by_role("button", name="Open").click()
+        expect(at(page, "no-audio")).to_contain_text("To hear it, choose the file again.")
+        expect(at(page, "hear-anyway")).to_be_hidden()
+        for name, seconds, doubt in (
+            ("clip.wav", 3, "clip.wav is 0:03 long, and this text is of 0:01: it is probably another recording."),
+            (
+                "other.wav",
+                1,
+                "other.wav is as long as this text, which was made of clip.wav: is it the same recording?",
+            ),
+        ):
+            at(page, "hear-file").set_input_files({"name": name, "mimeType": "", "buffer": wav(bytes(32000 * seconds))})
+            expect(at(page, "no-audio")).to_contain_text(doubt)
+            expect(at(page, "player")).to_be_hidden()
+        at(page, "hear-anyway").click()
+        expect(at(page, "player")).to_be_visible()
+        expect(at(page, "no-audio")).to_be_hidden()
+        # The number of transcripts that a question is about; and recordings only where there are some.
+        at(page, "delete-all").click()
+        expect(page.locator("#question-text")).to_have_text("Delete the transcript?")
 
 
 def test_the_oldest_is_offered_for_removal(hearing, url):
