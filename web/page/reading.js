@@ -120,6 +120,11 @@ export function rename({ name, recording }) {
   element("reading-title").classList.remove("unseen");
 }
 
+// The text that is shown is not whole, and nothing writes it any more.
+export function incomplete() {
+  element("reading-title").append(` (${wording("sessions.incomplete")})`);
+}
+
 // The text that is shown.
 export const text = () => box.shown.text;
 

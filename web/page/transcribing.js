@@ -56,6 +56,7 @@ export function showAgain(text) {
     return view.error(wording("transcribing.waits_first", { name: state.job.title }));
   view.error(null);
   showText(text);
+  if (text.unfinished) view.incomplete();
   if (!state.job) Object.assign(window.voxtab, { result: text.actions.result ?? null, tokens: null });
   showActions(text);
 }

@@ -14,6 +14,7 @@ export {
   finished,
   forget,
   hasUnkeptEdits,
+  incomplete,
   isEdited,
   keep,
   keepRunning,

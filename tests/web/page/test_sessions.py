@@ -287,6 +287,7 @@ def test_what_is_edited_in_an_incomplete_text_is_kept(browser, url):
         expect(entries(page).locator("strong")).to_have_text("Well. One two three four five six")
         entries(page).get_by_role("button", name="Open").click()
         expect(at(page, "transcript")).to_have_text("Well. One two three four five six")
+        expect(at(page, "reading-title")).to_have_text("clip.wav (incomplete)")
         at(page, "edit").click()
         page.keyboard.type("Oh. ")
         assert not page.evaluate(MAY_CLOSE)
