@@ -4,6 +4,7 @@ import { remembered } from "../remembered.js";
 import { list, remove, verify } from "../worker/store/models.js";
 import { latest } from "./latest.js";
 import { folded } from "./more.js";
+import { onPhase, state } from "./state.js";
 import * as view from "./view.js";
 import { showCard } from "./welcome.js";
 import { date, facts, put, reason, size, wording } from "./words.js";
@@ -25,10 +26,18 @@ export async function showKept(opener = open) {
   }
   if (!models) return;
   element("kept-list").replaceChildren(...models.map(entry));
+  markOpen();
   const whole = models.find((model) => model.record && isWhole(model));
   showCard(whole ? requestOf(whole) : null);
   await showRoom();
 }
+
+// The one that is open cannot be opened.
+function markOpen() {
+  for (const use of element("kept-list").querySelectorAll("[data-model]"))
+    use.disabled = use.dataset.model === state.model?.kept;
+}
+onPhase(markOpen);
 
 // The request to open the model that was open last, if all of it is kept; otherwise null.
 export async function lastOpened() {
@@ -70,6 +79,7 @@ function entry({ model, record, bytes, kept }) {
     return item;
   }
   const use = button(whole ? "kept.use" : "kept.finish", () => open(requestOf({ model, record })));
+  use.dataset.model = model;
   const others = [button("kept.check", () => check(model, record.name)), drop];
   item.append(...folded(`kept-${model}`, use, others, (label) => labelled(label, record.name, () => {})));
   return item;

@@ -14,11 +14,11 @@ import { copyLink, followLink, modelAt } from "./link.js";
 import { speak, stopListening } from "./listening.js";
 import { checkMachine } from "./machine.js";
 import { prepare } from "./offline.js";
-import { openModel, SELF_TEST } from "./opening.js";
+import { chooseModel, SELF_TEST } from "./opening.js";
 import { connectQueue, enqueue } from "./queue.js";
 import { showSessions } from "./sessions.js";
 import { showSources } from "./sources.js";
-import { enter, fail, isListening, state, stopVerb } from "./state.js";
+import { enter, fail, isListening, isSelfTest, onPhase, state, stopVerb } from "./state.js";
 import { hasUnsavedWords, removed, renamed, show, transcribe } from "./transcribing.js";
 import * as view from "./view.js";
 import { showMachine } from "./welcome.js";
@@ -65,7 +65,7 @@ async function takeModel(model, tokenizer) {
     model: { files: model, keep: view.keepsFiles() },
     tokenizer: chosen.tokenizer && { file: chosen.tokenizer },
   };
-  if ((await openModel(request)) && chosen.model === model) Object.assign(chosen, { model: [], tokenizer: null });
+  if ((await chooseModel(request)) && chosen.model === model) Object.assign(chosen, { model: [], tokenizer: null });
 }
 
 // The Stop button first ends the recording. If it is pressed again, it stops what the engine is doing.
@@ -87,7 +87,10 @@ function connect() {
   on("stop", "click", stop);
   on("see", "click", () => see(stop));
   on("copy-link", "click", copyLink);
-  on("self-test", "click", () => openModel(SELF_TEST));
+  on("self-test", "click", () => chooseModel(SELF_TEST));
+  onPhase(() => {
+    element("self-test").disabled = isSelfTest();
+  });
   for (const id of ["audio-file", "audio-folder", "model-files"]) {
     on(id, "change", ({ target }) => {
       const files = chosenFiles(target.files);
@@ -107,7 +110,7 @@ function connect() {
   on("address", "submit", (event) => {
     event.preventDefault();
     const tokenizer = element("tokenizer-url").value;
-    openModel(modelAt(new URL(element("model-url").value), tokenizer ? new URL(tokenizer) : null));
+    chooseModel(modelAt(new URL(element("model-url").value), tokenizer ? new URL(tokenizer) : null));
   });
   const nameHost = () => {
     const { value } = element("model-url");
@@ -153,7 +156,7 @@ connect();
 connectQueue(stop);
 connectKeys({ speak: () => speak(transcribe), stopListening, stop });
 showSources();
-showKept((request) => openModel(request));
+showKept((request) => chooseModel(request));
 showSessions({ transcribe, show, removed, renamed });
 view.state("loading", wording("status.gpu"));
 prepare(() => navigator.gpu && engine.start()); // Python starts meanwhile, if it is in this browser

@@ -79,6 +79,13 @@ export async function openModel(request, { quiet = false, reopened = false, netw
   return true;
 }
 
+// For what the user presses, perhaps far below: the view and the focus go to where one works.
+export function chooseModel(request) {
+  const opened = openModel(request);
+  if (state.phase === "opening") view.goToWork();
+  return opened;
+}
+
 function describe(request, opened) {
   if (opened.kept) remember("model", opened.kept); // the next visit opens it
   view.progress(null);

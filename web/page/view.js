@@ -60,6 +60,12 @@ export function controls({ speak, dictates, stop, busy }) {
   if (focusFollows && (stop || speak)) (stop ? stopping : speaking).focus();
 }
 
+// While something runs. When it has ended, the focus moves on from there.
+export function goToWork() {
+  element("stop").focus();
+  element("work").scrollIntoView({ block: "nearest" });
+}
+
 // Whether the page shows its first minute: what it is, and the one model to get.
 export function welcome(shown) {
   element("welcome").hidden = !shown;

@@ -2,8 +2,8 @@
 
 import { addressOf, known, requestOf, spoken } from "./catalogue.js";
 import { engine } from "./engine.js";
-import { DEMO, openModel } from "./opening.js";
-import { state } from "./state.js";
+import { chooseModel, DEMO, openModel } from "./opening.js";
+import { onPhase, state } from "./state.js";
 import { button, replace } from "./view.js";
 import { gigabytes, languageNames, number, put, reason, seconds, wording } from "./words.js";
 
@@ -64,7 +64,11 @@ function knownModel(model) {
     licence: model.licence,
     memory: gigabytes(Math.ceil(model.gpu_full_gb), 0),
   });
-  const get = button(wording("models.get", { name: model.name }), () => openModel(requestOf(model)));
+  const request = requestOf(model);
+  const get = button(wording("models.get", { name: model.name }), () => chooseModel(request));
+  onPhase(() => {
+    get.disabled = Boolean(state.model?.name) && String(state.model.request.model?.url) === request.model.url;
+  });
   item.append(get, " ", facts);
   return item;
 }

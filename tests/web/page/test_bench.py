@@ -32,7 +32,7 @@ def test_stopped(browser, url):
     with page_on(browser, url, script, "?audio=short.wav&bench=1", state=None) as page:
         with_audio(page)
         wait_for(page, "transcribing")
-        at(page, "use-self-test").click()
+        at(page, "load-url").click()
         expect(at(page, "error")).to_contain_text("A measurement is running: stop it first.")
         at(page, "stop").click()
         wait_for(page, "ready")

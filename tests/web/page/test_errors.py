@@ -199,7 +199,7 @@ def test_another_model_while_transcribing(browser, url):
     with page_on(browser, url, {"finish": [{"silent": True}]}) as page:
         at(page, "audio-file").set_input_files(SECOND)
         wait_for(page, "transcribing")
-        at(page, "use-self-test").click()
+        at(page, "load-url").click()
         expect(at(page, "error")).to_contain_text("stop it first")
         at(page, "stop").click()
         wait_for(page, "ready")

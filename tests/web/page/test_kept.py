@@ -43,7 +43,8 @@ def load(page, opened=None):
 
 
 def test_the_list(browser, url):
-    with page_on(browser, url) as page:
+    script = {"open": [{}, {"result": MODEL | {"kept": "0123"}}, {}]}
+    with page_on(browser, url, script) as page:
         kept = at(page, "kept")
         expect(at(page, "model")).to_be_visible()
         expect(kept).to_be_hidden()  # there is none
@@ -56,6 +57,8 @@ def test_the_list(browser, url):
         kept.get_by_role("button", name="Use voxtral-q4.gguf").click()
         wait_for(page, "ready")
         assert calls(page, "open")[-1]["model"] == {"kept": "0123"}
+        expect(at(page, "speak")).to_be_focused()
+        expect(kept.get_by_role("button", name="Use voxtral-q4.gguf")).to_be_disabled()  # it is open
         expect(kept).to_contain_text(f"private storage for {page.evaluate('location.host')} (OPFS)")
         expect(at(page, "kept-frame")).to_be_hidden()
         # A list that was asked for before, and comes after another, is not shown.
@@ -182,7 +185,7 @@ def test_how_fast_a_download_is_and_how_long_it_takes_yet(browser, url):
 
 
 def test_persistence_is_asked_for_at_the_click(browser, url):
-    with page_on(browser, url) as page:
+    with page_on(browser, url, query="?model=m.gguf") as page:
         page.evaluate(
             """() => {
                 window.persisting = 0;

@@ -74,7 +74,7 @@ def test_english_is_marked_where_it_is_not_translated(browser, url):
     errors = [
         {"error": {"kind": "device", "message": text}} for text in ("The GPU was lost (it fell out).", "No idea.")
     ]
-    with page_on(browser, url, {"open": [{}, *errors]}, query="?model=self-test&lang=hi") as page:
+    with page_on(browser, url, {"open": [{}, *errors]}, query="?model=m.gguf&lang=hi") as page:
         error = page.locator("#error-text")
         at(page, "use-self-test").click()
         wait_for(page, "error")

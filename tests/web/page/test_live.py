@@ -268,7 +268,7 @@ def test_while_it_listens(speaking, url):
         page.set_viewport_size({"width": 360, "height": 640})
         hear(page, event="text", text=" word" * 300, tokens=[36], audio_seconds=3.6)
         page.wait_for_function(f"({LEFT})() < 40")
-        at(page, "use-self-test").click()
+        at(page, "load-url").click()
         expect(page.locator("#error-text")).to_have_text("A transcription is running: stop it first.")
         page.evaluate("document.querySelector('#error-text').textContent = 'word '.repeat(40)")
         page.wait_for_function(f"({LEFT})() < 40")
@@ -286,7 +286,7 @@ def test_while_it_listens(speaking, url):
         # It can be dismissed; what is refused once more is told once more.
         at(page, "dismiss-error").click()
         expect(at(page, "error")).to_be_hidden()
-        at(page, "use-self-test").click()
+        at(page, "load-url").click()
         expect(page.locator("#error-text")).to_have_text("A transcription is running: stop it first.")
         at(page, "stop").click()
         expect(page.get_by_role("meter")).to_be_hidden()

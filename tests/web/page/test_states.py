@@ -26,6 +26,24 @@ def test_ready_with_the_self_test_model(browser, url):
         expect(at(page, "warning")).to_be_hidden()
 
 
+def test_a_model_that_is_opened_far_below(browser, url):
+    """By the keyboard too: one is where one works then. A model that is open cannot be opened."""
+    with page_on(browser, url, query="", viewport={"width": 700, "height": 700}) as page:
+        own, known = at(page, "use-self-test"), at(page, "known-models").get_by_role("button").first
+        for use in (own, known):
+            use.focus()
+            expect(at(page, "status")).not_to_be_in_viewport()
+            page.keyboard.press("Enter")
+            expect(at(page, "speak")).to_be_focused()
+            for shown in ("speak", "status", "transcript"):
+                expect(at(page, shown)).to_be_in_viewport()
+            expect(use).to_be_disabled()
+        expect(own).to_be_enabled()
+        own.click()
+        expect(own).to_be_disabled()
+        expect(known).to_be_enabled()
+
+
 def test_progress_in_bytes(browser, url):
     script = {
         "open": [
