@@ -73,7 +73,7 @@ export interface Result {
   delay_ms: number;
   model: string;
   timings: { load_s: number; run_s: number; rtf: number | null; step_ms: { median: number; p99: number } };
-  /** Sentences on what is wrong with a file, to follow its name. */
+  /** Sentences on what is wrong with a file. */
   notes?: string[];
   /** Where the model was started again. */
   restarts?: number[];

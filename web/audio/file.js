@@ -21,7 +21,7 @@ class AudioFile {
     this.name = name;
     this.live = false;
     this.seconds = 0; // of the whole; an estimate until blocks() has ended; null: unknown
-    this.notes = []; // sentences to follow the name, complete when blocks() has ended
+    this.notes = []; // sentences, complete when blocks() has ended
     this.blob = blob; // the file, to be played
     this.session = null; // where its text is kept: see web/worker/sessions/sessions.js
     this._decoder = null; // opened, and not read from yet, or being read

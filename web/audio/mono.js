@@ -9,6 +9,7 @@ const LEAST_RATE = 1000; // Hz; less is a damaged header
 const PIECE_SECONDS = 0.1; // mixed and checked together
 const SILENT = 1e-4; // of full scale: what is never louder is silent
 const QUIET = 0.01; // what is never louder than this is far below speech
+const FAR = 128; // times full scale: from there on, they are samples of another scale
 const CANCELLED = 0.1; // channels whose mean has less than this part of the power that unrelated channels would have
 
 export class Mono {
@@ -22,7 +23,7 @@ export class Mono {
   }
 
   // blocks: an async iterable of {rate, channels: [Float32Array...]}. Yields Float32Arrays of 16 kHz. Throws a Failure at
-  // a sample that is not a finite number, and at a rate that no audio has; what came before has then been yielded.
+  // a sample that is not a finite number or far beyond full scale, and at a rate that no audio has; what came before has then been yielded.
   async *samples(blocks) {
     let resampler = null;
     let from = SAMPLE_RATE;
@@ -44,13 +45,13 @@ export class Mono {
     if (resampler) yield resampler.rest();
   }
 
-  // Sentences to follow the audio's name.
+  // Sentences.
   notes() {
     const notes = [];
     if (this._cancelled > Math.min(1, this._seconds / 2)) {
       notes.push(
-        `its channels cancel each other out for ${this._cancelled.toFixed(1)} of ${this._seconds.toFixed(1)} s, as if ` +
-          "one is inverted: there one of them is transcribed.",
+        `Its channels cancel each other out for ${this._cancelled.toFixed(1)} of ${this._seconds.toFixed(1)} s, as if ` +
+          "one is inverted. One of them is transcribed there: if words are missing, export the audio again in mono.",
       );
     }
     const peak = (this._high - this._low) / 2; // half the range: without a constant offset
@@ -60,8 +61,8 @@ export class Mono {
       const loudest = `the loudest sample is ${peak.toFixed(5)} of full scale${from}`;
       notes.push(
         peak < SILENT
-          ? `it is silent (${loudest}): see that the right input was recorded.`
-          : `it is far quieter than speech (${loudest}), so text may be missing: record or export it louder.`,
+          ? `It is silent (${loudest}): see that the right input was recorded.`
+          : `It is far quieter than speech (${loudest}), so text may be missing: record or export it louder.`,
       );
     }
     return notes;
@@ -95,6 +96,12 @@ export class Mono {
           `${this._name} holds a sample that is not a finite number at ${at} s: export the audio again.`,
         );
       }
+      if (Math.abs(sample) >= FAR)
+        throw new Failure(
+          "audio",
+          `${this._name} is far too loud: its samples go far beyond full scale. It was probably exported wrongly: export ` +
+            "it again as 16-bit WAV.",
+        );
       if (sample < this._low) this._low = sample;
       if (sample > this._high) this._high = sample;
     }

@@ -373,8 +373,8 @@ def test_what_is_to_say_about_the_audio(browser, url):
         drop(page, *seconds("quiet.wav"))
         expect(at(page, "progress")).to_contain_text("1:02:05 of 0:01")
         answer(page, "finish", result={"result": {"text": "", "audio_seconds": 1, "words": []}, "tokens": []})
-        expect(at(page, "queue-list")).to_contain_text("it is silent (the loudest sample is 0.00000 of full scale)")
-        expect(at(page, "note")).to_contain_text("quiet.wav: it is silent")
+        expect(at(page, "queue-list")).to_contain_text("It is silent (the loudest sample is 0.00000 of full scale)")
+        expect(at(page, "note")).to_contain_text("quiet.wav: It is silent")
         expect(page.get_by_role("button", name="Save .srt: quiet.wav")).to_have_count(0)
         expect(at(page, "transcript")).to_have_attribute("data-silent", "No speech was recognised.")
         drop(page, *seconds("a.wav"))
@@ -382,6 +382,12 @@ def test_what_is_to_say_about_the_audio(browser, url):
         press(page, "Open", "quiet.wav")
         expect(at(page, "reading-title")).to_have_text("quiet.wav")
         expect(at(page, "transcript")).to_have_attribute("data-silent", "No speech was recognised.")
+        # What is wrong with a file is told with what to do.
+        drop(page, ("scaled.wav", wav(b"\0\0\x80\x46" * 16000, bits=32, form=3)))
+        expect(at(page, "queue-list")).to_contain_text(
+            "scaled.wav is far too loud: its samples go far beyond full scale. It was probably exported wrongly: "
+            "export it again as 16-bit WAV."
+        )
 
 
 def test_no_gpu(browser, url):

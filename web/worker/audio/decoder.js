@@ -1,6 +1,6 @@
 // A Worker that decodes one audio file. {blob, name} is answered with {seconds}, and each {} after it with a block,
 // {samples, seconds}: 16 kHz mono, at the page's pace, so that memory does not grow with the file. The last answer is
-// {notes, seconds}: sentences to follow the file's name. seconds: of the whole, an estimate until the end. What goes wrong
+// {notes, seconds}: sentences. seconds: of the whole, an estimate until the end. What goes wrong
 // is answered with {failure: {kind, message}}; of kind 'undecodable' if the page may have another way.
 
 import { Mono } from "../../audio/mono.js";
@@ -73,13 +73,18 @@ async function* inBlocks(pieces) {
 function damageNotes({ tracks = [], damage }) {
   const notes = [];
   if (tracks.length)
-    notes.push(`has ${tracks.length} audio tracks (${tracks.join(", ")}): the first one is transcribed.`);
+    notes.push(`It has ${tracks.length} audio tracks (${tracks.join(", ")}): the first one is transcribed.`);
   for (const pause of [false, true]) {
     const places = damage.filter((place) => place.pause === pause);
     if (!places.length) continue;
     const told = places.slice(0, TOLD_PLACES).map(({ seconds, at }) => `${seconds.toFixed(2)} s at ${at.toFixed(2)} s`);
     const more = places.length > TOLD_PLACES ? `, and ${places.length - TOLD_PLACES} more places` : "";
-    notes.push(`${told.join(", ")}${more}: ${pause ? "without sound" : "damaged or missing"}, and left out.`);
+    const all = told.join(", ") + more;
+    notes.push(
+      pause
+        ? `Without sound, and left out: ${all}.`
+        : `Damaged or missing, and left out: ${all}. To have what was said there, get the file again from where it came.`,
+    );
   }
   return notes;
 }
