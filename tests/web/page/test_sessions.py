@@ -598,7 +598,7 @@ def test_a_text_is_read_without_a_model(browser, url):
         expect(at(page, "welcome")).to_be_visible()
         entries(page).get_by_role("button", name="Open").click()
         expect(at(page, "transcript")).to_be_visible()
-        expect(at(page, "transcript")).to_have_text("One two three four five six")
+        expect(at(page, "transcript")).to_have_text("Hello tab. It works.")
         expect(at(page, "welcome")).to_be_hidden()
 
 
