@@ -95,6 +95,7 @@ export function renamed(id, title) {
   if (shown?.session?.id !== id) return;
   shown.name = shown.audio.name = title;
   view.rename(shown);
+  if (shown.unfinished && shown !== state.job?.text) view.incomplete();
 }
 
 export function audioFailed(error, retry = null) {

@@ -42,7 +42,7 @@ ASKED = """() => {
 def test_the_microphone_is_chosen_and_remembered(speaking, url):
     """Nothing is done to its sound unless the room is noisy. One that is gone is replaced, and said."""
     with page_on(speaking, url) as page:
-        expect(page.locator("#sources summary")).to_have_text("Microphone: the system's")
+        expect(page.locator("#sources summary")).to_have_text("Microphone: system default")
         page.locator("#sources summary").click()
         at(page, "source").select_option(label="Fake Audio Input 2")
         at(page, "noisy").check()
@@ -327,6 +327,11 @@ def test_captions(speaking, url):
     with page_on(speaking, url, script) as page:
         at(page, "speak").click()
         expect(at(page, "transcript")).to_have_text("Hello tab.")
+        waiting = "getComputedStyle(document.querySelector('#caption-words'), '::before').content"
+        assert page.evaluate(waiting) == "none"
+        page.evaluate("document.querySelector('#caption-words').textContent = ''")
+        assert page.evaluate(waiting) == '"Listening…"'  # before the first word
+        hear(page, **HELLO)
         at(page, "show-captions").click()
         page.wait_for_function("documentPictureInPicture.window?.document.querySelector('#caption-words')")
         inside = "documentPictureInPicture.window.document"
@@ -466,7 +471,7 @@ def test_all_that_is_remembered_is_reset(speaking, url):
         expect(page.locator("#sources summary")).to_have_text("Microphone: Fake Audio Input 1")
         at(page, "reset").click()
         expect(at(page, "reset")).to_be_hidden()
-        expect(page.locator("#sources summary")).to_have_text("Microphone: the system's")
+        expect(page.locator("#sources summary")).to_have_text("Microphone: system default")
         assert page.evaluate(values) == before and page.evaluate(kept) == []
         page.reload()
         wait_for(page, "ready")
