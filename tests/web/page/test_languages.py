@@ -127,6 +127,7 @@ def test_a_third_language_is_one_file(browser, arabic):
     script = {"open": [{}, refused, {}], "finish": [{}, {"silent": True}]}
     names = [
         "Voxtab",
+        "Voxtral Mini 4B Realtime, 4 bits",
         "Voxtral Mini 4B Realtime",
         "Acme 9000",
         "voxtral-q4.gguf",

@@ -266,7 +266,7 @@ def test_order_cancel_stop_and_try_again(browser, url):
         expect_rows(page, ("a.wav", "stopped"), ("b.wav", "stopped"), ("d.wav", "waiting"), ("e.wav", "waiting"))
         # What has come of a file can be read.
         press(page, "Open", "a.wav")
-        expect(at(page, "reading-title")).to_have_text("a.wav")
+        expect(at(page, "reading-title")).to_have_text("a.wav (incomplete)")
         expect(at(page, "transcript")).to_have_text("One two")
         expect(page.get_by_role("button", name="Open: b.wav")).to_have_count(0)  # nothing
         at(page, "queue-go-on").click()
