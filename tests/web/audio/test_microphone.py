@@ -292,7 +292,7 @@ def test_text_that_falls_behind(speaking, url):
     """The page counts by itself, so it also notices when an engine without any text is late."""
     with page_on(speaking, url) as page:
         speak(page, 3.2)
-        expect(at(page, "note")).to_contain_text("The text falls behind.")
+        expect(at(page, "note")).to_contain_text("The text falls behind")
         expect(at(page, "lag")).to_contain_text("s behind")  # the only place with a figure
         expect(at(page, "status")).to_have_text("Listening: speak now.")
         hear(page, event="covered", audio_seconds=3)
@@ -309,7 +309,7 @@ def test_the_answer_to_feed_is_the_brake(browser, checkout_url):
             assert [fed["fed"] for fed in fed(page)][block:] == [samples]
             hear(page, event="covered", audio_seconds=4 * block)
             expect(at(page, "note" if block < 2 else "progress")).to_contain_text(
-                "The text falls behind." if block < 2 else "0:08 of 0:12"
+                "The text falls behind" if block < 2 else "0:08 of 0:12"
             )
             if block == 1:
                 page.evaluate("recording.end()")
