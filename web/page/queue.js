@@ -39,12 +39,12 @@ export function connectQueue(stopTranscribing) {
   stop = stopTranscribing;
   onPhase(() => advance());
   onEdited((id, { result }) => {
-    const item = items.find(({ audio }) => audio?.session?.id === id);
+    const [item] = itemsOf(id);
     if (item?.written && result) item.written.result = result;
   });
   onRemoved(forget);
   onRenamed((id, title) => {
-    const item = items.find(({ audio }) => audio?.session?.id === id);
+    const [item] = itemsOf(id);
     if (!item) return;
     item.audio.name = title;
     item.name = title.replaceAll("/", "_"); // a folder's name is before a stroke
@@ -186,9 +186,12 @@ function remove(item) {
   show();
 }
 
+// Those whose text is a session's.
+const itemsOf = (id) => items.filter(({ audio }) => audio?.session?.id === id);
+
 // A session was deleted: the row of its file goes too, unless the file is to be transcribed again.
 function forget(id) {
-  for (const item of items.filter(({ audio }) => audio?.session?.id === id)) {
+  for (const item of itemsOf(id)) {
     if (["done", "failed", "stopped"].includes(item.state)) remove(item);
     else if (item.state !== "running") Object.assign(item, { audio: null, text: null });
   }

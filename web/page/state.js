@@ -40,6 +40,10 @@ const listeners = [];
 
 export function enter(phase, changes = {}) {
   Object.assign(state, { stopping: false }, changes, { phase });
+  changed();
+}
+
+function changed() {
   showControls();
   for (const listener of listeners) listener();
 }
@@ -50,16 +54,14 @@ export function show(shown) {
   if (lost && isKept(lost)) lost.session = null; // it is that of `shown` now
   view.begin(lost, shown);
   state.shown = shown;
-  showControls();
-  for (const listener of listeners) listener();
+  changed();
 }
 
 // Takes the text that is shown off the page.
 export function clear() {
   view.clear();
   state.shown = null;
-  showControls();
-  for (const listener of listeners) listener();
+  changed();
 }
 
 // Calls `listener` whenever a phase begins or another transcript is shown, or none.

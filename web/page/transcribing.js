@@ -56,7 +56,7 @@ export function showAgain(text) {
     return view.error(wording("transcribing.waits_first", { name: state.job.title }));
   view.error(null);
   showText(text);
-  if (text.unfinished) view.incomplete();
+  tellIncomplete(text);
   if (!state.job) Object.assign(window.voxtab, { result: text.actions.result ?? null, tokens: null });
   showActions(text);
 }
@@ -95,7 +95,12 @@ export function renamed(id, title) {
   if (shown?.session?.id !== id) return;
   shown.name = shown.audio.name = title;
   view.rename(shown);
-  if (shown.unfinished && shown !== state.job?.text) view.incomplete();
+  tellIncomplete(shown);
+}
+
+// In the heading, of a text that nothing writes any more.
+function tellIncomplete(text) {
+  if (text.unfinished && text !== state.job?.text) view.incomplete();
 }
 
 export function audioFailed(error, retry = null) {
