@@ -74,8 +74,14 @@ fn with_queries(i: u32, eight: Eight) -> vec4f {
 
 fn score_of(t: u32) -> vec4f { return scores[t] + scores[t + QUARTER] + scores[t + 2 * QUARTER] + scores[t + 3 * QUARTER]; }
 
-// Joins the shares' results for queries c and c + 1, and stores them. most: their largest scores.
-fn store_two(c: u32, group: vec3u, lane: u32, most: vec2f) {
+// Joins the shares' results for queries c and c + 1, and stores them. low, high: this invocation's, a column for each of both;
+// most: their largest scores. All four queries at once would need more workgroup memory than every GPU grants.
+fn store_two(c: u32, group: vec3u, lane: u32, low: mat2x4f, high: mat2x4f, most: vec2f) {
+  gathered[2 * lane] = low[0];
+  gathered[2 * lane + 1] = high[0];
+  gathered[2 * (WORKGROUP + lane)] = low[1];
+  gathered[2 * (WORKGROUP + lane) + 1] = high[1];
+  workgroupBarrier();
   for (var i = lane; i < 2 * HEAD_DIM; i += WORKGROUP) {
     let second = i / HEAD_DIM;
     let query = c + second;
@@ -187,20 +193,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   let weight = exp(most - most_of_all);
   if (lane % EIGHTS == 0) { sums[share] = weight * sum; }
-  // Two queries at a time, as all four would need more workgroup memory than every GPU grants.
-  let first_of_two = 2 * lane;
-  let second_of_two = 2 * (WORKGROUP + lane);
-  gathered[first_of_two] = weight.x * low[0];
-  gathered[first_of_two + 1] = weight.x * high[0];
-  gathered[second_of_two] = weight.y * low[1];
-  gathered[second_of_two + 1] = weight.y * high[1];
+  store_two(0, group, lane, mat2x4f(weight.x * low[0], weight.y * low[1]),
+            mat2x4f(weight.x * high[0], weight.y * high[1]), most_of_all.xy);
   workgroupBarrier();
-  store_two(0, group, lane, most_of_all.xy);
-  workgroupBarrier();
-  gathered[first_of_two] = weight.z * low[2];
-  gathered[first_of_two + 1] = weight.z * high[2];
-  gathered[second_of_two] = weight.w * low[3];
-  gathered[second_of_two + 1] = weight.w * high[3];
-  workgroupBarrier();
-  store_two(2, group, lane, most_of_all.zw);
+  store_two(2, group, lane, mat2x4f(weight.z * low[2], weight.w * low[3]),
+            mat2x4f(weight.z * high[2], weight.w * high[3]), most_of_all.zw);
 }
