@@ -269,7 +269,19 @@ export async function copy(words, from, button) {
 
 // --- searched, edited
 
-function find(step) {
+// Goes to the first place of some words, if the text has them.
+export function find(words) {
+  if (!box.find(words)) return;
+  element("find").value = words;
+  look();
+}
+
+function look() {
+  element("found").dataset.count = box.find(element("find").value);
+  goTo(1);
+}
+
+function goTo(step) {
   const count = element("find").value ? element("found").dataset.count : 0;
   const at = box.goTo(step);
   element("found").textContent = count ? wording("reading.found", { at, count: Number(count) }) : "";
@@ -300,14 +312,11 @@ on("transcript", "keydown", (event) => {
 });
 addEventListener("pagehide", keepEditsNow);
 on("hear-file", "change", hearFile);
-on("find", "input", ({ target }) => {
-  element("found").dataset.count = box.find(target.value);
-  find(1);
-});
+on("find", "input", look);
 on("find", "keydown", (event) => {
   if (event.key !== "Enter") return;
   event.preventDefault();
-  find(event.shiftKey ? -1 : 1);
+  goTo(event.shiftKey ? -1 : 1);
 });
 
 // --- earlier in this tab: what the browser does not keep

@@ -6,17 +6,20 @@ import { latest } from "./latest.js";
 import { folded } from "./more.js";
 import { OWN, stemOf } from "./naming.js";
 import { notice } from "./notices.js";
+import { lowered } from "./transcript_box.js";
 import * as view from "./view.js";
 import { clock, date, facts, seconds, size, wording } from "./words.js";
 
 const LARGE = 2e9; // bytes, or 17 hours of sound: then it is offered to delete the oldest
 const TITLE_LETTERS = 60;
+const MANY = 5; // transcripts, from which on they can be searched
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
 
 const page = { transcribe: null, show: null, removed: (_) => false, renamed: (_id, _title) => {} }; // of transcribing.js
 const listed = latest(list);
+let sessions = []; // those of the list, the newest first
 let awaited = null; // the session whose end in another tab is waited for
 
 export function newSession(name) {
@@ -43,9 +46,9 @@ export async function showSessions(functions = page) {
   // Once a title that is being written is done, the list is shown anew.
   if (!all || element("sessions-list").querySelector("input")) return;
   const hasSomething = ({ isOpen, seconds, text }) => isOpen || seconds || text.trim();
-  const sessions = all.filter(hasSomething);
+  sessions = all.filter(hasSomething);
   for (const session of all) if (!hasSomething(session)) remove(session.id, true);
-  element("sessions-list").replaceChildren(...sessions.map(entry));
+  showFound();
   element("sessions-none").hidden = sessions.length > 0;
   element("sessions-all").hidden = sessions.length === 0;
   const bytes = sessions.reduce((sum, session) => sum + session.bytes, 0);
@@ -66,6 +69,29 @@ export async function showSessions(functions = page) {
   await whenClosed(written.id);
   awaited = null;
   showSessions();
+}
+
+// Of the sessions, those that have what the user searches for; without that, all.
+function showFound() {
+  const field = element("sessions-find");
+  if (!sessions.length) field.value = "";
+  element("sessions-search").hidden = sessions.length < MANY && !field.value && document.activeElement !== field;
+  const wanted = plain(field.value.trim());
+  const found = sessions.filter((session) => textsOf(session).some((text) => text.includes(wanted)));
+  element("sessions-list").replaceChildren(...found.map(entry));
+  const sentence = found.length ? "sessions.found" : "sessions.none_found";
+  element("sessions-found").textContent = wanted && wording(sentence, { count: found.length });
+}
+
+element("sessions-find").addEventListener("input", showFound);
+
+// In small letters, each written in one way only.
+const plain = (text) => lowered(text.normalize());
+
+// Where a session is searched.
+function textsOf(session) {
+  session.searched ??= [titleOf(session), fileOf(session), session.text].map(plain); // once, not at each key
+  return session.searched;
 }
 
 // A recording without its whole text, which the user has not stopped, and which no tab is writing.
@@ -158,9 +184,12 @@ function labelled(label, session, press) {
 function titleOf({ title, text, name }) {
   if (title) return title;
   const words = text.trim();
-  if (!words) return name && !OWN.includes(name) ? name : wording("sessions.recording");
+  if (!words) return fileOf({ name }) || wording("sessions.recording");
   return words.length <= TITLE_LETTERS ? words : `${words.slice(0, TITLE_LETTERS).replace(/\s+\S*$/, "")}…`;
 }
+
+// The name of its file; "" of a recording.
+const fileOf = ({ name }) => (name && !OWN.includes(name) ? name : "");
 
 // Of its audio, or as the user has called it.
 const nameOf = (session) => session.title ?? session.name ?? titleOf(session);
@@ -175,7 +204,8 @@ function lengthOf({ seconds, covered, result }) {
 async function reopen(session) {
   tell(null);
   const named = { name: nameOf(session), file: session.name, session: keptSession(session) };
-  page.show(session.seconds ? await recordingOf(session) : named, session);
+  const isShown = page.show(session.seconds ? await recordingOf(session) : named, session);
+  if (isShown) view.find(element("sessions-find").value.trim());
 }
 
 async function recordingOf(session) {

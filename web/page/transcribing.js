@@ -40,25 +40,28 @@ export async function transcribe(audio, known = null, isNext = false) {
   return job.ended;
 }
 
-// Shows a session that is kept. audio: a Recording, an AudioFile that is still there, or {name, session}.
+// Shows a session that is kept; returns whether that is possible now. audio: a Recording, an AudioFile that is still there, or {name, session}.
 export function show(audio, { texts, result, subtitles }) {
   const text = textOf(audio, !result);
   if (result) view.complete(text.transcript, result);
   else text.transcript.take(texts);
   text.actions = { subtitles, again: Boolean(text.recording ?? audio.blob), result };
-  showAgain(text);
+  return showAgain(text);
 }
 
-// Shows a text that was made in this tab, or that of a session.
+// Shows a text that was made in this tab, or that of a session; returns whether that is possible now.
 export function showAgain(text) {
-  if (!allows("openText")) return;
-  if (state.job && state.phase !== "transcribing")
-    return view.error(wording("transcribing.waits_first", { name: state.job.title }));
+  if (!allows("openText")) return false;
+  if (state.job && state.phase !== "transcribing") {
+    view.error(wording("transcribing.waits_first", { name: state.job.title }));
+    return false;
+  }
   view.error(null);
   showText(text);
   tellIncomplete(text);
   if (!state.job) Object.assign(window.voxtab, { result: text.actions.result ?? null, tokens: null });
   showActions(text);
+  return true;
 }
 view.whenOpened(showAgain);
 

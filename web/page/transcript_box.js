@@ -224,7 +224,7 @@ export function find(wanted) {
 }
 
 // In small letters, each in its place: that of İ may be two.
-function lowered(text) {
+export function lowered(text) {
   const lower = text.toLocaleLowerCase();
   if (lower.length === text.length) return lower;
   return text.replace(/./gsu, (letter) => letter.toLocaleLowerCase().slice(0, letter.length));

@@ -11,6 +11,7 @@ export {
   bringText,
   clear,
   editsOf,
+  find,
   finished,
   forget,
   hasUnkeptEdits,

@@ -697,6 +697,68 @@ def test_the_list(hearing, url):
         expect(page.get_by_text("None yet. What you say")).to_be_visible()
 
 
+def test_transcripts_are_searched(browser, url):
+    """Once there are several: by title, file and text, however a letter is written; the list stays right meanwhile."""
+    said = [" The budget of \u0958लम.", " Trees.", " Rain.", " CAFE\u0301 au lait.", " Nothing."]
+    finish = [{"result": {"result": {"text": text, "words": [], "audio_seconds": 1}, "tokens": []}} for text in said]
+    script = {"finish": [entry | {"events": []} for entry in finish]}
+    with page_on(browser, url, script) as page:
+        field, found = at(page, "sessions-find"), at(page, "sessions-found")
+        for number, text in enumerate(said[:4]):
+            at(page, "audio-file").set_input_files(SECOND | {"name": f"part {number}.wav"})
+            expect(entries(page).locator("strong").first).to_have_text(text.strip())
+            wait_for(page, "done")
+        expect(field).to_be_hidden()
+        at(page, "audio-file").set_input_files(SECOND | {"name": "Board.wav"})
+        expect(entries(page)).to_have_count(5)
+        wait_for(page, "done")
+        for wanted, place in (("BUDGET of", 0), ("\u0915\u093cलम", 0), ("café", 3), ("board", 4)):
+            field.fill(f" {wanted} ")
+            expect(found).to_have_text("1 transcript found.")
+            expect(entries(page).locator("strong")).to_have_text([said[place].strip()])
+        field.fill("zebra")
+        expect(found).to_have_text("No transcript has these words.")
+        expect(entries(page)).to_have_count(0)
+        # It is opened at the words. Where only its name has them, they are not sought in it.
+        field.fill("trees")
+        entries(page).get_by_role("button", name="Open").click()
+        expect(at(page, "find")).to_have_value("trees")
+        expect(at(page, "found")).to_have_text("1 of 1")
+        assert page.evaluate("[...CSS.highlights.get('found-now')].map(String)") == ["Trees"]
+        field.fill("part 2")
+        entries(page).get_by_role("button", name="Open").click()
+        expect(at(page, "transcript")).to_have_text("Rain.")
+        expect(at(page, "find")).to_have_value("")
+        # Renamed; and listed anew, as after a change in another tab, while the user types.
+        entries(page).get_by_role("button", name="More").click()
+        entries(page).get_by_role("button", name="Rename").click()
+        page.get_by_label("Title").fill("A zebra")
+        page.keyboard.press("Enter")
+        expect(entries(page).locator("strong")).to_have_text(["A zebra"])
+        field.fill("zebr")
+        page.evaluate("new BroadcastChannel('voxtab sessions').postMessage({ removed: null })")
+        field.press_sequentially("a")
+        expect(found).to_have_text("1 transcript found.")
+        expect(field).to_be_focused()
+        assert field.evaluate("field => field.dir") == "auto"
+        # What is not shown is counted too. The field stays as long as something is sought in few.
+        at(page, "delete-all").click()
+        expect(at(page, "question")).to_contain_text("Delete all 5 transcripts?")
+        at(page, "decline").click()
+        entries(page).get_by_role("button", name="Delete").click()
+        at(page, "confirm").click()
+        expect(found).to_have_text("No transcript has these words.")
+        field.fill("")
+        expect(entries(page)).to_have_count(4)
+        expect(found).to_have_text("")
+        expect(field).to_be_focused()
+        field.fill("rain")
+        at(page, "delete-all").click()
+        at(page, "confirm").click()
+        expect(page.get_by_text("None yet. What you say")).to_be_visible()
+        expect(field).to_be_hidden()
+
+
 def test_another_file_is_not_taken_in_silence(browser, url):
     """One of another length, or of another name: it is said, and the user may use it all the same."""
     with page_on(browser, url) as page:
