@@ -4,7 +4,7 @@ import { folded } from "./more.js";
 import { fileName, SUBTITLES, stamp, stemOf } from "./naming.js";
 import { left } from "./progress.js";
 import { MISSING, OPEN } from "./state.js";
-import { button, error, save, saveSubtitles } from "./view.js";
+import { button, error, jsonOf, save, saveSubtitles } from "./view.js";
 import { facts, put, reason, wording } from "./words.js";
 
 /** @type {(id: string) => any} */
@@ -19,7 +19,9 @@ const WORDS = {
   stopped: "queue.stopped",
 };
 
-const KINDS = ["txt", ...SUBTITLES];
+// The formats that a text without times has too: what they have of the command line's JSON.
+const TEXTS = { txt: ({ text }) => `${text.trim()}\n`, json: jsonOf };
+const KINDS = ["txt", ...SUBTITLES, "json"];
 const rows = new WeakMap(); // of an item: {row, key: what it shows}
 const LIBRARY = new URL("../client-zip/client-zip.js", import.meta.url).href; // tools/build_site puts it there
 
@@ -94,7 +96,7 @@ function offerToSave(done, act) {
 }
 
 // The formats that an item's text can be saved in.
-const kindsOf = ({ written: { result } }) => (result.words.length ? KINDS : ["txt"]);
+const kindsOf = ({ written: { result } }) => (result.words.length ? KINDS : Object.keys(TEXTS));
 
 // In one file, because browsers ask before a page saves several.
 async function saveAll(items, kind, act) {
@@ -110,7 +112,7 @@ async function saveAll(items, kind, act) {
   try {
     const { downloadZip } = await import(LIBRARY);
     const texts = await Promise.all(
-      items.map(async (item) => (kind === "txt" ? plain(item) : (await act.subtitlesOf(item))[kind])),
+      items.map(async (item) => TEXTS[kind]?.(item.written.result) ?? (await act.subtitlesOf(item))[kind]),
     );
     const files = names.map((name, at) => ({ name, input: texts[at] }));
     save(await downloadZip(files).blob(), `${wording("queue.texts", { when: stamp(new Date()) })}.zip`);
@@ -121,11 +123,9 @@ async function saveAll(items, kind, act) {
 
 function saveOne(item, kind, act) {
   const stem = fileName(stemOf(item.name));
-  if (kind === "txt") save(plain(item), `${stem}.txt`);
+  if (kind in TEXTS) save(TEXTS[kind](item.written.result), `${stem}.${kind}`);
   else saveSubtitles(kind, stem, act.subtitlesOf(item));
 }
-
-const plain = ({ written: { result } }) => `${result.text.trim()}\n`;
 
 // Of hundreds of rows, only those that change are made anew.
 function showRows(items, act, shown) {

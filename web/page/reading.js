@@ -7,7 +7,7 @@ import * as player from "./player.js";
 import * as spoken from "./spoken.js";
 import { Transcript } from "./transcript.js";
 import * as box from "./transcript_box.js";
-import { button, error, note, save } from "./view.js";
+import { button, error, jsonOf, note, save } from "./view.js";
 import { Peaks } from "./waveform.js";
 import { clock, put, reason, wording } from "./words.js";
 
@@ -239,7 +239,7 @@ export async function saveSubtitles(kind, stem, subtitles) {
 
 function saveJson() {
   const result = box.shown.isEdited ? asEdited(box.shown, shown.result) : shown.result;
-  save(`${JSON.stringify(result, null, 1)}\n`, `${shown.stem}.json`);
+  save(jsonOf(result), `${shown.stem}.json`);
 }
 
 const asEdited = (transcript, result) => ({

@@ -220,7 +220,7 @@ async function recordingOf(session) {
 function exported(session) {
   const { begun, name, text, covered, gaps, result } = session;
   const known = { title: titleOf(session), begun, name, missing: gaps };
-  return `${JSON.stringify({ ...known, ...(result ?? { text, audio_seconds: covered, incomplete: true }) }, null, 1)}\n`;
+  return view.jsonOf({ ...known, ...(result ?? { text, audio_seconds: covered, incomplete: true }) });
 }
 
 let isPressing = false; // a button of the mouse, or a finger, is down

@@ -199,6 +199,9 @@ export function button(label, press) {
   return made;
 }
 
+// A value as a file has it that people may read too.
+export const jsonOf = (value) => `${JSON.stringify(value, null, 1)}\n`;
+
 export function save(content, name) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([content]));

@@ -1,5 +1,6 @@
 """Files, folders and addresses, transcribed one after another."""
 
+import json
 import re
 import zipfile
 from pathlib import Path
@@ -163,6 +164,21 @@ def test_a_text_is_read_while_the_next_file_is_transcribed(browser, url):
         with page.expect_download() as download:
             press(page, "Save .txt", "a.wav")
         assert Path(download.value.path()).read_text() == f"{said[0]}\n"
+        with page.expect_download() as download:
+            at(page, "save-all-json").click()
+        with zipfile.ZipFile(download.value.path()) as texts:
+            assert texts.namelist() == ["a.json", "b.json"]
+            saved = [json.loads(texts.read(name)) for name in texts.namelist()]
+        assert [result["text"].strip() for result in saved] == said and saved[0]["edited"] and saved[0]["words"]
+        # As it is saved below the text that is shown.
+        with page.expect_download() as download:
+            at(page, "save-json").click()
+        assert json.loads(Path(download.value.path()).read_text()) == saved[0]
+        press(page, "More", "b.wav")
+        with page.expect_download() as download:
+            press(page, "Save .json", "b.wav")
+        assert download.value.suggested_filename == "b.json"
+        assert json.loads(Path(download.value.path()).read_text()) == saved[1]
         press(page, "Open", "b.wav")
         expect(transcript).to_have_text("Well. One two three. Four")
         at(page, "show-running").click()
