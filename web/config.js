@@ -4,6 +4,7 @@
 export const SAMPLE_RATE = 16000; // samples per second
 export const SAMPLES_PER_TOKEN = 1280;
 export const LOOKAHEAD_SAMPLES = 40; // token k needs the audio up to sample 1280 (k + 1) + 40
+export const RIGHT_SILENCE_EXTRA_TOKENS = 11; // after the delay: silence in which the text of the last words comes
 export const DELAYS_MS = [...Array.from({ length: 15 }, (_, i) => 80 * (i + 1)), 2400];
 export const DEFAULT_DELAY_MS = 480;
 

@@ -19,7 +19,7 @@ def test_the_page_has_the_engines_numbers_and_endings(browser, url):
     assert numbers == {
         name: list(value) if isinstance(value := getattr(config, name), tuple) else value for name in numbers
     }
-    assert len(numbers) == 5
+    assert len(numbers) == 6
 
 
 def test_the_page_asks_for_the_limits_that_the_engine_needs(browser, url):

@@ -17,6 +17,7 @@ export class Microphone {
   _isOwn = false;
   _released = new AbortController(); // aborted once nothing is heard any more
 
+  isPaused = false; // by pause()
   isMissing = false; // the device that was asked for is not there, and another one stands in for it
 
   // source: {device, isNoisy}, see sources.js.
@@ -93,12 +94,32 @@ export class Microphone {
     let paused = false;
     this._watch = setInterval(() => {
       if (track.readyState === "ended") return this._stopping || onlost(); // no event comes if the page itself ended it
+      if (this.isPaused) return;
       const pausedNow = track.muted || performance.now() - this._heardAt > PAUSE_MS;
       if (pausedNow) this._context.resume().catch(() => {}); // some systems go on only when asked
       if (pausedNow === paused) return;
       paused = pausedNow;
       onpause(paused);
     }, 500);
+  }
+
+  // Takes in what was said until now and `seconds` of silence, then hears nothing until resume().
+  pause(seconds) {
+    this.isPaused = true;
+    this._node.port.postMessage({ pause: seconds });
+    this._enable(false);
+  }
+
+  resume() {
+    this._enable(true);
+    this._node.port.postMessage({ resume: true });
+    this._heardAt = performance.now();
+    this.isPaused = false;
+  }
+
+  // A microphone that is not enabled gives silence, and many systems show it as off.
+  _enable(on) {
+    for (const track of this._stream.getAudioTracks()) track.enabled = on;
   }
 
   // Takes in what was said until now, then ends the recording. Another call waits for the same end.
@@ -108,7 +129,7 @@ export class Microphone {
   }
 
   async _stop() {
-    this._node.port.postMessage("stop");
+    this._node.port.postMessage({ stop: true });
     await Promise.race([this._ended, new Promise((resolve) => setTimeout(resolve, STOP_MS))]);
     this.recording.end();
     this._release();

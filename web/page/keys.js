@@ -1,16 +1,18 @@
 // The keys: one that is held while one talks, if the user has chosen one, and Escape, which stops.
 
 import { rememberChoice } from "./choices.js";
+import { isPaused, pauseListening, resumeListening } from "./listening.js";
 import { canSpeak, isListening, state, stopVerb } from "./state.js";
 import { declined } from "./view.js";
+import { wording } from "./words.js";
 
 const talk = /** @type {HTMLSelectElement} */ (document.getElementById("talk-key"));
 const FIELDS = "input, select, textarea, [contenteditable], dialog";
 
-let acts = { speak: async () => {}, stopListening: async () => {}, stop: () => {} };
+let acts = { speak: async () => {}, stop: () => {} };
 let opening = null; // while the key is held: a promise, until the microphone is open
 
-// speak(), stopListening(): as the key is held and let go; stop(): what the Stop button does.
+// speak(): what the Speak button does; stop(): what the Stop button does.
 export function connectKeys(actions) {
   acts = actions;
   listenIn(window, () => {
@@ -28,8 +30,9 @@ export function listenIn(view, onEscape) {
     if (event.key === "Escape") onEscape();
     if (!isTalk(event)) return;
     event.preventDefault(); // a space would scroll the page, or press the button that has the focus
-    if (opening || event.repeat || !canSpeak()) return;
-    opening = acts.speak();
+    if (opening || event.repeat) return;
+    if (isPaused()) opening = Promise.resolve(resumeListening());
+    else if (canSpeak()) opening = acts.speak();
   });
   view.addEventListener("keyup", (event) => {
     if (!opening || event.code !== talk.value) return;
@@ -42,7 +45,7 @@ async function release() {
   const opened = opening;
   opening = null;
   await opened;
-  if (opened) acts.stopListening();
+  if (opened) pauseListening(wording("talk.paused", { key: talk.selectedOptions[0].textContent }));
 }
 
 function isTalk({ code, target }) {

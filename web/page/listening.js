@@ -3,6 +3,7 @@
 import { Loudness } from "../audio/loudness.js";
 import { Microphone } from "../audio/microphone.js";
 import { SHARED } from "../audio/sources.js";
+import { RIGHT_SILENCE_EXTRA_TOKENS, SAMPLE_RATE, SAMPLES_PER_TOKEN } from "../config.js";
 import { remove } from "../worker/sessions/sessions.js";
 import { keepAwake } from "./awake.js";
 import { newSession } from "./sessions.js";
@@ -11,8 +12,12 @@ import { ASKING, allows, canSpeak, fail, isListening, setMicrophone, state } fro
 import * as view from "./view.js";
 import { clock, reason, seconds, wording } from "./words.js";
 
+const PAUSE_MS = 60000; // then a recording that was paused ends, and the microphone is free
+const LAST_WORDS = (RIGHT_SILENCE_EXTRA_TOKENS * SAMPLES_PER_TOKEN) / SAMPLE_RATE; // seconds of silence besides the delay
 const HINTS = { silent: "hint.silent", quiet: "hint.quiet", clipped: "hint.clipped" };
 const SHARED_HINTS = { silent: "hint.shared_silent", clipped: "hint.clipped" };
+
+let pauseEnds = null; // a timer
 
 // transcribe: what takes the recording, which grows while the user speaks.
 export async function speak(transcribe) {
@@ -33,6 +38,7 @@ export async function speak(transcribe) {
       keep: () => session.open(),
       onlevel: (length, peak) => {
         view.level(length, peak);
+        if (microphone?.isPaused) return; // this silence is the page's own
         const hint = (isShared ? SHARED_HINTS : HINTS)[loudness.take(length, peak)];
         view.hint(hint ? wording(hint) : null);
         state.job?.showPace();
@@ -69,13 +75,37 @@ export async function speak(transcribe) {
   if (isShared && state.phase === "transcribing") view.status(wording("listening.shared"));
 }
 
+// Hears nothing until resumeListening(); the text of what was said comes meanwhile. sentence: for the user.
+export function pauseListening(sentence) {
+  const { microphone, job } = state;
+  if (!isListening() || microphone.isPaused) return;
+  microphone.pause(job.delay + LAST_WORDS);
+  keepAwake(false);
+  view.hint(null);
+  view.paused(true);
+  view.status(sentence);
+  pauseEnds = setTimeout(stopListening, PAUSE_MS);
+}
+
+export const isPaused = () => isListening() && state.microphone.isPaused;
+
+export function resumeListening() {
+  clearTimeout(pauseEnds);
+  state.microphone.resume();
+  keepAwake(true);
+  view.paused(false);
+  view.status(wording("status.listening"));
+}
+
 export async function stopListening() {
   if (!isListening()) return;
+  clearTimeout(pauseEnds);
   const { microphone } = state;
   await microphone.stop();
   if (state.microphone !== microphone) return; // another call has waited for the same stop
   keepAwake(false);
   view.level(null);
+  view.paused(false);
   view.hint(null);
   setMicrophone(null);
 }

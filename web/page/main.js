@@ -154,7 +154,7 @@ function giveUp(sentence) {
 
 connect();
 connectQueue(stop);
-connectKeys({ speak: () => speak(transcribe), stopListening, stop });
+connectKeys({ speak: () => speak(transcribe), stop });
 showSources();
 showKept((request) => chooseModel(request));
 showSessions({ transcribe, show, removed, renamed });

@@ -158,6 +158,11 @@ export function level(seconds, peak = 0) {
   element("level-bar").style.transform = `scaleX(${percent / 100})`;
 }
 
+// The clock is not that of a recording that runs.
+export function paused(on) {
+  element("clock").classList.toggle("quiet", on);
+}
+
 // How many seconds the text is behind the sound, or null if that is not known.
 export function lag(late) {
   element("lag").textContent = late === null ? "" : wording("live.lag", { seconds: number(Math.max(0, late), 1) });

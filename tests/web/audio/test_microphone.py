@@ -85,7 +85,7 @@ def test_what_is_still_on_its_way_is_taken_in(speaking, url):
         page.evaluate("""() => {
             const post = MessagePort.prototype.postMessage;
             MessagePort.prototype.postMessage = function (message, ...more) {
-                if (message === "stop") setTimeout(() => post.call(this, message, ...more), 300);
+                if (message.stop) setTimeout(() => post.call(this, message, ...more), 300);
                 else post.call(this, message, ...more);
             };
         }""")

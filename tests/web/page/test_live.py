@@ -151,13 +151,67 @@ def test_a_key_is_held_to_talk_and_escape_stops(speaking, url):
         page.wait_for_function("window.heard.some(({ fed }) => fed > 8000)")
         expect(at(page, "stop")).to_be_visible()
         page.keyboard.up("Space")
+        expect(at(page, "status")).to_have_text("Paused: hold Space to speak on.")
+        page.keyboard.press("Escape")
         wait_for(page, "done")
-        assert len(calls(page, "finish")) == 1
         at(page, "speak").click()
         listening(page)
         page.keyboard.press("Escape")
         wait_for(page, "done")
         assert len(calls(page, "finish")) == 2
+
+
+def heard_seconds(page):
+    return page.evaluate("(window.heard.findLast(({ fed }) => fed)?.fed ?? 0) / 16000")
+
+
+def test_what_is_said_with_the_key_is_one_transcript(speaking, url):
+    """Once it is let go, silence follows, in which the last words come. Then nothing is heard; nothing is missing."""
+    with page_on(speaking, url) as page:
+        page.evaluate(WAKE_LOCK)
+        page.locator("#sources summary").click()
+        at(page, "talk-key").select_option("F8")
+        page.evaluate("document.activeElement.blur()")
+        page.keyboard.down("F8")
+        listening(page)
+        page.wait_for_function("window.heard.some(({ fed }) => fed > 16000)")
+        red = page.get_by_role("timer").evaluate("clock => getComputedStyle(clock).color")
+        page.keyboard.up("F8")
+        expect(at(page, "status")).to_have_text("Paused: hold F8 to speak on.")
+        expect(page.get_by_role("timer")).not_to_have_css("color", red)
+        assert page.evaluate("window.locks.map(({ released }) => released)") == [True]
+        page.wait_for_function("window.heard.findLast(({ fed }) => fed).loudest < 1e-3")
+        before = heard_seconds(page)
+        page.wait_for_timeout(3000)  # longer than the system may pause a microphone untold
+        assert heard_seconds(page) == before
+        expect(at(page, "error")).to_be_hidden()
+        page.keyboard.down("F8")
+        expect(at(page, "status")).to_have_text("Listening: speak now.")
+        expect(page.get_by_role("timer")).to_have_css("color", red)
+        page.wait_for_function("until => window.heard.findLast(({ fed }) => fed).fed / 16000 > until", arg=before + 5)
+        expect(at(page, "error")).to_be_hidden()  # a missing second would be told by now
+        page.keyboard.up("F8")
+        at(page, "stop").click()
+        wait_for(page, "done")
+        assert len(calls(page, "start")) == len(calls(page, "finish")) == 1
+        expect(at(page, "sessions-list").get_by_role("listitem")).to_have_count(1)
+
+
+def test_a_pause_that_lasts_a_minute_ends_the_recording(speaking, url):
+    with page_on(speaking, url) as page:
+        page.locator("#sources summary").click()
+        at(page, "talk-key").select_option("F8")
+        page.evaluate("document.activeElement.blur()")
+        page.clock.install()
+        page.keyboard.down("F8")
+        listening(page)
+        page.keyboard.up("F8")
+        expect(at(page, "status")).to_have_text("Paused: hold F8 to speak on.")
+        page.clock.run_for(59_000)
+        assert not calls(page, "finish")
+        page.clock.run_for(2000)
+        wait_for(page, "done")
+        expect(page.get_by_role("meter")).to_be_hidden()
 
 
 def test_escape_loses_nothing(speaking, url):
@@ -198,6 +252,8 @@ def test_the_key_is_let_go_before_the_microphone_is_open(speaking, url):
         page.keyboard.press("F8")
         expect(at(page, "status")).to_contain_text("Waiting for the microphone")
         page.evaluate("allow()")
+        expect(at(page, "status")).to_have_text("Paused: hold F8 to speak on.")
+        at(page, "stop").click()
         wait_for(page, "done")
         expect(page.get_by_role("meter")).to_be_hidden()
 
