@@ -18,7 +18,8 @@ const SAME_PART = 0.01; // of the text's length, where that is more
 const COPIED_MS = 2000; // a button says so
 const EDITED_MS = 300; // without a key: then the edited text is kept
 
-let shown = null; // {stem: of the names of saved files, transcript, subtitles, result, file: name of the one it was made of, if known}
+// {stem: of the names of saved files, transcript, subtitles, result, file: name of the one it was made of, if known; goOn: see finished}
+let shown = null;
 let keepEdits = (_) => {};
 let reopen = (_) => {};
 let timer = null; // until edits are kept; null if none are waiting
@@ -145,7 +146,8 @@ function showComing(transcript) {
 }
 
 // What can be done once a transcription has ended. subtitles: {srt, vtt, tsv}, or null if there are none; result: the
-// command line's JSON, or null; audio: {blocks(), seconds, and wav() or blob} if it can be heard, with its Peaks; else {file}.
+// command line's JSON, or null; audio: {blocks(), seconds, and wav() or blob} if it can be heard, with its Peaks; else {file};
+// goOn: how an incomplete text of a file goes on, {covered: seconds that have their text, press(audio)}, or null.
 export function finished({
   name,
   subtitles = null,
@@ -154,12 +156,13 @@ export function finished({
   result = null,
   audio = null,
   peaks = null,
+  goOn = null,
 }) {
   spoken.finish();
   const transcript = box.shown;
   const hasText = transcript.text.trim() !== "";
   if (result && !result.text.trim()) element("transcript").dataset.silent = wording("transcript.silent");
-  shown = { stem: stemOf(name, recording?.begun), transcript, subtitles, result, file: audio?.file };
+  shown = { stem: stemOf(name, recording?.begun), transcript, subtitles, result, file: audio?.file, goOn };
   element("actions").hidden = !hasText && !recording && !again;
   for (const id of ["text-actions", "save-text"]) element(id).hidden = !hasText;
   for (const kind of SUBTITLES) element(`save-${kind}`).hidden = !subtitles?.[kind];
@@ -169,21 +172,26 @@ export function finished({
   element("save-wav").onclick = () => save(recording.wav(), `${shown.stem}.wav`);
   element("again").hidden = !again;
   element("again").onclick = again;
-  if (audio && (hasText || audio.seconds > 0)) hearing(audio, peaks);
+  if (goOn) askForFile(wording("player.go_on", { at: clock(goOn.covered) }));
+  else if (result && (hasText || audio.seconds > 0)) hearing(audio, peaks);
 }
 
 async function hearing(audio, peaks) {
   const blob = audio.wav?.() ?? audio.blob;
   const mine = shown;
-  element("no-audio").hidden = Boolean(blob);
-  element("no-audio-text").textContent = wording("player.none");
-  element("hear-anyway").hidden = true;
+  askForFile(blob ? null : wording("player.none"));
   if (!blob) return player.withdraw();
   const shape = peaks ?? (await Peaks.of(audio));
   if (mine === shown) player.offer(blob, shape, audio.seconds);
 }
 
-// The file whose text is shown, which the page does not keep, is chosen again to hear it.
+// sentence: why the file whose text is shown is needed, which the page does not keep; or null.
+function askForFile(sentence) {
+  element("no-audio").hidden = !sentence;
+  element("no-audio-text").textContent = sentence ?? "";
+  element("hear-anyway").hidden = true;
+}
+
 async function hearFile({ target }) {
   const [file] = target.files;
   target.value = ""; // so that the same file can be chosen again
@@ -191,14 +199,15 @@ async function hearFile({ target }) {
   element("hear-anyway").hidden = true;
   try {
     const audio = await openAudio(file, file.name);
-    const peaks = audio.seconds === null ? await Peaks.of(audio) : null; // then its length is known
+    const peaks = audio.seconds === null && !mine.goOn ? await Peaks.of(audio) : null; // then its length is known
     audio.close();
     if (mine !== shown) return;
+    const use = () => (mine.goOn ? mine.goOn.press(audio) : hearing(audio, peaks));
     const doubt = doubtOf(audio);
-    if (!doubt) return hearing(audio, peaks);
+    if (!doubt) return use();
     element("no-audio-text").textContent = doubt;
     element("hear-anyway").hidden = false;
-    element("hear-anyway").onclick = () => hearing(audio, peaks);
+    element("hear-anyway").onclick = use;
   } catch (failure) {
     if (mine === shown) put(element("no-audio-text"), reason(failure));
   }
@@ -207,8 +216,11 @@ async function hearFile({ target }) {
 // Why audio may be another than that of the text: a sentence, or null. Many recordings are equally long, so that the length
 // alone does not tell; the same recording may have got another name.
 function doubtOf({ name, seconds }) {
-  const length = shown.result.audio_seconds;
-  if (Math.abs(seconds - length) > Math.max(SAME_SECONDS, SAME_PART * length))
+  const { result, goOn } = shown;
+  const length = result?.audio_seconds ?? goOn.covered;
+  const [longer, shorter] = [seconds - length, length - seconds];
+  const lacking = goOn ? shorter : Math.max(longer, shorter); // of an incomplete text, more is to come
+  if (lacking > Math.max(SAME_SECONDS, SAME_PART * length))
     return wording("player.other", { name, own: clock(seconds), length: clock(length) });
   const file = fileName(shown.file ?? name);
   return file === name || OWN.includes(file) ? null : wording("player.other_name", { name, file });

@@ -41,12 +41,21 @@ export async function transcribe(audio, known = null, isNext = false) {
 }
 
 // Shows a session that is kept; returns whether that is possible now. audio: a Recording, an AudioFile that is still there, or {name, session}.
-export function show(audio, { texts, result, subtitles }) {
+export function show(audio, known) {
+  const { texts, result, subtitles } = known;
   const text = textOf(audio, !result);
   if (result) view.complete(text.transcript, result);
   else text.transcript.take(texts);
-  text.actions = { subtitles, again: Boolean(text.recording ?? audio.blob), result };
+  text.actions = { subtitles, again: Boolean(text.recording ?? audio.blob), result, goOn: goOnOf(text, known) };
   return showAgain(text);
+}
+
+// How the incomplete text of a file goes on that is chosen again; null if it is another text, or its tokens are not known.
+function goOnOf({ audio, recording }, known) {
+  if (known.result || recording || audio.blob || !known.tokens.length) return null;
+  const { name, session } = audio;
+  const press = (chosen) => transcribe(Object.assign(chosen, { name, session }), known);
+  return { covered: known.covered, press };
 }
 
 // Shows a text that was made in this tab, or that of a session; returns whether that is possible now.
@@ -341,11 +350,11 @@ function doneSentence({ text, audio_seconds }) {
 
 // What can be done with a text and with its audio from now on, once it is shown. subtitles: null if the text is incomplete;
 // again: whether it can be transcribed again; result: the command line's JSON, if the text is complete; peaks: of the audio,
-// if they are known.
+// if they are known; goOn: see goOnOf.
 function showActions(text, actions = text.actions) {
   text.actions = actions;
   if (state.shown !== text) return;
-  const { subtitles = null, again = false, result = null, peaks = null } = actions;
+  const { subtitles = null, again = false, result = null, peaks = null, goOn = null } = actions;
   const { name, audio, recording } = text;
   view.finished({
     name,
@@ -353,8 +362,9 @@ function showActions(text, actions = text.actions) {
     recording,
     again: again ? () => transcribeAgain(text) : null,
     result,
-    audio: result && audio,
+    audio,
     peaks,
+    goOn,
   });
 }
 

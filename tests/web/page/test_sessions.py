@@ -774,7 +774,7 @@ def test_another_file_is_not_taken_in_silence(browser, url):
             (
                 "other.wav",
                 1,
-                "other.wav is as long as this text, which was made of clip.wav: is it the same recording?",
+                "This text was made of clip.wav: is other.wav the same recording?",
             ),
         ):
             at(page, "hear-file").set_input_files({"name": name, "mimeType": "", "buffer": wav(bytes(32000 * seconds))})
@@ -786,6 +786,31 @@ def test_another_file_is_not_taken_in_silence(browser, url):
         # The number of transcripts that a question is about; and recordings only where there are some.
         at(page, "delete-all").click()
         expect(page.locator("#question-text")).to_have_text("Delete the transcript?")
+
+
+def test_an_incomplete_text_of_a_file_goes_on(browser, url):
+    """The file is chosen again: the engine does not write again what is there. Another file is not taken in silence."""
+    come = {"event": "text", "text": " One two", "tokens": [33, 1500], "audio_seconds": 1}
+    with page_on(browser, url, {"feed": [{"events": [come], "silent": True}, {}]}) as page:
+        at(page, "audio-file").set_input_files(SECOND)
+        expect(at(page, "transcript")).to_contain_text("One two")
+        kept = "async () => (await import('./modules/worker/sessions/sessions.js')).list()"
+        page.wait_for_function(f"async () => (await ({kept})()).some(({{ text }}) => text)")
+        page.reload()
+        wait_for(page, "ready")
+        entries(page).get_by_role("button", name="Open").click()
+        expect(at(page, "no-audio")).to_contain_text("The text ends at 0:01")
+        at(page, "hear-file").set_input_files({**SECOND, "name": "other.wav"})
+        expect(at(page, "no-audio")).to_contain_text("is other.wav the same recording?")
+        assert not calls(page, "start")
+        at(page, "hear-file").set_input_files(SECOND)
+        page.wait_for_function("window.heard.some(({ fed }) => fed)")
+        answer(page, "feed")
+        wait_for(page, "done")
+        assert calls(page, "start")[-1]["tokens"] == [33, 1500]
+        expect(at(page, "no-audio")).to_be_hidden()
+        (session,) = sessions(page)
+        assert session["result"] and session["name"] == "clip.wav"
 
 
 def test_the_oldest_is_offered_for_removal(hearing, url):
