@@ -24,8 +24,9 @@ export async function openModel(request, { quiet = false, reopened = false, netw
   if (request.model?.url || request.model?.keep) askToPersist();
   const former = state.phase === "opening" ? state.model : null;
   // reopened stays true until something was transcribed; answer: a promise of the answer to `open`, once it is called;
-  // kept: the model's key in the store, if all of it is there; name: of the model that is open, with its size.
-  const model = { request, reopened, answer: null, kept: null, name: null };
+  // kept: the model's key in the store, if all of it is there; title, name: of the model that is open, without and with its
+  // size.
+  const model = { request, reopened, answer: null, kept: null, title: null, name: null };
   enter("opening", { model });
   if (former) {
     view.status(wording("status.stopping"));
@@ -66,7 +67,8 @@ export async function openModel(request, { quiet = false, reopened = false, netw
   }
   if (state.model !== model) return;
   downloadEnded();
-  Object.assign(model, { kept: opened.kept ?? null, name: `${opened.name}, ${opened.model_bytes} bytes` });
+  const { kept = null, name: title, model_bytes: bytes } = opened;
+  Object.assign(model, { kept, title, name: `${title}, ${bytes} bytes` });
   enter(request.demo ? "demo" : "ready");
   describe(request, opened);
   if (!request.demo) {
@@ -96,14 +98,20 @@ function describe(request, opened) {
   if (warning) view.warning(warning);
   if (request.model) {
     view.model(wording("model.open", { name: opened.name, size: size(opened.model_bytes) }));
-    view.state("ready", wording("status.ready", { name: opened.name }));
   } else if (request.demo) {
     view.model(wording("model.none_for_speech"));
-    view.state("ready", firstStep());
   } else {
     view.model(wording("model.self_test_open"), wording("transcript.self_test"));
-    view.state("ready", wording("status.ready_self_test"));
   }
+  sayReady();
+}
+
+// Says in the status that a model is open, and nothing is being done.
+export function sayReady() {
+  const { request, title } = state.model;
+  if (request.demo) view.state("ready", firstStep());
+  else if (request.model) view.state("ready", wording("status.ready", { name: title }));
+  else view.state("ready", wording("status.ready_self_test"));
 }
 
 function openingStopped(request) {

@@ -2,10 +2,21 @@
 
 import { engine } from "./engine.js";
 import { stopListening } from "./listening.js";
-import { openAgain, openModel } from "./opening.js";
+import { openAgain, openModel, sayReady } from "./opening.js";
 import * as progress from "./progress.js";
 import { newSession, noted, showSessions } from "./sessions.js";
-import { allows, clear, enter, fail, isKept, isListening, onPhase, show as showText, state } from "./state.js";
+import {
+  allows,
+  canSpeak,
+  clear,
+  enter,
+  fail,
+  isKept,
+  isListening,
+  onPhase,
+  show as showText,
+  state,
+} from "./state.js";
 import { Transcript } from "./transcript.js";
 import * as view from "./view.js";
 import { Peaks } from "./waveform.js";
@@ -86,6 +97,11 @@ export function removed(id) {
   const { shown, job } = state;
   for (const act of removals) act(id);
   view.forget(id);
+  // What the note and the status say of it goes too.
+  if (latest?.id === id && !job && canSpeak()) {
+    view.note(null);
+    if (!view.isLoading()) sayReady(); // otherwise the status names a file that is being read
+  }
   // What is transcribed now goes on, also where the list has only what came until the disk was full.
   if (shown?.id !== id || shown === job?.text) return false;
   if (!job) Object.assign(window.voxtab, { result: null, tokens: null });

@@ -43,6 +43,8 @@ export function state(name, sentence) {
   if (sentence) put(element("status"), sentence);
 }
 
+export const isLoading = () => document.documentElement.dataset.state === "loading";
+
 export function status(sentence) {
   put(element("status"), sentence);
 }

@@ -535,6 +535,45 @@ def test_what_was_deleted_is_gone(browser, url):
         expect(rows).to_contain_text("d.wav")
 
 
+def test_nothing_is_said_of_a_deleted_text(browser, url):
+    """In the status and below it; what they say of another one stays."""
+    held = []
+    with page_on(browser, url) as page:
+        status, note = at(page, "status"), at(page, "note")
+        page.route("**/d.wav", lambda route: held.append(route))
+
+        def delete(name):
+            entry = entries(page).filter(has_text=name)
+            entry.get_by_role("button", name="More").click()
+            entry.get_by_role("button", name="Delete").click()
+            at(page, "confirm").click()
+            expect(entry).to_have_count(0)
+
+        for name in ("a.wav", "b.wav", "c.wav"):
+            at(page, "audio-file").set_input_files(SECOND | {"name": name})
+            expect(note).to_contain_text(f"{name}: It is silent")
+            expect(entries(page).filter(has_text=name)).to_contain_text("0:01")
+        for name in ("a.wav", "c.wav"):
+            expect(note).to_contain_text("c.wav: It is silent")
+            entries(page).filter(has_text=name).get_by_role("button", name="Open").click()
+            expect(at(page, "reading-title")).to_have_text(name)
+            delete(name)
+        expect(at(page, "transcript")).to_have_text("")
+        expect(note).to_be_hidden()
+        expect(status).to_contain_text("Ready, with the self-test model")
+        wait_for(page, "ready")
+        at(page, "audio-file").set_input_files(SECOND | {"name": "c.wav"})
+        expect(note).to_contain_text("c.wav: It is silent")
+        expect(entries(page).filter(has_text="c.wav")).to_contain_text("0:01")
+        page.locator("#more-audio summary").click()
+        at(page, "audio-url").fill("https://audio.example/d.wav")
+        at(page, "load-audio").click()
+        expect(status).to_have_text("Reading d.wav…")
+        delete("c.wav")
+        expect(note).to_be_hidden()
+        expect(status).to_have_text("Reading d.wav…")
+
+
 def test_an_edited_text_is_kept(browser, url):
     """A moment after the last key; and subtitles are made of it, as the page does before."""
     script = {"subtitles": [{"result": {"srt": "edited", "vtt": "", "tsv": ""}}]}
