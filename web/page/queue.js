@@ -181,8 +181,8 @@ function cancel(item) {
   }
 }
 
-function remove(item) {
-  items.splice(items.indexOf(item), 1);
+function remove(...those) {
+  for (const item of those) items.splice(items.indexOf(item), 1);
   show();
 }
 

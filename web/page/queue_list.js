@@ -22,13 +22,16 @@ const WORDS = {
 // The formats that a text without times has too: what they have of the command line's JSON.
 const TEXTS = { txt: ({ text }) => `${text.trim()}\n`, json: jsonOf };
 const KINDS = ["txt", ...SUBTITLES, "json"];
+const isOver = ({ state }) => ["failed", "stopped"].includes(state); // without its whole text
 const rows = new WeakMap(); // of an item: {row, key: what it shows}
 const LIBRARY = new URL("../client-zip/client-zip.js", import.meta.url).href; // tools/build_site puts it there
 
-// items: see queue.js. act: what the buttons do with an item, {again, cancel, move, remove, read}; subtitlesOf(item),
-// a promise of {srt, vtt, tsv}; and goOn, which begins what waits, or null. leftOut: a sentence about what was left out, or null;
-// model: modelForSpeech(); shown: the id of the session whose text is shown.
+// items: see queue.js. act: what the buttons do with an item, {again, cancel, move, remove, read}, remove also with several;
+// subtitlesOf(item), a promise of {srt, vtt, tsv}; and goOn, which begins what waits, or null. leftOut: a sentence about what
+// was left out, or null; model: modelForSpeech(); shown: the id of the session whose text is shown.
 export function show(items, act, leftOut, model, shown) {
+  const pressed = /** @type {any} */ (document.activeElement?.closest("#queue-list button, #queue-clear"));
+  const place = pressed && [...element("queue-list").children].indexOf(pressed.closest("li"));
   const isWaiting = items.some(({ state }) => state === "waiting");
   // Of a single file that does not wait, the rest of the page says all.
   element("queue").hidden = items.length < 2 && !isWaiting && !leftOut;
@@ -39,8 +42,9 @@ export function show(items, act, leftOut, model, shown) {
     items.filter(({ state }) => state === "done"),
     act,
   );
-  const pressed = /** @type {any} */ (document.activeElement?.closest("#queue-list button"));
-  const place = pressed && [...element("queue-list").children].indexOf(pressed.closest("li"));
+  const over = items.filter(isOver);
+  element("queue-clear").hidden = over.length < 2;
+  element("queue-clear").onclick = () => act.remove(...over);
   showRows(items, act, shown);
   if (pressed) focusAgain(pressed.id, place);
   element("queue-go-on").hidden = !act.goOn || !isWaiting;
@@ -74,14 +78,17 @@ function showWaiting(model) {
 }
 
 // The buttons were made anew: the one that was pressed has the focus again; if it cannot be pressed any more, another one of
-// its row; if the row is gone, one of the row in its place. Does nothing where no row is left.
+// its row; if the row is gone, one of the row in its place; where no list is left, the one that chooses files.
 function focusAgain(id, place) {
   const same = element(id);
-  if (same === document.activeElement) return; // the page would be scrolled to it
-  if (same && !same.disabled) return same.focus();
+  if (same && !same.disabled && !same.hidden) {
+    if (same !== document.activeElement) same.focus(); // otherwise the page would be scrolled to it
+    return;
+  }
   const rows = element("queue-list").children;
-  const row = same?.closest("li") ?? rows[Math.min(place, rows.length - 1)];
-  row?.querySelector(".row > button:enabled")?.focus();
+  const row = same?.closest("li") ?? rows[Math.max(0, Math.min(place, rows.length - 1))];
+  const next = !element("queue").hidden && row?.querySelector(".row > button:enabled");
+  (next || element("audio-file")).focus();
 }
 
 // All texts, once there are several.
@@ -133,7 +140,6 @@ function showRows(items, act, shown) {
   const sameNames = Map.groupBy(items, ({ name }) => name);
   const wanted = items.map((item) => {
     const { state, message, text, audio, written } = item;
-    const isOver = ["failed", "stopped"].includes(state);
     const same = sameNames.get(item.name);
     const seen = {
       state,
@@ -141,7 +147,7 @@ function showRows(items, act, shown) {
       // with its number among those of the same name
       label:
         same.length < 2 ? item.name : wording("queue.numbered", { name: item.name, number: same.indexOf(item) + 1 }),
-      hasText: state === "done" || (isOver && Boolean(text)),
+      hasText: state === "done" || (isOver(item) && Boolean(text)),
       kinds: written ? kindsOf(item) : [],
       isCurrent: Boolean(audio?.session) && audio.session.id === shown,
       isAlone: item === waiting[0] && waiting.length === 1,
@@ -203,7 +209,7 @@ function actions(item, seen, act) {
     );
     return row(saved[0], [...saved.slice(1), remove()]);
   }
-  if (["failed", "stopped"].includes(item.state)) {
+  if (isOver(item)) {
     return row(
       made("again", wording("queue.again"), () => act.again(item)),
       [remove()],

@@ -292,6 +292,27 @@ def test_order_cancel_stop_and_try_again(browser, url):
         expect(at(page, "queue-go-on")).to_be_hidden()
 
 
+def test_what_failed_or_was_stopped_is_removed_at_once(browser, url):
+    """From two such files on. The focus goes to a row that is left, or to the choice of files."""
+    with page_on(browser, url, {"finish": [{}, {}, {"silent": True}, {}]}) as page:
+        clear = at(page, "queue-clear")
+        drop(page, ("0 bad.wav", BAD), *seconds("a.wav", "b.wav", "c.wav", "d.wav"))
+        expect(at(page, "queue-list").locator("li").nth(3)).to_have_attribute("data-state", "running")
+        expect(clear).to_be_hidden()
+        at(page, "stop").click()
+        expect(clear).to_be_visible()
+        clear.press("Enter")
+        expect_rows(page, ("a.wav", "done"), ("b.wav", "done"), ("d.wav", "waiting"))
+        expect(clear).to_be_hidden()
+        expect(page.get_by_role("button", name="Save .txt: a.wav")).to_be_focused()
+    with page_on(browser, url) as page:
+        drop(page, ("1.wav", BAD), ("2.wav", BAD))
+        expect(at(page, "queue-summary")).to_have_text("2 failed")
+        at(page, "queue-clear").press("Enter")
+        expect(at(page, "queue")).to_be_hidden()
+        expect(at(page, "audio-file")).to_be_focused()
+
+
 def test_files_wait_for_a_model(browser, url):
     with page_on(browser, url, {"open": [{"silent": True}]}, state="loading") as page:
         drop(page, *seconds("a.wav", "b.wav"))
