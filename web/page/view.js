@@ -2,6 +2,7 @@
 // reading.js and transcript_box.js, the settings in settings.js.
 
 import { notice } from "./notices.js";
+import { say } from "./spoken.js";
 import * as title from "./title.js";
 import { clock, number, put, wording } from "./words.js";
 
@@ -135,10 +136,14 @@ export function progress(text, done = 0, total = 0) {
   }
 }
 
-// What a download waits for, or null.
+// What a download waits for, or null. A number that counts down is seen; screen readers say the sentence once.
 export function download(sentence) {
-  put(element("download"), sentence);
-  element("download").hidden = !sentence;
+  const place = element("download");
+  const words = () => place.textContent.replace(/\p{Nd}+/gu, "");
+  const before = words();
+  put(place, sentence);
+  place.hidden = !sentence;
+  if (sentence && words() !== before) say(place.textContent);
 }
 
 // label: of the button that pauses a download or lets it go on, or null to hide it.

@@ -139,6 +139,13 @@ def test_what_a_download_waits_for_is_told(browser, url):
         hear(page, event="network", downloading=True)
         hear(page, event="network", tell="models.example asks to wait 40 s.")
         expect(at(page, "download")).to_have_text("models.example asks to wait 40 s.")
+        # It counts down; screen readers say it once.
+        hear(page, event="network", tell="models.example asks to wait 39 s.")
+        expect(at(page, "download")).to_have_text("models.example asks to wait 39 s.")
+        expect(page.get_by_role("status").filter(has_text="asks to wait")).to_have_count(0)
+        expect(page.get_by_role("log").locator("p")).to_have_text(["models.example asks to wait 40 s."])
+        hear(page, event="network", tell="Nothing has come from models.example for 10 s.")
+        expect(page.get_by_role("log").locator("p").last).to_contain_text("Nothing has come from models.example")
         hear(page, event="network", tell=None)
         expect(at(page, "download")).to_be_hidden()
         for paused, label in ((True, "Go on downloading"), (False, "Pause the download")):

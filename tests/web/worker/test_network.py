@@ -291,6 +291,29 @@ def test_a_fault(page, faulty, fault):
         assert re.search("127.0.0.1:[0-9]+ asks to wait [1-5] s", said)
 
 
+WAIT = """async ([pause, after]) => {
+    const { Patience } = await import("/site/modules/worker/weights/patience.js");
+    const [said, slept] = [[], []];
+    const usual = window.setTimeout;
+    window.setTimeout = (act, ms) => slept.push(ms) && act();
+    const patience = new Patience((sentence) => said.push(sentence), { pauses: [pause], longest: 9 });
+    await patience.wait({ after }, 1, "a.example");
+    window.setTimeout = usual;
+    return [said, slept];
+}"""
+
+
+def test_a_wait_counts_down(page):
+    """Each second, from what the server asks for, or from a pause that is drawn; a short one is not told."""
+    said, slept = page.evaluate(WAIT, [0.3, 2.5])
+    assert said == [f"a.example asks to wait {count} s." for count in (3, 2, 1)] and slept == [500, 1000, 1000]
+    said, slept = page.evaluate(WAIT, [4, None])
+    counts = [int(re.search(r"broke. It is asked again in (\d+) s", sentence)[1]) for sentence in said]
+    assert counts == list(range(len(said), 0, -1)) and 3000 <= sum(slept) <= 5000
+    said, slept = page.evaluate(WAIT, [0.3, None])
+    assert said == [] and len(slept) == 1
+
+
 @pytest.mark.parametrize("fault", ["changed_tag", "cut_always", "other_start", "no_content_range"])
 def test_with_sums(page, faulty, fault):
     """Where a manifest has the sums, they alone say whether the bytes are right."""

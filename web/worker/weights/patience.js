@@ -53,7 +53,7 @@ export class Patience {
     }
   }
 
-  // Waits before the next attempt. failures: attempts that failed in a row, 1 at least; error: what the last one threw.
+  // Waits before the next attempt, and tells each second how long it will. failures: attempts that failed in a row, 1 at least; error: what the last one threw.
   // Throws it if there were too many.
   async wait(error, failures, host) {
     const { pauses, longest } = this.times;
@@ -61,9 +61,16 @@ export class Patience {
     const after = error.after ?? null;
     // The jitter keeps many pages that failed together from asking together again.
     const seconds = after ?? pauses[failures - 1] * (0.75 + 0.5 * Math.random());
-    if (after !== null) this.tell(`${host} asks to wait ${Math.ceil(seconds)} s.`);
-    else if (seconds >= 1) this.tell(`The connection to ${host} broke. It is asked again in ${Math.ceil(seconds)} s.`);
-    await sleep(seconds);
+    const toTell = (count) =>
+      after === null
+        ? `The connection to ${host} broke. It is asked again in ${count} s.`
+        : `${host} asks to wait ${count} s.`;
+    for (let left = seconds; left > 0; ) {
+      const count = Math.ceil(left);
+      if (after !== null || seconds >= 1) this.tell(toTell(count));
+      await sleep(left - (count - 1));
+      left = count - 1;
+    }
   }
 
   pause(paused) {
