@@ -301,7 +301,8 @@ function goTo(step) {
 
 function edit(on) {
   box.editable(on);
-  element("edit").setAttribute("aria-pressed", on);
+  element("edit").textContent = wording(on ? "reading.done" : "reading.edit");
+  element("edit").classList.toggle("strong", on);
 }
 
 const on = (id, event, act) => element(id).addEventListener(event, act);

@@ -145,6 +145,30 @@ def test_an_edited_text_is_not_replaced_unasked(browser, url):
         assert len(calls(page, "start")) == 2
 
 
+def test_editing_is_done(browser, url):
+    """The button says what it does next, in each language; those beside it stay where they are."""
+    with page_on(browser, url, finished(THREE)) as page:
+        transcribed(page)
+        edit = at(page, "edit")
+        for language, start, done in (("en", "Edit", "Done"), ("hi", "बदलें", "हो गया")):
+            at(page, "language").select_option(language)
+            expect(edit).to_have_text(start)
+            place = at(page, "print").bounding_box()
+            edit.click()
+            expect(edit).to_have_text(done)
+            assert edit.get_attribute("aria-pressed") is None
+            assert at(page, "print").bounding_box() == place
+            page.keyboard.press("Escape")
+            expect(edit).to_have_text(start)
+            edit.click()
+            edit.click()
+            expect(edit).to_have_text(start)
+            expect(edit).to_be_focused()
+        edit.click()
+        at(page, "language").select_option("en")
+        expect(edit).to_have_text("Done")
+
+
 def test_edited_paragraphs_stay_apart(browser, url):
     """Also where the user takes the space between two."""
     with page_on(browser, url, finished(THREE)) as page:
