@@ -6,20 +6,24 @@ import { Wave } from "./waveform.js";
 import { clock, wording } from "./words.js";
 
 const STEP = 5; // seconds that an arrow key moves by
+const SAME_SECONDS = 0.5; // by which the browser's length may differ from ours
 
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
 
 const sound = new Audio();
 let seconds = null; // of the audio, or null if there is none to hear
+let decode = null; // of a file that was not decoded: as `offer` takes it
 const wave = new Wave(element("wave"), (to) => {
   sound.currentTime = to;
 });
 
-// Offers the audio. blob: what the browser can play; peaks: its Peaks; length: in seconds.
-export function offer(blob, peaks, length) {
+// Offers the audio. blob: what the browser can play; peaks: its Peaks; length: in seconds; decoded(): a promise of the same as
+// WAV, or null.
+export function offer(blob, peaks, length, decoded = null) {
   withdraw();
   seconds = length;
+  decode = decoded;
   sound.src = URL.createObjectURL(blob);
   sound.playbackRate = Number(element("speed").value);
   element("player").hidden = false;
@@ -35,6 +39,7 @@ export function withdraw() {
   URL.revokeObjectURL(sound.src);
   sound.removeAttribute("src");
   seconds = null;
+  decode = null;
   element("player").hidden = true;
   transcript.playable(null);
   transcript.played(null);
@@ -53,9 +58,32 @@ function toggle() {
 
 function play() {
   sound.play().catch(() => {
-    element("played").textContent = wording("player.failed");
+    if (!decode) element("played").textContent = wording("player.failed");
   });
 }
+
+// A file whose header says little: the browser guesses its length, and then plays other places than were asked for. Some files
+// it cannot play at all. So it plays what we have decoded.
+async function takeDecoded() {
+  const mine = decode;
+  const wav = await mine().catch(() => null); // the file is gone
+  if (mine !== decode) return;
+  decode = null;
+  if (!wav) return show();
+  const { currentTime, paused } = sound;
+  URL.revokeObjectURL(sound.src);
+  sound.src = URL.createObjectURL(wav);
+  sound.playbackRate = Number(element("speed").value);
+  sound.currentTime = Math.min(currentTime, seconds);
+  if (!paused) play();
+}
+
+sound.addEventListener("loadedmetadata", () => {
+  if (decode && Math.abs(sound.duration - seconds) > SAME_SECONDS) takeDecoded();
+});
+sound.addEventListener("error", () => {
+  if (decode) takeDecoded();
+});
 
 // Shows where it is, at each frame while it plays.
 function show() {

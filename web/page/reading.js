@@ -1,6 +1,7 @@
 // What can be done with a transcript: copied, saved, printed, searched, edited, heard; and those before it in this tab.
 
 import { openAudio } from "../audio/file.js";
+import { Recording } from "../audio/recording.js";
 import { engine } from "./engine.js";
 import { fileName, OWN, SUBTITLES, stemOf } from "./naming.js";
 import * as player from "./player.js";
@@ -182,7 +183,14 @@ async function hearing(audio, peaks) {
   askForFile(blob ? null : wording("player.none"));
   if (!blob) return player.withdraw();
   const shape = peaks ?? (await Peaks.of(audio));
-  if (mine === shown) player.offer(blob, shape, audio.seconds);
+  if (mine === shown) player.offer(blob, shape, audio.seconds, audio.blob && (() => decoded(audio)));
+}
+
+// A file as a Recording is, in WAV. It is opened again: its text may be written again meanwhile.
+async function decoded({ blob, name }) {
+  const recording = new Recording(name);
+  for await (const samples of (await openAudio(blob, name)).blocks()) recording.append(samples);
+  return recording.wav();
 }
 
 // sentence: why the file whose text is shown is needed, which the page does not keep; or null.

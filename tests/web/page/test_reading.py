@@ -3,8 +3,10 @@
 import json
 
 import numpy as np
+import pytest
 from playwright.sync_api import expect
 
+from recordings import mp3, tripled
 from web.conftest import browser_of
 from web.fake_engine import SECOND, at, calls, page_on, wait_for, wav
 
@@ -27,6 +29,32 @@ def transcribed(page, seconds=8):
 
 
 THREE = [("One", 0.1, 0.4), ("two.", 0.5, 0.9), ("Three", 5.0, 5.4), ("four", 5.5, 6.0)]
+
+# The page's Audio element.
+SOUND = "window.Audio = new Proxy(Audio, { construct: (Made, args) => (window.sound = new Made(...args)) });"
+
+
+def test_a_file_that_the_browser_would_play_wrongly(browser, url):
+    """It tells another length than it has, or the browser cannot play it: what was decoded is played."""
+    right = mp3(np.random.default_rng(0).uniform(-0.3, 0.3, 10 * 16000))
+    with page_on(browser, url, finished(THREE)) as page:
+        page.add_init_script(SOUND)
+        page.reload()
+        wait_for(page, "ready")
+        for name, data in {"tripled.mp3": tripled(right), "right.mp3": right}.items():
+            page.evaluate("() => { window.lengths = []; sound.onloadedmetadata = () => lengths.push(sound.duration); }")
+            at(page, "audio-file").set_input_files(SECOND | {"name": name, "buffer": data})
+            page.wait_for_function("lengths.length")
+            expect(at(page, "played")).to_have_text("0:00 / 0:10")
+            if data == right:
+                assert page.evaluate("lengths") == [pytest.approx(10, abs=0.2)]
+                page.evaluate("sound.dispatchEvent(new Event('error'))")  # as if the browser could not play it
+            page.wait_for_function("lengths.length === 2")
+            assert page.evaluate("lengths[1]") == pytest.approx(10, abs=0.2)
+            at(page, "wave").focus()
+            page.keyboard.press("End")
+            expect(at(page, "wave")).to_have_attribute("aria-valuetext", "0:10")
+
 
 # How much of a canvas's height its tallest bar takes.
 LOUDEST = """(canvas) => {
