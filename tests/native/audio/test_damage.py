@@ -7,16 +7,11 @@ import numpy as np
 import pytest
 
 import recordings
-from recordings import damaged, encoded, heard, mp3, tone
+from recordings import damaged, encoded, heard, mp3, tone, tripled
 from voxtab.errors import AudioError
 from voxtab.native.audio.file import open_audio
 
 # --- files whose header is wrong, and joined files
-
-
-def xing(data: bytes) -> int:
-    """Where the number of frames is in an MP3 file's first frame."""
-    return max(data.find(b"Xing"), data.find(b"Info")) + 8
 
 
 VBR = {"container": {"write_xing": "0", "id3v2_version": "0"}, "codec": {"b": "0", "q": "9"}}
@@ -36,10 +31,7 @@ def test_a_variable_bitrate_that_begins_quietly(file, speech):
 
 
 def test_a_tag_that_promises_three_times_as_much(file, speech):
-    data = bytearray(mp3(speech))
-    (frames,) = struct.unpack_from(">I", data, xing(data))
-    struct.pack_into(">I", data, xing(data), 3 * frames)
-    path = file("triple.mp3", data)
+    path = file("triple.mp3", tripled(mp3(speech)))
     samples, notes = heard(path)
     assert open_audio(path).seconds > 20 and len(samples) / 16000 == pytest.approx(7.2, abs=0.1) and not notes
 
