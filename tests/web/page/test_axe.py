@@ -98,6 +98,22 @@ def test_while_it_works(browser, url, check):
         check(page)
 
 
+def test_lists_with_many(browser, url, check):
+    """Of files, some of which failed or were stopped, and of transcripts, searched with and without a find."""
+    with page_on(browser, url, {"finish": [*[{}] * 5, {"silent": True}]}, query="?model=self-test&lang=hi") as page:
+        drop(page, ("0.wav", BAD), *((f"{n}.wav", SECOND["buffer"]) for n in range(1, 8)))
+        expect(at(page, "queue-list").locator("li").nth(6)).to_have_attribute("data-state", "running")
+        at(page, "stop").click()
+        expect(at(page, "queue-clear")).to_be_visible()
+        expect(at(page, "sessions-list").locator("li")).to_have_count(5)
+        at(page, "sessions-find").fill("hello")
+        expect(at(page, "sessions-found")).to_contain_text("5")
+        check(page)
+        at(page, "sessions-find").fill("zebra")
+        expect(at(page, "sessions-list").locator("li")).to_have_count(0)
+        check(page)
+
+
 def test_while_it_listens(browser, url, check):
     """With captions, a hint, and a place where the model was started again; then its recording is found again."""
     script = {"feed": [{"events": [{"event": "text", "text": " Hello.", "tokens": [33], "audio_seconds": 0.1}]}, {}]}
