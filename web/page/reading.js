@@ -19,7 +19,8 @@ const SAME_PART = 0.01; // of the text's length, where that is more
 const COPIED_MS = 2000; // a button says so
 const EDITED_MS = 300; // without a key: then the edited text is kept
 
-// {stem: of the names of saved files, transcript, subtitles, result, file: name of the one it was made of, if known; goOn: see finished}
+// {stem: of the names of saved files, transcript, subtitles, result, file: name of the one it was made of, if known; goOn: see
+// finished}
 let shown = null;
 let keepEdits = (_) => {};
 let reopen = (_) => {};

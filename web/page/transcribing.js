@@ -51,7 +51,8 @@ export async function transcribe(audio, known = null, isNext = false) {
   return job.ended;
 }
 
-// Shows a session that is kept; returns whether that is possible now. audio: a Recording, an AudioFile that is still there, or {name, session}.
+// Shows a session that is kept; returns whether that is possible now. audio: a Recording, an AudioFile that is still there, or
+// {name, session}.
 export function show(audio, known) {
   const { texts, result, subtitles } = known;
   const text = textOf(audio, !result);

@@ -53,8 +53,8 @@ export class Patience {
     }
   }
 
-  // Waits before the next attempt, and tells each second how long it will. failures: attempts that failed in a row, 1 at least; error: what the last one threw.
-  // Throws it if there were too many.
+  // Waits before the next attempt, and tells each second how long it still will. failures: attempts that failed in a row, 1 at
+  // least; error: what the last one threw. Throws it if there were too many.
   async wait(error, failures, host) {
     const { pauses, longest } = this.times;
     if (failures > pauses.length || error.after > longest) throw error;
