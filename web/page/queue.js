@@ -2,10 +2,11 @@
 
 import { openAudio } from "../audio/file.js";
 import { fetchAudio } from "./address.js";
+import { sayReady } from "./opening.js";
 import * as progress from "./progress.js";
 import * as list from "./queue_list.js";
 import { kept } from "./sessions.js";
-import { canTakeFile, isSelfTest, MISSING, modelForSpeech, OPEN, onPhase, state } from "./state.js";
+import { canSpeak, canTakeFile, isSelfTest, MISSING, modelForSpeech, OPEN, onPhase, state } from "./state.js";
 import {
   audioFailed,
   onEdited,
@@ -110,13 +111,15 @@ async function run(item) {
   try {
     audio = await open(item);
   } catch (error) {
-    change(item, item.isCancelled ? "stopped" : "failed", reason(error));
-    if (!item.isCancelled) audioFailed(error, () => again(item));
+    if (item.isCancelled) return notRead(item, reason(error));
+    change(item, "failed", reason(error));
+    audioFailed(error, () => again(item));
     return;
   }
   if (item.isCancelled || !canTakeFile()) {
     audio.close();
-    return change(item, item.isCancelled ? "stopped" : "waiting"); // the user began something else meanwhile
+    if (item.isCancelled) return notRead(item);
+    return change(item, "waiting"); // the user began something else meanwhile
   }
   Object.assign(item, { audio, seconds: audio.seconds });
   let ended;
@@ -137,6 +140,12 @@ async function run(item) {
   const isStopped = failure.kind === "aborted";
   isHeld = !item.isCancelled && (isStopped || state.phase !== "ready");
   change(item, isStopped ? "stopped" : "failed", isStopped ? "" : reason(failure));
+}
+
+// The user has cancelled it while it was read.
+function notRead(item, message = "") {
+  change(item, "stopped", message);
+  if (canSpeak()) sayReady();
 }
 
 function open(item) {

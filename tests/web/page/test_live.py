@@ -188,7 +188,8 @@ def test_what_is_said_with_the_key_is_one_transcript(speaking, url):
         page.keyboard.down("F8")
         expect(at(page, "status")).to_have_text("Listening: speak now.")
         expect(page.get_by_role("timer")).to_have_css("color", red)
-        page.wait_for_function("until => window.heard.findLast(({ fed }) => fed).fed / 16000 > until", arg=before + 5)
+        fed = "until => window.heard.findLast(({ fed }) => fed).fed / 16000 > until"
+        page.wait_for_function(fed, arg=before + 5, timeout=30000)
         expect(at(page, "error")).to_be_hidden()  # a missing second would be told by now
         page.keyboard.up("F8")
         at(page, "stop").click()

@@ -401,6 +401,12 @@ def test_an_address(browser, url):
         expect_rows(page, ("never.wav", "stopped"), ("talk.wav", "done"), ("gone.wav", "failed"))
         expect(at(page, "error")).to_contain_text("audio.example has no gone.wav (status 404)")
         assert fed(page)[-1]["fed"] == 16000
+        # Nothing comes after it.
+        at(page, "audio-url").fill("https://audio.example/never.wav")
+        at(page, "load-audio").click()
+        expect(at(page, "status")).to_have_text("Reading never.wav…")
+        press(page, "Cancel", "never.wav (2)")
+        expect(at(page, "status")).to_contain_text("Ready, with the self-test model")
 
 
 def test_what_is_to_say_about_the_audio(browser, url):
