@@ -12,6 +12,7 @@ const box = document.getElementById("transcript");
 export let shown = new Transcript();
 let heard = { seek: null, toggle: null, now: null }; // what plays the audio: see `playable`
 let playedAt = -1; // index of the word that is marked as played
+let chosenAt = 0; // the second at which the word begins that was chosen last
 let isAtEnd = true; // the end is in view: whoever reads it follows it
 let top = 0; // how far it was scrolled, in pixels
 let isFollowing = false; // the end comes into view at the next frame
@@ -20,6 +21,8 @@ let isFollowing = false; // the end comes into view at the next frame
 export function display(transcript) {
   editable(false);
   played(null);
+  chosenAt = 0;
+  showSurenessOf(null);
   find("");
   shown.box = null;
   shown = transcript;
@@ -113,7 +116,6 @@ export function played(seconds) {
   const at = seconds === null ? -1 : indexAt(seconds);
   if (at === playedAt) return;
   playedAt = at;
-  showSurenessOf(at < 0 ? null : shown.times[at].word);
   const range = at < 0 ? null : rangeOf(shown.times[at]);
   mark("played", range ? [range] : []);
   if (range) bring(range);
@@ -162,9 +164,8 @@ function placeAt({ clientX, clientY }) {
 }
 
 box.addEventListener("click", (event) => {
-  if (!heard.seek) return;
   const begun = shown.paragraphs.find(({ element }) => element.firstChild === event.target);
-  if (begun && event.target.matches(".time")) return heard.seek(begun.start);
+  if (begun && event.target.matches(".time")) return heard.seek?.(begun.start);
   if (shown.isEditable || !getSelection().isCollapsed) return;
   const [node, offset] = placeAt(event) ?? [];
   const paragraph = shown.paragraphs.find(({ line }) => line.firstChild === node);
@@ -174,10 +175,10 @@ box.addEventListener("click", (event) => {
 
 // The keys: space plays or pauses, left and right go from word to word.
 box.addEventListener("keydown", (event) => {
-  if (!heard.seek || event.target !== box || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target !== box || event.ctrlKey || event.metaKey || event.altKey) return;
   const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-  if (event.key === " ") heard.toggle();
-  else if (step && shown.times.length) goToWord(wordAfter(heard.now(), step));
+  if (event.key === " " && heard.toggle) heard.toggle();
+  else if (step && shown.times.length) goToWord(wordAfter(heard.now?.() ?? chosenAt, step));
   else return;
   event.preventDefault();
 });
@@ -189,9 +190,11 @@ function wordAfter(seconds, step) {
   return shown.times[at].word;
 }
 
-// A word that the user chose is heard, and screen readers say how sure it is. They are silent while the audio plays on.
+// A word that the user chose is heard, if there is audio. How sure it is stays while the audio plays on; screen readers say it
+// once.
 function goToWord(word) {
-  heard.seek(word.start);
+  chosenAt = word.start;
+  heard.seek?.(word.start);
   showSurenessOf(word);
   const line = document.getElementById("sureness");
   if (!line.hidden) say(line.textContent);

@@ -321,8 +321,22 @@ def test_how_sure_the_model_is(browser, url):
         at(page, "transcript").focus()
         page.keyboard.press("ArrowRight")
         page.keyboard.press("ArrowRight")
-        expect(at(page, "sureness")).to_have_text(
-            "“two.”: the model is 44% sure. It might have been “too” (40%) instead of “two”."
-        )
+        two = "“two.”: the model is 44% sure. It might have been “too” (40%) instead of “two”."
+        expect(at(page, "sureness")).to_have_text(two)
+        at(page, "wave").focus()
+        page.keyboard.press("End")
+        page.wait_for_function("CSS.highlights.get('played')?.values().next().value.toString() === 'four'")
+        expect(at(page, "sureness")).to_have_text(two)  # it can be read while the audio plays on
+        # At a later visit too, without the audio.
+        page.reload()
+        wait_for(page, "ready")
+        page.get_by_role("button", name="Open One two.").click()
+        assert page.evaluate(marked, "doubtful") == ["two."] and page.evaluate(marked, "unsure") == ["Three"]
+        expect(at(page, "sureness")).to_be_hidden()
+        at(page, "transcript").focus()
+        page.keyboard.press("ArrowRight")
+        expect(at(page, "sureness")).to_contain_text("“One”")
+        page.keyboard.press("ArrowRight")
+        expect(at(page, "sureness")).to_have_text(two)
         at(page, "reset").click()
         expect(at(page, "alternatives")).not_to_be_checked()
