@@ -114,7 +114,7 @@ function offerInterrupted(session) {
     view.save(recording.wav(), `${stemOf(recording.name, recording.begun)}.wav`);
     await noted(session, { stopped: true }); // it is not offered again, and stays in the list
   };
-  element("interrupted-discard").onclick = () => discard([session], null);
+  element("interrupted-discard").onclick = () => discardOne(session);
 }
 
 function offerToDelete(oldest, bytes) {
@@ -127,7 +127,7 @@ function offerToDelete(oldest, bytes) {
     oldest: size(oldest.bytes),
   };
   notice("sessions-large", wording("sessions.large", values));
-  element("delete-oldest").onclick = () => discard([oldest], wording("sessions.delete_question", { title }));
+  element("delete-oldest").onclick = () => discardOne(oldest);
 }
 
 function entry(session) {
@@ -149,9 +149,7 @@ function entry(session) {
   const others = [
     labelled(wording("sessions.rename"), session, () => askForTitle(session, title)),
     labelled(wording("sessions.export"), session, () => view.save(exported(session), `${titleOf(session)}.json`)),
-    labelled(wording("sessions.delete"), session, () => {
-      discard([session], wording("sessions.delete_question", { title: titleOf(session) }));
-    }),
+    labelled(wording("sessions.delete"), session, () => discardOne(session)),
   ];
   const open = labelled(wording("sessions.open"), session, () => reopen(session));
   item.append(...folded(`session-${session.id}`, open, others, (label) => labelled(label, session, () => {})));
@@ -268,9 +266,11 @@ export async function noted(session, entry) {
   await showSessions();
 }
 
-// question: asked before; null where the user's click was the answer.
+const discardOne = (session) => discard([session], wording("sessions.delete_question", { title: titleOf(session) }));
+
+// question: asked before.
 async function discard(sessions, question) {
-  if (question && !(await view.ask(question, [], wording("sessions.delete"), wording("sessions.keep"), true))) return;
+  if (!(await view.ask(question, [], wording("sessions.delete"), wording("sessions.keep"), true))) return;
   let inUse = 0;
   for (const { id } of sessions) {
     if (await remove(id)) page.removed(id);

@@ -203,6 +203,11 @@ def test_a_tab_that_ends(hearing, url):
                 expect(entries(other).first).to_contain_text("incomplete")
             elif choice == "discard":
                 at(other, "interrupted-discard").click()
+                expect(at(other, "question")).to_contain_text("Delete “One two three four five six”?")
+                at(other, "decline").click()
+                expect(at(other, "interrupted")).to_be_visible()
+                at(other, "interrupted-discard").click()
+                at(other, "confirm").click()
                 expect(at(other, "deleted")).to_have_text("The transcript was deleted.")
             else:
                 at(other, "interrupted-transcribe").click()
