@@ -107,6 +107,7 @@ async function run(item) {
   list.follow(item);
   view.error(null);
   view.state("loading", wording("status.reading", { name: item.name }));
+  const former = item.text && !item.audio.session.failure ? item.audio.session : null; // where its text goes on
   let audio;
   try {
     audio = await open(item);
@@ -116,11 +117,14 @@ async function run(item) {
     audioFailed(error, () => again(item));
     return;
   }
+  let known = former && (await kept(former.id));
+  if (!known?.tokens.length) known = null;
   if (item.isCancelled || !canTakeFile()) {
     audio.close();
     if (item.isCancelled) return notRead(item);
     return change(item, "waiting"); // the user began something else meanwhile
   }
+  if (known) audio.session = former;
   Object.assign(item, { audio, seconds: audio.seconds });
   let ended;
   do {
@@ -128,7 +132,8 @@ async function run(item) {
     change(item, "running");
     const isNext = !isAsked;
     isAsked = false;
-    ended = await transcribe(audio, null, isNext);
+    ended = await transcribe(audio, known, isNext);
+    known = null;
     if (item.isRestarted) await audio.session.close();
   } while (item.isRestarted && !item.isCancelled);
   const { failure, result, subtitles, text } = ended;

@@ -4,7 +4,7 @@ import { folded } from "./more.js";
 import { fileName, SUBTITLES, stamp, stemOf } from "./naming.js";
 import { left } from "./progress.js";
 import { MISSING, OPEN } from "./state.js";
-import { button, error, jsonOf, save, saveSubtitles } from "./view.js";
+import { button, error, jsonOf, offerModel, save, saveSubtitles } from "./view.js";
 import { facts, put, reason, wording } from "./words.js";
 
 /** @type {(id: string) => any} */
@@ -69,12 +69,9 @@ export function follow({ id }) {
 
 // What the files wait for, with the button that gets it: the one of the first minute.
 function showWaiting(model) {
-  const get = element("get-model");
   element("queue-waits").hidden = model === OPEN;
   element("queue-waits-text").textContent = model === OPEN ? "" : wording("queue.waits");
-  element("queue-get").hidden = model !== MISSING;
-  element("queue-get").textContent = get.textContent;
-  element("queue-get").onclick = () => get.click();
+  offerModel("queue-get", model === MISSING);
 }
 
 // The buttons were made anew: the one that was pressed has the focus again; if it cannot be pressed any more, another one of
@@ -211,7 +208,7 @@ function actions(item, seen, act) {
   }
   if (isOver(item)) {
     return row(
-      made("again", wording("queue.again"), () => act.again(item)),
+      made("again", wording(seen.hasText ? "queue.go_on_here" : "queue.again"), () => act.again(item)),
       [remove()],
     );
   }

@@ -142,14 +142,14 @@ export function append(transcript, added, seconds = null) {
 function showComing(transcript) {
   if (!transcript.text.trim()) return;
   for (const id of ["text-actions", "actions", "save-text"]) element(id).hidden = false;
-  for (const id of ["save-json", "save-wav", "again", ...SUBTITLES.map((kind) => `save-${kind}`)])
+  for (const id of ["save-json", "save-wav", "again", "go-on", ...SUBTITLES.map((kind) => `save-${kind}`)])
     element(id).hidden = true;
-  element("copy-times").hidden = transcript.blocks[0].start === null;
+  element("copy-times").hidden = !hasTimes();
 }
 
 // What can be done once a transcription has ended. subtitles: {srt, vtt, tsv}, or null if there are none; result: the
 // command line's JSON, or null; audio: {blocks(), seconds, and wav() or blob} if it can be heard, with its Peaks; else {file};
-// goOn: how an incomplete text of a file goes on, {covered: seconds that have their text, press(audio)}, or null.
+// goOn: how an incomplete text goes on, {covered: seconds that have their text, press(file)}, or null.
 export function finished({
   name,
   subtitles = null,
@@ -169,28 +169,37 @@ export function finished({
   for (const id of ["text-actions", "save-text"]) element(id).hidden = !hasText;
   for (const kind of SUBTITLES) element(`save-${kind}`).hidden = !subtitles?.[kind];
   element("save-json").hidden = !result;
-  element("copy-times").hidden = !result?.words?.length;
+  element("copy-times").hidden = !hasTimes();
   element("save-wav").hidden = !recording;
   element("save-wav").onclick = () => save(recording.wav(), `${shown.stem}.wav`);
   element("again").hidden = !again;
   element("again").onclick = again;
-  if (goOn) askForFile(wording("player.go_on", { at: clock(goOn.covered) }));
-  else if (result && (hasText || audio.seconds > 0)) hearing(audio, peaks);
+  const isHere = Boolean(audio?.wav || audio?.blob);
+  element("go-on").hidden = !goOn || !isHere;
+  if (goOn) element("go-on").textContent = wording("reading.go_on", { at: clock(goOn.covered) });
+  element("go-on").onclick = () => goOn.press();
+  if (goOn && !isHere) askForFile(wording("player.go_on", { at: clock(goOn.covered) }));
+  else if (result ? hasText || audio.seconds > 0 : again && isHere) hearing(audio, peaks);
 }
+
+const hasTimes = () => (box.shown.blocks[0]?.start ?? null) !== null;
 
 async function hearing(audio, peaks) {
   const blob = audio.wav?.() ?? audio.blob;
   const mine = shown;
   askForFile(blob ? null : wording("player.none"));
   if (!blob) return player.withdraw();
-  const shape = peaks ?? (await Peaks.of(audio));
+  const shape = peaks ?? (await Peaks.of(await anew(audio)));
   if (mine === shown) player.offer(blob, shape, audio.seconds, audio.blob && (() => decoded(audio)));
 }
 
-// A file as a Recording is, in WAV. It is opened again: its text may be written again meanwhile.
-async function decoded({ blob, name }) {
-  const recording = new Recording(name);
-  for await (const samples of (await openAudio(blob, name)).blocks()) recording.append(samples);
+// Another reader of the same audio: its text may be written meanwhile.
+const anew = async (audio) => (audio.blob ? openAudio(audio.blob, audio.name) : audio);
+
+// A file as a Recording is, in WAV.
+async function decoded(audio) {
+  const recording = new Recording(audio.name);
+  for await (const samples of (await anew(audio)).blocks()) recording.append(samples);
   return recording.wav();
 }
 

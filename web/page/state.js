@@ -30,6 +30,7 @@ export const state = {
   phase: "closed",
   impossible: null, // why this machine cannot run the engine: a sentence for the user
   model: null, // while opening, the model that is being opened; then the open one: see opening.js
+  hadModel: false, // one for speech was open in this tab: if it went away, an error offers to open it again
   job: null, // the transcription that runs, or that waits for a model: see transcribing.js
   microphone: null, // ASKING, or the Microphone that is listening
   stopping: false, // the Stop button was pressed in this phase
@@ -40,6 +41,7 @@ const listeners = [];
 
 export function enter(phase, changes = {}) {
   Object.assign(state, { stopping: false }, changes, { phase });
+  state.hadModel ||= phase === "ready";
   changed();
 }
 
@@ -104,7 +106,7 @@ export function allows(action) {
 // Whether the page has no model for speech yet, and nothing to read.
 function isFirstMinute() {
   const { phase, model, job, shown } = state;
-  if (shown && shown !== job?.text) return false; // the user reads one that is kept
+  if (shown && (shown !== job?.text || view.text())) return false; // the user reads it
   if (phase === "opening") return Boolean(model.request.demo);
   return ["impossible", "demo", "showing"].includes(phase) || (phase === "closed" && !job && !view.text());
 }
@@ -140,6 +142,7 @@ function showControls() {
   view.controls({
     speak: canSpeak(),
     dictates: !isFirst,
+    get: !isFirst && !state.hadModel && modelForSpeech() === MISSING,
     busy: running,
     stop: isListening() ? wording("work.stop_listening") : !isFirst && stopVerb() && wording(stopWork()), // else demo.js
   });
@@ -150,7 +153,7 @@ function showControls() {
 function lostBy(next) {
   const { shown, job } = state;
   if (!shown || shown === next || shown === job?.text) return null;
-  const isReplaced = next === job?.text && shown.session?.id === next.session?.id;
+  const isReplaced = next === job?.text && shown.session?.id === next.session?.id && !next.goesOn;
   return isKept(shown) && !isReplaced ? null : shown;
 }
 

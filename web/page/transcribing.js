@@ -4,7 +4,7 @@ import { engine } from "./engine.js";
 import { stopListening } from "./listening.js";
 import { openAgain, openModel, sayReady } from "./opening.js";
 import * as progress from "./progress.js";
-import { newSession, noted, showSessions } from "./sessions.js";
+import { kept, newSession, noted, showSessions } from "./sessions.js";
 import {
   allows,
   canSpeak,
@@ -13,6 +13,8 @@ import {
   fail,
   isKept,
   isListening,
+  MISSING,
+  modelForSpeech,
   onPhase,
   show as showText,
   state,
@@ -27,6 +29,7 @@ const ENGINE_GONE = ["lost", "crash", "silent", "device"]; // kinds of failures 
 const RETRY_SECONDS = 10; // of audio between two losses of the engine; without them, the second one ends the transcription
 
 let latest = null; // the text of the transcription that began last
+const files = new Map(); // the AudioFiles of this tab, by the ids of their sessions: the browser keeps only their texts
 
 // audio: {name, live, seconds, blocks()}, a file or a Recording, which may still grow. It waits if no model is open.
 // known: of a session that was interrupted and goes on, what is known of it (web/worker/sessions/log.js).
@@ -51,10 +54,13 @@ export async function transcribe(audio, known = null, isNext = false) {
   return job.ended;
 }
 
-// Shows a session that is kept; returns whether that is possible now. audio: a Recording, an AudioFile that is still there, or
-// {name, session}.
-export function show(audio, known) {
+// Shows a session that is kept; returns whether that is possible now. named: a Recording, an AudioFile, or {name, session} of a
+// file that this tab may have.
+export function show(named, known) {
   const { texts, result, subtitles } = known;
+  const { name, session } = named;
+  const file = files.get(session?.id);
+  const audio = file ? Object.assign(file, { name, session }) : named;
   const text = textOf(audio, !result);
   if (result) view.complete(text.transcript, result);
   else text.transcript.take(texts);
@@ -62,11 +68,15 @@ export function show(audio, known) {
   return showAgain(text);
 }
 
-// How the incomplete text of a file goes on that is chosen again; null if it is another text, or its tokens are not known.
-function goOnOf({ audio, recording }, known) {
-  if (known.result || recording || audio.blob || !known.tokens.length) return null;
-  const { name, session } = audio;
-  const press = (chosen) => transcribe(Object.assign(chosen, { name, session }), known);
+// How an incomplete text goes on where it ended; null if it is whole, or its tokens are not known. press: with the file, where
+// the page has no audio.
+function goOnOf({ audio }, known) {
+  if (known.result || !known.tokens?.length) return null;
+  const press = async (chosen = audio) => {
+    const { name, session } = audio;
+    const now = await kept(session.id); // the user may have edited it
+    return transcribe(Object.assign(chosen, { name, session }), now ?? known);
+  };
   return { covered: known.covered, press };
 }
 
@@ -80,6 +90,7 @@ export function showAgain(text) {
   view.error(null);
   showText(text);
   tellIncomplete(text);
+  if (modelForSpeech() === MISSING) view.status(wording("status.get_model"));
   if (!state.job) Object.assign(window.voxtab, { result: text.actions.result ?? null, tokens: null });
   showActions(text);
   return true;
@@ -97,6 +108,7 @@ export function onRemoved(act) {
 export function removed(id) {
   const { shown, job } = state;
   for (const act of removals) act(id);
+  files.delete(id);
   view.forget(id);
   // What the note and the status say of it goes too.
   if (latest?.id === id && !job && canSpeak()) {
@@ -147,12 +159,12 @@ onPhase(() => {
 export const readsAnother = () => Boolean(state.shown && state.shown !== latest);
 
 // A text of an audio. id: of its session, which stays when `session` is that of another text; recording: the audio, if it was
-// recorded here; unfinished: it is not complete; actions: see showActions.
+// recorded here; unfinished: it is not complete; goesOn: it begins with one that was incomplete; actions: see showActions.
 function textOf(audio, unfinished) {
   const recording = audio.wav ? audio : null;
   const { name, session } = audio;
   const id = session?.id ?? null;
-  return { id, name, audio, recording, unfinished, session, transcript: new Transcript(), actions: {} };
+  return { id, name, audio, recording, unfinished, session, goesOn: false, transcript: new Transcript(), actions: {} };
 }
 
 // Whether closing the page now would lose something: what runs or waits, or what could not be kept.
@@ -178,7 +190,8 @@ class Job {
     this.tokens = known?.tokens ?? [];
     this.lostAt = null; // how much was covered when the engine went away the last time
     audio.session ??= newSession(audio.name);
-    this.text = textOf(audio, true);
+    if (audio.blob) files.set(audio.session.id, audio);
+    this.text = Object.assign(textOf(audio, true), { goesOn: Boolean(known) });
     this.text.transcript.take(known?.texts ?? []);
     if (!audio.session.isOpen) audio.session.open();
     showSessions();
@@ -255,7 +268,9 @@ class Job {
     if (failure && !retry) await stopListening(); // otherwise the microphone goes on meanwhile
     view.progress(null);
     view.note(null);
-    this.showActions({ subtitles: saved, again: !retry, result: written, peaks: this.peaks });
+    if (failure && audio.seconds) this.peaks?.reach(audio.seconds);
+    const goOn = retry ? null : goOnOf(this.text, { ...this.sofar, result: written });
+    this.showActions({ subtitles: saved, again: !retry, result: written, peaks: this.peaks, goOn });
     if (!retry) {
       if (failure?.kind === "aborted") session.note({ stopped: true });
       this.closeSession();
@@ -273,6 +288,12 @@ class Job {
 
   get isShown() {
     return state.shown === this.text;
+  }
+
+  // As web/worker/sessions/log.js reads it, of a session that may not be kept.
+  get sofar() {
+    const { covered, tokens, origin: run } = this;
+    return { covered, tokens, run, texts: [{ ...this.text.transcript.edits, covered }] };
   }
 
   showActions(actions = {}) {

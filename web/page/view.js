@@ -50,18 +50,28 @@ export function status(sentence) {
   put(element("status"), sentence);
 }
 
-// What can be pressed now. speak, busy: true or false; dictates: false hides the Speak button, as Stop does; stop: the Stop button's label, or null to hide it.
-export function controls({ speak, dictates, stop, busy }) {
+// What can be pressed now. speak, busy: true or false; dictates: false hides the Speak button, as Stop does; get: whether the
+// button that gets the model is in its place; stop: the Stop button's label, or null to hide it.
+export function controls({ speak, dictates, get, stop, busy }) {
   const [speaking, stopping] = [element("speak"), element("stop")];
   // After one of the two was pressed, the keyboard's focus moves to the next one that can be pressed.
   if ([speaking, stopping].includes(document.activeElement)) focusFollows = true;
   else if (document.activeElement !== document.body) focusFollows = false;
   speaking.disabled = !speak;
-  speaking.hidden = !dictates || Boolean(stop);
+  speaking.hidden = !dictates || get || Boolean(stop);
+  offerModel("get", get && !stop);
   stopping.hidden = !stop;
   stopping.textContent = stop || "";
   for (const id of ["again", "transcribe"]) element(id).disabled = busy;
   if (focusFollows && (stop || speak)) (stop ? stopping : speaking).focus();
+}
+
+// A button that does what the one of the first minute does, where that is out of sight.
+export function offerModel(id, shown) {
+  const first = element("get-model");
+  element(id).hidden = !shown;
+  element(id).textContent = first.textContent;
+  element(id).onclick = () => first.click();
 }
 
 // While something runs. When it has ended, the focus moves on from there.

@@ -1,5 +1,7 @@
 // The shape of audio: its loudness over time, which wavesurfer.js draws as bars.
 
+import { SAMPLE_RATE } from "../config.js";
+
 const LIBRARY = new URL("../wavesurfer/wavesurfer.js", import.meta.url).href; // tools/build_site puts it there
 const PER_PEAK = 320; // samples of a peak at first: 20 ms
 const MOST_PEAKS = 1 << 14; // more than any screen has bars; with the peaks of hours, drawing would take 0.1 s
@@ -25,6 +27,11 @@ export class Peaks {
       this.values[this.values.length - 1] = most;
       this.loudest = Math.max(this.loudest, most);
     }
+  }
+
+  // Up to this second, nothing is known.
+  reach(seconds) {
+    while (this.values.length * this._each < seconds * SAMPLE_RATE) this._begin();
   }
 
   // A new peak. Where there are too many, two become one first.

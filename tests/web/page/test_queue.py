@@ -287,9 +287,12 @@ def test_order_cancel_stop_and_try_again(browser, url):
         expect(page.get_by_role("button", name="Open: b.wav")).to_have_count(0)  # nothing
         at(page, "queue-go-on").click()
         expect(at(page, "queue-summary")).to_have_text("2 done, 2 stopped")
-        press(page, "Try again", "a.wav")
+        expect(page.get_by_role("button", name="Try again: b.wav")).to_be_visible()
+        press(page, "Go on", "a.wav")  # the text that is there is not written again
         expect(at(page, "queue-summary")).to_have_text("3 done, 1 stopped")
         expect(at(page, "queue-go-on")).to_be_hidden()
+        assert calls(page, "start")[-1]["tokens"] == [33, 1000]
+        expect(at(page, "sessions-list").get_by_role("listitem")).to_have_count(3)
 
 
 def test_what_failed_or_was_stopped_is_removed_at_once(browser, url):

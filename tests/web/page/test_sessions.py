@@ -642,6 +642,12 @@ def test_a_text_is_read_without_a_model(browser, url):
         expect(at(page, "welcome")).to_be_visible()
         entries(page).get_by_role("button", name="Open").click()
         expect(at(page, "transcript")).to_be_visible()
+        expect(at(page, "status")).to_have_text("Get the model to begin.")
+        expect(at(page, "speak")).to_be_hidden()
+        at(page, "get").click()
+        page.wait_for_function("window.heard.some(({ call }) => call?.verb === 'open' && call.model)")
+        expect(at(page, "get")).to_be_hidden()
+        expect(at(page, "transcript")).to_be_visible()
         expect(at(page, "transcript")).to_have_text("Hello tab. It works.")
         expect(at(page, "welcome")).to_be_hidden()
 
@@ -855,6 +861,46 @@ def test_an_incomplete_text_of_a_file_goes_on(browser, url):
         expect(at(page, "no-audio")).to_be_hidden()
         (session,) = sessions(page)
         assert session["result"] and session["name"] == "clip.wav"
+
+
+def test_a_stopped_text_goes_on(hearing, url):
+    """It is heard meanwhile, and copied with its times. It goes on with what was edited, and is there once."""
+    script = SPOKEN | {"finish": [{"silent": True}, {}]}
+    with page_on(hearing, url, script) as page:
+        speak(page, 0.5)
+        at(page, "stop").click()
+        expect(at(page, "transcript")).to_have_text("One two three four five six")
+        at(page, "stop").click()
+        wait_for(page, "ready")
+        expect(at(page, "go-on")).to_have_text("Go on from 0:00")
+        expect(at(page, "copy-times")).to_be_visible()
+        page.evaluate("HTMLMediaElement.prototype.play = async () => {}")
+        at(page, "transcript").locator(".time").first.click()
+        expect(at(page, "player")).to_be_visible()
+        at(page, "edit").click()
+        page.keyboard.type("Well. ")
+        page.keyboard.press("Escape")
+        expect(entries(page).locator("strong")).to_have_text("Well. One two three four five six")
+        at(page, "go-on").click()
+        wait_for(page, "done")
+        assert calls(page, "start")[-1]["tokens"] == [33, 1500, 1501, 33, 1502]
+        expect(at(page, "transcript")).to_contain_text("Well. One two")
+        expect(at(page, "go-on")).to_be_hidden()
+        expect(at(page, "earlier")).to_be_hidden()
+        expect(entries(page)).to_have_count(1)
+
+
+def test_the_file_of_a_text_is_still_in_this_tab(browser, url):
+    """Opened from the list, it is heard without choosing the file again."""
+    with page_on(browser, url) as page:
+        for name in ("a.wav", "b.wav"):
+            at(page, "audio-file").set_input_files({**SECOND, "name": name})
+            expect(at(page, "reading-title")).to_have_text(name)
+            wait_for(page, "done")
+        entries(page).get_by_role("button", name="Open").nth(1).click()
+        expect(at(page, "reading-title")).to_have_text("a.wav")
+        expect(at(page, "player")).to_be_visible()
+        expect(at(page, "no-audio")).to_be_hidden()
 
 
 def test_the_oldest_is_offered_for_removal(hearing, url):
