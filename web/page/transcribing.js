@@ -13,6 +13,7 @@ import {
   fail,
   isKept,
   isListening,
+  isSelfTest,
   MISSING,
   modelForSpeech,
   onPhase,
@@ -229,7 +230,9 @@ class Job {
     const { audio, recording } = this;
     const { session } = audio;
     enter("transcribing");
-    if (!this.tokens.length || this.origin.model !== model) this.beginAgain({ model, ...view.settings(audio.live) });
+    // The self-test model hears nothing with the longest delay.
+    const settings = view.settings(audio.live || isSelfTest());
+    if (!this.tokens.length || this.origin.model !== model) this.beginAgain({ model, ...settings });
     if (this.lostAt === null) view.error(null);
     view.note(null);
     Object.assign(window.voxtab, { result: null, tokens: null });

@@ -341,6 +341,15 @@ def test_a_longer_delay_is_offered_for_files(browser, url):
         expect(at(page, "delay")).to_have_value("480")
 
 
+def test_the_self_test_model_has_one_delay_for_files(browser, url):
+    """With the longest one it hears nothing."""
+    with page_on(browser, url) as page:
+        at(page, "files-2400").check()
+        drop(page, *seconds("a.wav"))
+        wait_for(page, "done")
+        assert [call["delay_ms"] for call in calls(page, "start")] == [480]
+
+
 def test_the_engine_goes_away(browser, url):
     """At the first loss, the file is transcribed again; at the second, the rest waits until the user goes on."""
     lost = {"error": {"kind": "lost", "message": "The GPU went away."}}
