@@ -272,8 +272,9 @@ class Job {
     view.progress(null);
     view.note(null);
     if (failure && audio.seconds) this.peaks?.reach(audio.seconds);
+    const peaks = failure && recording ? null : this.peaks; // all of it is there, and quickly read
     const goOn = retry ? null : goOnOf(this.text, { ...this.sofar, result: written });
-    this.showActions({ subtitles: saved, again: !retry, result: written, peaks: this.peaks, goOn });
+    this.showActions({ subtitles: saved, again: !retry, result: written, peaks, goOn });
     if (!retry) {
       if (failure?.kind === "aborted") session.note({ stopped: true });
       this.closeSession();
