@@ -7,10 +7,12 @@ import { declined } from "./view.js";
 import { wording } from "./words.js";
 
 const talk = /** @type {HTMLSelectElement} */ (document.getElementById("talk-key"));
-const FIELDS = "input, select, textarea, [contenteditable], dialog";
+const FIELDS = "input, select, textarea, [contenteditable], dialog"; // what one types or chooses in
+const TYPES_NOTHING = "F8";
 
 let acts = { speak: async () => {}, stop: () => {} };
 let opening = null; // while the key is held: a promise, until the microphone is open
+let isTaken = false; // the key went down, and did nothing but what is done here
 
 // speak(): what the Speak button does; stop(): what the Stop button does.
 export function connectKeys(actions) {
@@ -20,38 +22,52 @@ export function connectKeys(actions) {
     const isWritingLastWords = !isListening() && state.job?.recording; // whoever has stopped talking wants them
     if (isListening() || (stopVerb() === "stop" && !isWritingLastWords)) acts.stop();
   });
-  addEventListener("blur", release); // the key may be let go elsewhere
 }
 
 // Takes the keys of a window: the page's, or that of the captions. onEscape: what Escape does there.
 export function listenIn(view, onEscape) {
   view.addEventListener("keydown", (event) => {
-    if (event.target.closest?.(FIELDS)) return;
-    if (event.key === "Escape") onEscape();
-    if (!isTalk(event)) return;
-    event.preventDefault(); // a space would scroll the page, or press the button that has the focus
-    if (opening || event.repeat) return;
-    if (isPaused()) opening = Promise.resolve(resumeListening());
-    else if (canSpeak()) opening = acts.speak();
+    if (event.key === "Escape" && !event.target.closest?.(FIELDS)) onEscape();
   });
-  view.addEventListener("keyup", (event) => {
-    if (!opening || event.code !== talk.value) return;
-    event.preventDefault();
-    release();
-  });
+  // Before what has the focus gets the key: a space would scroll the page, press a button, or play the audio.
+  view.addEventListener("keydown", (event) => isTalk(event) && takeDown(event), true);
+  view.addEventListener("keyup", (event) => event.code === talk.value && takeUp(event), true);
+  view.addEventListener("blur", release); // the key may be let go elsewhere
+}
+
+// While one cannot talk, the key does what it always does.
+function takeDown(event) {
+  isTaken = Boolean(opening) || isPaused() || canSpeak();
+  if (!isTaken) return;
+  swallow(event);
+  if (opening || event.repeat) return;
+  opening = isPaused() ? Promise.resolve(resumeListening()) : acts.speak();
+}
+
+function takeUp(event) {
+  if (!isTaken) return;
+  swallow(event); // a button is pressed when a space goes up
+  release();
+}
+
+function swallow(event) {
+  event.preventDefault();
+  event.stopPropagation();
 }
 
 async function release() {
+  isTaken = false;
   const opened = opening;
   opening = null;
   await opened;
   if (opened) pauseListening(wording("talk.paused", { key: talk.selectedOptions[0].textContent }));
 }
 
-function isTalk({ code, target }) {
-  if (!talk.value || code !== talk.value) return false;
-  const pressed = target.closest?.("button, summary, a, [tabindex]");
-  return code !== "Space" || !pressed || ["speak", "stop"].includes(pressed.id);
+function isTalk({ code, target, isComposing }) {
+  if (!talk.value || code !== talk.value || isComposing) return false;
+  const field = code !== TYPES_NOTHING && target.closest?.(FIELDS);
+  // The key works where it was just chosen, and where files are chosen, which looks like a button.
+  return !field || field === talk || field.type === "file";
 }
 
 rememberChoice(talk);

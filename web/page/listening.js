@@ -108,4 +108,5 @@ export async function stopListening() {
   view.paused(false);
   view.hint(null);
   setMicrophone(null);
+  if (state.phase === "transcribing" && state.job?.recording) view.status(wording("status.last_words"));
 }

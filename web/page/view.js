@@ -185,8 +185,9 @@ export function lag(late) {
   element("lag").textContent = late === null ? "" : wording("live.lag", { seconds: number(Math.max(0, late), 1) });
 }
 
-// What is chosen before one speaks gives its place to the text.
+// What is chosen before one speaks gives its place to the text; the focus goes on from there.
 export function fold() {
+  if (element("bar").contains(document.activeElement)) element("stop").focus();
   for (const id of ["sources", "more-audio"]) element(id).open = false;
 }
 

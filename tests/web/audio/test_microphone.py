@@ -74,7 +74,7 @@ def test_stop_takes_in_the_last_words_and_a_second_stop_ends_it(speaking, url):
     with page_on(speaking, url, {"finish": [{"silent": True}]}) as page:
         speak(page, 0.5)
         at(page, "stop").click()
-        expect(at(page, "status")).to_have_text("Writing the last words…")
+        expect(at(page, "status")).to_have_text("The recording has ended. Writing what was said…")
         at(page, "stop").click()
         wait_for(page, "ready")
 
@@ -314,7 +314,7 @@ def test_the_answer_to_feed_is_the_brake(browser, checkout_url):
             if block == 1:
                 page.evaluate("recording.end()")
             answer(page, "feed", result={})
-        expect(at(page, "status")).to_have_text("Writing the last words…")
+        expect(at(page, "status")).to_have_text("The recording has ended. Writing what was said…")
         assert calls(page, "finish")
 
 

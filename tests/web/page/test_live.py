@@ -161,6 +161,111 @@ def test_a_key_is_held_to_talk_and_escape_stops(speaking, url):
         assert len(calls(page, "finish")) == 2
 
 
+def test_a_key_talks_wherever_the_focus_is(speaking, url):
+    """Even where it was chosen; what has the focus does not get the key then. In a field, only F8 talks."""
+    with page_on(speaking, url, {"feed": [{"events": [HELLO]}, {}]}) as page:
+        page.locator("#sources summary").click()
+        at(page, "talk-key").select_option("Space")
+        at(page, "talk-key").focus()
+        page.keyboard.down("Space")
+        listening(page)
+        expect(at(page, "stop")).to_be_focused()  # the list is folded away
+        page.keyboard.up("Space")
+        paused = "Paused: hold Space to speak on."
+        expect(at(page, "status")).to_have_text(paused)
+        before = at(page, "advanced").evaluate("details => details.open")
+        for place in ("#stop", "#show-captions", "#advanced summary", "footer a", "#transcript"):
+            page.locator(place).first.focus()
+            expect(page.locator(place).first).to_be_focused()
+            page.keyboard.down("Space")
+            expect(at(page, "status")).to_have_text("Listening: speak now.")
+            page.keyboard.up("Space")
+            expect(at(page, "status")).to_have_text(paused)
+        assert at(page, "advanced").evaluate("details => details.open") == before
+        expect(at(page, "show-captions")).to_have_attribute("aria-pressed", "false")
+        at(page, "find").focus()
+        page.keyboard.press("Space")
+        assert at(page, "find").input_value() == " "
+        expect(at(page, "status")).to_have_text(paused)
+        # Enter presses, as always.
+        at(page, "stop").focus()
+        page.keyboard.press("Enter")
+        wait_for(page, "done")
+        # It talks too where a space plays the audio, and where files are chosen.
+        for place in ("#transcript", "#wave", "#audio-file"):
+            page.locator(place).focus()
+            expect(page.locator(place)).to_be_focused()
+            page.keyboard.down("Space")
+            listening(page)
+            page.keyboard.up("Space")
+            expect(at(page, "status")).to_have_text(paused)
+            page.keyboard.press("Escape")
+            wait_for(page, "done")
+        expect(at(page, "play")).to_have_text("Play")
+        page.locator("#sources summary").click()
+        at(page, "talk-key").select_option("F8")
+        for place in ("#source", "#find", "#transcript p"):
+            if place == "#transcript p":
+                at(page, "edit").click()
+            page.locator(place).focus()
+            expect(page.locator(place)).to_be_focused()
+            page.keyboard.down("F8")
+            expect(at(page, "status")).to_have_text("Listening: speak now.")
+            page.keyboard.up("F8")
+            expect(at(page, "status")).to_have_text("Paused: hold F8 to speak on.")
+            hear(page, **HELLO)  # something to find and to edit
+
+
+def test_a_key_that_cannot_talk_does_what_it_always_does(speaking, url):
+    """While a file is transcribed, and while one listens without the key."""
+    with page_on(speaking, url, {"feed": [{"silent": True}]}) as page:
+        page.locator("#sources summary").click()
+        at(page, "talk-key").select_option("Space")
+        at(page, "audio-file").set_input_files(SECOND)
+        wait_for(page, "transcribing")
+        opened = page.locator("#more-audio")
+        opened.locator("summary").focus()
+        page.keyboard.press("Space")
+        expect(opened).to_have_attribute("open", "")
+        page.keyboard.press("Space")
+        expect(opened).not_to_have_attribute("open", "")
+        at(page, "stop").focus()
+        page.keyboard.press("Space")
+        wait_for(page, "ready")
+        at(page, "speak").click()
+        listening(page)
+        at(page, "stop").focus()
+        page.keyboard.press("Space")
+        expect(page.get_by_role("meter")).to_be_hidden()
+
+
+def test_a_key_talks_in_the_captions_window(speaking, url):
+    """And is let go there too, or when that window is left."""
+    with page_on(speaking, url) as page:
+        page.locator("#sources summary").click()
+        at(page, "talk-key").select_option("Space")
+        page.keyboard.down("Space")
+        listening(page)
+        page.keyboard.up("Space")
+        expect(at(page, "status")).to_have_text("Paused: hold Space to speak on.")
+        at(page, "show-captions").click()
+        page.wait_for_function("documentPictureInPicture.window?.document.querySelector('#close-captions')")
+        # Whether the window let the key through to the element.
+        press = """([id, type]) => {
+            const inside = documentPictureInPicture.window;
+            const event = new inside.KeyboardEvent(type, { code: "Space", key: " ", bubbles: true, cancelable: true });
+            return inside.document.querySelector(id).dispatchEvent(event);
+        }"""
+        leave = "documentPictureInPicture.window.dispatchEvent(new Event('blur'))"
+        for let_go in (lambda: page.evaluate(press, ["#close-captions", "keyup"]), lambda: page.evaluate(leave)):
+            assert not page.evaluate(press, ["#close-captions", "keydown"])
+            expect(at(page, "status")).to_have_text("Listening: speak now.")
+            let_go()
+            expect(at(page, "status")).to_have_text("Paused: hold Space to speak on.")
+        assert page.evaluate(press, ["#caption-size", "keydown"])
+        expect(at(page, "status")).to_have_text("Paused: hold Space to speak on.")
+
+
 def heard_seconds(page):
     return page.evaluate("(window.heard.findLast(({ fed }) => fed)?.fed ?? 0) / 16000")
 
@@ -215,6 +320,23 @@ def test_a_pause_that_lasts_a_minute_ends_the_recording(speaking, url):
         expect(page.get_by_role("meter")).to_be_hidden()
 
 
+def test_the_text_that_is_behind_is_written_after_the_recording(speaking, checkout_url):
+    """The page does not ask one to speak while the engine hears the rest, whoever ended the recording."""
+    with page_on(speaking, checkout_url, {"feed": [{"silent": True}]}) as page:
+        lost = """async () => (await import("./page/state.js")).state.microphone._stream.getAudioTracks()[0]
+            .dispatchEvent(new Event("ended"))"""
+        for end in (lambda: at(page, "stop").click(), lambda: page.evaluate(lost)):
+            at(page, "speak").click()
+            listening(page)
+            expect(at(page, "status")).to_have_text("Listening: speak now.")
+            page.wait_for_function("window.heard.findLast(({ call, fed }) => call?.verb === 'start' || fed)?.fed")
+            end()
+            expect(page.get_by_role("meter")).to_be_hidden()
+            expect(at(page, "status")).to_have_text("The recording has ended. Writing what was said…")
+            at(page, "stop").click()
+            wait_for(page, "ready")
+
+
 def test_escape_loses_nothing(speaking, url):
     """It answers an open question with no; and the last words are still written after it was pressed twice."""
     with page_on(speaking, url, {"finish": [{}, {"silent": True}]}) as page:
@@ -230,10 +352,10 @@ def test_escape_loses_nothing(speaking, url):
         expect(at(page, "question")).to_be_hidden()
         listening(page)
         page.keyboard.press("Escape")
-        expect(at(page, "status")).to_have_text("Writing the last words…")
+        expect(at(page, "status")).to_have_text("The recording has ended. Writing what was said…")
         page.keyboard.press("Escape")
         expect(at(page, "stop")).to_have_text("Stop writing")
-        expect(at(page, "status")).to_have_text("Writing the last words…")
+        expect(at(page, "status")).to_have_text("The recording has ended. Writing what was said…")
         at(page, "stop").click()
         wait_for(page, "ready")
 

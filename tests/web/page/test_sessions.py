@@ -266,7 +266,7 @@ def test_nothing_unsaved_is_left_without_a_question(hearing, url):
         speak(page, 0.2)
         assert not page.evaluate(MAY_CLOSE)
         at(page, "stop").click()
-        expect(at(page, "status")).to_have_text("Writing the last words…")
+        expect(at(page, "status")).to_have_text("The recording has ended. Writing what was said…")
         assert not page.evaluate(MAY_CLOSE)
         answer(page, "finish", result={"result": {"text": "", "audio_seconds": 1, "words": []}, "tokens": []})
         wait_for(page, "done")
