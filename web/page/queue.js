@@ -39,9 +39,11 @@ let stop = () => {}; // what the Stop button does
 export function connectQueue(stopTranscribing) {
   stop = stopTranscribing;
   onPhase(() => advance());
-  onEdited((id, { result }) => {
+  onEdited((id, { result, subtitles }) => {
     const [item] = itemsOf(id);
-    if (item?.written && result) item.written.result = result;
+    if (!item || !result) return;
+    if (item.written) item.written.result = result;
+    else if (item !== current) complete(item, { result, subtitles });
   });
   onRemoved(forget);
   onRenamed((id, title) => {
@@ -145,6 +147,12 @@ async function run(item) {
   const isStopped = failure.kind === "aborted";
   isHeld = !item.isCancelled && (isStopped || state.phase !== "ready");
   change(item, isStopped ? "stopped" : "failed", isStopped ? "" : reason(failure));
+}
+
+// Its text went on elsewhere in the page.
+function complete(item, written) {
+  Object.assign(item, { written, text: null });
+  change(item, "done");
 }
 
 // The user has cancelled it while it was read.

@@ -272,9 +272,10 @@ class Job {
     view.progress(null);
     view.note(null);
     if (failure && audio.seconds) this.peaks?.reach(audio.seconds);
-    const peaks = failure && recording ? null : this.peaks; // all of it is there, and quickly read
+    const peaks = failure && recording ? null : this.peaks; // a recording is all there, and quickly read
     const goOn = retry ? null : goOnOf(this.text, { ...this.sofar, result: written });
     this.showActions({ subtitles: saved, again: !retry, result: written, peaks, goOn });
+    if (!failure) edited(session.id, { result: written, subtitles: answer.subtitles });
     if (!retry) {
       if (failure?.kind === "aborted") session.note({ stopped: true });
       this.closeSession();
@@ -423,7 +424,7 @@ function isEngineGone(failure) {
 
 let edited = (_id, _edits) => {};
 
-// act: called with the id of a session and the entry of its log whenever the user has edited its text.
+// act: called with the id of a session and the entry of its log whenever the user has edited its text, and when it is complete.
 export function onEdited(act) {
   edited = act;
 }

@@ -295,6 +295,20 @@ def test_order_cancel_stop_and_try_again(browser, url):
         expect(at(page, "sessions-list").get_by_role("listitem")).to_have_count(3)
 
 
+def test_a_stopped_file_goes_on_below_its_text(browser, url):
+    """Its row is done then."""
+    text = {"event": "text", "text": " One two", "tokens": [33, 1000], "audio_seconds": 0.2}
+    with page_on(browser, url, {"finish": [{"events": [text], "silent": True}, {}]}) as page:
+        drop(page, *seconds("a.wav", "b.wav"))
+        expect(at(page, "transcript")).to_have_text("One two")
+        at(page, "stop").click()
+        expect_rows(page, ("a.wav", "stopped"), ("b.wav", "waiting"))
+        at(page, "go-on").click()
+        expect_rows(page, ("a.wav", "done"), ("b.wav", "waiting"))
+        assert calls(page, "start")[-1]["tokens"] == [33, 1000]
+        expect(page.get_by_role("button", name="Save .txt: a.wav")).to_be_visible()
+
+
 def test_what_failed_or_was_stopped_is_removed_at_once(browser, url):
     """From two such files on. The focus goes to a row that is left, or to the choice of files."""
     with page_on(browser, url, {"finish": [{}, {}, {"silent": True}, {}]}) as page:
