@@ -58,13 +58,13 @@ export async function transcribe(audio, known = null, isNext = false) {
 // Shows a session that is kept; returns whether that is possible now. named: a Recording, an AudioFile, or {name, session} of a
 // file that this tab may have.
 export function show(named, known) {
-  const { texts, result, subtitles } = known;
+  const { texts, starts, result, subtitles } = known;
   const { name, session } = named;
   const file = files.get(session?.id);
   const audio = file ? Object.assign(file, { name, session }) : named;
   const text = textOf(audio, !result);
   if (result) view.complete(text.transcript, result);
-  else text.transcript.take(texts);
+  else text.transcript.take(texts, starts);
   text.actions = { subtitles, again: Boolean(text.recording ?? audio.blob), result, goOn: goOnOf(text, known) };
   return showAgain(text);
 }
@@ -193,7 +193,7 @@ class Job {
     audio.session ??= newSession(audio.name);
     if (audio.blob) files.set(audio.session.id, audio);
     this.text = Object.assign(textOf(audio, true), { goesOn: Boolean(known) });
-    this.text.transcript.take(known?.texts ?? []);
+    this.text.transcript.take(known?.texts ?? [], known?.starts);
     if (!audio.session.isOpen) audio.session.open();
     showSessions();
   }
@@ -353,6 +353,12 @@ class Job {
     this.follow(covered);
   }
 
+  // Takes the times of the text that has come.
+  takeWords(words) {
+    const starts = this.text.transcript.takeStarts(words);
+    if (starts.length) this.audio.session.note({ starts });
+  }
+
   follow(covered) {
     this.covered = Math.max(this.covered, covered); // what goes on begins at 0 again
     this.showPace();
@@ -368,7 +374,7 @@ engine.on("text", ({ text, tokens, audio_seconds }) => {
 });
 
 engine.on("words", ({ words }) => {
-  if (state.phase === "transcribing") state.job.text.transcript.takeStarts(words);
+  if (state.phase === "transcribing") state.job.takeWords(words);
 });
 
 engine.on("restart", ({ audio_seconds }) => {

@@ -68,12 +68,18 @@ export class Transcript {
     return { text: this.text, paragraphs };
   }
 
-  // The texts of an incomplete transcription that is kept, as web/worker/sessions/log.js reads them.
-  take(texts) {
+  // The texts of an incomplete transcription that is kept, as web/worker/sessions/log.js reads them, and what `takeStarts` had
+  // found for them.
+  take(texts, starts = []) {
     for (const { text, covered, paragraphs } of texts) {
       if (paragraphs) this._takeEdits(paragraphs, covered);
       else this.append(text, covered);
     }
+    const known = new Map(starts.map(({ letters, start }) => [letters, start]));
+    this._untimed = this._untimed.filter(({ paragraph, letters }) => {
+      if (known.has(letters)) setTime(paragraph, known.get(letters));
+      return !known.has(letters);
+    });
   }
 
   _takeEdits(paragraphs, covered) {
@@ -105,15 +111,20 @@ export class Transcript {
   }
 
   // The words of the text that came, in their order: a paragraph begins when its first word does, which is known only once
-  // that word is whole. Their texts, joined, are the text without its white space.
+  // that word is whole. Their texts, joined, are the text without its white space. Returns what is new, for `take`: [{letters: of
+  // the text before a paragraph, start}].
   takeStarts(words) {
+    const found = [];
     for (const { text, start } of words) {
       while (this._untimed.length && this._untimed[0].letters <= this._letters.timed) {
         const { paragraph, letters } = this._untimed.shift();
-        if (letters === this._letters.timed) setTime(paragraph, start); // otherwise it begins within a word
+        if (letters !== this._letters.timed) continue; // it begins within a word
+        setTime(paragraph, start);
+        found.push({ letters, start });
       }
       this._letters.timed += text.length;
     }
+    return found;
   }
 
   // The engine hears the audio again from its start.

@@ -303,6 +303,53 @@ def test_what_is_edited_in_an_incomplete_text_is_kept(browser, url):
         assert edited["paragraphs"][0]["before"] == " One two three four five six" and len(session["tokens"]) == 5
 
 
+def test_the_times_of_an_incomplete_text_stay(browser, url):
+    """A paragraph begins with its first word, whose time came later: also when it is opened again, or edited."""
+    said = [("One", 0.8), ("two", 2.2), ("three", 62.1), ("four", 63), ("five", 132.6)]
+    words = [{"text": text, "start": start, "end": start + 0.2} for text, start in said]
+    texts = [(" One two", 2.6), (" three four", 64.1), (" five", 134.2)]
+    events = [
+        {"event": "text", "text": text, "tokens": [33, 1500 + i], "audio_seconds": seconds}
+        for i, (text, seconds) in enumerate(texts)
+    ]
+    came = [*events[:2], {"event": "words", "words": words[:3]}]
+    again = [{"event": "words", "words": words[:2]}, {"event": "words", "words": words[2:4]}]
+    more = [*again, events[2], {"event": "words", "words": words[4:]}]
+    times = "[...document.querySelectorAll('#transcript .time')].map(({ dataset }) => dataset.time)"
+    kept = "async () => (await import('./modules/worker/sessions/sessions.js')).list()"
+
+    def open_again(page, wanted):
+        page.wait_for_function(
+            f"async (wanted) => JSON.stringify((await ({kept})())[0].starts.map(({{ start }}) => start)) === wanted",
+            arg=json.dumps(wanted, separators=(",", ":")),
+        )
+        page.reload()
+        wait_for(page, "ready")
+        entries(page).get_by_role("button", name="Open").click()
+
+    with page_on(browser, url, {"feed": [{"events": came, "silent": True}]}) as page:
+        at(page, "audio-file").set_input_files(SECOND)
+        page.wait_for_function(f"{times}.join() === '0:00,1:02'")
+        open_again(page, [0.8, 62.1])
+        assert page.evaluate(times) == ["0:00", "1:02"]
+        at(page, "edit").click()
+        page.keyboard.type("Well. ")
+        page.keyboard.press("Escape")
+        expect(entries(page).locator("strong")).to_contain_text("Well. One two")
+        open_again(page, [0.8, 62.1])
+        assert page.evaluate(times) == ["0:00", "1:02"]
+        # It goes on: the words come again, and nothing of what is known is kept twice.
+        prepare(page, {"feed": [{"events": more, "silent": True}]}, GOOD_GPU)
+        page.reload()
+        wait_for(page, "ready")
+        entries(page).get_by_role("button", name="Open").click()
+        at(page, "hear-file").set_input_files(SECOND)
+        page.locator("#hear-anyway").click()  # it is shorter than its text
+        page.wait_for_function(f"{times}.join() === '0:00,1:02,2:12'")
+        open_again(page, [0.8, 62.1, 132.6])
+        assert page.evaluate(times) == ["0:00", "1:02", "2:12"]
+
+
 def test_an_interrupted_recording_goes_on_with_its_edits(hearing, url):
     """What the user has edited of it stays, and what is kept in the end has both."""
     last = {"event": "text", "text": " seven.", "tokens": [33, 1503], "audio_seconds": 1}
@@ -958,6 +1005,7 @@ def test_mutated_logs(browser, url):
         {"begun": "2026-11-29T11:00:00.000Z", "name": "microphone"},
         {"run": {"model": "m", "delay_ms": 480, "left_silence_tokens": 32}},
         *({"text": f" {i}", "tokens": [33, 1000 + i], "from": 2 * i, "covered": i} for i in range(5)),
+        {"starts": [{"letters": 0, "start": 0.1}, {"letters": 4, "start": 3.5}]},
         {"gap": {"at": 3, "seconds": 1.5}},
         {"edits": {"text": " 0 1 2 3, 4", "paragraphs": [{"text": " 0 1 2 3, 4", "before": " 0 1 2 3 4", "start": 0}]}},
     ]
@@ -981,5 +1029,6 @@ def test_mutated_logs(browser, url):
     page.close()
     whole = [33, 1000, 33, 1001, 33, 1002, 33, 1003, 33, 1004]
     for log in read:
+        assert all(value >= 0 for each in log["starts"] for value in (each["letters"], each["start"]))
         assert isinstance(log["text"], str) and len(log["tokens"]) <= len(whole) and len(log["tokens"]) % 2 == 0
     assert sum(log["tokens"] == whole for log in read) > 100 and sum(log["tokens"] == [] for log in read) > 100

@@ -6,6 +6,8 @@
 //   run: {model, delay_ms, left_silence_tokens}         a transcription begins, and replaces an earlier one
 //   text, tokens, from, covered                         text that came; its token ids; how many came before them; seconds
 //                                                       of the audio that have their text
+//   starts: [{letters, start}]                          when paragraphs begin, in seconds, each behind so many letters of the
+//                                                       text: Transcript.takeStarts
 //   gap: {at, seconds}                                  the system dropped sound, after `at` seconds of the recording
 //   result, subtitles                                   the transcription is complete: the JSON of `voxtab transcribe`; again,
 //                                                       with edited: true, when the user has edited it
@@ -16,12 +18,12 @@ const SLICE_MS = 8; // of work at once
 
 export const line = (entry) => `${JSON.stringify(entry)}\n`;
 
-// {begun, name, title, run, texts: [{text, covered}, and paragraphs, if it was edited], text, tokens, covered, gaps,
+// {begun, name, title, run, texts: [{text, covered}, and paragraphs, if it was edited], starts, text, tokens, covered, gaps,
 // result, subtitles, stopped}; null where nothing is known. text is that of the result, or of all texts; tokens are theirs,
 // or none if some are missing. Never throws: what is no line of a log is left out. It lets the thread go now
 // and then: three hours of text have 30,000 lines.
 export async function parse(log) {
-  const known = { begun: null, name: null, title: null, gaps: [], texts: [], ...NOTHING_TRANSCRIBED };
+  const known = { begun: null, name: null, title: null, gaps: [], texts: [], starts: [], ...NOTHING_TRANSCRIBED };
   let tokens = [];
   let isWhole = true;
   let since = performance.now();
@@ -36,7 +38,7 @@ export async function parse(log) {
     if (typeof entry.title === "string") known.title = entry.title;
     if (isObject(entry.gap) && isNumber(entry.gap.at) && isNumber(entry.gap.seconds)) known.gaps.push(entry.gap);
     if (isObject(entry.run)) {
-      Object.assign(known, NOTHING_TRANSCRIBED, { run: entry.run, texts: [] });
+      Object.assign(known, NOTHING_TRANSCRIBED, { run: entry.run, texts: [], starts: [] });
       tokens = [];
       isWhole = true;
     }
@@ -46,6 +48,7 @@ export async function parse(log) {
       isWhole &&= entry.from === tokens.length && Array.isArray(entry.tokens) && entry.tokens.every(isToken);
       if (isWhole) tokens.push(...entry.tokens);
     }
+    if (Array.isArray(entry.starts) && entry.starts.every(isStart)) known.starts.push(...entry.starts);
     if (isEdits(entry.edits)) known.texts = [{ ...entry.edits, covered: known.covered }];
     if (entry.stopped === true) known.stopped = true;
     if (isObject(entry.result) && typeof entry.result.text === "string" && Array.isArray(entry.result.words))
@@ -58,6 +61,7 @@ export async function parse(log) {
 const NOTHING_TRANSCRIBED = { run: null, covered: 0, result: null, subtitles: null, stopped: false };
 const isObject = (value) => typeof value === "object" && value !== null;
 const isNumber = (value) => Number.isFinite(value) && value >= 0;
+const isStart = (value) => isObject(value) && isNumber(value.letters) && isNumber(value.start);
 const isEdits = (value) =>
   isObject(value) &&
   typeof value.text === "string" &&
