@@ -1,5 +1,6 @@
 // What the page shows of the queue of files.
 
+import { remade } from "./focus.js";
 import { folded } from "./more.js";
 import { fileName, SUBTITLES, stamp, stemOf } from "./naming.js";
 import { left } from "./progress.js";
@@ -30,11 +31,7 @@ const LIBRARY = new URL("../client-zip/client-zip.js", import.meta.url).href; //
 // subtitlesOf(item), a promise of {srt, vtt, tsv}; and goOn, which begins what waits, or null. leftOut: a sentence about what
 // was left out, or null; model: modelForSpeech(); shown: the id of the session whose text is shown.
 export function show(items, act, leftOut, model, shown) {
-  const pressed = /** @type {any} */ (document.activeElement?.closest("#queue-list button, #queue-clear"));
-  const place = pressed && [...element("queue-list").children].indexOf(pressed.closest("li"));
   const isWaiting = items.some(({ state }) => state === "waiting");
-  // Of a single file that does not wait, the rest of the page says all.
-  element("queue").hidden = items.length < 2 && !isWaiting && !leftOut;
   element("left-out").hidden = !leftOut;
   put(element("left-out"), leftOut);
   showWaiting(isWaiting && !act.goOn ? model : OPEN);
@@ -42,11 +39,15 @@ export function show(items, act, leftOut, model, shown) {
     items.filter(({ state }) => state === "done"),
     act,
   );
-  const over = items.filter(isOver);
-  element("queue-clear").hidden = over.length < 2;
-  element("queue-clear").onclick = () => act.remove(...over);
-  showRows(items, act, shown);
-  if (pressed) focusAgain(pressed.id, place);
+  const [over, clear] = [items.filter(isOver), element("queue-clear")];
+  clear.onclick = () => act.remove(...over);
+  const make = () => {
+    // Of a single file that does not wait, the rest of the page says all.
+    element("queue").hidden = items.length < 2 && !isWaiting && !leftOut;
+    clear.hidden = over.length < 2;
+    showRows(items, act, shown);
+  };
+  remade(element("queue-list"), make, element("audio-file"), [clear]);
   element("queue-go-on").hidden = !act.goOn || !isWaiting;
   element("queue-go-on").onclick = act.goOn;
   element("queue-summary").textContent = facts(
@@ -72,20 +73,6 @@ function showWaiting(model) {
   element("queue-waits").hidden = model === OPEN;
   element("queue-waits-text").textContent = model === OPEN ? "" : wording("queue.waits");
   offerModel("queue-get", model === MISSING);
-}
-
-// The buttons were made anew: the one that was pressed has the focus again; if it cannot be pressed any more, another one of
-// its row; if the row is gone, one of the row in its place; where no list is left, the one that chooses files.
-function focusAgain(id, place) {
-  const same = element(id);
-  if (same && !same.disabled && !same.hidden) {
-    if (same !== document.activeElement) same.focus(); // otherwise the page would be scrolled to it
-    return;
-  }
-  const rows = element("queue-list").children;
-  const row = same?.closest("li") ?? rows[Math.max(0, Math.min(place, rows.length - 1))];
-  const next = !element("queue").hidden && row?.querySelector(".row > button:enabled");
-  (next || element("audio-file")).focus();
 }
 
 // All texts, once there are several.

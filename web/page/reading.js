@@ -3,6 +3,7 @@
 import { openAudio } from "../audio/file.js";
 import { Recording } from "../audio/recording.js";
 import { engine } from "./engine.js";
+import { focusOn, isLost } from "./focus.js";
 import { fileName, OWN, SUBTITLES, stemOf } from "./naming.js";
 import * as player from "./player.js";
 import * as spoken from "./spoken.js";
@@ -220,7 +221,11 @@ async function hearFile({ target }) {
     const peaks = audio.seconds === null && !mine.goOn ? await Peaks.of(audio) : null; // then its length is known
     audio.close();
     if (mine !== shown) return;
-    const use = () => (mine.goOn ? mine.goOn.press(audio) : hearing(audio, peaks));
+    const use = async () => {
+      if (mine.goOn) return mine.goOn.press(audio);
+      await hearing(audio, peaks);
+      if (isLost()) focusOn(element("play")); // what was pressed is gone
+    };
     const doubt = doubtOf(audio);
     if (!doubt) return use();
     element("no-audio-text").textContent = doubt;
@@ -340,6 +345,7 @@ on("transcript", "keydown", (event) => {
   if (event.key !== "Escape" || !box.shown.isEditable) return;
   event.stopPropagation(); // what runs goes on
   edit(false);
+  focusOn(element("edit"));
 });
 addEventListener("pagehide", keepEditsNow);
 on("hear-file", "change", hearFile);

@@ -2,6 +2,7 @@
 
 import { Recording } from "../audio/recording.js";
 import { audioOf, list, onChange, remove, Session, whenClosed } from "../worker/sessions/sessions.js";
+import { focusOn, isLost, remade } from "./focus.js";
 import { latest } from "./latest.js";
 import { folded } from "./more.js";
 import { OWN, stemOf } from "./naming.js";
@@ -78,7 +79,8 @@ function showFound() {
   element("sessions-search").hidden = sessions.length < MANY && !field.value && document.activeElement !== field;
   const wanted = plain(field.value.trim());
   const found = sessions.filter((session) => textsOf(session).some((text) => text.includes(wanted)));
-  element("sessions-list").replaceChildren(...found.map(entry));
+  const list = element("sessions-list");
+  remade(list, () => list.replaceChildren(...found.map(entry)), field.value ? field : element("audio-file"));
   const sentence = found.length ? "sessions.found" : "sessions.none_found";
   element("sessions-found").textContent = wanted && wording(sentence, { count: found.length });
 }
@@ -147,12 +149,14 @@ function entry(session) {
   item.append(title, " ", about, ...missing(session.gaps));
   if (session.isOpen) return item;
   const others = [
-    labelled(wording("sessions.rename"), session, () => askForTitle(session, title)),
-    labelled(wording("sessions.export"), session, () => view.save(exported(session), `${titleOf(session)}.json`)),
-    labelled(wording("sessions.delete"), session, () => discardOne(session)),
+    labelled("rename", wording("sessions.rename"), session, () => askForTitle(session, title)),
+    labelled("export", wording("sessions.export"), session, () =>
+      view.save(exported(session), `${titleOf(session)}.json`),
+    ),
+    labelled("delete", wording("sessions.delete"), session, () => discardOne(session)),
   ];
-  const open = labelled(wording("sessions.open"), session, () => reopen(session));
-  item.append(...folded(`session-${session.id}`, open, others, (label) => labelled(label, session, () => {})));
+  const open = labelled("open", wording("sessions.open"), session, () => reopen(session));
+  item.append(...folded(idOf(session), open, others, (label) => labelled("more", label, session, () => {})));
   return item;
 }
 
@@ -171,9 +175,13 @@ function missing(gaps) {
 
 const tenths = (count) => Math.round(10 * count) / 10;
 
-// Titles may be alike, so the names of buttons have the second too.
-function labelled(label, session, press) {
+// Of a session's entry, or of the button in it that does this.
+const idOf = ({ id }, does = null) => ["session", id, does].filter(Boolean).join("-");
+
+// Titles may be alike, so the names of buttons have the second too. does: see idOf.
+function labelled(does, label, session, press) {
   const button = view.button(label, press);
+  button.id = idOf(session, does);
   const name = facts([titleOf(session), whenOf(session, "medium")]);
   button.setAttribute("aria-label", wording("button.of", { label, name }));
   return button;
@@ -245,9 +253,12 @@ function askForTitle(session, shown) {
   const done = () => end(input.value.trim());
   // What is pressed elsewhere stays where it is until it has got its click.
   input.onblur = () => (isPressing ? addEventListener("click", done, { once: true }) : done());
-  input.onkeydown = ({ key }) => {
-    if (key === "Enter") done();
-    if (key === "Escape") end("");
+  input.onkeydown = (event) => {
+    if (!["Enter", "Escape"].includes(event.key)) return;
+    event.preventDefault(); // otherwise Enter would press the button that gets the focus
+    if (event.key === "Enter") done();
+    else end("");
+    focusOn(element(idOf(session, "rename")));
   };
 }
 
@@ -278,6 +289,7 @@ async function discard(sessions, question) {
   }
   tell(inUse ? wording("sessions.in_use") : wording("sessions.deleted", { count: sessions.length }));
   await showSessions();
+  if (isLost()) focusOn(element("deleted").querySelector(".dismiss"));
 }
 
 // What was deleted: where the question was, for on a small screen the list is far below. null: another text is what matters.

@@ -1,6 +1,7 @@
 // What the page shows. This file knows the page's elements, and nothing about the engine. The transcript is in
 // reading.js and transcript_box.js, the settings in settings.js.
 
+import { focusOn, isLost } from "./focus.js";
 import { notice } from "./notices.js";
 import { say } from "./spoken.js";
 import * as title from "./title.js";
@@ -98,8 +99,9 @@ export function error(sentence, retry = null) {
 }
 
 // A question with a list and two buttons, labelled `yes` and `no`. isDeleting: yes deletes something. Resolves with true or
-// false.
+// false; what had the focus before has it again then.
 export function ask(text, items, yes, no, isDeleting = false) {
+  const before = document.activeElement;
   element("question-text").textContent = text;
   element("question-list").replaceChildren(
     ...items.map((item) => {
@@ -116,6 +118,7 @@ export function ask(text, items, yes, no, isDeleting = false) {
   return new Promise((resolve) => {
     const answer = (value) => () => {
       element("question").hidden = true;
+      if (isLost()) focusOn(before);
       resolve(value);
     };
     element("confirm").onclick = answer(true);

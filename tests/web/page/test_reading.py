@@ -164,6 +164,7 @@ def test_an_edited_text_is_not_replaced_unasked(browser, url):
         at(page, "again").click()
         expect(at(page, "question")).to_contain_text("You have edited this text.")
         at(page, "decline").click()
+        expect(at(page, "again")).to_be_focused()
         expect(at(page, "transcript")).to_contain_text("Mine.")
         assert len(calls(page, "start")) == 1
         at(page, "again").click()
@@ -188,6 +189,7 @@ def test_editing_is_done(browser, url):
             assert at(page, "print").bounding_box() == place
             page.keyboard.press("Escape")
             expect(edit).to_have_text(start)
+            expect(edit).to_be_focused()
             edit.click()
             edit.click()
             expect(edit).to_have_text(start)

@@ -775,8 +775,10 @@ def test_the_list(hearing, url):
         expect(at(page, "no-audio")).to_contain_text("long.wav is 0:10 long, and this text is of 0:01")
         expect(at(page, "hear-anyway")).to_be_visible()
         expect(at(page, "player")).to_be_hidden()
+        at(page, "hear-file").focus()
         at(page, "hear-file").set_input_files(SECOND)
         expect(at(page, "player")).to_be_visible()
+        expect(at(page, "play")).to_be_focused()
         expect(at(page, "no-audio")).to_be_hidden()
 
         recording.get_by_role("button", name="Delete").click()
@@ -792,6 +794,57 @@ def test_the_list(hearing, url):
         expect(entries(page)).to_have_count(0)
         assert sessions(page) == []
         expect(page.get_by_text("None yet. What you say")).to_be_visible()
+
+
+def listed_anew(page):
+    """As after a change in another tab; returns once the list is there."""
+    page.evaluate("""() => {
+        document.querySelector("#sessions-list li").dataset.old = "";
+        new BroadcastChannel("voxtab sessions").postMessage({ removed: null });
+    }""")
+    expect(page.locator("#sessions-list [data-old]")).to_have_count(0)
+
+
+def test_the_keyboards_focus_stays_in_the_list(browser, url):
+    """When the list is made anew, a title was written, or a question was answered."""
+    with page_on(browser, url) as page:
+        for name in ("a.wav", "b.wav", "c.wav"):
+            at(page, "audio-file").set_input_files(SECOND | {"name": name})
+            expect(at(page, "note")).to_contain_text(f"{name}: It is silent")
+        expect(entries(page)).to_have_count(3)
+        expect(entries(page).get_by_role("button", name="Open")).to_have_count(3)  # all is written
+        second = entries(page).nth(1)
+        more, rename, remove = (second.get_by_role("button", name=name) for name in ("More", "Rename", "Delete"))
+        more.focus()
+        listed_anew(page)
+        expect(more).to_be_focused()
+        page.keyboard.press("Enter")
+        listed_anew(page)
+        expect(more).to_be_focused()
+        page.keyboard.press("Tab")
+        expect(rename).to_be_focused()
+        for key, title in (("Escape", "Hello tab. It works."), ("Enter", "A letter")):
+            page.keyboard.press("Enter")
+            page.get_by_label("Title").fill("A letter")
+            page.keyboard.press(key)
+            expect(second.locator("strong")).to_have_text(title)
+            expect(second.get_by_role("button", name=f"Open {title}")).to_be_visible()
+            expect(page.get_by_label("Title")).to_have_count(0)
+            expect(rename).to_be_focused()
+        remove.focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("#question-text")).to_be_focused()
+        at(page, "decline").press("Enter")
+        expect(remove).to_be_focused()
+        page.keyboard.press("Enter")
+        at(page, "confirm").press("Enter")
+        expect(entries(page)).to_have_count(2)
+        expect(second.get_by_role("button", name="Open")).to_be_focused()  # of the next entry
+        # The button is gone with all entries: what tells it has the focus.
+        at(page, "delete-all").press("Enter")
+        at(page, "confirm").press("Enter")
+        expect(entries(page)).to_have_count(0)
+        expect(at(page, "dismiss-deleted")).to_be_focused()
 
 
 def test_transcripts_are_searched(browser, url):
@@ -879,6 +932,7 @@ def test_another_file_is_not_taken_in_silence(browser, url):
             expect(at(page, "player")).to_be_hidden()
         at(page, "hear-anyway").click()
         expect(at(page, "player")).to_be_visible()
+        expect(at(page, "play")).to_be_focused()
         expect(at(page, "no-audio")).to_be_hidden()
         # The number of transcripts that a question is about; and recordings only where there are some.
         at(page, "delete-all").click()
