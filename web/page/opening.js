@@ -32,6 +32,7 @@ export async function openModel(request, { quiet = false, reopened = false, netw
     view.status(wording("status.stopping"));
     await engine.abandon("cancel");
     await former.answer?.catch(() => {});
+    downloadEnded();
     if (state.model !== model) return; // yet another one was chosen
   }
   if (!quiet) view.error(null);
@@ -134,6 +135,7 @@ engine.on("quiet", (quiet) => {
 });
 
 function downloadEnded() {
+  progress.openingEnded();
   view.download(null);
   view.pause(null);
   showKept();
@@ -142,7 +144,10 @@ function downloadEnded() {
 engine.on("network", ({ tell, warn, downloading }) => {
   if (warn) view.notKept(ofEngine(warn));
   if (state.phase !== "opening") return;
-  if (tell !== undefined) view.download(ofEngine(tell));
+  if (tell !== undefined) {
+    view.download(ofEngine(tell));
+    progress.ofWaiting(state.model.request.label, tell !== null);
+  }
   if (downloading) offerPause(false);
 });
 

@@ -11,8 +11,8 @@ const LEAST_RATE_SECONDS = 2; // it is not known before
 const LAG_MS = 500;
 let lagShownAt = -LAG_MS;
 
-// Of the model that is opened. come: [time in s, bytes so far] of the last events, the oldest first.
-const shown = { stage: null, done: 0, total: 0, come: [] };
+// Of the model that is opened. come: [time in s, bytes so far] of the last events, the oldest first; waits: its download waits.
+const shown = { stage: null, done: 0, total: 0, come: [], waits: false };
 // Of the file that is transcribed; come: [time in s, seconds covered]; pace: seconds of audio in a second, or null.
 const heard = { audio: null, come: [], covered: 0, pace: null };
 
@@ -20,17 +20,31 @@ const heard = { audio: null, come: [], covered: 0, pace: null };
 export function ofOpening(label, { stage, done, total }) {
   if (stage !== shown.stage) Object.assign(shown, { stage, come: [] });
   Object.assign(shown, { done, total });
-  const loading = wording("status.loading", { name: label });
-  view.status(
-    {
-      python: done ? loading : wording("status.starting_engine"),
-      device: wording("status.opening_gpu"),
-      weights: loading,
-      kernels: wording("status.kernels"),
-    }[stage],
-  );
+  showStage(label);
   if (stage !== "weights") return view.progress("");
   showBytes(rateOf(shown.come, done));
+}
+
+// Whether the download of the model `label` waits now, for whatever reason.
+export function ofWaiting(label, waits) {
+  shown.waits = waits;
+  showStage(label);
+}
+
+// No model is being opened any more.
+export function openingEnded() {
+  Object.assign(shown, { stage: null, waits: false });
+}
+
+function showStage(name) {
+  const { stage, done, waits } = shown;
+  const loading = wording("status.loading", { name });
+  const stages = {
+    python: done ? loading : wording("status.starting_engine"),
+    device: wording("status.opening_gpu"),
+    kernels: wording("status.kernels"),
+  };
+  view.status(waits ? wording("status.waiting_for", { name }) : (stages[stage] ?? loading));
 }
 
 // The user pauses a download or goes on, or it begins after what the store had: how fast it was says nothing any more.

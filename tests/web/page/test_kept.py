@@ -136,9 +136,15 @@ def test_the_store_is_damaged_when_the_gpu_is_lost(browser, url):
 
 def test_what_a_download_waits_for_is_told(browser, url):
     with page_on(browser, url, {"open": [{"silent": True}]}, state="loading") as page:
+        hear(page, event="progress", stage="device", done=0, total=0)
+        expect(at(page, "status")).to_have_text("Opening the GPU…")
         hear(page, event="network", downloading=True)
         hear(page, event="network", tell="models.example asks to wait 40 s.")
         expect(at(page, "download")).to_have_text("models.example asks to wait 40 s.")
+        # The status above it says nothing else, whatever else is done meanwhile.
+        expect(at(page, "status")).to_have_text("Waiting for the self-test model…")
+        hear(page, event="progress", stage="kernels", done=0, total=0)
+        expect(at(page, "status")).to_have_text("Waiting for the self-test model…")
         # It counts down; screen readers say it once.
         hear(page, event="network", tell="models.example asks to wait 39 s.")
         expect(at(page, "download")).to_have_text("models.example asks to wait 39 s.")
@@ -148,6 +154,7 @@ def test_what_a_download_waits_for_is_told(browser, url):
         expect(page.get_by_role("log").locator("p").last).to_contain_text("Nothing has come from models.example")
         hear(page, event="network", tell=None)
         expect(at(page, "download")).to_be_hidden()
+        expect(at(page, "status")).to_have_text("Preparing the GPU's programs…")
         for paused, label in ((True, "Go on downloading"), (False, "Pause the download")):
             at(page, "pause").click()
             expect(at(page, "pause")).to_have_text(label)
@@ -157,6 +164,19 @@ def test_what_a_download_waits_for_is_told(browser, url):
             )
         hear(page, event="network", warn="The disk is full.")
         expect(at(page, "not-kept")).to_have_text("The disk is full.")
+
+
+def test_another_model_than_the_one_whose_download_waits(browser, url):
+    with page_on(browser, url, {"open": [{"silent": True}]}, state="loading") as page:
+        page.wait_for_function("window.heard.some(({ call }) => call?.verb === 'open')")
+        hear(page, event="network", tell="models.example asks to wait 40 s.")
+        expect(at(page, "download")).to_be_visible()
+        at(page, "model-url").fill(ADDRESS)
+        at(page, "load-url").click()
+        page.wait_for_function("window.heard.filter(({ call }) => call?.verb === 'open').length === 2")
+        expect(at(page, "download")).to_be_hidden()
+        hear(page, event="progress", stage="device", done=0, total=0)
+        expect(at(page, "status")).to_have_text("Opening the GPU…")
 
 
 def test_how_fast_a_download_is_and_how_long_it_takes_yet(browser, url):

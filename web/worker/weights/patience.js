@@ -63,7 +63,7 @@ export class Patience {
     const seconds = after ?? pauses[failures - 1] * (0.75 + 0.5 * Math.random());
     const toTell = (count) =>
       after === null
-        ? `The connection to ${host} broke. It is asked again in ${count} s.`
+        ? `Nothing comes from ${host}. It is asked again in ${count} s.`
         : `${host} asks to wait ${count} s.`;
     for (let left = seconds; left > 0; ) {
       const count = Math.ceil(left);
