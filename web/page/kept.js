@@ -25,7 +25,8 @@ export async function showKept(opener = open) {
     view.notKept(reason(error));
   }
   if (!models) return;
-  element("kept-list").replaceChildren(...models.map(entry));
+  const begun = models.filter(({ record, kept }) => !record || kept > 0); // of the others, nothing is there but the name
+  element("kept-list").replaceChildren(...begun.map(entry));
   markOpen();
   const whole = models.find((model) => model.record && isWhole(model));
   showCard(whole ? requestOf(whole) : null);

@@ -45,7 +45,7 @@ export async function openModel(request, { quiet = false, reopened = false, netw
   );
   view.progress("");
   state.job?.sayThatItWaits();
-  if (state.stopping) return openingStopped(request);
+  if (state.stopping) return openingStopped();
   const { model: weights, tokenizer, variants = null } = request;
   model.answer = engine.open({ model: weights, tokenizer, variants, network });
   let opened;
@@ -54,7 +54,7 @@ export async function openModel(request, { quiet = false, reopened = false, netw
   } catch (error) {
     if (state.model !== model) return;
     downloadEnded();
-    if (error.kind === "aborted") return openingStopped(request);
+    if (error.kind === "aborted") return openingStopped();
     enter("closed", { model: null });
     if (error.kind === "silent" && !again) {
       view.error(wording("opening.again", { reason: reason(error) }));
@@ -115,11 +115,15 @@ export function sayReady() {
   else view.state("ready", wording("status.ready_self_test"));
 }
 
-function openingStopped(request) {
-  enter("closed", { model: null });
+// The user has stopped it, so nothing is wrong. No error offers to open it again, so the page offers to get one.
+function openingStopped() {
+  enter("closed", { model: null, hadModel: false });
   view.model(wording("model.none"));
   state.job?.putAside();
-  fail(wording("opening.stopped"), () => openModel(request), wording("status.choose_model"));
+  view.error(null);
+  view.progress(null);
+  view.note(null);
+  view.state("ready", wording("opening.stopped"));
 }
 
 engine.on("progress", (message) => {

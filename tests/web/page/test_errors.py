@@ -145,14 +145,22 @@ def test_model_that_does_not_open(browser, url, kind):
         expect(at(page, "error")).to_be_hidden()
 
 
+def stopped_loading(page):
+    """It is told, and is no alarm."""
+    expect(at(page, "status")).to_have_text("Loading was stopped: no model is open.")
+    expect(at(page, "error")).to_be_hidden()
+    wait_for(page, "ready")
+    expect(at(page, "progress")).to_be_hidden()
+    expect(at(page, "stop")).to_be_hidden()
+
+
 @pytest.mark.parametrize("obeys", [True, False])
 def test_stop_while_loading(browser, url, obeys):
     script = {"open": [{"silent": True}, {}], "cancel": [{"silent": not obeys}]}
     with page_on(browser, url, script, state="loading") as page:
         page.wait_for_function("heard.some(({ call }) => call?.verb === 'open')")  # nothing stops what is not asked yet
         at(page, "stop").click()
-        wait_for(page, "error")
-        expect(at(page, "error")).to_contain_text("Loading was stopped.")
+        stopped_loading(page)
         assert page.evaluate("window.made.length") == 1
         at(page, "use-self-test").click()
         if obeys:
@@ -160,6 +168,20 @@ def test_stop_while_loading(browser, url, obeys):
         else:  # the new Worker does not answer either
             wait_for(page, "loading")
             assert page.evaluate("window.made.length") == 2
+
+
+def test_a_model_can_be_got_after_one_was_stopped(browser, url):
+    """Also where another one was open before, and a text is read."""
+    with page_on(browser, url, {"open": [{}, {"silent": True}, {}]}) as page:
+        at(page, "audio-file").set_input_files(SECOND)
+        wait_for(page, "done")
+        at(page, "load-url").click()
+        page.wait_for_function("heard.filter(({ call }) => call?.verb === 'open').length === 2")
+        at(page, "stop").click()
+        stopped_loading(page)
+        at(page, "get").click()
+        wait_for(page, "ready")
+        expect(at(page, "status")).to_have_text("Ready, with voxtral-q4.gguf.")
 
 
 def test_another_model_while_loading(browser, url):
@@ -187,8 +209,7 @@ def test_stop_while_python_starts(browser, url):
         at(page, "audio-file").set_input_files(SECOND)
         expect(at(page, "queue-waits")).to_be_visible()
         at(page, "stop").click()
-        wait_for(page, "error")
-        expect(at(page, "error")).to_contain_text("Loading was stopped.")
+        stopped_loading(page)
         hear(page, event="progress", stage="python", done=1, total=1)
         assert not calls(page, "start") and page.evaluate("window.made.length") == 1
         at(page, "use-self-test").click()
@@ -566,6 +587,5 @@ def test_stop_before_a_model_that_was_chosen_begins(browser, url):
         page.evaluate("""() => {
             for (const name of ['load-url', 'stop']) document.querySelector(`[data-testid=${name}]`).click();
         }""")
-        wait_for(page, "error")
-        expect(at(page, "error")).to_contain_text("Loading was stopped.")
+        stopped_loading(page)
         assert len(calls(page, "open")) == 1

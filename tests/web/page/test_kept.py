@@ -101,6 +101,22 @@ def test_a_damaged_model_is_checked(browser, url):
         expect(at(page, "kept").get_by_role("button", name="Finish and use")).to_be_visible()
 
 
+def test_a_model_of_which_nothing_has_come_is_not_listed(browser, url):
+    """Its loading was stopped before the first byte: it can be got as if it had never been asked for."""
+    with page_on(browser, url, query="") as page:
+        page.evaluate(KEPT)
+        page.evaluate("""async () => {
+            const models = await (await navigator.storage.getDirectory()).getDirectoryHandle("models");
+            const folder = await models.getDirectoryHandle("0123");
+            for (const name of ["shard-0", "tokenizer"]) await folder.removeEntry(`${name}.pieces`);
+        }""")
+        page.reload()
+        wait_for(page, "ready")
+        page.wait_for_function("document.querySelector('#kept-room').textContent")
+        expect(at(page, "kept-list").locator("li")).to_have_count(0)
+        expect(at(page, "get-model")).to_contain_text("Get the model (")
+
+
 @pytest.mark.parametrize("kept", ["0123", None])
 def test_a_lost_gpu_opens_from_the_store_or_asks(browser, url, kept):
     with page_on(browser, url, {"open": [{}, {"result": MODEL | {"kept": kept}}]}) as page:
