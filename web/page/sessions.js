@@ -135,18 +135,21 @@ function offerToDelete(oldest, bytes) {
 function entry(session) {
   const item = document.createElement("li");
   const title = document.createElement("strong");
-  Object.assign(title, { lang: "", dir: "auto" }); // most titles are what was said
   title.textContent = titleOf(session);
+  const beginning = document.createElement("span");
+  beginning.className = "quiet beginning";
+  beginning.textContent = fileOf(session) || session.title ? beginningOf(session) : ""; // otherwise it is the title
+  for (const users of [title, beginning]) Object.assign(users, { lang: "", dir: "auto" });
   const about = document.createElement("span");
   about.className = "quiet numbers";
   const known = [
     lengthOf(session),
-    session.seconds ? wording("sessions.recorded", { size: size(session.bytes) }) : session.name,
+    session.seconds ? wording("sessions.recorded", { size: size(session.bytes) }) : session.title && session.name,
     !session.result && wording("sessions.incomplete"),
   ];
   // Of what is written now, length and size would soon be wrong.
   about.textContent = facts([whenOf(session), ...(session.isOpen ? [wording("sessions.open_now")] : known)]);
-  item.append(title, " ", about, ...missing(session.gaps));
+  item.append(title, " ", beginning, " ", about, ...missing(session.gaps));
   if (session.isOpen) return item;
   const others = [
     labelled("rename", wording("sessions.rename"), session, () => askForTitle(session, title)),
@@ -187,10 +190,11 @@ function labelled(does, label, session, press) {
   return button;
 }
 
-function titleOf({ title, text, name }) {
-  if (title) return title;
+// As the user has called it, or its file; a recording is called what was said.
+const titleOf = (session) => session.title || fileOf(session) || beginningOf(session) || wording("sessions.recording");
+
+function beginningOf({ text }) {
   const words = text.trim();
-  if (!words) return fileOf({ name }) || wording("sessions.recording");
   return words.length <= TITLE_LETTERS ? words : `${words.slice(0, TITLE_LETTERS).replace(/\s+\S*$/, "")}…`;
 }
 

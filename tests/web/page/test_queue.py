@@ -185,14 +185,14 @@ def test_a_text_is_read_while_the_next_file_is_transcribed(browser, url):
         expect(at(page, "reading-title")).to_have_text("c.wav")
         # From the list too; what the browser does not keep is below the text once it has ended.
         hear(page, **text)
-        at(page, "sessions-list").get_by_role("button", name="Open Well.").click()
+        at(page, "sessions-list").get_by_role("button", name="Open b.wav").click()
         expect(transcript).to_have_text("Well. One two three. Four")
         expect(running).to_contain_text("c.wav")
         at(page, "stop").click()
         wait_for(page, "ready")
         expect(running).to_be_hidden()
         expect(transcript).to_have_text("Well. One two three. Four")
-        expect(at(page, "sessions-list").locator("strong").first).to_have_text("One two")
+        expect(at(page, "sessions-list").locator(".beginning").first).to_have_text("One two")
 
 
 def test_a_text_that_is_read_stays_where_it_is(browser, url):

@@ -207,7 +207,7 @@ def test_edited_paragraphs_stay_apart(browser, url):
         for line, text in zip(at(page, "transcript").locator("p").all(), ("First.", "Second.")):
             line.fill(text)
         at(page, "edit").click()
-        expect(at(page, "sessions-list").locator("strong")).to_contain_text("First. Second.")
+        expect(at(page, "sessions-list").locator(".beginning")).to_contain_text("First. Second.")
 
 
 def test_edited_words_keep_their_times(browser, url):
@@ -332,7 +332,7 @@ def test_how_sure_the_model_is(browser, url):
         # At a later visit too, without the audio.
         page.reload()
         wait_for(page, "ready")
-        page.get_by_role("button", name="Open One two.").click()
+        page.get_by_role("button", name="Open clip.wav").click()
         assert page.evaluate(marked, "doubtful") == ["two."] and page.evaluate(marked, "unsure") == ["Three"]
         expect(at(page, "sureness")).to_be_hidden()
         at(page, "transcript").focus()

@@ -93,7 +93,7 @@ def test_several_files_one_after_the_other(browser, url):
         page.keyboard.type("Well. ")
         at(page, "audio-file").set_input_files(SECOND)
         wait_for(page, "done")
-        expect(at(page, "sessions-list").locator("strong").nth(1)).to_contain_text("Well.")
+        expect(at(page, "sessions-list").locator(".beginning").nth(1)).to_contain_text("Well.")
         page.evaluate("StorageManager.prototype.getDirectory = undefined")
         for n in range(2):
             at(page, "audio-file").set_input_files(SECOND)
