@@ -922,6 +922,7 @@ def test_another_file_is_not_taken_in_silence(browser, url):
     with page_on(browser, url) as page:
         at(page, "audio-file").set_input_files(SECOND)
         wait_for(page, "done")
+        expect(entries(page).get_by_role("button", name="Open")).to_be_visible()  # all is written
         page.reload()
         wait_for(page, "ready")
         entries(page).get_by_role("button", name="Open").click()
