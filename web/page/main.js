@@ -19,7 +19,7 @@ import { connectQueue, enqueue } from "./queue.js";
 import { showSessions } from "./sessions.js";
 import { showSources } from "./sources.js";
 import { enter, fail, isListening, isSelfTest, onPhase, state, stopVerb } from "./state.js";
-import { hasUnsavedWords, removed, renamed, show, transcribe } from "./transcribing.js";
+import { hasUnsavedWords, removed, renamed, rewritten, show, transcribe } from "./transcribing.js";
 import * as view from "./view.js";
 import { showMachine } from "./welcome.js";
 import { facts, list, reason, wording } from "./words.js";
@@ -157,7 +157,7 @@ connectQueue(stop);
 connectKeys({ speak: () => speak(transcribe), stop });
 showSources();
 showKept((request) => chooseModel(request));
-showSessions({ transcribe, show, removed, renamed });
+showSessions({ transcribe, show, removed, renamed, rewritten });
 view.state("loading", wording("status.gpu"));
 prepare(() => navigator.gpu && engine.start()); // Python starts meanwhile, if it is in this browser
 checkMachine()

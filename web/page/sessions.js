@@ -18,7 +18,14 @@ const MANY = 5; // transcripts, from which on they can be searched
 /** @type {(id: string) => any} */
 const element = (id) => document.getElementById(id);
 
-const page = { transcribe: null, show: null, removed: (_) => false, renamed: (_id, _title) => {} }; // of transcribing.js
+// Of transcribing.js.
+const page = {
+  transcribe: null,
+  show: null,
+  removed: (_) => false,
+  renamed: (_id, _title) => {},
+  rewritten: async (_) => null,
+};
 const listed = latest(list);
 let sessions = []; // those of the list, the newest first
 let awaited = null; // the session whose end in another tab is waited for
@@ -28,9 +35,11 @@ export function newSession(name) {
   return new Session({ name, onfailure: notSaved });
 }
 
-onChange(({ removed }) => {
+onChange(async ({ removed, written }) => {
   if (removed && page.removed(removed)) tell(wording("sessions.deleted", { count: 1 }));
   showSessions();
+  const sentence = written && (await page.rewritten(written));
+  if (sentence) notice("deleted", sentence); // not as new: the other tab may write again and again
 });
 
 const keptSession = ({ id }) => new Session({ id, onfailure: notSaved });

@@ -58,15 +58,19 @@ export async function transcribe(audio, known = null, isNext = false) {
 // Shows a session that is kept; returns whether that is possible now. named: a Recording, an AudioFile, or {name, session} of a
 // file that this tab may have.
 export function show(named, known) {
-  const { texts, starts, result, subtitles } = known;
   const { name, session } = named;
   const file = files.get(session?.id);
-  const audio = file ? Object.assign(file, { name, session }) : named;
-  const text = textOf(audio, !result);
+  return showAgain(keptText(file ? Object.assign(file, { name, session }) : named, known));
+}
+
+// The text of a session that is kept.
+function keptText(audio, known) {
+  const { texts, starts, result, subtitles } = known;
+  const text = Object.assign(textOf(audio, !result), { onDisk: [known.text] });
   if (result) view.complete(text.transcript, result);
   else text.transcript.take(texts, starts);
   text.actions = { subtitles, again: Boolean(text.recording ?? audio.blob), result, goOn: goOnOf(text, known) };
-  return showAgain(text);
+  return text;
 }
 
 // How an incomplete text goes on where it ended; null if it is whole, or its tokens are not known. press: with the file, where
@@ -89,14 +93,19 @@ export function showAgain(text) {
     return false;
   }
   view.error(null);
-  showText(text);
-  tellIncomplete(text);
   if (modelForSpeech() === MISSING) view.status(wording("status.get_model"));
-  if (!state.job) Object.assign(window.voxtab, { result: text.actions.result ?? null, tokens: null });
-  showActions(text);
+  showWhole(text);
   return true;
 }
 view.whenOpened(showAgain);
+
+// Shows a text that nothing writes, with all that can be done with it.
+function showWhole(text) {
+  showText(text);
+  tellIncomplete(text);
+  if (!state.job) Object.assign(window.voxtab, { result: text.actions.result ?? null, tokens: null });
+  showActions(text);
+}
 
 const removals = [];
 
@@ -121,6 +130,29 @@ export function removed(id) {
   if (!job) Object.assign(window.voxtab, { result: null, tokens: null });
   clear();
   return true;
+}
+
+// Another tab has written into a session: its text, if it is the one that is shown, is shown as it is kept now. Where the user
+// has edited it here too since then, that stays, as it is kept after it; the other tab's goes to “Earlier”. Resolves with a
+// sentence about it, or null.
+export async function rewritten(id) {
+  const [text, before] = [state.shown, view.text()];
+  const known = await kept(id);
+  if (!known) return null;
+  edited(id, known);
+  const isShown = state.shown === text && text !== state.job?.text && text?.session?.id === id;
+  if (!isShown || !isKept(text)) return null;
+  if (text.onDisk.includes(known.text) && text.unfinished === !known.result) return null; // it got a title, say
+  const other = keptText(text.audio, known);
+  if (view.hasUnkeptEdits() || text.onDisk.length > 1 || view.text() !== before) {
+    text.onDisk[0] = known.text;
+    view.keep(Object.assign(other, { session: null }));
+    return wording("sessions.edited_in_both");
+  }
+  other.actions.peaks = text.actions.peaks;
+  if (latest === text) latest = other;
+  showWhole(other);
+  return wording("sessions.edited_elsewhere");
 }
 
 let retitled = (_id, _title) => {};
@@ -160,12 +192,14 @@ onPhase(() => {
 export const readsAnother = () => Boolean(state.shown && state.shown !== latest);
 
 // A text of an audio. id: of its session, which stays when `session` is that of another text; recording: the audio, if it was
-// recorded here; unfinished: it is not complete; goesOn: it begins with one that was incomplete; actions: see showActions.
+// recorded here; unfinished: it is not complete; goesOn: it begins with one that was incomplete; onDisk: what the session's log
+// has of it, and after that the user's edits that are on their way there; actions: see showActions.
 function textOf(audio, unfinished) {
   const recording = audio.wav ? audio : null;
   const { name, session } = audio;
   const id = session?.id ?? null;
-  return { id, name, audio, recording, unfinished, session, goesOn: false, transcript: new Transcript(), actions: {} };
+  const transcript = new Transcript();
+  return { id, name, audio, recording, unfinished, session, goesOn: false, transcript, onDisk: [], actions: {} };
 }
 
 // Whether closing the page now would lose something: what runs or waits, or what could not be kept.
@@ -312,6 +346,7 @@ class Job {
   }
 
   closeSession() {
+    this.text.onDisk = [this.text.transcript.text];
     this.audio.session.close().then(() => {
       this.keepUnseen();
       showSessions();
@@ -435,13 +470,18 @@ export function onEdited(act) {
   edited = act;
 }
 
-view.whenEdited((edits) => {
-  const session = state.shown?.session;
+view.whenEdited(async (edits) => {
+  const text = state.shown;
+  const session = text?.session;
   if (!session) return;
   edited(session.id, edits);
   if (session.failure) return;
   if (session.isOpen) return session.note(edits); // it is about to be transcribed again
-  session.close().then(() => noted(session, edits));
+  const { text: written } = edits.result ?? edits.edits;
+  text.onDisk.push(written);
+  await session.close();
+  await noted(session, edits);
+  text.onDisk = text.onDisk.slice(text.onDisk.lastIndexOf(written));
 });
 
 // What the engine was doing with the open model is over. failure: why it did not finish, or null; recording: what it was

@@ -525,6 +525,96 @@ def test_two_tabs(hearing, url):
         assert sessions(page) == []
 
 
+@contextmanager
+def two_tabs(browser, url, script=None):
+    """Both show the text of a file that one of them has transcribed; its one session is kept."""
+    with page_on(browser, url, script) as page:
+        other = page.context.new_page()
+        prepare(other, {}, GOOD_GPU)
+        at(page, "audio-file").set_input_files(SECOND)
+        expect(at(page, "transcript")).not_to_have_text("")
+        if script:
+            page.reload()
+            entries(page).get_by_role("button", name="Open").click()
+        else:
+            wait_for(page, "done")
+        other.goto(f"{url}/?model=self-test")
+        wait_for(other, "ready")
+        entries(other).get_by_role("button", name="Open").click()
+        expect(at(other, "reading-title")).to_contain_text("clip.wav")
+        yield page, other
+
+
+def write(page, text):
+    """Before the words of the transcript, which stays editable."""
+    at(page, "edit").click()
+    page.keyboard.type(text)
+
+
+def test_a_text_that_another_tab_edits(browser, url):
+    """It is shown as it is kept, so that edits of one tab never take the place of the other's unseen."""
+    with two_tabs(browser, url) as (page, other):
+        at(page, "alternatives").focus()
+        write(other, "Well. ")
+        expect(at(page, "transcript")).to_have_text("Well. Hello tab. It works.")
+        expect(at(page, "deleted")).to_contain_text("changed in another tab, and is shown as it is now.")
+        expect(at(page, "play")).to_be_visible()
+        expect(at(page, "alternatives")).to_be_focused()
+        other.keyboard.type("All. ")
+        expect(at(page, "transcript")).to_have_text("Well. All. Hello tab. It works.")
+        other.keyboard.press("Escape")
+        write(page, "Oh. ")
+        expect(at(other, "transcript")).to_have_text("Oh. Well. All. Hello tab. It works.")
+        # What this tab writes, and what the other only gives a title, stays as it is.
+        page.keyboard.type("Yes. ")
+        entries(other).get_by_role("button", name="More").click()
+        entries(other).get_by_role("button", name="Rename").click()
+        other.get_by_label("Title").fill("A letter")
+        other.keyboard.press("Enter")
+        expect(entries(page).locator("strong")).to_have_text("A letter")
+        expect(at(page, "edit")).to_have_text("Done")
+        expect(at(page, "transcript")).to_have_text("Oh. Yes. Well. All. Hello tab. It works.")
+        expect(at(page, "earlier")).to_be_hidden()
+        (session,) = sessions(page)
+        assert session["text"].split() == ["Oh.", "Yes.", "Well.", "All.", "Hello", "tab.", "It", "works."]
+
+
+def test_a_text_that_both_tabs_edit(browser, url):
+    """Whoever writes here loses nothing, and goes on: this text is kept last. The other tab's goes to “Earlier” here.
+
+    The other tab then shows the text that is kept, as it has no edits of its own that are not kept yet.
+    """
+    with two_tabs(browser, url) as (page, other):
+        # A moment after the last key lasts until the test says so.
+        page.evaluate("""() => {
+            const { setTimeout } = window;
+            window.setTimeout = (act, ms) => (ms === 300 ? ((window.late = act), -1) : setTimeout(act, ms));
+        }""")
+        write(page, "Mine. ")
+        write(other, "Theirs. ")
+        expect(at(page, "deleted")).to_contain_text("What you write here is kept")
+        expect(at(page, "transcript")).to_have_text("Mine. Hello tab. It works.")
+        expect(at(page, "edit")).to_have_text("Done")
+        expect(at(page, "earlier").locator("article p")).to_have_text("Theirs. Hello tab. It works.")
+        expect(at(other, "transcript")).to_have_text("Theirs. Hello tab. It works.")
+        page.evaluate("late()")
+        expect(at(other, "transcript")).to_have_text("Mine. Hello tab. It works.")
+        (session,) = sessions(page)
+        assert session["text"].split() == ["Mine.", "Hello", "tab.", "It", "works."]
+
+
+def test_a_text_that_another_tab_completes(browser, url):
+    come = {"event": "text", "text": " One two", "tokens": [33, 1500], "audio_seconds": 1}
+    with two_tabs(browser, url, {"feed": [{"events": [come], "silent": True}, {}]}) as (page, other):
+        expect(at(page, "reading-title")).to_have_text("clip.wav (incomplete)")
+        at(other, "hear-file").set_input_files(SECOND)
+        wait_for(other, "done")
+        expect(at(page, "transcript")).to_have_text("Hello tab. It works.")
+        expect(at(page, "reading-title")).to_have_text("clip.wav")
+        expect(at(page, "save-srt")).to_be_visible()
+        assert page.evaluate("voxtab.result.text") == " Hello tab. It works."
+
+
 # --- the list
 
 

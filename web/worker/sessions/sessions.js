@@ -9,9 +9,10 @@ import { parse } from "./log.js";
 
 const mine = new Set(); // ids of the sessions that this tab writes: their locks may still be on the way
 
-const tabs = new BroadcastChannel("voxtab sessions"); // to the other tabs: {removed: id of a session that the user deleted, or null}
+// To the other tabs: {removed: id of a session that the user deleted, or null; written: id of one that was written, or null}.
+const tabs = new BroadcastChannel("voxtab sessions");
 
-// act: called with {removed} when another tab has written, removed or deleted a session.
+// act: called with {removed, written} when another tab has written, removed or deleted a session.
 export function onChange(act) {
   tabs.onmessage = ({ data }) => act(data);
 }
@@ -75,7 +76,7 @@ export class Session {
     this._closed = promise.then(() => {
       worker.terminate();
       mine.delete(this.id);
-      tabs.postMessage({ removed: null });
+      tabs.postMessage({ removed: null, written: this.id });
     });
     return this._closed;
   }
@@ -117,7 +118,7 @@ export async function remove(id, isEmpty = false) {
   if (!release) return false;
   try {
     await (await sessionsFolder()).removeEntry(id, { recursive: true });
-    tabs.postMessage({ removed: isEmpty ? null : id });
+    tabs.postMessage({ removed: isEmpty ? null : id, written: null });
   } catch (error) {
     if (error.name !== "NotFoundError") throw error; // another tab has removed it
   } finally {
