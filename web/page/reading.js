@@ -91,6 +91,7 @@ function display(transcript) {
   box.display(transcript);
   delete element("transcript").dataset.silent;
   element("find").value = "";
+  element("found").textContent = "";
   for (const id of ["text-actions", "actions", "no-audio"]) element(id).hidden = true;
 }
 

@@ -977,6 +977,7 @@ def test_transcripts_are_searched(browser, url):
         entries(page).get_by_role("button", name="Open").click()
         expect(at(page, "transcript")).to_have_text("Rain.")
         expect(at(page, "find")).to_have_value("")
+        expect(at(page, "found")).to_have_text("")
         # Renamed; and listed anew, as after a change in another tab, while the user types.
         entries(page).get_by_role("button", name="More").click()
         entries(page).get_by_role("button", name="Rename").click()
