@@ -100,6 +100,9 @@ onRemoved(() => {
   if (!state.job) words.textContent = "";
 });
 
+// Otherwise the window stays when the page is reloaded, and nothing works in it.
+addEventListener("pagehide", () => windows()?.window?.close());
+
 onLanguage(showLanguage);
 new ResizeObserver(scroll).observe(words); // a window is made larger, or a phone is turned
 

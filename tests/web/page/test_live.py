@@ -500,6 +500,19 @@ def test_an_edited_text_takes_the_times(browser, url):
         assert saved["words"][2] == {"text": "tab.", "start": 0.5, "end": 0.6} and saved["edited"]
 
 
+def test_captions_end_with_their_page(speaking, url):
+    """When it is reloaded or left, their window closes: nothing would work in it."""
+    with page_on(speaking, url, {"feed": [{"events": [HELLO]}, {}]}) as page:
+        at(page, "speak").click()
+        expect(at(page, "transcript")).to_have_text("Hello tab.")
+        with page.context.expect_page() as opened:
+            at(page, "show-captions").click()
+        expect(opened.value.locator("#caption-words")).to_have_text("Hello tab.")
+        with opened.value.expect_event("close"):
+            page.reload()
+        wait_for(page, "ready")
+
+
 def test_captions(speaking, url):
     """In a window of their own, with the last words; where there is none, in the page. Their look is remembered."""
     script = {"feed": [{"events": [HELLO]}, {}]}
