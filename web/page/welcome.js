@@ -101,6 +101,7 @@ async function show({ stop, warning, gpu, software }) {
   isUnsure = verdict === good;
   say(verdict[0], verdict[1]);
   element("get-model").disabled = Boolean(stop);
+  if (stop) element("card").before(element("demo")); // first what can be used here
   element("get-model").classList.toggle("strong", !stop && !software);
   element("see").classList.toggle("strong", Boolean(stop || software));
   const least = room < 10 ? room : Math.floor(room);

@@ -179,9 +179,13 @@ def test_see_it_work_after_it_could_not_open(browser, url):
 
 
 def test_a_browser_that_cannot(browser, url):
-    """It says why and what would do, and shows what the model wrote elsewhere."""
+    """It says why and what would do, and shows what the model wrote elsewhere: first that, then what it cannot."""
     with first_visit(browser, url, gpu=gpu("undefined"), state="error") as page:
         with_clips(page)
+        page.set_viewport_size({"width": 360, "height": 740})
+        expect(page.locator("#welcome > article").first).to_have_id("demo")  # for the keyboard too
+        demo, card = (page.locator(id).bounding_box() for id in ("#demo", "#card"))
+        assert demo["y"] + demo["height"] <= card["y"]
         expect(at(page, "verdict")).to_contain_text("This browser cannot run it as it is.")
         expect(page.get_by_text("This browser has no WebGPU.")).to_have_count(1)
         expect(at(page, "demo")).to_contain_text("a replay of what the self-test model wrote on another machine")
