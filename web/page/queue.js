@@ -59,7 +59,7 @@ export function connectQueue(stopTranscribing) {
 // sources: [{name, source: File or URL}]; others: a sentence about what came with them and is not audio, or null. They wait
 // for a model, if none is open.
 export function enqueue(sources, others = null) {
-  if (state.impossible) return view.error(state.impossible);
+  if (state.impossible) return refuse(sources);
   if (!items.some(({ state }) => state === "waiting")) isHeld = false;
   leftOut = others;
   for (const { name, source } of sources)
@@ -83,6 +83,13 @@ export function enqueue(sources, others = null) {
   if (modelForSpeech() === MISSING) view.reveal("queue"); // below the welcome: it says what they wait for
 }
 
+// The page says already why this machine cannot run the engine: now also what of.
+function refuse(sources) {
+  const name = sources.length > 1 ? wording("files.count", { count: sources.length }) : sources[0].name;
+  view.error(wording("queue.impossible", { name, why: state.impossible }));
+  view.reveal("error");
+}
+
 // Begins the next item, if nothing else is being done.
 async function advance() {
   const item = items.find(({ state }) => state === "waiting");
@@ -99,7 +106,7 @@ function sayThatAllIsOver() {
   if (items.length < 2) return;
   const done = items.filter(({ state }) => state === "done").length;
   const failed = items.filter(({ state }) => state === "failed");
-  const values = { done, count: items.length, failed: failed.length };
+  const values = { count: done, all: items.length, failed: wording("queue.some_failed", { count: failed.length }) };
   view.status(failed.length ? wording("queue.ended_failed", values) : wording("queue.ended", values));
   if (failed.length) list.follow(failed[0]);
 }

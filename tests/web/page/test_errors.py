@@ -42,9 +42,16 @@ def test_no_webgpu(browser, url, agent, says):
         expect(at(page, "error")).to_contain_text("This browser has no WebGPU.")
         expect(at(page, "error")).to_contain_text(says)
         assert page.evaluate("window.made") is None
-        at(page, "audio-file").set_input_files(SECOND)
+        # What of it is said is in view, however far below it the file was chosen.
+        page.set_viewport_size({"width": 360, "height": 640})
+        for files, name in (([SECOND], "clip.wav"), ([SECOND, SECOND | {"name": "b.wav"}], "2 files")):
+            page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+            expect(at(page, "error")).not_to_be_in_viewport()
+            at(page, "audio-file").set_input_files(files)
+            expect(at(page, "error")).to_contain_text(f"{name} cannot be transcribed here. This browser has no WebGPU.")
+            expect(at(page, "error")).to_contain_text(says)
+            expect(at(page, "error")).to_be_in_viewport()
         wait_for(page, "error")
-        expect(at(page, "error")).to_contain_text(says)
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,16 @@ def test_many_files_in_order_each_with_its_texts(browser, url):
         expect(page.get_by_role("button", name="Remove: x 4.wav")).to_be_in_viewport(ratio=1)
 
 
+def test_how_it_ended_in_hindi(browser, url):
+    """What is said of one file is another form than of several, of those that are done and of those that failed."""
+    with page_on(browser, url, locale="hi-IN") as page:
+        drop(page, *seconds("a.wav", "b.wav"), ("bad.wav", BAD))
+        expect(at(page, "status")).to_have_text("3 में से 2 फ़ाइलें पूरी हुईं, 1 नाकाम रही।")
+    with page_on(browser, url, locale="hi-IN") as page:
+        drop(page, *seconds("a.wav"), ("bad.wav", BAD), ("worse.wav", BAD))
+        expect(at(page, "status")).to_have_text("3 में से 1 फ़ाइल पूरी हुई, 2 नाकाम रहीं।")
+
+
 def test_the_time_that_all_files_take(browser, url):
     """At the pace of the one that is transcribed: 0.8 of its 1.0 seconds are left, and two files are as large."""
     with page_on(browser, url, {"finish": [{"silent": True}]}) as page:
