@@ -573,7 +573,8 @@ def test_a_text_that_another_tab_edits(browser, url):
         other.keyboard.press("Enter")
         expect(entries(page).locator("strong")).to_have_text("A letter")
         expect(at(page, "edit")).to_have_text("Done")
-        expect(at(page, "transcript")).to_have_text("Oh. Yes. Well. All. Hello tab. It works.")
+        for tab in (page, other):
+            expect(at(tab, "transcript")).to_have_text("Oh. Yes. Well. All. Hello tab. It works.")
         expect(at(page, "earlier")).to_be_hidden()
         (session,) = sessions(page)
         assert session["text"].split() == ["Oh.", "Yes.", "Well.", "All.", "Hello", "tab.", "It", "works."]
