@@ -534,6 +534,8 @@ def two_tabs(browser, url, script=None):
         at(page, "audio-file").set_input_files(SECOND)
         expect(at(page, "transcript")).not_to_have_text("")
         if script:
+            kept = "async () => (await import('./modules/worker/sessions/sessions.js')).list()"
+            page.wait_for_function(f"async () => (await ({kept})()).some(({{ text }}) => text)")
             page.reload()
             entries(page).get_by_role("button", name="Open").click()
         else:
