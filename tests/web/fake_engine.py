@@ -21,12 +21,16 @@ MODEL = {"name": "voxtral-q4.gguf", "model_bytes": 1, "default_delay_ms": 480, "
 # What the fake Worker was asked; messages are noted before the page sees them. Other Workers are as they are.
 NOTE = """
 window.heard = [];
+window.answered = new Set(); // ids of calls
 window.Worker = class extends Worker {
   constructor(address, options) {
     super(address, options);
     if (!String(address).endsWith("/boot.js")) return;
     (window.made ??= []).push(this);
-    this.addEventListener("message", ({ data }) => data.event?.startsWith("fake") && window.heard.push(data));
+    this.addEventListener("message", ({ data }) => {
+      if (data.event?.startsWith("fake")) window.heard.push(data);
+      else if (data.id) window.answered.add(data.id);
+    });
   }
 };
 """
@@ -86,8 +90,15 @@ def hear(page, **message):
 
 
 def answer(page, verb, **message):
-    """The Worker's answer to a call that it has not answered: `result` or `error`."""
-    hear(page, id=(calls(page, verb) if verb != "feed" else fed(page))[-1]["id"], **message)
+    """The Worker's answer to the last call that it has not answered, which may still come: `result` or `error`."""
+    unanswered = page.wait_for_function(
+        """verb => window.heard
+            .map(({ call, event, id }) => verb === "feed" ? event === "fake-fed" && id : call?.verb === verb && call.id)
+            .filter((id) => id && !window.answered.has(id))
+            .at(-1)""",
+        arg=verb,
+    )
+    hear(page, id=unanswered.json_value(), **message)
 
 
 def calls(page, verb):

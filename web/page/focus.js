@@ -16,9 +16,9 @@ export function focusOn(target) {
   return target === document.activeElement;
 }
 
-// Makes a list anew: make() does it, hides what is to be hidden, and gives its rows' buttons the ids that they had. The button that had the focus, of the
-// list or one of `others`, has it again; if it cannot be pressed any more, another one of its row; if the row is gone, one of
-// the row in its place; where no row has a button, `last`.
+// Makes a list anew: make() does it, hides what is to be hidden, and gives its rows' buttons the ids that they had. The button
+// that had the focus, of the list or one of `others`, has it again; if it cannot be pressed any more, another one of its row; if
+// the row is gone, one of the row in its place; where no row has a button, `last`.
 export function remade(list, make, last, others = []) {
   const { activeElement } = document;
   const button = [list, ...others].some((one) => one.contains(activeElement)) && activeElement.closest("button");
