@@ -45,7 +45,7 @@ export async function openModel(request, { quiet = false, reopened = false, netw
   );
   view.progress("");
   state.job?.sayThatItWaits();
-  if (state.stopping) return openingStopped();
+  if (state.stopping) return openingStopped(reopened ? request : null);
   const { model: weights, tokenizer, variants = null } = request;
   model.answer = engine.open({ model: weights, tokenizer, variants, network });
   let opened;
@@ -54,7 +54,7 @@ export async function openModel(request, { quiet = false, reopened = false, netw
   } catch (error) {
     if (state.model !== model) return;
     downloadEnded();
-    if (error.kind === "aborted") return openingStopped();
+    if (error.kind === "aborted") return openingStopped(reopened ? request : null);
     enter("closed", { model: null });
     if (error.kind === "silent" && !again) {
       view.error(wording("opening.again", { reason: reason(error) }));
@@ -115,11 +115,13 @@ export function sayReady() {
   else view.state("ready", wording("status.ready_self_test"));
 }
 
-// The user has stopped it, so nothing is wrong. No error offers to open it again, so the page offers to get one.
-function openingStopped() {
-  enter("closed", { model: null, hadModel: false });
+// The user has stopped it. lost: what opens the model again that was open before, whose loss is an error; or null: nothing is
+// wrong, and the page offers to get a model.
+function openingStopped(lost) {
+  enter("closed", { model: null, hadModel: Boolean(lost) });
   view.model(wording("model.none"));
   state.job?.putAside();
+  if (lost) return fail(wording("opening.stopped"), () => openModel(lost));
   view.error(null);
   view.progress(null);
   view.note(null);
