@@ -492,7 +492,7 @@ def test_an_edited_text_takes_the_times(browser, url):
         answer(page, "finish", result={"result": result, "tokens": [], "subtitles": {"srt": "", "vtt": "", "tsv": ""}})
         wait_for(page, "done")
         expect(at(page, "transcript")).to_have_text("Oh: Hello tab. It works.")
-        expect(at(page, "sessions-list").locator("strong")).to_have_text("Oh: Hello tab. It works.")  # kept so
+        expect(at(page, "sessions-list").locator(".beginning")).to_have_text("Oh: Hello tab. It works.")  # kept so
         with page.expect_download() as download:
             at(page, "save-json").click()
         saved = json.loads(download.value.path().read_text(encoding="utf-8"))
