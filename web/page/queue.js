@@ -179,7 +179,8 @@ function open(item) {
 async function read({ audio, written, text }) {
   const session = audio.session && (await kept(audio.session.id));
   if (!session && !audio.session?.failure) audio.session = null; // nothing was said in it
-  if (written) showText(audio, session?.result ? session : { texts: [], ...written });
+  // An edit may still be on its way to the disk.
+  if (written) showText(audio, { texts: [], ...written });
   else if (session) showText(audio, session);
   else showAgain(Object.assign(text, { session: audio.session }));
   view.bringText();
