@@ -180,7 +180,7 @@ async function read({ audio, written, text }) {
   const session = audio.session && (await kept(audio.session.id));
   if (!session && !audio.session?.failure) audio.session = null; // nothing was said in it
   // An edit may still be on its way to the disk.
-  if (written) showText(audio, { texts: [], ...written });
+  if (written) showText(audio, { texts: [], text: written.result.text, ...written });
   else if (session) showText(audio, session);
   else showAgain(Object.assign(text, { session: audio.session }));
   view.bringText();

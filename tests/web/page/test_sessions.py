@@ -1094,6 +1094,23 @@ def test_a_stopped_text_goes_on(hearing, url):
         expect(entries(page)).to_have_count(1)
 
 
+def test_a_text_of_the_queue_that_got_a_title_elsewhere(browser, url):
+    """Its words are the same, so that nothing is said of it."""
+    with page_on(browser, url) as page:
+        for name in ("a.wav", "b.wav"):
+            at(page, "audio-file").set_input_files({**SECOND, "name": name})
+            expect(at(page, "reading-title")).to_have_text(name)
+            wait_for(page, "done")
+        expect(entries(page).get_by_role("button", name="Open")).to_have_count(2)  # all is written
+        at(page, "queue-list").get_by_role("button", name="Open: a.wav").click()
+        expect(at(page, "reading-title")).to_have_text("a.wav")
+        (written,) = [session["id"] for session in sessions(page) if session["name"] == "a.wav"]
+        tell = "id => new BroadcastChannel('voxtab sessions').postMessage({ removed: null, written: id })"
+        page.evaluate(tell, written)
+        page.wait_for_timeout(1000)
+        expect(at(page, "deleted")).to_be_hidden()
+
+
 def test_the_file_of_a_text_is_still_in_this_tab(browser, url):
     """Opened from the list, it is heard without choosing the file again."""
     with page_on(browser, url) as page:
