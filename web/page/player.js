@@ -24,13 +24,21 @@ export function offer(blob, peaks, length, decoded = null) {
   withdraw();
   seconds = length;
   decode = decoded;
-  sound.src = URL.createObjectURL(blob);
-  sound.playbackRate = Number(element("speed").value);
+  load(blob);
   element("player").hidden = false;
   element("wave").setAttribute("aria-valuemax", Math.round(seconds));
   wave.show(peaks, seconds);
   transcript.playable(hear, toggle, () => sound.currentTime);
   show();
+}
+
+function load(blob) {
+  sound.src = URL.createObjectURL(blob);
+  setSpeed();
+}
+
+function setSpeed() {
+  sound.playbackRate = Number(element("speed").value);
 }
 
 export function withdraw() {
@@ -72,8 +80,7 @@ async function takeDecoded() {
   if (!wav) return show();
   const { currentTime, paused } = sound;
   URL.revokeObjectURL(sound.src);
-  sound.src = URL.createObjectURL(wav);
-  sound.playbackRate = Number(element("speed").value);
+  load(wav);
   sound.currentTime = Math.min(currentTime, seconds);
   if (!paused) play();
 }
@@ -101,9 +108,7 @@ function show() {
 for (const event of ["play", "pause", "seeked", "ended"]) sound.addEventListener(event, show);
 
 element("play").addEventListener("click", toggle);
-rememberChoice(element("speed"), () => {
-  sound.playbackRate = Number(element("speed").value);
-});
+rememberChoice(element("speed"), setSpeed);
 
 element("wave").addEventListener("keydown", (event) => {
   const to = {

@@ -242,9 +242,8 @@ async function hearFile({ target }) {
 function doubtOf({ name, seconds }) {
   const { result, goOn } = shown;
   const length = result?.audio_seconds ?? goOn.covered;
-  const [longer, shorter] = [seconds - length, length - seconds];
-  const lacking = goOn ? shorter : Math.max(longer, shorter); // of an incomplete text, more is to come
-  if (lacking > Math.max(SAME_SECONDS, SAME_PART * length))
+  const differs = goOn ? length - seconds : Math.abs(seconds - length); // of an incomplete text, more is to come
+  if (differs > Math.max(SAME_SECONDS, SAME_PART * length))
     return wording("player.other", { name, own: clock(seconds), length: clock(length) });
   const file = fileName(shown.file ?? name);
   return file === name || OWN.includes(file) ? null : wording("player.other_name", { name, file });
